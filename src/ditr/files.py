@@ -1,0 +1,68 @@
+"""Writing files whole or not at all, and the one kind of error that bad input raises."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+__all__ = ["InputError", "atomic_folder", "atomic_path"]
+
+
+class InputError(ValueError):
+    """Input that cannot be used; its text names the place, the fault and the remedy.
+
+    ``where`` is the file (or the argument, for input that came from Python), ``fault`` what is wrong with it and
+    ``remedy`` what the user can do about it.
+    """
+
+    def __init__(self, where: str | os.PathLike[str], fault: str, remedy: str) -> None:
+        self.where = str(where)
+        self.fault = fault.rstrip(".")
+        self.remedy = remedy.rstrip(".")
+        super().__init__(f"{self.where}: {self.fault}. {self.remedy}.")
+
+    def __reduce__(self) -> tuple[type[InputError], tuple[str, str, str]]:
+        return InputError, (self.where, self.fault, self.remedy)
+
+
+def _temporary_sibling(path: Path) -> Path:
+    # The suffix stays, since writers choose their format by it.
+    return path.with_name(f".{path.stem}.{os.getpid()}-{secrets.token_hex(4)}.part{path.suffix}")
+
+
+@contextmanager
+def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
+    """Yield a temporary path beside ``path``; on success it takes ``path``'s name, on any error it is removed."""
+    target = Path(path)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    temporary = _temporary_sibling(target)
+    try:
+        yield temporary
+        os.replace(temporary, target)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def atomic_folder(path: str | os.PathLike[str]) -> Iterator[Path]:
+    """Yield a new temporary folder beside ``path``; on success it becomes ``path`` (which is replaced if it exists)."""
+    target = Path(path)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    temporary = _temporary_sibling(target)
+    temporary.mkdir()
+    try:
+        yield temporary
+        if target.exists():
+            old = _temporary_sibling(target)
+            os.replace(target, old)
+            os.replace(temporary, target)
+            shutil.rmtree(old)
+        else:
+            os.replace(temporary, target)
+    finally:
+        if temporary.exists():
+            shutil.rmtree(temporary)

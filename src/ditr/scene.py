@@ -1,0 +1,207 @@
+"""What was captured: points with their attributes, and the photographs that show them. Nothing of networks.
+
+Conventions of the whole package, stated here once:
+
+* metres; world coordinates are the capture's own frame, float64;
+* camera axes are OpenCV's (x right, y down, z forward); extrinsics are ``world_to_camera``;
+* pixel ``i`` covers ``[i, i + 1)``, so an image point ``(u, v)`` lies in column ``floor(u)`` and row ``floor(v)``;
+* the label -1 means "not labelled".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import Enum
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ditr.files import InputError
+
+__all__ = ["Camera", "CameraModel", "Scene", "View"]
+
+UNLABELLED = -1
+
+
+class CameraModel(Enum):
+    """Lens models; the values are the names that nerfstudio and COLMAP use."""
+
+    PINHOLE = "PINHOLE"
+    OPENCV = "OPENCV"
+    """Radial and tangential distortion ``k1 k2 p1 p2``."""
+    OPENCV_FISHEYE = "OPENCV_FISHEYE"
+    """Equidistant projection with the polynomial ``k1 k2 k3 k4`` in the angle off the axis."""
+
+
+@dataclass(frozen=True)
+class Camera:
+    """Intrinsics of one image: size, focal lengths and principal point in pixels, and lens distortion.
+
+    Raises:
+        InputError: a size or focal length that is not positive, a number that is not finite, or a number of distortion
+            coefficients that does not fit the model (none for PINHOLE, four for the others).
+    """
+
+    width: int
+    height: int
+    fx: float
+    fy: float
+    cx: float
+    cy: float
+    model: CameraModel = CameraModel.PINHOLE
+    distortion: tuple[float, ...] = ()
+
+    def __post_init__(self) -> None:
+        numbers = (self.fx, self.fy, self.cx, self.cy, *self.distortion)
+        if not all(np.isfinite(numbers)):
+            raise InputError("camera", f"intrinsics are not finite: {numbers}", "Give finite numbers")
+        if self.width < 1 or self.height < 1 or self.fx <= 0 or self.fy <= 0:
+            raise InputError(
+                "camera",
+                f"size {self.width}x{self.height} with focal lengths {self.fx}, {self.fy}",
+                "Sizes and focal lengths are positive, in pixels",
+            )
+        expected = 0 if self.model is CameraModel.PINHOLE else 4
+        if len(self.distortion) != expected:
+            raise InputError(
+                "camera",
+                f"{self.model.value} has {expected} distortion coefficients, got {len(self.distortion)}",
+                "Give k1 k2 p1 p2 for OPENCV, k1 k2 k3 k4 for OPENCV_FISHEYE, none for PINHOLE",
+            )
+
+    @property
+    def intrinsics(self) -> NDArray[np.float64]:
+        """The matrix K, (3, 3)."""
+        return np.array([[self.fx, 0.0, self.cx], [0.0, self.fy, self.cy], [0.0, 0.0, 1.0]])
+
+
+@dataclass(frozen=True, eq=False)
+class View:
+    """One photograph: where its pixels are, and from where it was taken.
+
+    ``image`` and ``depth`` are files, or arrays for scenes that were never on disk: (height, width, 3) uint8, and
+    (h, w) float32 metres along the optical axis with 0 for "no value". A depth map may have another size than its
+    image; ``depth_unit`` is the length in metres of one unit of a depth file. ``extra`` keeps what the reader of a
+    format does not know, so that writing the scene loses nothing.
+
+    Raises:
+        InputError: a pose that is not a finite, invertible rigid transform.
+    """
+
+    name: str
+    camera: Camera
+    world_to_camera: NDArray[np.float64]
+    image: Path | NDArray[np.uint8]
+    depth: Path | NDArray[np.float32] | None = None
+    depth_unit: float = 0.001
+    extra: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        pose = np.array(self.world_to_camera, dtype=np.float64)
+        if pose.shape != (4, 4) or not np.isfinite(pose).all():
+            raise InputError(f"view {self.name}", "the pose is not a finite 4x4 matrix", "Leave this view out or mend it")
+        rotation = pose[:3, :3]
+        if np.abs(rotation @ rotation.T - np.eye(3)).max() > 0.01 or np.linalg.det(rotation) < 0:
+            raise InputError(
+                f"view {self.name}",
+                "the pose is singular or not a rigid transform (its 3x3 part is no rotation)",
+                "Leave this view out or mend it",
+            )
+        pose.flags.writeable = False
+        object.__setattr__(self, "world_to_camera", pose)
+        object.__setattr__(self, "extra", MappingProxyType(dict(self.extra)))
+
+    @property
+    def camera_to_world(self) -> NDArray[np.float64]:
+        """The inverse pose, (4, 4)."""
+        return np.linalg.inv(self.world_to_camera)
+
+    @property
+    def center(self) -> NDArray[np.float64]:
+        """The camera's position in the world, (3,) metres."""
+        return self.camera_to_world[:3, 3]
+
+
+@dataclass(frozen=True, eq=False)
+class Scene:
+    """A point cloud and the photographs of the same place.
+
+    Attributes:
+        name: what results are called after.
+        coord: (N, 3) float64 metres.
+        views: the photographs, in the order of the capture.
+        color: (N, 3) uint8, or None.
+        normal: (N, 3) float32 of unit length, or None.
+        strength: (N,) float32, the LiDAR's intensity as stored, or None.
+        label: (N,) int32 indices into ``class_names``, -1 for unlabelled, or None.
+        class_names: what the labels mean.
+        extra: further per-point properties (N, ...) that pass through untouched.
+        applied_transform: (3, 4) original frame of the capture -> ``coord``'s frame, where the capture says so.
+        properties: facts of the capture that are not per point (its class list's origin, say).
+
+    Raises:
+        InputError: no points, points that are not finite, attributes of another length, labels outside the class list.
+    """
+
+    name: str
+    coord: NDArray[np.float64]
+    views: tuple[View, ...] = ()
+    color: NDArray[np.uint8] | None = None
+    normal: NDArray[np.float32] | None = None
+    strength: NDArray[np.float32] | None = None
+    label: NDArray[np.int32] | None = None
+    class_names: tuple[str, ...] = ()
+    extra: Mapping[str, NDArray[Any]] = field(default_factory=dict)
+    applied_transform: NDArray[np.float64] | None = None
+    properties: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        coord = np.asarray(self.coord, dtype=np.float64)
+        where = f"scene {self.name}"
+        if coord.ndim != 2 or coord.shape[1] != 3 or len(coord) == 0:
+            raise InputError(where, f"points of shape {coord.shape}", "A scene needs at least one point, (N, 3)")
+        bad = np.flatnonzero(~np.isfinite(coord).all(axis=1))
+        if len(bad):
+            raise InputError(
+                where, f"{len(bad)} points are not finite, the first is number {bad[0]}", "Remove these points"
+            )
+        object.__setattr__(self, "coord", _frozen(coord))
+        for key, dtype, shape in (
+            ("color", np.uint8, (3,)),
+            ("normal", np.float32, (3,)),
+            ("strength", np.float32, ()),
+            ("label", np.int32, ()),
+        ):
+            value = getattr(self, key)
+            if value is None:
+                continue
+            array = np.asarray(value, dtype=dtype)
+            if array.shape != (len(coord), *shape):
+                raise InputError(where, f"{key} has shape {array.shape} for {len(coord)} points", "Give one per point")
+            object.__setattr__(self, key, _frozen(array))
+        if self.label is not None and self.class_names:
+            low, high = int(self.label.min()), int(self.label.max())
+            if low < UNLABELLED or high >= len(self.class_names):
+                raise InputError(
+                    where,
+                    f"label {low if low < UNLABELLED else high} is outside the {len(self.class_names)} classes",
+                    "Labels are 0..classes-1, or -1 for unlabelled",
+                )
+        object.__setattr__(self, "views", tuple(self.views))
+        object.__setattr__(self, "class_names", tuple(self.class_names))
+        object.__setattr__(self, "extra", MappingProxyType({k: _frozen(np.asarray(v)) for k, v in self.extra.items()}))
+        object.__setattr__(self, "properties", MappingProxyType(dict(self.properties)))
+
+    def __len__(self) -> int:
+        return len(self.coord)
+
+
+def _frozen(array: NDArray[Any]) -> NDArray[Any]:
+    """A read-only view of ``array``: scenes are shared between loaders and results."""
+    view = array.view()
+    view.flags.writeable = False
+    return view
