@@ -65,7 +65,7 @@ def label_colors(label: NDArray[np.integer[Any]], count: int) -> NDArray[np.uint
     """
     _check_labels(label, count)
     table: NDArray[np.uint8] = np.vstack([class_colors(count), np.array([GREY], dtype=np.uint8)])
-    return table[label]
+    return np.asarray(table[label])
 
 
 def difference_colors(
@@ -91,7 +91,7 @@ def difference_colors(
     first, second = baseline == truth, ditr == truth
     kind = np.select([truth == UNLABELLED, first & ~second, second & ~first], [0, 1, 2], default=3)
     table: NDArray[np.uint8] = np.array([LIGHT_GREY, ONLY_FIRST, ONLY_SECOND, BOTH_SAME], dtype=np.uint8)
-    return table[kind]
+    return np.asarray(table[kind])
 
 
 def value_colors(

@@ -112,12 +112,17 @@ def scaled_camera(camera: Camera, width: int) -> Camera:
     )
 
 
-def darkened(photo: NDArray[np.uint8], size: tuple[int, int], *, brightness: float = 0.45) -> NDArray[np.uint8]:
-    """A photograph as the background of points: resized to (height, width), paler in colour and darker."""
+def darkened(
+    photo: NDArray[np.uint8], size: tuple[int, int], *, brightness: float = 0.45, vivid: float = 0.6
+) -> NDArray[np.uint8]:
+    """A photograph as the background of points: resized to (height, width), darker and less colourful.
+
+    ``brightness`` and ``vivid`` of 1 leave it as it is.
+    """
     small = Image.fromarray(photo).resize((size[1], size[0]), Image.Resampling.LANCZOS)
     rgb = np.asarray(small, dtype=np.float32)
     grey = rgb.mean(axis=2, keepdims=True)
-    return np.asarray(np.rint(brightness * (0.6 * rgb + 0.4 * grey)), dtype=np.uint8)
+    return np.asarray(np.rint(brightness * (vivid * rgb + (1 - vivid) * grey)), dtype=np.uint8)
 
 
 def _spread(cell: NDArray[np.uint64]) -> NDArray[np.uint64]:

@@ -1,0 +1,171 @@
+"""The pictures of the paper for any scene: predictions side by side (Figs. 9-11) and features in colour (Figs. 4-8)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ditr.data.readers.images import read_image
+from ditr.scene import Scene, View
+from ditr.viewing.palette import difference_colors, label_colors, value_colors
+from ditr.viewing.panels import Panel, class_legend, difference_legend, sheet
+from ditr.viewing.render import Cloud, darkened
+from ditr.viewing.viewpoint import estimate_up, two_sides
+
+__all__ = ["BACKGROUND", "comparison_panels", "features_panels", "features_sheet", "figure_9", "input_colors"]
+__all__ += ["labels_panels", "over_photo", "spread_views", "telling_view"]
+
+BACKGROUND = (238, 240, 243)
+"""Behind free views of a cloud: light, so that black points show, and not white, so that white walls do."""
+
+_WIDTH = 960
+_SIZE = (640, _WIDTH)
+
+Labels = NDArray[np.integer[Any]]
+
+
+def input_colors(scene: Scene) -> NDArray[np.uint8]:
+    """What the 3D network is given to see, (N, 3) uint8: the points' colours, or their height where they have none."""
+    return scene.color if scene.color is not None else value_colors(scene.coord @ estimate_up(scene))
+
+
+def over_photo(
+    cloud: Cloud, view: View, color: NDArray[np.uint8], *, width: int = _WIDTH, opacity: float = 0.9
+) -> NDArray[np.uint8]:
+    """Coloured points over the darkened photograph of a view, (height, width, 3) uint8; near points hide far ones."""
+    raster = cloud.from_view(view, width=width)
+    return raster.paint(color, darkened(read_image(view), raster.size), opacity=opacity, shading=0.5)
+
+
+def comparison_panels(
+    scene: Scene,
+    view: View,
+    baseline: Labels,
+    ditr: Labels,
+    *,
+    names: tuple[str, str] = ("PTv3", "DITR"),
+) -> list[list[Panel]]:
+    """What the paper's Figs. 9-11 show: rows of (projected into the photograph, in 3D).
+
+    Args:
+        scene: with labels.
+        view: one of its views; see :func:`telling_view`.
+        baseline: (N,) predicted labels.
+        ditr: (N,) predicted labels.
+        names: of the two predictions, for the captions.
+
+    Returns:
+        Five rows of two panels: photograph and input cloud, ground truth, DITR, baseline, and the difference.
+    """
+    cloud = Cloud.of(scene)
+    truth = scene.label if scene.label is not None else np.full(len(scene), -1, dtype=np.int32)
+    photo = read_image(view)
+    flat = cloud.from_view(view, width=_WIDTH)
+    free = cloud.from_viewpoint(two_sides(scene, size=_SIZE)[0])
+    back = darkened(photo, flat.size)
+
+    def pair(color: NDArray[np.uint8], what: str) -> list[Panel]:
+        in_photo = flat.paint(color, back, opacity=0.9, shading=0.5)
+        return [Panel(in_photo, f"{what}, in the photograph"), Panel(free.paint(color, BACKGROUND), f"{what}, in 3D")]
+
+    count = len(scene.class_names)
+    return [
+        [
+            Panel(darkened(photo, flat.size, brightness=1.0, vivid=1.0), f"Photograph {view.name}"),
+            Panel(free.paint(input_colors(scene), BACKGROUND), "Input cloud"),
+        ],
+        pair(label_colors(truth, count), "Ground truth"),
+        pair(label_colors(ditr, count), names[1]),
+        pair(label_colors(baseline, count), names[0]),
+        pair(difference_colors(truth, baseline, ditr), "Difference"),
+    ]
+
+
+def figure_9(
+    scene: Scene, view: View, baseline: Labels, ditr: Labels, *, names: tuple[str, str] = ("PTv3", "DITR")
+) -> NDArray[np.uint8]:
+    """One sheet of :func:`comparison_panels` with both legends, (height, width, 3) uint8."""
+    used = [labels for labels in (scene.label, baseline, ditr) if labels is not None]
+    return sheet(
+        comparison_panels(scene, view, baseline, ditr, names=names),
+        title=scene.name,
+        legends=[class_legend(scene.class_names, *used), difference_legend(*names)],
+    )
+
+
+def labels_panels(scene: Scene, labels: Labels, class_names: Sequence[str], *, what: str) -> list[list[Panel]]:
+    """One labelling of a scene in up to four photographs, and in 3D from two sides; ``what`` begins the captions."""
+    return _scene_panels(scene, label_colors(labels, len(class_names)), what)
+
+
+def features_panels(scene: Scene, color: NDArray[np.uint8], views: Sequence[View] | None = None) -> list[list[Panel]]:
+    """Features in colour (see :mod:`ditr.viewing.pca`): rows of (photograph, projected), then 3D from two sides.
+
+    Args:
+        scene: points and views.
+        color: (N, 3) uint8.
+        views: the views to show; by default up to four, spread over the capture.
+    """
+    return _scene_panels(scene, color, "Features", views)
+
+
+def features_sheet(
+    scene: Scene, color: NDArray[np.uint8], views: Sequence[View] | None = None, *, title: str = ""
+) -> NDArray[np.uint8]:
+    """One sheet of :func:`features_panels`, (height, width, 3) uint8."""
+    return sheet(features_panels(scene, color, views), title=title or f"{scene.name}: image features on the points")
+
+
+def spread_views(views: Sequence[View], count: int) -> list[View]:
+    """At most ``count`` views at even steps through the capture, the first among them."""
+    if len(views) <= count:
+        return list(views)
+    return [views[int(i * len(views) / count)] for i in range(count)]
+
+
+def telling_view(scene: Scene, interesting: NDArray[np.bool_]) -> View | None:
+    """The view that shows the most of some points, by their area in the picture; None without views.
+
+    To choose a picture of two predictions fairly, ask for the points at which they differ, whoever is right.
+
+    Args:
+        scene: points and views.
+        interesting: (N,) bool.
+    """
+    cloud = Cloud.of(scene)
+    best: tuple[float, View] | None = None
+    for view in scene.views:
+        index = cloud.from_view(view, width=160).index
+        share = float((interesting[np.maximum(index, 0)] & (index >= 0)).mean())
+        if best is None or share > best[0]:
+            best = share, view
+    return None if best is None else best[1]
+
+
+def _scene_panels(
+    scene: Scene, color: NDArray[np.uint8], what: str, views: Sequence[View] | None = None
+) -> list[list[Panel]]:
+    cloud = Cloud.of(scene)
+    rows = []
+    for view in spread_views(scene.views, 4) if views is None else views:
+        raster = cloud.from_view(view, width=_WIDTH)
+        photo = read_image(view)
+        rows.append(
+            [
+                Panel(darkened(photo, raster.size, brightness=1.0, vivid=1.0), f"Photograph {view.name}"),
+                Panel(
+                    raster.paint(color, darkened(photo, raster.size), opacity=0.95, shading=0.4), f"{what}, projected"
+                ),
+            ]
+        )
+    one, other = two_sides(scene, size=_SIZE)
+    rows.append(
+        [
+            Panel(cloud.from_viewpoint(one).paint(color, BACKGROUND), f"{what}, in 3D"),
+            Panel(cloud.from_viewpoint(other).paint(color, BACKGROUND), f"{what}, from another side"),
+        ]
+    )
+    return rows
