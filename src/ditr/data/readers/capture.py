@@ -103,11 +103,15 @@ def _view_names(path: Path, frames: Sequence[Frame]) -> list[str]:
     files = [PurePosixPath(frame.file_path) for frame in frames]
     names = [file.stem for file in files]
     if len(set(names)) < len(names):
-        names = ["_".join(part for part in file.with_suffix("").parts if part not in ("/", "..")) for file in files]
+        names = [_long_name(file) for file in files]
     double = [name for name, count in Counter(names).items() if count > 1]
     if double:
         raise InputError(path, f"two frames have an image called {double[0]}", "Give every frame an image of its own")
     return names
+
+
+def _long_name(file: PurePosixPath) -> str:
+    return "_".join(part for part in file.with_suffix("").parts if part not in ("/", ".."))
 
 
 def _read_view(path: Path, frame: Frame, shared: Transforms, name: str) -> View:
@@ -186,7 +190,8 @@ def _color_channel(path: Path, name: str, values: NDArray[Any]) -> NDArray[np.ui
         raise InputError(
             path, f"the colours are neither 0..255 nor floats 0..1 ('{name}')", "Store colours as uchar, 0..255"
         )
-    return np.rint(values).astype(np.uint8)
+    whole: NDArray[np.uint8] = np.rint(values).astype(np.uint8)
+    return whole
 
 
 def _labels(path: Path, values: NDArray[Any], labels: Labels | None) -> NDArray[np.int32]:
@@ -222,6 +227,9 @@ def write_capture(scene: Scene, folder: str | os.PathLike[str], *, image_format:
     double = [name for name, count in Counter(view.name for view in scene.views).items() if count > 1]
     if double:
         raise InputError(f"scene {scene.name}", f"two views are called {double[0]}", "Give every view its own name")
+    unfit = [view.name for view in scene.views if view.name in ("", ".", "..") or set(view.name) & set("/\\\0")]
+    if unfit:
+        raise InputError(f"scene {scene.name}", f"the view name {unfit[0]!r} is no file name", "Rename the view")
     reserved = sorted(scene.properties.keys() & Transforms.model_fields.keys())
     if reserved:
         raise InputError(f"scene {scene.name}", f"the property {reserved[0]} has a meaning in the file", "Rename it")
@@ -241,7 +249,7 @@ def write_capture(scene: Scene, folder: str | os.PathLike[str], *, image_format:
         rest = scene.properties.get(LABELS)
         if scene.class_names:
             listed = {"classes": list(scene.class_names), "unlabelled": UNLABELLED}
-            _write_json(target / LABELS, {**listed, **(rest if isinstance(rest, Mapping) else {})})
+            _write_json(target / LABELS, {**(rest if isinstance(rest, Mapping) else {}), **listed})
         write_ply(target / POINTS, _point_columns(scene))
 
 
@@ -298,7 +306,7 @@ def _write_image(view: View, target: Path, image_format: str) -> str:
         return _copy(view.image, target, _place(view, "file_path", "images", view.image.suffix))
     place = _place(view, "file_path", "images", f".{image_format}")
     path = _made(target, place)
-    Image.fromarray(read_image(view)).save(path, **({"quality": 95} if image_format == "jpg" else {}))
+    Image.fromarray(read_image(view)).save(path, quality=95)  # PNG has no quality and ignores it
     return place
 
 
@@ -321,10 +329,15 @@ def _write_depth(view: View, target: Path) -> str:
 
 def _place(view: View, key: str, folder: str, suffix: str) -> str:
     """Where a file of a view goes, relative to the capture: as before, or ``folder/name``."""
-    before = PurePosixPath(str(view.extra.get(key, "")))
-    if before.name and before.suffix == suffix and not before.is_absolute() and ".." not in before.parts:
+    image, before = (PurePosixPath(str(view.extra.get(k, ""))) for k in ("file_path", key))
+    renamed = view.name not in (image.stem, _long_name(image) if image.name else "")
+    if before.name and before.suffix == suffix and not renamed and _stays_inside(before):
         return str(before)
     return f"{folder}/{view.name}{suffix}"
+
+
+def _stays_inside(place: PurePosixPath) -> bool:
+    return not place.is_absolute() and ".." not in place.parts
 
 
 def _made(target: Path, place: str) -> Path:
@@ -351,5 +364,5 @@ def _copy_attached(view: View, target: Path) -> None:
         if not key.endswith("_path") or key in ("file_path", "depth_file_path") or not isinstance(value, str):
             continue
         place = PurePosixPath(value)
-        if not place.is_absolute() and ".." not in place.parts and (root / place).is_file():
+        if _stays_inside(place) and (root / place).is_file():
             _copy(root / place, target, value)
