@@ -1,0 +1,87 @@
+"""Elastic distortion: smooth random displacement of the whole cloud."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+from itertools import product
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ditr.data.augment.point_set import PointSet
+from ditr.files import InputError
+
+__all__ = ["ElasticDistortion"]
+
+# 400 MB of noise; a building of 100 x 100 x 20 m has 25 million cells of 0.2 m.
+_MAX_CELLS = 2**25
+
+
+@dataclass(frozen=True)
+class ElasticDistortion:
+    """Displace every point by blurred noise, one field after the other; normals stay.
+
+    A field of granularity g has Gaussian noise N(0, 1) per axis on a grid of g metres that starts one cell below the
+    points; it is blurred twice along each axis with a box of three cells (cells outside count as 0), interpolated
+    linearly at the points and scaled by the magnitude.
+
+    Attributes:
+        p: the probability that anything happens.
+        fields: (granularity, magnitude) in metres, in order of application.
+
+    Raises (when called):
+        InputError: points so far apart that the grid of a field would need more than 400 MB.
+    """
+
+    p: float = 0.95
+    fields: tuple[tuple[float, float], ...] = ((0.2, 0.4), (0.8, 1.6))
+
+    def __call__(self, points: PointSet, rng: np.random.Generator) -> PointSet:
+        """See the class."""
+        if rng.random() >= self.p:
+            return points
+        coord = points.coord
+        for granularity, magnitude in self.fields:
+            low = coord.min(axis=0)
+            position = (coord - low) / np.float32(granularity)
+            shape = [int(size) + 3 for size in np.floor(position.max(axis=0))]
+            if math.prod(shape) > _MAX_CELLS:
+                extent = " x ".join(f"{size:.0f}" for size in coord.max(axis=0) - low)
+                raise InputError(
+                    "elastic distortion",
+                    f"the points span {extent} m, too much for a grid of {granularity} m",
+                    "Remove outliers, crop the scene or choose a coarser granularity",
+                )
+            noise = _blurred(_blurred(rng.standard_normal((*shape, 3), np.float32)))
+            # The lowest point sits on cell 1, as cell 0 is the margin.
+            coord = coord + _interpolate(noise, position + 1) * np.float32(magnitude)
+        return replace(points, coord=coord)
+
+
+def _blurred(noise: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Mean over a cell and its neighbours along each of the first three axes in turn; (X, Y, Z, 3)."""
+    for axis in range(3):
+        source = np.moveaxis(noise, axis, 0)
+        blurred = source.copy()
+        blurred[1:] += source[:-1]
+        blurred[:-1] += source[1:]
+        blurred /= 3
+        noise = np.moveaxis(blurred, 0, axis)
+    return noise
+
+
+def _interpolate(field: NDArray[np.float32], position: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Trilinear interpolation of ``field`` (X, Y, Z, 3) at ``position`` (N, 3), in cells from 0; (N, 3)."""
+    size = np.array(field.shape[:3])
+    # position may round up to the last cell, which has no upper neighbour.
+    lower = np.minimum(position.astype(np.int64), size - 2)
+    upper_weight = (position - lower.astype(np.float32)).T
+    weights = (1 - upper_weight, upper_weight)
+    strides = (int(size[1] * size[2]), int(size[2]), 1)
+    rows, row = field.reshape(-1, 3), lower @ strides
+    result = np.zeros_like(position)
+    for x, y, z in product((0, 1), repeat=3):
+        weight = weights[x][0] * weights[y][1] * weights[z][2]
+        result += weight[:, None] * rows.take(row + (x * strides[0] + y * strides[1] + z), axis=0)
+    return result
