@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 import torch
-from golden import GoldenCase, error, fill_value
 
 from ditr.models.dinov2 import SIZES, Architecture
 from ditr.models.encoder_weights import from_timm
 from ditr.models.image_encoder import ImageEncoder
+from golden import GoldenCase, error, fill_value
 
 PREFIX = "img_enc.vit."
 

@@ -1,0 +1,86 @@
+"""Who lies beside whom: the row at every offset of a cubic kernel, for the sparse convolutions.
+
+Two ways to the same table. The search is short and needs nothing but the cells; it serves the coarsest level. The
+descent gives a finer level's table from the coarser one's by indexing alone: a cell's neighbour is a child of a
+neighbour of its parent, and a kernel of up to 5 never reaches further than the parent's own 3 x 3 x 3.
+"""
+
+from __future__ import annotations
+
+from itertools import product
+
+import torch
+from torch import Tensor
+
+__all__ = ["kernel_offsets", "neighbours_by_search", "neighbours_from_parents"]
+
+
+def kernel_offsets(kernel: int) -> Tensor:
+    """(k^3, 3) int64 offsets of a centred kernel, x slowest and z fastest."""
+    reach = range(-(kernel // 2), kernel // 2 + 1)
+    return torch.tensor(list(product(reach, reach, reach)))
+
+
+def neighbours_by_search(grid: Tensor, kernel: int) -> Tensor:
+    """Neighbour rows by binary search among sorted cell keys.
+
+    Args:
+        grid: (n, 3) int64 cell coordinates >= 0, in any order. Of equal cells the first row is found.
+        kernel: odd edge of the kernel.
+
+    Returns:
+        (n, kernel^3) int32 rows; n where there is no cell.
+    """
+    n = len(grid)
+    reach = kernel // 2
+    # Room on both sides of y and z keeps a step over the border from landing on another row of cells.
+    size = grid.max(dim=0).values + 1 + 2 * reach
+    weight = torch.stack([size[1] * size[2], size[2], torch.ones_like(size[0])])
+    keys, rows = torch.sort(((grid + reach) * weight).sum(dim=1), stable=True)
+    steps = (kernel_offsets(kernel).to(grid.device) * weight).sum(dim=1)
+    table = torch.empty((n, kernel**3), dtype=torch.int32, device=grid.device)
+    for column, step in enumerate(steps.tolist()):
+        wanted = keys + step
+        at = torch.searchsorted(keys, wanted).clamp_(max=n - 1)
+        table[rows, column] = torch.where(keys[at] == wanted, rows[at], n).to(torch.int32)
+    table[:, kernel**3 // 2] = torch.arange(n, dtype=torch.int32, device=grid.device)
+    return table
+
+
+def neighbours_from_parents(grid: Tensor, parent: Tensor, parent_table: Tensor, kernel: int) -> Tensor:
+    """Neighbour rows from the coarser level's 3 x 3 x 3 table; equal to :func:`neighbours_by_search`.
+
+    Args:
+        grid: (n, 3) int64 cell coordinates.
+        parent: (n,) int64 rows of the coarser level (cell >> 1).
+        parent_table: (m, 27) int32, the coarser level's neighbours; m where there is none.
+        kernel: odd edge of the kernel, at most 5.
+
+    Returns:
+        (n, kernel^3) int32 rows; n where there is no cell.
+    """
+    n, m = len(grid), len(parent_table)
+    octant = _octant(grid)
+    # children[p, o] is the row of the child of p in octant o; the row m is the parent that is not there.
+    children = torch.full(((m + 1) * 8,), n, dtype=torch.int32, device=grid.device)
+    rows = torch.arange(n, dtype=torch.int32, device=grid.device)
+    children.scatter_reduce_(0, parent * 8 + octant, rows, "amin")
+
+    offsets = kernel_offsets(kernel).to(grid.device)
+    table = torch.empty((n, kernel**3), dtype=torch.int32, device=grid.device)
+    for o, bits in enumerate(product((0, 1), repeat=3)):
+        members = (octant == o).nonzero().squeeze(1)
+        target = offsets + torch.tensor(bits, device=grid.device)
+        step = (target >> 1) + 1
+        column = (step[:, 0] * 3 + step[:, 1]) * 3 + step[:, 2]
+        there = parent_table[parent[members]].index_select(1, column)
+        slot = (there * 8).add_(_octant(target).to(torch.int32))
+        table[members] = children.index_select(0, slot.view(-1)).view(slot.shape)
+    table[:, kernel**3 // 2] = rows
+    return table
+
+
+def _octant(grid: Tensor) -> Tensor:
+    """(n,) int64: which of its parent's eight children a cell is."""
+    bit = grid & 1
+    return bit[:, 0] * 4 + bit[:, 1] * 2 + bit[:, 2]

@@ -1,0 +1,95 @@
+"""Voxels: one point stands for each occupied cell of a grid, and every point knows its cell."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from ditr.files import InputError
+from ditr.geometry.curves import MAX_DEPTH, Curve, encode
+
+__all__ = ["Voxels", "voxelize"]
+
+
+@dataclass(frozen=True)
+class Voxels:
+    """The occupied cells of a cloud of N points, along the z-order curve (so that neighbours lie close in memory).
+
+    Attributes:
+        grid: (M, 3) int64, cell coordinates from 0.
+        inverse: (N,) int64, the cell of every point.
+        members: (N,) int64, the points sorted by cell; those of one cell in the order of the cloud.
+        start: (M,) int64, where a cell's points begin in ``members``.
+        count: (M,) int64, how many they are.
+    """
+
+    grid: Tensor
+    inverse: Tensor
+    members: Tensor
+    start: Tensor
+    count: Tensor
+
+    def __len__(self) -> int:
+        return len(self.grid)
+
+    def first(self) -> Tensor:
+        """(M,) int64: each cell's first point; the choice at inference, which has to be repeatable."""
+        return self.members[self.start]
+
+    def random(self, rng: np.random.Generator) -> Tensor:
+        """(M,) int64: a random point of each cell; the choice in training."""
+        draw = torch.from_numpy(rng.random(len(self.count)))
+        return self.members[self.start + (draw * self.count).long()]
+
+    def fragments(self) -> list[Tensor]:
+        """As many choices as the fullest cell has points: choice i takes point ``i mod count`` of each cell.
+
+        Together they contain every point, which is how the published tester lets each point vote.
+        """
+        return [self.members[self.start + i % self.count] for i in range(int(self.count.max()))]
+
+
+def voxelize(coord: NDArray[np.floating] | Tensor, size: float) -> Voxels:
+    """Sort points into cubic cells of edge ``size`` metres: cell = floor(coord / size), counted from the lowest cell.
+
+    Args:
+        coord: (N, 3) metres. Large offsets (UTM) are harmless in float64.
+        size: the cells' edge in metres.
+
+    Raises:
+        InputError: no points, points or size that are not finite, or an extent of more than 65,536 cells on an axis.
+    """
+    points = np.asarray(coord, dtype=np.float64)
+    if points.ndim != 2 or points.shape[1] != 3 or len(points) == 0:
+        raise InputError("points", f"shape {points.shape}", "Voxels need at least one point, (N, 3)")
+    if not (np.isfinite(size) and size > 0):
+        raise InputError("voxel size", f"{size} is no length", "Give a positive length in metres")
+    low, high = points.min(axis=0), points.max(axis=0)
+    if not np.isfinite(low + high).all():
+        raise InputError("points", "some coordinates are not finite", "Remove these points")
+    cells = float(((high - low) / size).max()) + 2
+    if cells > 1 << MAX_DEPTH:
+        needed = float((high - low).max()) / ((1 << MAX_DEPTH) - 2)
+        raise InputError(
+            "voxel size",
+            f"the points span {(high - low).max():.6g} m, more than {1 << MAX_DEPTH} voxels of {size:g} m",
+            f"Use voxels of at least {np.ceil(needed * 1e4) / 1e4:g} m, or crop the scene",
+        )
+    cell = np.floor(points / size).astype(np.int64)
+    cell -= cell.min(axis=0)
+    return _group(torch.from_numpy(cell))
+
+
+def _group(cell: Tensor) -> Voxels:
+    code, members = torch.sort(encode(cell, Curve.Z, MAX_DEPTH), stable=True)
+    begins = torch.ones(len(code), dtype=torch.bool)
+    begins[1:] = code[1:] != code[:-1]
+    start = begins.nonzero().squeeze(1)
+    count = torch.diff(start, append=torch.tensor([len(code)]))
+    inverse = torch.empty_like(members)
+    inverse[members] = begins.cumsum(0) - 1
+    return Voxels(grid=cell[members[start]], inverse=inverse, members=members, start=start, count=count)

@@ -1,0 +1,86 @@
+"""The idea of the paper: image features join the decoder's skip connections (section 3.1, "3D Feature Fusion").
+
+    f_D(up(X_D[l+1])) + f_E(X_E[l]) + f_2D(X_2D[l])
+
+where every f is a linear projection, BatchNorm and GELU, and X_2D[l] is the maximum of the image features over the
+points of each cell.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from ditr.geometry.lift_pyramid import LiftPyramid
+from ditr.geometry.pyramid import Level
+from ditr.nn.blocks import LinearNormAct
+
+__all__ = ["Fusion", "ImageFeatures", "pooled_tokens"]
+
+
+@dataclass(frozen=True)
+class ImageFeatures:
+    """What the photographs of a batch give: ``tokens`` (T, D), and the lift that says which cell sees which."""
+
+    tokens: Tensor
+    lift: LiftPyramid
+
+
+def pooled_tokens(tokens: Tensor, lift: LiftPyramid, level: int) -> Tensor:
+    """X_2D of a level: the maximum over the distinct tokens that a cell's points see.
+
+    Args:
+        tokens: (T + 1, D); the last row is the feature of points that no view sees.
+        lift: of the batch.
+        level: 0 is the finest.
+
+    Returns:
+        (cells, D).
+    """
+    pairs = lift.levels[level]
+    rows = tokens.index_select(0, torch.where(pairs.token < 0, len(tokens) - 1, pairs.token))
+    if level == 0:
+        return rows
+    return torch.segment_reduce(rows, "max", lengths=pairs.count, unsafe=True)
+
+
+class Fusion(nn.Module):
+    """The input of a decoder stage: coarser features, skip connection and, in DITR, image features, summed.
+
+    Args:
+        in_channels: width of the next coarser decoder stage (or of the bottleneck).
+        skip_channels: width of the encoder stage of this level.
+        channels: width of the decoder stage.
+        image_width: D of the image tokens; None for a network without images.
+    """
+
+    def __init__(self, in_channels: int, skip_channels: int, channels: int, image_width: int | None) -> None:
+        super().__init__()
+        self.up = LinearNormAct(in_channels, channels)
+        self.skip = LinearNormAct(skip_channels, channels)
+        self.image = None if image_width is None else LinearNormAct(image_width, channels)
+
+    def forward(self, coarse: Tensor, skip: Tensor, level: Level, image: Tensor | None) -> tuple[Tensor, Tensor]:
+        """Returns the sum (n, channels) and, beside it, the skip branch alone.
+
+        ``image`` (n, channels) comes from :meth:`image_branch`.
+        """
+        assert level.parent is not None
+        skip_branch: Tensor = self.skip(skip)
+        fused = self.up(coarse).index_select(0, level.parent) + skip_branch
+        return (fused if image is None else fused + image), skip_branch
+
+    def image_branch(self, tokens: Tensor, lift: LiftPyramid, level: int) -> Tensor | None:
+        """f_2D(X_2D) for a level, (n, channels)."""
+        if self.image is None:
+            return None
+        if level > 0:
+            out: Tensor = self.image(pooled_tokens(tokens, lift, level))
+            return out
+        # Every finest cell sees one token, and a linear layer commutes with the gather: project the few tokens.
+        projected = functional.linear(tokens, self.image.linear.weight, self.image.linear.bias)
+        features: Tensor = self.image.act(self.image.norm(pooled_tokens(projected, lift, 0)))
+        return features

@@ -1,0 +1,178 @@
+"""Point Transformer V3, and DITR, which is the same network with image features in its decoder."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import accumulate
+
+import torch
+from torch import Tensor, nn
+
+from ditr.geometry.curves import ALL_CURVES, Curve
+from ditr.geometry.pyramid import Pyramid, PyramidSpec
+from ditr.models.injection import Fusion, ImageFeatures
+from ditr.nn.blocks import Block, Pool, Stem
+
+__all__ = ["PTv3", "PTv3Config"]
+
+
+@dataclass(frozen=True)
+class PTv3Config:
+    """Sizes of the network; the defaults are the published ones (facts of every DITR model).
+
+    Decoder values are listed by level, the finest first. ``image_width`` is the width of the image tokens and makes
+    the network DITR; without it this is plain PTv3. ``missing_embedding`` learns a feature for points that no view
+    sees, in place of zeros.
+    """
+
+    in_channels: int = 6
+    encoder_depths: tuple[int, ...] = (2, 2, 2, 6, 2)
+    encoder_channels: tuple[int, ...] = (32, 64, 128, 256, 512)
+    encoder_heads: tuple[int, ...] = (2, 4, 8, 16, 32)
+    decoder_depths: tuple[int, ...] = (2, 2, 2, 2)
+    decoder_channels: tuple[int, ...] = (64, 64, 128, 256)
+    decoder_heads: tuple[int, ...] = (4, 4, 8, 16)
+    curves: tuple[Curve, ...] = ALL_CURVES
+    patch_size: int = 1024
+    stem_kernel: int = 5
+    kernel: int = 3
+    mlp_ratio: int = 4
+    drop_path: float = 0.3
+    image_width: int | None = None
+    missing_embedding: bool = False
+
+    def __post_init__(self) -> None:
+        levels = len(self.encoder_channels)
+        lengths = {len(self.encoder_depths), len(self.encoder_heads), levels}
+        if len(lengths) != 1:
+            raise ValueError("encoder depths, channels and heads must be of one length")
+        if {len(self.decoder_depths), len(self.decoder_channels), len(self.decoder_heads)} != {levels - 1}:
+            raise ValueError("the decoder has one stage fewer than the encoder")
+
+    @property
+    def pyramid(self) -> PyramidSpec:
+        """The geometry that this network asks for."""
+        return PyramidSpec(
+            levels=len(self.encoder_channels),
+            curves=self.curves,
+            stem_kernel=self.stem_kernel,
+            kernel=self.kernel,
+            patch_size=self.patch_size,
+        )
+
+
+class EncoderStage(nn.Module):
+    """Pooling (except on the finest level) and transformer blocks."""
+
+    def __init__(self, config: PTv3Config, stage: int, drop_path: list[float]) -> None:
+        super().__init__()
+        channels = config.encoder_channels[stage]
+        self.pool = Pool(config.encoder_channels[stage - 1], channels) if stage else None
+        self.blocks = _blocks(config, channels, config.encoder_heads[stage], drop_path)
+
+    def forward(self, x: Tensor, pyramid: Pyramid, stage: int) -> Tensor:
+        if self.pool is not None:
+            x = self.pool(x, pyramid.levels[stage - 1])
+        for block in self.blocks:
+            x = block(x, pyramid.levels[stage])
+        return x
+
+
+class DecoderStage(nn.Module):
+    """The fusion of the paper's section 3.1 and transformer blocks.
+
+    The first block's positional convolution reads the skip branch alone, not the fused features: a slip of the
+    published code on which the published weights depend.
+    """
+
+    def __init__(self, config: PTv3Config, stage: int, drop_path: list[float]) -> None:
+        super().__init__()
+        channels = config.decoder_channels[stage]
+        below = (*config.decoder_channels, config.encoder_channels[-1])[stage + 1]
+        self.fusion = Fusion(below, config.encoder_channels[stage], channels, config.image_width)
+        self.blocks = _blocks(config, channels, config.decoder_heads[stage], drop_path)
+
+    def forward(self, coarse: Tensor, skip: Tensor, pyramid: Pyramid, stage: int, image: Tensor | None) -> Tensor:
+        level = pyramid.levels[stage]
+        x, skip_branch = self.fusion(coarse, skip, level, image)
+        for index, block in enumerate(self.blocks):
+            x = block(x, level, conv_input=skip_branch if index == 0 else None)
+        return x
+
+
+def _blocks(config: PTv3Config, channels: int, heads: int, drop_path: list[float]) -> nn.ModuleList:
+    return nn.ModuleList(
+        Block(
+            channels,
+            heads,
+            mlp_ratio=config.mlp_ratio,
+            drop_path=probability,
+            curve=index % len(config.curves),
+            kernel=config.kernel,
+        )
+        for index, probability in enumerate(drop_path)
+    )
+
+
+def _drop_path_schedule(highest: float, depths: tuple[int, ...]) -> list[list[float]]:
+    """Probabilities that grow linearly with the depth of the block, cut into stages."""
+    steps = torch.linspace(0, highest, sum(depths)).tolist()
+    ends = list(accumulate(depths))
+    return [steps[end - depth : end] for end, depth in zip(ends, depths, strict=True)]
+
+
+class PTv3(nn.Module):
+    """The backbone: features of voxels in, features of voxels out.
+
+    The names of its parameters map to the published ones in ``models/convert.py``.
+    """
+
+    def __init__(self, config: PTv3Config) -> None:
+        super().__init__()
+        self.config = config
+        self.out_channels = config.decoder_channels[0]
+        self.stem = Stem(config.in_channels, config.encoder_channels[0], config.stem_kernel)
+        encoder = _drop_path_schedule(config.drop_path, config.encoder_depths)
+        self.encoder = nn.ModuleList(EncoderStage(config, stage, drop) for stage, drop in enumerate(encoder))
+        decoder = _drop_path_schedule(config.drop_path, config.decoder_depths)
+        # Within a decoder stage the published schedule runs backwards.
+        self.decoder = nn.ModuleList(DecoderStage(config, stage, drop[::-1]) for stage, drop in enumerate(decoder))
+        self.missing_embedding = None
+        if config.missing_embedding:
+            if config.image_width is None:
+                raise ValueError("a missing embedding needs an image_width")
+            self.missing_embedding = nn.Parameter(torch.empty(config.image_width))
+            nn.init.trunc_normal_(self.missing_embedding, std=0.02)
+
+    def forward(self, features: Tensor, pyramid: Pyramid, image: ImageFeatures | None = None) -> Tensor:
+        """(M, in_channels) features of the finest cells -> (M, decoder_channels[0]).
+
+        Args:
+            features: one row per voxel, in the order of the pyramid's finest level.
+            pyramid: their geometry, built with ``config.pyramid``.
+            image: what the photographs give; needed by DITR, not read by PTv3.
+        """
+        x = self.stem(features, pyramid.levels[0])
+        skips = []
+        for stage, encoder in enumerate(self.encoder):
+            x = encoder(x, pyramid, stage)
+            skips.append(x)
+        tokens = self._tokens(image)
+        for stage in range(len(self.decoder) - 1, -1, -1):
+            decoder = self.decoder[stage]
+            injected = None
+            if tokens is not None and image is not None:
+                injected = decoder.fusion.image_branch(tokens, image.lift, stage)
+            x = decoder(x, skips[stage], pyramid, stage, injected)
+        return x
+
+    def _tokens(self, image: ImageFeatures | None) -> Tensor | None:
+        """(T + 1, D): the tokens, and last the feature of points that no view sees: zeros, as in the paper."""
+        if self.config.image_width is None:
+            return None
+        if image is None:
+            raise ValueError("this network takes image features (config.image_width is set) and got none")
+        missing = self.missing_embedding
+        if missing is None:
+            missing = image.tokens.new_zeros(self.config.image_width)
+        return torch.cat([image.tokens, missing.to(image.tokens.dtype)[None]])

@@ -1,0 +1,118 @@
+"""Networks, geometry and inputs as a golden case describes them, with the published code's accidents switched on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from ditr.geometry.curves import Curve, curve_depth
+from ditr.geometry.lift_pyramid import build_lift_pyramid, join_lift_pyramids
+from ditr.geometry.pyramid import Pyramid, PyramidSpec, build_pyramid, join_pyramids
+from ditr.models.convert import from_published
+from ditr.models.injection import ImageFeatures
+from ditr.models.ptv3 import PTv3Config
+from ditr.models.segmentation import Segmentation
+from golden import GoldenCase, fill_value
+
+
+def config_of(spec: dict[str, Any]) -> PTv3Config:
+    return PTv3Config(
+        in_channels=spec["in_channels"],
+        encoder_depths=tuple(spec["enc_depths"]),
+        encoder_channels=tuple(spec["enc_channels"]),
+        encoder_heads=tuple(spec["enc_num_head"]),
+        decoder_depths=tuple(spec["dec_depths"]),
+        decoder_channels=tuple(spec["dec_channels"]),
+        decoder_heads=tuple(spec["dec_num_head"]),
+        curves=tuple(Curve(order) for order in spec["orders"]),
+        patch_size=spec["patch_size"],
+        mlp_ratio=spec["mlp_ratio"],
+        drop_path=spec["drop_path"],
+        image_width=spec["image_width"] if spec["network"] == "ditr" else None,
+        missing_embedding=bool(spec.get("missing_embedding")),
+    )
+
+
+def missing_feature(spec: dict[str, Any]) -> str | None:
+    """The name of a feature that a case needs and that is not built yet."""
+    if spec["network"] not in ("ptv3", "ditr"):
+        return f"the network {spec['network']}"
+    for field, usual, name in (
+        ("pre_norm", True, "post-norm"),
+        ("layer_scale_init", None, "LayerScale"),
+        ("rpe", False, "relative position encoding"),
+    ):
+        if spec[field] != usual:
+            return name
+    return None
+
+
+def filled_model(case: GoldenCase) -> Segmentation:
+    model = Segmentation(config_of(case.spec), case.spec["num_classes"])
+    published = {key: torch.from_numpy(fill_value(key, shape)) for key, shape in case.shapes().items()}
+    model.load_state_dict(from_published(published, model.state_dict()))
+    return model.eval()
+
+
+def pyramid_of(
+    grid: NDArray[np.integer], offset: NDArray[np.integer], spec: dict[str, Any], permutations: Any = None
+) -> tuple[list[Pyramid], Pyramid]:
+    """Pyramids of the samples, and the joined one, with the case's curve depth, permutations and patch sizes."""
+    shape: PyramidSpec = config_of(spec).pyramid
+    cells = torch.from_numpy(np.asarray(grid, dtype=np.int64))
+    parts = torch.tensor_split(cells, torch.as_tensor(offset[:-1]))
+    options: dict[str, Any] = {"permutations": permutations}
+    if spec["curve_depth"] == "batch":
+        options["depth"] = curve_depth(cells)
+    samples = [build_pyramid(part, shape, **options) for part in parts]
+    if spec["patch_shrinks_to_smallest_sample"]:
+        smallest = [min(len(p.levels[i]) for p in samples) for i in range(shape.levels)]
+        options["patch_sizes"] = [min(shape.patch_size, n) for n in smallest]
+        samples = [build_pyramid(part, shape, **options) for part in parts]
+    return samples, join_pyramids(samples)
+
+
+@dataclass(frozen=True)
+class Prepared:
+    model: Segmentation
+    features: Tensor
+    pyramid: Pyramid
+    image: ImageFeatures | None
+
+    def double(self) -> Prepared:
+        image = None if self.image is None else ImageFeatures(self.image.tokens.double(), self.image.lift)
+        return Prepared(self.model.double(), self.features.double(), self.pyramid, image)
+
+    def logits(self) -> Tensor:
+        result: Tensor = self.model(self.features, self.pyramid, self.image)
+        return result
+
+
+def pointwise_image(x2d: NDArray[np.floating], samples: list[Pyramid]) -> ImageFeatures:
+    """Image features given per point: each point is its own token."""
+    sizes = [len(sample.levels[0]) for sample in samples]
+    lifts = [build_lift_pyramid(torch.arange(n), n, p) for n, p in zip(sizes, samples, strict=True)]
+    return ImageFeatures(torch.from_numpy(np.asarray(x2d, dtype=np.float32)), join_lift_pyramids(lifts))
+
+
+def x2d_of(case: GoldenCase) -> NDArray[np.float32] | None:
+    if case.spec["network"] != "ditr":
+        return None
+    stored = case.arrays.get("in.image_feat_f16")
+    if stored is not None:
+        return stored.astype(np.float32)
+    return case.made_inputs()["image_feat"]
+
+
+def prepare(case: GoldenCase) -> Prepared:
+    arrays, spec = case.arrays, case.spec
+    permutations = arrays[spec["permutations"]] if spec["permutations"] else None
+    samples, pyramid = pyramid_of(arrays["in.grid_coord"], arrays["in.offset"], spec, permutations)
+    x2d = x2d_of(case)
+    image = None if x2d is None else pointwise_image(x2d, samples)
+    return Prepared(filled_model(case), torch.from_numpy(arrays["in.feat"]), pyramid, image)
