@@ -80,6 +80,7 @@ def read_capture(folder: str | os.PathLike[str]) -> Scene:
         properties[LABELS] = dict(labels.model_extra or {})
     points_path = folder / transforms.ply_file_path
     points = _read_points(points_path, labels)
+    applied_transform = _applied_transform(path, transforms.applied_transform)
     try:
         return Scene(
             name=folder.resolve().name,
@@ -91,7 +92,7 @@ def read_capture(folder: str | os.PathLike[str]) -> Scene:
             label=points.label,
             class_names=() if labels is None else tuple(labels.classes),
             extra=points.extra,
-            applied_transform=_applied_transform(path, transforms.applied_transform),
+            applied_transform=applied_transform,
             properties=properties,
         )
     except InputError as error:

@@ -12,16 +12,18 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, TiffImagePlugin, WebPImagePlugin
 
 from ditr.files import InputError
 from ditr.scene import View
 
 __all__ = ["image_size", "read_depth", "read_image"]
 
-# Naming the formats keeps Pillow's other plugins (some start external programs) away from untrusted files.
-_IMAGE_FORMATS = ("JPEG", "MPO", "PNG", "WEBP", "TIFF", "BMP", "PPM")
-_DEPTH_FORMATS = ("PNG", "TIFF")
+# Naming the formats keeps Pillow's other plugins (some start external programs) away from untrusted files. Pillow
+# registers the first ones by itself; importing a plugin registers it too.
+_TIFF, _WEBP = TiffImagePlugin.TiffImageFile.format, WebPImagePlugin.WebPImageFile.format
+_IMAGE_FORMATS = ("JPEG", "PNG", "BMP", "PPM", _TIFF, _WEBP)
+_DEPTH_FORMATS = ("PNG", _TIFF)
 _EIGHT_BIT = frozenset({"1", "L", "LA", "P", "PA", "RGB", "RGBA", "RGBX", "CMYK", "YCbCr", "HSV", "LAB"})
 _SIXTEEN_BIT = frozenset({"I;16", "I;16B", "I;16L", "I"})
 
