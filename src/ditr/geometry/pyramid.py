@@ -242,8 +242,10 @@ def _join_levels(levels: Sequence[Level]) -> Level:
     has_parent = levels[0].parent is not None
     return Level(
         grid=torch.cat([level.grid for level in levels]),
-        offsets=tuple(start + end for level, start in zip(levels, rows, strict=False) for end in level.offsets[:-1])
-        + (rows[-1],),
+        offsets=(
+            *(start + o for level, start in zip(levels, rows, strict=False) for o in level.offsets[:-1]),
+            rows[-1],
+        ),
         order=torch.cat([level.order + start for level, start in zip(levels, rows, strict=False)], dim=1),
         patches=_join_patches([level.patches for level in levels], rows),
         neighbours=tables,

@@ -46,7 +46,8 @@ def published_name(name: str) -> str:
         KeyError: a name that no published network has.
     """
     block = _BLOCK_PREFIX.match(name)
-    prefix, rest, table = "", name, _STAGE
+    prefix, rest = "", name
+    table: tuple[tuple[str, str], ...] = _STAGE
     if block:
         kind, stage, index = block.groups()
         prefix, rest, table = f"backbone.{kind}.{kind}{stage}.block{index}.", name[block.end() :], _BLOCK

@@ -12,10 +12,9 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
 from ditr.geometry.lift_pyramid import LiftPyramid
-from ditr.geometry.pyramid import Level
+from ditr.geometry.pyramid import Pyramid
 from ditr.nn.blocks import LinearNormAct
 
 __all__ = ["Fusion", "ImageFeatures", "pooled_tokens"]
@@ -63,24 +62,32 @@ class Fusion(nn.Module):
         self.skip = LinearNormAct(skip_channels, channels)
         self.image = None if image_width is None else LinearNormAct(image_width, channels)
 
-    def forward(self, coarse: Tensor, skip: Tensor, level: Level, image: Tensor | None) -> tuple[Tensor, Tensor]:
+    def forward(
+        self, coarse: Tensor, skip: Tensor, pyramid: Pyramid, stage: int, image: ImageFeatures | None
+    ) -> tuple[Tensor, Tensor]:
         """Returns the sum (n, channels) and, beside it, the skip branch alone.
 
-        ``image`` (n, channels) comes from :meth:`image_branch`.
+        Args:
+            coarse: (m, in_channels) features of the next coarser level.
+            skip: (n, skip_channels) features of the encoder.
+            pyramid: of the batch.
+            stage: the level of this decoder stage.
+            image: whose tokens end with the feature of points that no view sees; None for a network without images.
         """
-        assert level.parent is not None
+        parent = pyramid.levels[stage].parent
+        assert parent is not None
         skip_branch: Tensor = self.skip(skip)
-        fused = self.up(coarse).index_select(0, level.parent) + skip_branch
-        return (fused if image is None else fused + image), skip_branch
+        fused = self.up(coarse).index_select(0, parent) + skip_branch
+        if self.image is not None and image is not None:
+            fused = fused + self._image_branch(self.image, image, stage)
+        return fused, skip_branch
 
-    def image_branch(self, tokens: Tensor, lift: LiftPyramid, level: int) -> Tensor | None:
-        """f_2D(X_2D) for a level, (n, channels)."""
-        if self.image is None:
-            return None
-        if level > 0:
-            out: Tensor = self.image(pooled_tokens(tokens, lift, level))
+    @staticmethod
+    def _image_branch(branch: LinearNormAct, image: ImageFeatures, stage: int) -> Tensor:
+        """f_2D(X_2D), (n, channels)."""
+        if stage > 0:
+            out: Tensor = branch(pooled_tokens(image.tokens, image.lift, stage))
             return out
         # Every finest cell sees one token, and a linear layer commutes with the gather: project the few tokens.
-        projected = functional.linear(tokens, self.image.linear.weight, self.image.linear.bias)
-        features: Tensor = self.image.act(self.image.norm(pooled_tokens(projected, lift, 0)))
+        features: Tensor = branch.act(branch.norm(pooled_tokens(branch.linear(image.tokens), image.lift, 0)))
         return features

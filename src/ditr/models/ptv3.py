@@ -70,7 +70,8 @@ class EncoderStage(nn.Module):
         self.pool = Pool(config.encoder_channels[stage - 1], channels) if stage else None
         self.blocks = _blocks(config, channels, config.encoder_heads[stage], drop_path)
 
-    def forward(self, x: Tensor, pyramid: Pyramid, stage: int) -> Tensor:
+    def forward(self, features: Tensor, pyramid: Pyramid, stage: int) -> Tensor:
+        x: Tensor = features
         if self.pool is not None:
             x = self.pool(x, pyramid.levels[stage - 1])
         for block in self.blocks:
@@ -92,11 +93,13 @@ class DecoderStage(nn.Module):
         self.fusion = Fusion(below, config.encoder_channels[stage], channels, config.image_width)
         self.blocks = _blocks(config, channels, config.decoder_heads[stage], drop_path)
 
-    def forward(self, coarse: Tensor, skip: Tensor, pyramid: Pyramid, stage: int, image: Tensor | None) -> Tensor:
-        level = pyramid.levels[stage]
-        x, skip_branch = self.fusion(coarse, skip, level, image)
+    def forward(
+        self, coarse: Tensor, skip: Tensor, pyramid: Pyramid, stage: int, image: ImageFeatures | None
+    ) -> Tensor:
+        x: Tensor
+        x, skip_branch = self.fusion(coarse, skip, pyramid, stage, image)
         for index, block in enumerate(self.blocks):
-            x = block(x, level, conv_input=skip_branch if index == 0 else None)
+            x = block(x, pyramid.levels[stage], conv_input=skip_branch if index == 0 else None)
         return x
 
 
@@ -137,7 +140,7 @@ class PTv3(nn.Module):
         decoder = _drop_path_schedule(config.drop_path, config.decoder_depths)
         # Within a decoder stage the published schedule runs backwards.
         self.decoder = nn.ModuleList(DecoderStage(config, stage, drop[::-1]) for stage, drop in enumerate(decoder))
-        self.missing_embedding = None
+        self.missing_embedding: nn.Parameter | None = None
         if config.missing_embedding:
             if config.image_width is None:
                 raise ValueError("a missing embedding needs an image_width")
@@ -152,27 +155,25 @@ class PTv3(nn.Module):
             pyramid: their geometry, built with ``config.pyramid``.
             image: what the photographs give; needed by DITR, not read by PTv3.
         """
-        x = self.stem(features, pyramid.levels[0])
+        x: Tensor = self.stem(features, pyramid.levels[0])
         skips = []
         for stage, encoder in enumerate(self.encoder):
             x = encoder(x, pyramid, stage)
             skips.append(x)
-        tokens = self._tokens(image)
+        image = self._with_missing(image)
         for stage in range(len(self.decoder) - 1, -1, -1):
-            decoder = self.decoder[stage]
-            injected = None
-            if tokens is not None and image is not None:
-                injected = decoder.fusion.image_branch(tokens, image.lift, stage)
-            x = decoder(x, skips[stage], pyramid, stage, injected)
+            x = self.decoder[stage](x, skips[stage], pyramid, stage, image)
         return x
 
-    def _tokens(self, image: ImageFeatures | None) -> Tensor | None:
-        """(T + 1, D): the tokens, and last the feature of points that no view sees: zeros, as in the paper."""
+    def _with_missing(self, image: ImageFeatures | None) -> ImageFeatures | None:
+        """Append the feature of points that no view sees to the tokens: zeros, as in the paper, or the embedding."""
         if self.config.image_width is None:
             return None
         if image is None:
             raise ValueError("this network takes image features (config.image_width is set) and got none")
-        missing = self.missing_embedding
-        if missing is None:
+        missing: Tensor
+        if self.missing_embedding is None:
             missing = image.tokens.new_zeros(self.config.image_width)
-        return torch.cat([image.tokens, missing.to(image.tokens.dtype)[None]])
+        else:
+            missing = self.missing_embedding.to(image.tokens.dtype)
+        return ImageFeatures(torch.cat([image.tokens, missing[None]]), image.lift)

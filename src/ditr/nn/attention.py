@@ -40,5 +40,5 @@ class PatchAttention(nn.Module):
             out = functional.scaled_dot_product_attention(query, key, value)
             attended.append(out.transpose(1, 2).reshape(-1, channels))
         joined = attended[0] if len(attended) == 1 else torch.cat(attended)
-        out = self.proj(joined.index_select(0, patches.scatter[curve]))
-        return out
+        result: Tensor = self.proj(joined.index_select(0, patches.scatter[curve]))
+        return result

@@ -130,7 +130,7 @@ class SubmanifoldConv(nn.Module):
 
     def forward(self, x: Tensor, level: Level) -> Tensor:
         """(n, in) features of a level -> (n, out)."""
-        weight = self.weight
+        weight: Tensor = self.weight
         if torch.is_autocast_enabled(x.device.type):
             dtype = torch.get_autocast_dtype(x.device.type)
             x, weight = x.to(dtype), weight.to(dtype)
