@@ -14,6 +14,7 @@ from ditr.viewing.palette import GREY
 __all__ = ["PCA", "fit_pca", "gather_colors"]
 
 _CHUNK = 8192
+_DARKEST = 40  # so that every colour shows on a dark photograph
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,7 +57,7 @@ class PCA:
         finite = np.isfinite(projected).all(axis=1)
         span = np.maximum(self.high - self.low, 1e-12)
         share = (np.where(finite[:, None], projected, 0.0) - self.low) / span
-        out: NDArray[np.uint8] = np.rint(255 * np.clip(share, 0, 1)).astype(np.uint8)
+        out: NDArray[np.uint8] = np.rint(_DARKEST + (255 - _DARKEST) * np.clip(share, 0, 1)).astype(np.uint8)
         out[~finite] = GREY
         return out
 

@@ -64,7 +64,7 @@ def comparison_panels(
     truth = scene.label if scene.label is not None else np.full(len(scene), -1, dtype=np.int32)
     photo = read_image(view)
     flat = cloud.from_view(view, width=_WIDTH)
-    free = cloud.from_viewpoint(two_sides(scene, size=_SIZE)[0])
+    free = cloud.from_viewpoint(two_sides(scene, size=_free_size(flat.size))[0])
     back = darkened(photo, flat.size)
 
     def pair(color: NDArray[np.uint8], what: str) -> list[Panel]:
@@ -145,13 +145,20 @@ def telling_view(scene: Scene, interesting: NDArray[np.bool_]) -> View | None:
     return None if best is None else best[1]
 
 
+def _free_size(photo: tuple[int, int]) -> tuple[int, int]:
+    """Height and width of a free view beside a photograph: the same, unless that is upright."""
+    return photo if photo[0] < photo[1] else _SIZE
+
+
 def _scene_panels(
     scene: Scene, color: NDArray[np.uint8], what: str, views: Sequence[View] | None = None
 ) -> list[list[Panel]]:
     cloud = Cloud.of(scene)
     rows = []
+    size = _SIZE
     for view in spread_views(scene.views, 4) if views is None else views:
         raster = cloud.from_view(view, width=_WIDTH)
+        size = _free_size(raster.size)
         photo = read_image(view)
         rows.append(
             [
@@ -161,7 +168,7 @@ def _scene_panels(
                 ),
             ]
         )
-    one, other = two_sides(scene, size=_SIZE)
+    one, other = two_sides(scene, size=size)
     rows.append(
         [
             Panel(cloud.from_viewpoint(one).paint(color, BACKGROUND), f"{what}, in 3D"),

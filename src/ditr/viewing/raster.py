@@ -7,6 +7,7 @@ predictions and features of one cloud differ in colour only (:meth:`Raster.paint
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -39,10 +40,11 @@ class Raster:
         """Height and width of the painted picture in pixels."""
         return self.index.shape[0] // self.supersampling, self.index.shape[1] // self.supersampling
 
-    @property
+    @cached_property
     def coverage(self) -> NDArray[np.float32]:
         """(height, width) float32: the share of each pixel that shows a point."""
-        return self._shrink((self.index >= 0).astype(np.float32)[..., None])[..., 0]
+        shown = [(self.index[part] >= 0).astype(np.float32) for part in self._parts()]
+        return np.asarray(sum(shown) / np.float32(len(shown)))
 
     def paint(
         self,
@@ -73,18 +75,19 @@ class Raster:
         back = np.asarray(background, dtype=np.float32)
         if back.ndim == 3 and back.shape != (*self.size, 3):
             raise InputError("background", f"shape {back.shape} for a picture of {self.size}", "Resize the image first")
-        covered = self.index >= 0
-        light = (covered * (1.0 - shading * (1.0 - self.shade))).astype(np.float32)
-        lit = color[np.maximum(self.index, 0)] * light[..., None]
-        alpha = opacity * self.coverage[..., None]
-        mixed = opacity * self._shrink(lit) + (1.0 - alpha) * back
+        lit = np.zeros((*self.size, 3), dtype=np.float32)
+        for part in self._parts():
+            number = self.index[part]
+            light = np.where(number >= 0, 1 - np.float32(shading) * (1 - self.shade[part]), np.float32(0))
+            lit += color[np.maximum(number, 0)] * light[..., None]
+        share = np.float32(opacity)
+        mixed = lit * (share / self.supersampling**2) + (1 - share * self.coverage[..., None]) * back
         return np.clip(np.rint(mixed), 0, 255).astype(np.uint8)
 
-    def _shrink(self, fine: NDArray[np.float32]) -> NDArray[np.float32]:
-        height, width = self.size
+    def _parts(self) -> list[tuple[slice, slice]]:
+        """Slices that take one subpixel of each pixel."""
         s = self.supersampling
-        blocks = fine.reshape(height, s, width, s, -1)
-        return np.asarray(blocks.mean(axis=(1, 3), dtype=np.float32))
+        return [(slice(i, None, s), slice(j, None, s)) for i in range(s) for j in range(s)]
 
 
 def rasterise(

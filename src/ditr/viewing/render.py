@@ -58,7 +58,7 @@ class Cloud:
         depth = seen.depth[chosen]
         # Discs on a square grid leave no hole from 0.71 of the spacing on; points at random places need more.
         scale = 0.5 * (camera.fx + camera.fy) / depth
-        radius = self.spacing[chosen] * scale
+        radius = 1.05 * self.spacing[chosen] * scale
         radius = np.clip(radius, 0.5, _largest(radius, camera.width))
         return rasterise(
             seen.pixel[chosen], depth, radius, radius / scale, size=(camera.height, camera.width), number=chosen

@@ -143,7 +143,8 @@ class Table:
         swatch = f'<span class="swatch" style="background:{_css(row.color)}"></span>' if row.color else ""
         cells = "".join(_cell(cell, self.digits) for cell in row.cells)
         mark = ' class="strong"' if row.strong else ""
-        return f'<tr{mark}><th scope="row">{swatch}{_inline(row.name)}</th>{cells}</tr>'
+        kind = ' class="swatched"' if swatch else ""
+        return f'<tr{mark}><th scope="row"{kind}>{swatch}{_inline(row.name)}</th>{cells}</tr>'
 
 
 @dataclass(frozen=True)

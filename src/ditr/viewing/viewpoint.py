@@ -18,6 +18,7 @@ __all__ = ["Viewpoint", "estimate_up", "look_at", "two_sides"]
 
 _FIELD_OF_VIEW = np.deg2rad(36)
 _MARGIN = 0.95
+_STRAY = 0.1  # percent of the points, on each side of the picture
 _CEILING = 0.85
 _NEAR_WALL = 0.12
 
@@ -112,7 +113,7 @@ def two_sides(
         bulk = _bulk(coord, up)
         return (
             _fit(coord, bulk, _direction(-forward, up, 0, 28), up, size),
-            _fit(coord, bulk, _direction(-forward, up, 140, 28), up, size),
+            _fit(coord, bulk, _direction(-forward, up, 115, 34), up, size),
         )
     if facing is None:
         behind, turns = axes[0] + axes[1], (0.0, 180.0)
@@ -217,7 +218,7 @@ def _without_lid(coord: Vector, axes: Vector, direction: Vector, up: Vector) -> 
 
 
 def _fit(coord: Vector, inside: NDArray[np.bool_], direction: Vector, up: Vector, size: tuple[int, int]) -> Viewpoint:
-    """A camera in the given direction whose picture is filled by the points ``inside``."""
+    """A camera in the given direction whose picture is filled by the points ``inside``, but for a few strays."""
     height, width = size
     points = coord[inside]
     points = points[:: max(1, len(points) // 50_000)]
@@ -233,7 +234,7 @@ def _fit(coord: Vector, inside: NDArray[np.bool_], direction: Vector, up: Vector
     pose[:3, 3] = np.array([0, 0, distance]) - middle
     depth = seen[:, 2] - middle[2] + distance
     spot = (seen - middle)[depth > 0.05 * distance, :2] / depth[depth > 0.05 * distance, None]
-    low, high = np.percentile(spot, [0.3, 99.7], axis=0)
+    low, high = np.percentile(spot, [_STRAY, 100 - _STRAY], axis=0)
     span = np.maximum(high - low, 1e-6)
     focal = float(min(_MARGIN * width / span[0], _MARGIN * height / span[1], 20 * focal))
     center = 0.5 * np.array([width, height]) - focal * 0.5 * (low + high)
