@@ -282,16 +282,15 @@ def _point_columns(scene: Scene) -> dict[str, NDArray[Any]]:
 
 def _write_view(view: View, target: Path, image_format: str, own_unit: bool) -> dict[str, Any]:
     """Write one view's files, and return its frame."""
-    image = _write_image(view, target, image_format)
-    frame = {**view.extra, "file_path": image, **camera_fields(view.camera)}
-    frame.pop("depth_file_path", None)
+    frame: dict[str, Any] = {"file_path": _write_image(view, target, image_format), **camera_fields(view.camera)}
     if view.depth is not None:
         frame["depth_file_path"] = _write_depth(view, target)
     if own_unit:
         frame["depth_unit_scale_factor"] = float(view.depth_unit)
     frame["transform_matrix"] = _matrix_of(view)
     _copy_attached(view, target)
-    return frame
+    rest = {key: value for key, value in view.extra.items() if key not in Frame.model_fields}
+    return frame | rest
 
 
 def _matrix_of(view: View) -> list[list[float]]:
