@@ -1,0 +1,145 @@
+"""The RGB-D camera: light, textures, and the noise and holes of a structured-light depth sensor."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.random import Generator
+from numpy.typing import NDArray
+
+from ditr.data.worlds.rooms.layout import Room
+from ditr.data.worlds.rooms.paint import noise
+from ditr.data.worlds.rooms.rays import Hits, RayCaster
+from ditr.scene import Camera
+
+__all__ = ["Rendering", "Sensor", "render_view"]
+
+_MIN_RANGE, _MAX_RANGE = 0.35, 5.5  # metres, those of common structured-light cameras
+
+
+@dataclass(frozen=True, eq=False)
+class Rendering:
+    """One view.
+
+    Attributes:
+        color: (h, w, 3) uint8.
+        depth: (h, w) float32 metres along the optical axis, 0 where the sensor has no value.
+        label: (h, w) int32, the class of the surface in each pixel, -1 for clutter and for nothing.
+    """
+
+    color: NDArray[np.uint8]
+    depth: NDArray[np.float32]
+    label: NDArray[np.int32]
+
+
+class Sensor:
+    """A room ready to be photographed."""
+
+    def __init__(self, room: Room, caster: RayCaster) -> None:
+        mesh = room.mesh
+        self._atlas, self._mesh, self._caster = room.atlas, mesh, caster
+        self._normal = mesh.normal.astype(np.float32)
+        self._uv = mesh.uv[:, 0].astype(np.float32)
+        self._edges = np.stack([mesh.uv[:, 1] - mesh.uv[:, 0], mesh.uv[:, 2] - mesh.uv[:, 0]], axis=1).astype(
+            np.float32
+        )
+        # Texels per metre, from the texels that a triangle covers.
+        texels = (
+            np.abs(np.linalg.det(self._edges.astype(np.float64))) / 2 * room.atlas.sizes()[mesh.texture].prod(axis=1)
+        )
+        self._density = np.sqrt(texels / mesh.area).astype(np.float32)
+        length, width, height = room.plan.size
+        self._lamp = np.array([0.5 * length, 0.5 * width, height - 0.15], dtype=np.float32)
+
+    def albedo(self, triangle: NDArray[np.int32], u: NDArray[np.float32], v: NDArray[np.float32],
+               footprint: NDArray[np.float32]) -> NDArray[np.float32]:  # fmt: skip
+        """Texture colours (n, 3) in 0..255 at points of triangles, averaged over ``footprint`` metres."""
+        edges = self._edges[triangle]
+        uv = self._uv[triangle] + edges[:, 0] * u[:, None] + edges[:, 1] * v[:, None]
+        level = np.log2(np.maximum(footprint * self._density[triangle], 1e-3))
+        return self._atlas.sample(self._mesh.texture[triangle], uv, level)
+
+    def light(self, point: NDArray[np.float32], normal: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Light (n,) on surface points (n, 3) with normals (n, 3): a lamp at the ceiling and light from everywhere."""
+        away = self._lamp - point
+        square = np.einsum("ij,ij->i", away, away)
+        cosine = np.maximum(np.einsum("ij,ij->i", away, normal), 0) / np.sqrt(square)
+        return 0.5 + 0.08 * normal[:, 2] + 0.05 * normal[:, 0] + np.float32(0.75) * cosine / (0.6 + 0.25 * square)
+
+    def render(self, camera: Camera, world_to_camera: NDArray[np.float64], rng: Generator | None = None) -> Rendering:
+        """Photograph the room; without ``rng`` the picture and the depth are free of noise and holes."""
+        shape = camera.height, camera.width
+        rays, position = _rays(camera, world_to_camera)
+        hits = self._caster.cast(position, rays)
+        miss = hits.triangle < 0
+        triangle = np.where(miss, 0, hits.triangle)
+        depth = np.where(miss, np.float32(0), hits.distance)
+        direction = rays.astype(np.float32)
+        normal = self._normal[triangle]
+        facing = np.einsum("ij,ij->i", normal, direction)
+        cosine = np.abs(facing) / np.sqrt(np.einsum("ij,ij->i", direction, direction))
+        color = self._shade(
+            triangle, hits, depth, cosine, position, direction, -np.sign(facing)[:, None] * normal, camera
+        )
+        label = np.where(miss, np.int32(-1), self._mesh.label[triangle])
+        image, clean = color.reshape(*shape, 3), depth.reshape(shape)
+        if rng is not None:
+            image = _photograph(image, rng)
+            clean = _measure(clean, cosine.reshape(shape), self._mesh.glossy[triangle].reshape(shape), rng)
+        return Rendering(np.clip(image, 0, 255).astype(np.uint8), clean, label.reshape(shape))
+
+    def _shade(self, triangle: NDArray[np.int32], hits: Hits, depth: NDArray[np.float32], cosine: NDArray[np.float32],
+               position: NDArray[np.float64], direction: NDArray[np.float32], normal: NDArray[np.float32],
+               camera: Camera) -> NDArray[np.float32]:  # fmt: skip
+        """Colours (n, 3) in 0..255 before the camera's noise."""
+        footprint = depth * np.float32(1 / camera.fx) / np.sqrt(np.maximum(cosine, 0.05))
+        surface = self.albedo(triangle, hits.u, hits.v, footprint) * np.float32(1 / 255)
+        point = position.astype(np.float32) + direction * depth[:, None]
+        glow = self._mesh.glow[triangle]
+        light = self.light(point, normal) * (1 - glow) + 1.1 * glow
+        # Squares and roots stand for the camera's gamma curve.
+        return np.float32(255) * surface * np.sqrt(light)[:, None]
+
+
+def _rays(camera: Camera, world_to_camera: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Directions (n, 3) through the pixels' centres, of length 1 along the optical axis, and the camera's position."""
+    x = (np.arange(camera.width) + 0.5 - camera.cx) / camera.fx
+    y = (np.arange(camera.height) + 0.5 - camera.cy) / camera.fy
+    local = np.stack([*np.meshgrid(x, y), np.ones((camera.height, camera.width))], axis=-1).reshape(-1, 3)
+    rotation = world_to_camera[:3, :3]
+    return local @ rotation, -rotation.T @ world_to_camera[:3, 3]
+
+
+def _photograph(image: NDArray[np.float32], rng: Generator) -> NDArray[np.float32]:
+    """Exposure, white balance, a lens that is not quite sharp, and the noise of a small sensor."""
+    balance = (rng.uniform(0.88, 1.12) * rng.uniform(0.96, 1.04, 3)).astype(np.float32)
+    soft = image.copy()
+    soft[1:-1] = 0.7 * image[1:-1] + 0.15 * (image[:-2] + image[2:])
+    sharp = soft.copy()
+    soft[:, 1:-1] = 0.7 * sharp[:, 1:-1] + 0.15 * (sharp[:, :-2] + sharp[:, 2:])
+    grain = rng.standard_normal(image.shape, dtype=np.float32) * np.float32(rng.uniform(1.5, 4.0))
+    return soft * balance + grain
+
+
+def _measure(depth: NDArray[np.float32], cosine: NDArray[np.float32], glossy: NDArray[np.bool_],
+             rng: Generator) -> NDArray[np.float32]:  # fmt: skip
+    """Depth noise that grows with the square of the distance; holes at edges, on grazing and on glossy surfaces."""
+    rows, columns = depth.shape
+    spread = 0.0012 + 0.0019 * np.square(np.maximum(depth - 0.4, 0))
+    measured = depth + spread * rng.standard_normal(depth.shape, dtype=np.float32)
+    jump = np.zeros(depth.shape, dtype=np.bool_)
+    jump[:, 1:] |= np.abs(np.diff(depth, axis=1)) > 0.08
+    jump[1:] |= np.abs(np.diff(depth, axis=0)) > 0.08
+    blotch = noise(rng, columns, rows, (14, 14))
+    lost = (depth < _MIN_RANGE) | (depth > _MAX_RANGE) | (cosine < 0.1) | (blotch > 2.2)
+    lost |= jump & (rng.random(depth.shape, dtype=np.float32) < 0.6)
+    lost |= glossy & (blotch > 0.2)
+    return np.where(lost, np.float32(0), measured)
+
+
+def render_view(
+    room: Room, camera: Camera, world_to_camera: NDArray[np.float64], rng: Generator | None = None
+) -> Rendering:
+    """Photograph a room once: colour, depth and the class of each pixel; noise and holes only where ``rng`` is given."""
+    return Sensor(room, RayCaster(room.mesh)).render(camera, world_to_camera, rng)

@@ -1,0 +1,143 @@
+"""What every piece of furniture is built with: random choices, materials, the mesh, and the plan of free places."""
+
+from __future__ import annotations
+
+import math
+from typing import TypeVar
+
+import numpy as np
+from numpy.random import Generator
+
+from ditr.data.worlds.rooms.atlas import Atlas
+from ditr.data.worlds.rooms.config import Label
+from ditr.data.worlds.rooms.mesh import Frame, Material, MeshBuilder
+from ditr.data.worlds.rooms.paint import Painter
+
+__all__ = ["Painters", "Plan", "Workshop"]
+
+T = TypeVar("T")
+Painters = tuple[tuple[Painter, ...], tuple[Painter, ...]]
+"""Texture families that training rooms may show, and those that only test rooms show."""
+
+_TRIES = 80
+
+
+class Workshop:
+    """The room under construction.
+
+    Shapes are drawn from ``rng`` and textures from ``look``, so that a change to a painter moves no furniture.
+    """
+
+    def __init__(self, rng: Generator, look: Generator, new_share: float) -> None:
+        self.rng = rng
+        self.look = look
+        self.mesh = MeshBuilder()
+        self.atlas = Atlas()
+        self._new_share = new_share
+
+    def begin(self, label: Label | None, frame: Frame) -> None:
+        """What is added from now on is of this class and stands here; None is clutter without a label."""
+        self.mesh.label = -1 if label is None else int(label)
+        self.mesh.frame = frame
+
+    def uniform(self, low: float, high: float) -> float:
+        """A size from ``low`` to ``high``."""
+        return float(self.rng.uniform(low, high))
+
+    def chance(self, probability: float) -> bool:
+        """True with this probability."""
+        return bool(self.rng.random() < probability)
+
+    def pick(self, known: tuple[T, ...], new: tuple[T, ...] = ()) -> T:
+        """One of the families; a new one only in test rooms, with the configured probability."""
+        return self._pick(self.rng, known, new)
+
+    def _pick(self, rng: Generator, known: tuple[T, ...], new: tuple[T, ...]) -> T:
+        families = new if new and rng.random() < self._new_share else known
+        return families[int(rng.integers(len(families)))]
+
+    def picture(
+        self, painters: Painters, width: float, height: float, glow: float = 0.0, glossy: bool = False
+    ) -> Material:
+        """A texture made for one face of this size in metres."""
+        image = self._pick(self.look, *painters)(self.look, width, height)
+        return Material(self.atlas.add(image), None, glow, glossy)
+
+    def surface(self, painters: Painters, tile: tuple[float, float] = (0.6, 0.6), glow: float = 0.0) -> Material:
+        """A texture that repeats after ``tile`` metres."""
+        image = self._pick(self.look, *painters)(self.look, *tile)
+        return Material(self.atlas.add(image), tile, glow)
+
+
+class Plan:
+    """Which parts of the room are taken, as boxes along the axes."""
+
+    def __init__(self, rng: Generator, size: tuple[float, float, float]) -> None:
+        self.size = size
+        self._rng = rng
+        self._low: list[np.ndarray[tuple[int], np.dtype[np.float64]]] = []
+        self._high: list[np.ndarray[tuple[int], np.dtype[np.float64]]] = []
+
+    def wall(self, index: int, along: float) -> Frame:
+        """The frame at ``along`` metres of wall 0..3: x runs along the wall, y into the room."""
+        length, width, _ = self.size
+        corner = ((0.0, 0.0), (length, 0.0), (length, width), (0.0, width))[index]
+        return Frame(*corner, yaw=index * math.pi / 2).moved(x=along)
+
+    def wall_length(self, index: int) -> float:
+        """Length of wall 0..3 in metres."""
+        return self.size[index % 2]
+
+    def take(
+        self, frame: Frame, low: tuple[float, float, float], high: tuple[float, float, float], force: bool = False
+    ) -> bool:
+        """Reserve the local box if it is free and inside the room; with ``force`` whatever is there."""
+        corners = np.array([(x, y, z) for x in (low[0], high[0]) for y in (low[1], high[1]) for z in (low[2], high[2])])
+        world = frame.to_world(corners)
+        lower, upper = world.min(axis=0), world.max(axis=0)
+        if not force:
+            if (lower < -0.02).any() or (upper > np.asarray(self.size) + 0.02).any():
+                return False
+            if self._low and bool(((lower < self._highs()) & (upper > self._lows())).all(axis=1).any()):
+                return False
+        self._low.append(lower)
+        self._high.append(upper)
+        return True
+
+    def _lows(self) -> np.ndarray[tuple[int, int], np.dtype[np.float64]]:
+        return np.array(self._low).reshape(-1, 3)
+
+    def _highs(self) -> np.ndarray[tuple[int, int], np.dtype[np.float64]]:
+        return np.array(self._high).reshape(-1, 3)
+
+    def is_free(
+        self, points: np.ndarray[tuple[int, int], np.dtype[np.float64]], reach: float
+    ) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
+        """Which points (n, 3) have no reserved box within ``reach`` metres along the axes."""
+        low, high = self._lows() - reach, self._highs() + reach
+        return ~((points[:, None] > low) & (points[:, None] < high)).all(axis=2).any(axis=1)
+
+    def on_wall(self, width: float, depth: float, low: float, high: float, gap: float = 0.06) -> Frame | None:
+        """A free stretch of wall for a thing of this width and depth between two heights; None if there is none.
+
+        The frame's origin is the middle of the stretch, on the wall and on the floor.
+        """
+        for _ in range(_TRIES):
+            index = int(self._rng.integers(4))
+            room = self.wall_length(index) - width - 2 * gap
+            along = gap + width / 2 + self._rng.random() * max(0.0, room)
+            frame = self.wall(index, along)
+            half = width / 2 + gap
+            if room > 0 and self.take(frame, (-half, 0.0, low), (half, depth, high)):
+                return frame
+        return None
+
+    def on_floor(self, width: float, depth: float, height: float, turned: bool = False) -> Frame | None:
+        """A free place away from the walls; None if there is none. The frame's origin is the middle of the footprint."""
+        for _ in range(_TRIES):
+            x, y = self._rng.random(2) * self.size[:2]
+            yaw = float(self._rng.uniform(0, 2 * math.pi) if turned else self._rng.integers(4) * math.pi / 2)
+            frame = Frame(float(x), float(y), 0.0, yaw)
+            if self.take(frame, (-width / 2, -depth / 2, 0.0), (width / 2, depth / 2, height)):
+                return frame
+        return None
