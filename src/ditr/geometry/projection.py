@@ -200,10 +200,12 @@ def _radial(camera: Camera) -> tuple[float, ...]:
 @lru_cache(maxsize=256)
 def _fold(coefficients: tuple[float, ...]) -> float:
     """The smallest positive radius at which the derivative of a radial polynomial is zero; inf without one."""
-    derivative = [(2 * i + 3) * k for i, k in enumerate(coefficients)]
-    roots = np.roots([*reversed(derivative), 1.0])  # in the square of the radius
-    real = roots.real[(np.abs(roots.imag) <= 1e-12 * np.abs(roots)) & (roots.real > 0)]
-    return float(np.sqrt(real.min(initial=np.inf)))
+    # The derivative is 1 + 3 k[0] s + 5 k[1] s^2 + ... in s = r^2. Its roots are found as those of the reversed
+    # polynomial in 1 / s, which begins with 1 however small the last coefficients are. A pair of roots that is complex
+    # by rounding only is a double root: the lens is flat there.
+    roots = np.roots([1.0, *((2 * i + 3) * k for i, k in enumerate(coefficients))])
+    real = roots.real[(np.abs(roots.imag) <= 1e-7 * np.abs(roots)) & (roots.real > 0)]
+    return float(1.0 / np.sqrt(real.max())) if len(real) else np.inf
 
 
 def _growth(squared: NDArray[np.float64], coefficients: Sequence[float]) -> NDArray[np.float64]:
@@ -279,7 +281,7 @@ def _invert_radial(target: NDArray[np.float64], coefficients: tuple[float, ...])
     if np.isinf(high).any():  # the polynomial grows without end: double until the target is passed
         high = np.maximum(target, 1e-9)
         for _ in range(64):
-            high = np.where(high * _growth(high**2, coefficients) < target, 2 * high, high)
+            high = np.where(high * _growth(high**2, coefficients) <= target, 2 * high, high)
     reachable = high * _growth(high**2, coefficients) > target
     radius = np.minimum(target, 0.5 * high)
     for _ in range(60):
