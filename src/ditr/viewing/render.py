@@ -11,12 +11,13 @@ from PIL import Image
 from ditr.geometry.projection import project
 from ditr.scene import Camera, Scene, View
 from ditr.viewing.raster import Raster, rasterise
-from ditr.viewing.viewpoint import Viewpoint
+from ditr.viewing.viewpoint import Viewpoint, is_enclosed
 
 __all__ = ["Cloud", "darkened", "point_spacing", "scaled_camera"]
 
 _LEVELS = 16
 _FULL_CELL = 8
+_SMALLEST = 0.75  # pixels; three subpixels across
 
 
 @dataclass(frozen=True, eq=False)
@@ -26,19 +27,22 @@ class Cloud:
     Attributes:
         coord: (N, 3) float64 metres.
         spacing: (N,) float64 metres, the distance between neighbouring points; see :func:`point_spacing`.
+        closed: whether discs shall close surfaces in photographs. The lines of a LiDAR sweep are too far apart for
+            that, and are drawn as dots.
     """
 
     coord: NDArray[np.float64]
     spacing: NDArray[np.float64]
+    closed: bool = True
 
     @classmethod
     def of(cls, scene: Scene) -> Cloud:
-        """The points of a scene."""
-        return cls(scene.coord, point_spacing(scene.coord))
+        """The points of a scene; surfaces are closed in rooms (see :func:`ditr.viewing.viewpoint.is_enclosed`)."""
+        return cls(scene.coord, point_spacing(scene.coord), is_enclosed(scene))
 
     def from_viewpoint(self, viewpoint: Viewpoint) -> Raster:
         """Rasterise from a free viewpoint."""
-        return self._rasterise(viewpoint.camera, viewpoint.world_to_camera, viewpoint.shown)
+        return self._rasterise(viewpoint.camera, viewpoint.world_to_camera, viewpoint.shown, closed=True)
 
     def from_view(self, view: View, *, width: int = 960, shown: NDArray[np.bool_] | None = None) -> Raster:
         """Rasterise through a camera of the capture, with its distortion, so that the picture fits the photograph.
@@ -48,10 +52,15 @@ class Cloud:
             width: of the picture in pixels; the height follows from the photograph's.
             shown: (N,) bool, the points to draw (those that pass the depth test, say); by default all.
         """
-        return self._rasterise(scaled_camera(view.camera, width), view.world_to_camera, shown)
+        return self._rasterise(scaled_camera(view.camera, width), view.world_to_camera, shown, closed=self.closed)
 
     def _rasterise(
-        self, camera: Camera, world_to_camera: NDArray[np.float64], shown: NDArray[np.bool_] | None
+        self,
+        camera: Camera,
+        world_to_camera: NDArray[np.float64],
+        shown: NDArray[np.bool_] | None,
+        *,
+        closed: bool,
     ) -> Raster:
         seen = project(self.coord, camera, world_to_camera)
         chosen = np.flatnonzero(seen.visible if shown is None else seen.visible & shown)
@@ -59,7 +68,9 @@ class Cloud:
         # Discs on a square grid leave no hole from 0.71 of the spacing on; points at random places need more.
         scale = 0.5 * (camera.fx + camera.fy) / depth
         radius = 1.05 * self.spacing[chosen] * scale
-        radius = np.clip(radius, 0.5, _largest(radius, camera.width))
+        # Twice the median lets sparser parts close too, and keeps stray points from becoming blobs.
+        largest = 2 * float(np.median(radius)) if closed and len(radius) else camera.width / 280
+        radius = np.clip(radius, _SMALLEST, max(_SMALLEST, min(largest, camera.width / 75)))
         return rasterise(
             seen.pixel[chosen], depth, radius, radius / scale, size=(camera.height, camera.width), number=chosen
         )
@@ -90,17 +101,6 @@ def point_spacing(coord: NDArray[np.float64]) -> NDArray[np.float64]:
     out = np.empty_like(spacing)
     out[order] = spacing
     return out
-
-
-def _largest(radius: NDArray[np.float64], width: int) -> float:
-    """The largest disc worth drawing, in pixels.
-
-    Where most discs that close the surface are small, larger ones may close it too, within limits that keep stray
-    points from becoming blobs. Where most would be large (a LiDAR sweep in a photograph) no disc of a bearable size
-    closes anything, and points are drawn as dots.
-    """
-    middle = float(np.median(radius)) if len(radius) else 0.0
-    return max(min(2.0 * middle, width / 90), 1.0) if middle < width / 150 else width / 280
 
 
 def scaled_camera(camera: Camera, width: int) -> Camera:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from ditr.files import InputError
 from ditr.scene import Camera, Scene, View
 
-__all__ = ["Viewpoint", "estimate_up", "look_at", "two_sides"]
+__all__ = ["Viewpoint", "estimate_up", "is_enclosed", "look_at", "two_sides"]
 
 _FIELD_OF_VIEW = np.deg2rad(36)
 _MARGIN = 0.95
@@ -99,13 +99,11 @@ def two_sides(
         scene: points, views and, where present, normals.
         size: height and width of the pictures.
         up: (3,) direction against gravity; by default :func:`estimate_up`.
-        enclosed: whether it is a room; by default if a view has a depth map, or nothing lies farther apart than 25 m.
+        enclosed: whether it is a room; by default :func:`is_enclosed`.
     """
     up = estimate_up(scene) if up is None else _unit(np.asarray(up, dtype=np.float64))
     coord = scene.coord
-    if enclosed is None:
-        extent = np.ptp(np.percentile(coord, [2, 98], axis=0), axis=0).max()
-        enclosed = any(view.depth is not None for view in scene.views) or bool(extent < 25)
+    enclosed = is_enclosed(scene) if enclosed is None else enclosed
     axes = _floor_axes(coord, up)
     facing = _facing(scene.views, up)
     if not enclosed:
@@ -124,6 +122,12 @@ def two_sides(
         _into_room(coord, normal, axes, _direction(behind, up, turns[0], 38), up, size),
         _into_room(coord, normal, axes, _direction(behind, up, turns[1], 38), up, size),
     )
+
+
+def is_enclosed(scene: Scene) -> bool:
+    """Whether a scene looks like a room: a view has a depth map, or the points lie within 25 m."""
+    extent = np.ptp(np.percentile(scene.coord, [2, 98], axis=0), axis=0).max()
+    return any(view.depth is not None for view in scene.views) or bool(extent < 25)
 
 
 def _unit(vector: Vector) -> Vector:
