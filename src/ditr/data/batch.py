@@ -1,0 +1,62 @@
+"""Samples joined by offsets: what a network sees at once."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from ditr.data.sample import Sample
+from ditr.geometry.lift_pyramid import LiftPyramid, join_lift_pyramids
+from ditr.geometry.pyramid import Pyramid, join_pyramids
+
+__all__ = ["Batch", "join_samples"]
+
+
+@dataclass(frozen=True, eq=False)
+class Batch:
+    """Several samples one after the other.
+
+    Attributes:
+        names: of the samples.
+        feature: (M, F) float32.
+        pyramid: the joined geometry.
+        lift: the joined lift; None without images.
+        tokens: (T, D) image tokens of all samples; None where they are not encoded yet, or without images.
+        label: (M,) int64, -1 for unlabelled; None where a sample has none.
+    """
+
+    names: tuple[str, ...]
+    feature: Tensor
+    pyramid: Pyramid
+    lift: LiftPyramid | None
+    tokens: Tensor | None
+    label: Tensor | None
+
+    def to(self, device: torch.device | str) -> Batch:
+        """A copy whose tensors are on ``device``."""
+        return replace(
+            self,
+            feature=self.feature.to(device),
+            pyramid=self.pyramid.to(device),
+            lift=None if self.lift is None else self.lift.to(device),
+            tokens=None if self.tokens is None else self.tokens.to(device),
+            label=None if self.label is None else self.label.to(device),
+        )
+
+
+def join_samples(samples: Sequence[Sample], tokens: Sequence[Tensor] | None = None) -> Batch:
+    """Join samples; ``tokens`` (T, D) of each sample replace those that the samples hold."""
+    lifts = [sample.lift for sample in samples if sample.lift is not None]
+    labels = [sample.label for sample in samples if sample.label is not None]
+    held = tokens if tokens is not None else [sample.tokens for sample in samples if sample.tokens is not None]
+    return Batch(
+        names=tuple(sample.name for sample in samples),
+        feature=torch.cat([sample.feature for sample in samples]),
+        pyramid=join_pyramids([sample.pyramid for sample in samples]),
+        lift=join_lift_pyramids(lifts) if len(lifts) == len(samples) else None,
+        tokens=torch.cat(list(held)) if len(held) == len(samples) else None,
+        label=torch.cat(labels) if len(labels) == len(samples) else None,
+    )

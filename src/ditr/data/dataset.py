@@ -1,0 +1,194 @@
+"""Scenes on disk as samples for training: the same item gives the same sample in any worker, in any run.
+
+All chance of a sample comes from (seed, epoch, index of the scene), so neither the number of workers nor a resumed run
+changes it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import Dataset, Sampler
+
+from ditr.data.augment.images import ImageAugmentation
+from ditr.data.augment.point_set import PointAugmentation
+from ditr.data.readers.capture import read_capture
+from ditr.data.sample import Preparation, Sample, SceneViews, choose_rows, prepare, scene_views
+from ditr.files import InputError
+from ditr.geometry.pyramid import PyramidSpec
+from ditr.scene import Scene, View
+
+__all__ = ["Encoding", "Item", "Shuffle", "TrainingSet", "find_captures"]
+
+
+class Encoding(Protocol):
+    """What a sample needs to know of an image encoder, and the tokens that it gives."""
+
+    @property
+    def patch_size(self) -> int: ...
+
+    def size(self, view: View) -> tuple[int, int]:
+        """(height, width) at which a view is encoded."""
+        ...
+
+    def tokens(self, views: Sequence[View]) -> list[Tensor]:
+        """For each view (rows * columns, D) float32 on the CPU."""
+        ...
+
+
+@dataclass(frozen=True)
+class Item:
+    """One draw of one scene."""
+
+    epoch: int
+    index: int
+
+
+def find_captures(folder: str | Path) -> list[Path]:
+    """The captures in a folder (or the folder itself if it is one), sorted by name.
+
+    Raises:
+        InputError: there is none.
+    """
+    root = Path(folder)
+    if (root / "transforms.json").exists():
+        return [root]
+    found = sorted(path.parent for path in root.glob("*/transforms.json"))
+    if not found:
+        raise InputError(root, "there is no capture here", "Name a folder of captures, each with its transforms.json")
+    return found
+
+
+class TrainingSet(Dataset[Sample]):
+    """Augmented samples of captures.
+
+    Args:
+        captures: their folders.
+        preparation: how scenes become samples.
+        pyramid: the geometry that the network asks for.
+        seed: of the run.
+        augmentations: of the points, before they are voxelised.
+        crop: of the voxels.
+        image_augmentations: of the photographs; these are then encoded anew in each step.
+        encoding: of the photographs; None for networks without images.
+        keep: hold scenes in memory once they are read (and the tokens of photographs that are not augmented).
+    """
+
+    def __init__(
+        self,
+        captures: Sequence[Path],
+        preparation: Preparation,
+        pyramid: PyramidSpec,
+        *,
+        seed: int,
+        augmentations: Sequence[PointAugmentation] = (),
+        crop: Sequence[PointAugmentation] = (),
+        image_augmentations: Sequence[ImageAugmentation] = (),
+        encoding: Encoding | None = None,
+        keep: bool = True,
+    ) -> None:
+        self.captures = list(captures)
+        self.preparation = preparation
+        self.pyramid = pyramid
+        self.seed = seed
+        self.augmentations = tuple(augmentations)
+        self.crop = tuple(crop)
+        self.image_augmentations = tuple(image_augmentations)
+        self.encoding = encoding
+        self.keep = keep
+        self._scenes: dict[int, Scene] = {}
+        self._views: dict[int, SceneViews] = {}
+        self._tokens: dict[int, list[Tensor]] = {}
+
+    def __len__(self) -> int:
+        return len(self.captures)
+
+    def __getitem__(self, item: Item) -> Sample:
+        """The sample of an item.
+
+        Raises:
+            InputError: a damaged capture; the text names it.
+        """
+        scene = self.scene(item.index)
+        # Independent streams, so that a run with images draws the same point augmentations as one without.
+        seed = [self.seed, item.epoch, item.index]
+        views, tokens = self._images(item.index, scene, np.random.default_rng([*seed, 1]))
+        return prepare(
+            scene,
+            self.preparation,
+            self.pyramid,
+            views=views,
+            tokens=tokens,
+            seed=seed,
+            augmentations=self.augmentations,
+            crop=self.crop,
+        )
+
+    def scene(self, index: int) -> Scene:
+        """The scene of a capture."""
+        if index in self._scenes:
+            return self._scenes[index]
+        scene = read_capture(self.captures[index])
+        if scene.label is None:
+            raise InputError(self.captures[index], "the points have no labels", "Train on captures with labels")
+        if self.keep:
+            self._scenes[index] = scene
+        return scene
+
+    def _images(self, index: int, scene: Scene, rng: np.random.Generator) -> tuple[SceneViews | None, Tensor | None]:
+        encoding, rule = self.encoding, self.preparation.rule
+        if encoding is None:
+            return None, None
+        rows = choose_rows(len(scene.views), self.preparation.max_views, rng)
+        if self.image_augmentations:
+            views = [scene.views[row] for row in rows]
+            sizes = [encoding.size(view) for view in views]
+            augmented = scene_views(
+                scene, views, sizes, encoding.patch_size, rule, augmentations=self.image_augmentations, rng=rng
+            )
+            return augmented, None
+        if index not in self._views:
+            sizes = [encoding.size(view) for view in scene.views]
+            self._views[index] = scene_views(scene, scene.views, sizes, encoding.patch_size, rule)
+            self._tokens[index] = encoding.tokens(scene.views)
+        views, tokens = self._views[index], self._tokens[index]
+        if not self.keep:
+            del self._views[index], self._tokens[index]
+        if len(rows) < len(scene.views):
+            views, tokens = views.select(rows, encoding.patch_size), [tokens[row] for row in rows]
+        return views, torch.cat(tokens) if tokens else None
+
+
+class Shuffle(Sampler[list[Item]]):
+    """Batches of items, in an order that depends on the seed and the epoch alone; starts at any step.
+
+    Args:
+        scenes: number of scenes.
+        batch_size: items per batch; an epoch's remainder goes into the next one's first batch.
+        steps: number of batches in all.
+        seed: of the run.
+        start: first step to give, for a run that resumes.
+    """
+
+    def __init__(self, scenes: int, batch_size: int, steps: int, seed: int, start: int = 0) -> None:
+        self.scenes, self.batch_size, self.steps, self.seed, self.start = scenes, batch_size, steps, seed, start
+
+    def __len__(self) -> int:
+        return self.steps - self.start
+
+    def __iter__(self) -> Iterator[list[Item]]:
+        epoch, order = -1, np.empty(0, dtype=np.int64)
+        for step in range(self.start, self.steps):
+            batch = []
+            for number in range(step * self.batch_size, (step + 1) * self.batch_size):
+                if number // self.scenes != epoch:
+                    epoch = number // self.scenes
+                    order = np.random.default_rng([self.seed, epoch]).permutation(self.scenes)
+                batch.append(Item(epoch, int(order[number % self.scenes])))
+            yield batch

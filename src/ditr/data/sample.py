@@ -1,0 +1,393 @@
+"""From a scene to a sample: voxels, the lift and the pyramid; what a network takes, without batch mates.
+
+Cameras, depth tests, range limits and the choice among views end here. What a loader's worker returns holds features,
+indices and image tokens (or the photographs that still have to be encoded), nothing else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from enum import Enum
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from ditr.data.augment.images import ImageAugmentation, augment_image
+from ditr.data.augment.point_set import PointAugmentation, PointSet, augment
+from ditr.data.readers.images import read_depth, read_image
+from ditr.files import InputError
+from ditr.geometry.lift import TokenGrid, choose_view, token_grids, tokens_of
+from ditr.geometry.lift_pyramid import LiftPyramid, build_lift_pyramid
+from ditr.geometry.projection import INDOOR, OUTDOOR, VisibilityRule, see
+from ditr.geometry.pyramid import Pyramid, PyramidSpec, build_pyramid, draw_permutations
+from ditr.geometry.voxels import voxelize
+from ditr.scene import Scene, View
+
+__all__ = [
+    "Attribute",
+    "Origin",
+    "Preparation",
+    "Sample",
+    "SceneViews",
+    "ViewChoice",
+    "choose_rows",
+    "prepare",
+    "profile_rule",
+    "scene_views",
+]
+
+
+class Attribute(Enum):
+    """What can be an input feature of a point; the value is its name in commands and files."""
+
+    COORD = "coord"
+    COLOR = "color"
+    NORMAL = "normal"
+    STRENGTH = "strength"
+
+    @property
+    def width(self) -> int:
+        return 1 if self is Attribute.STRENGTH else 3
+
+
+class Origin(Enum):
+    """Where coordinates are counted from: indoors the middle of the floor plan, outdoors the sensor (the file's 0)."""
+
+    CENTER = "center"
+    SENSOR = "sensor"
+
+
+class ViewChoice(Enum):
+    """Which view a point takes its feature from where several see it."""
+
+    RANDOM = "random"
+    """Any of them, drawn for each point (the paper, section 3.1)."""
+    LAST = "last"
+    """The last in the capture's order (the published weights)."""
+
+
+@dataclass(frozen=True)
+class Preparation:
+    """All that decides how a scene becomes a sample, in training and at inference.
+
+    Attributes:
+        voxel_size: metres.
+        attributes: input features of a point, in this order.
+        substitutes: attributes that a scene may lack, each with the value that stands in for it (colours 0..255).
+        rule: which points a view shows.
+        view_choice: among the views that show a point.
+        max_views: at most so many views of a scene: random ones in training, equidistant ones at inference.
+        origin: see :class:`Origin`.
+        strength_scale: strengths are divided by it (255 for nuScenes).
+    """
+
+    voxel_size: float = 0.02
+    attributes: tuple[Attribute, ...] = (Attribute.COLOR, Attribute.NORMAL)
+    substitutes: tuple[tuple[Attribute, float], ...] = ()
+    rule: VisibilityRule = INDOOR
+    view_choice: ViewChoice = ViewChoice.RANDOM
+    max_views: int | None = None
+    origin: Origin = Origin.CENTER
+    strength_scale: float = 1.0
+
+    @property
+    def in_channels(self) -> int:
+        return sum(attribute.width for attribute in self.attributes)
+
+
+@dataclass(frozen=True, eq=False)
+class SceneViews:
+    """The chosen views of a scene and which of their tokens each point of the scene falls into.
+
+    Attributes:
+        views: the chosen views.
+        sizes: for each, (height, width) at which it is encoded.
+        tokens: for each, (N,) int64 rows of the sample's token list, -1 where the view does not show the point.
+        token_count: length of the token list.
+        photographs: (height, width, 3) uint8 each, at the encoder's size, where they were augmented and so have to be
+            encoded anew; empty otherwise.
+    """
+
+    views: tuple[View, ...]
+    sizes: tuple[tuple[int, int], ...]
+    tokens: tuple[NDArray[np.int64], ...]
+    token_count: int
+    photographs: tuple[NDArray[np.uint8], ...] = ()
+
+    def select(self, rows: Sequence[int], patch_size: int) -> SceneViews:
+        """Some of the views, in the order of ``rows``; their tokens are counted anew."""
+        ends = np.cumsum([0, *((h // patch_size) * (w // patch_size) for h, w in self.sizes)]).tolist()
+        tokens, start = [], 0
+        for row in rows:
+            old = self.tokens[row]
+            tokens.append(np.where(old < 0, old, old - ends[row] + start))
+            start += ends[row + 1] - ends[row]
+        return SceneViews(
+            tuple(self.views[row] for row in rows), tuple(self.sizes[row] for row in rows), tuple(tokens), start
+        )
+
+    def seen_by(self, points: int) -> NDArray[np.int64]:
+        """(N,) the number of views that show each of the scene's ``points`` points."""
+        count = np.zeros(points, dtype=np.int64)
+        for tokens in self.tokens:
+            count += tokens >= 0
+        return count
+
+
+@dataclass(frozen=True, eq=False)
+class Sample:
+    """One scene made ready.
+
+    Attributes:
+        name: the scene's.
+        feature: (M, F) float32, one row per voxel.
+        pyramid: geometry of the voxels.
+        lift: which tokens cells see; None without images.
+        label: (M,) int64, -1 for unlabelled; None where the scene has none.
+        inverse: (N,) int64, the voxel of every point of the scene (-1 for points that augmentation left out).
+        tokens: (T, D) float32 image tokens of the chosen views, where they are known already.
+        photographs: what has to be encoded to get them, otherwise.
+        sizes: (height, width) of the encoder's input for each view.
+    """
+
+    name: str
+    feature: Tensor
+    pyramid: Pyramid
+    lift: LiftPyramid | None
+    label: Tensor | None
+    inverse: Tensor
+    tokens: Tensor | None = None
+    photographs: tuple[NDArray[np.uint8], ...] = ()
+    sizes: tuple[tuple[int, int], ...] = field(default=())
+
+    def __len__(self) -> int:
+        return len(self.feature)
+
+
+def profile_rule(scene: Scene, profile: str | None = None) -> tuple[str, VisibilityRule]:
+    """The visibility rule by name, "indoor" or "outdoor"; without a name, indoor if the capture has depth maps.
+
+    Raises:
+        InputError: another name.
+    """
+    if profile is None:
+        profile = "indoor" if any(view.depth is not None for view in scene.views) else "outdoor"
+    rules = {"indoor": INDOOR, "outdoor": OUTDOOR}
+    if profile not in rules:
+        raise InputError("profile", f"there is no profile {profile!r}", "Use indoor or outdoor")
+    return profile, rules[profile]
+
+
+def choose_rows(count: int, limit: int | None, rng: np.random.Generator | None) -> list[int]:
+    """Which of ``count`` views to use: all, or ``limit`` of them, random with ``rng`` and else equidistant.
+
+    Random ones come in random order, and equidistant ones with the step ``count // limit``, both as published.
+    """
+    if limit is None or count <= limit:
+        return list(range(count))
+    if rng is not None:
+        return [int(row) for row in rng.choice(count, limit, replace=False)]
+    return [index * (count // limit) for index in range(limit)]
+
+
+def scene_views(
+    scene: Scene,
+    views: Sequence[View],
+    sizes: Sequence[tuple[int, int]],
+    patch_size: int,
+    rule: VisibilityRule,
+    *,
+    augmentations: Sequence[ImageAugmentation] = (),
+    rng: np.random.Generator | None = None,
+) -> SceneViews:
+    """Project all points of a scene into views, once.
+
+    Args:
+        scene: whose points are projected, in its own coordinates and before any augmentation of points.
+        views: the chosen ones.
+        sizes: (height, width) at which each is encoded.
+        patch_size: of the encoder.
+        rule: which points a view shows; a depth test needs the views' depth maps and is left out without them.
+        augmentations: of the photographs; each moves the pixels of points along.
+        rng: the augmentations' chance.
+
+    Raises:
+        InputError: missing or damaged photographs or depth maps.
+    """
+    native = [(view.camera.height, view.camera.width) for view in views]
+    grids = token_grids(native, sizes, patch_size)
+    tokens, photographs = [], []
+    for view, size, grid in zip(views, sizes, grids, strict=True):
+        depth = read_depth(view) if rule.depth_margin is not None else None
+        seen = see(scene.coord, view, rule, depth)
+        pixel = seen.pixel
+        if augmentations:
+            if rng is None:
+                raise ValueError("augmentations of photographs need a random generator")
+            photograph, pixel, grid = _augmented(view, size, grid, pixel, seen.visible, augmentations, rng)
+            photographs.append(photograph)
+        tokens.append(tokens_of(pixel, seen.visible, grid))
+    total = sum(grid.token_count for grid in grids)
+    return SceneViews(tuple(views), tuple(sizes), tuple(tokens), total, tuple(photographs))
+
+
+def _augmented(
+    view: View,
+    size: tuple[int, int],
+    grid: TokenGrid,
+    pixel: NDArray[np.float64],
+    visible: NDArray[np.bool_],
+    augmentations: Sequence[ImageAugmentation],
+    rng: np.random.Generator,
+) -> tuple[NDArray[np.uint8], NDArray[np.float64], TokenGrid]:
+    """Resize a photograph, then augment it; pixels of visible points follow. Returns a grid of scale 1."""
+    image = torch.from_numpy(np.array(read_image(view))).permute(2, 0, 1)[None].float()
+    resized = torch.nn.functional.interpolate(image, size, mode="bilinear", align_corners=False)
+    array = resized[0].round_().to(torch.uint8).permute(1, 2, 0).numpy()
+    moved = np.full_like(pixel, np.nan)
+    # The published code rescales pixels in float32.
+    at_size = (pixel[visible] * np.asarray(grid.scale)).astype(np.float32).astype(np.float64)
+    limit = np.nextafter(np.array([size[1], size[0]], dtype=np.float64), 0)
+    array, moved[visible] = augment_image(array, np.minimum(at_size, limit), augmentations, rng)
+    return array, moved, TokenGrid(grid.rows, grid.columns, grid.patch_size, (1.0, 1.0), grid.offset)
+
+
+def prepare(
+    scene: Scene,
+    preparation: Preparation,
+    pyramid: PyramidSpec,
+    *,
+    views: SceneViews | None = None,
+    tokens: Tensor | None = None,
+    seed: int | Sequence[int] = 0,
+    augmentations: Sequence[PointAugmentation] | None = None,
+    crop: Sequence[PointAugmentation] = (),
+    rotation: NDArray[np.float64] | None = None,
+) -> Sample:
+    """Make a sample of a scene.
+
+    Args:
+        scene: the points.
+        preparation: how.
+        pyramid: the geometry that the network asks for.
+        views: from :func:`scene_views`, for networks that take images.
+        tokens: (T, D) the encoded views, where they are known.
+        seed: of all chance: augmentation, the choice of a voxel's point (in training) and of a point's view.
+        augmentations: of the points; None at inference, where also a voxel's first point stands for it and the curves
+            keep their order.
+        crop: augmentations that work on the voxels, applied after them.
+        rotation: (3, 3) turns points and normals first, where a scene's up is not z.
+
+    Raises:
+        InputError: an attribute is missing and has no substitute, or the scene is too large for the voxels.
+    """
+    rng = np.random.default_rng(seed)
+    training = augmentations is not None
+    points = _point_set(scene, preparation, rotation)
+    if augmentations is not None:
+        points = augment(points, augmentations, rng)
+    voxels = voxelize(points.coord, preparation.voxel_size)
+    rows = voxels.random(rng) if training else voxels.first()
+    inverse = torch.full((len(scene),), -1, dtype=torch.int64)
+    inverse[torch.from_numpy(points.index)] = voxels.inverse
+    grid = voxels.grid
+    points = points.take(rows.numpy())
+    if crop:
+        kept = augment(_numbered(points), crop, rng)
+        grid, points = grid[kept.index], _renumbered(kept, points)
+        grid = grid - grid.min(dim=0).values
+        inverse = _follow_crop(inverse, kept.index, len(voxels))
+    permutations = draw_permutations(rng, pyramid) if training else None
+    built = build_pyramid(grid, pyramid, permutations=permutations)
+    return Sample(
+        name=scene.name,
+        feature=_features(points, preparation),
+        pyramid=built,
+        lift=None if views is None else _lift(views, points.index, preparation.view_choice, rng, built),
+        label=None if points.label is None else torch.from_numpy(points.label),
+        inverse=inverse,
+        tokens=tokens,
+        photographs=() if views is None else views.photographs,
+        sizes=() if views is None else views.sizes,
+    )
+
+
+def _lift(
+    views: SceneViews, rows: NDArray[np.int64], choice: ViewChoice, rng: np.random.Generator, pyramid: Pyramid
+) -> LiftPyramid:
+    of_voxels = (tokens[rows] for tokens in views.tokens)
+    lift = choose_view(of_voxels, len(rows), views.token_count, choice=choice.value, rng=rng)
+    return build_lift_pyramid(lift.patch_index[:, 0], views.token_count, pyramid)
+
+
+def _point_set(scene: Scene, preparation: Preparation, rotation: NDArray[np.float64] | None) -> PointSet:
+    coord = scene.coord if rotation is None else scene.coord @ rotation.T
+    if preparation.origin is Origin.CENTER:
+        low, high = coord.min(axis=0), coord.max(axis=0)
+        middle = (low + high) / 2
+        coord = coord - np.array([middle[0], middle[1], low[2]])
+    elif np.abs(coord).max() > 1e5:
+        raise InputError(
+            f"scene {scene.name}",
+            f"coordinates reach {np.abs(coord).max():.3g} m from the origin, where the sensor is expected",
+            "Move the sensor's position to the origin",
+        )
+    wanted = preparation.attributes
+    normal = _attribute(scene, preparation, Attribute.NORMAL) if Attribute.NORMAL in wanted else None
+    if normal is not None and rotation is not None:
+        normal = (normal @ rotation.T).astype(np.float32)
+    strength = _attribute(scene, preparation, Attribute.STRENGTH) if Attribute.STRENGTH in wanted else None
+    return PointSet(
+        coord=coord.astype(np.float32),
+        index=np.arange(len(coord)),
+        color=_attribute(scene, preparation, Attribute.COLOR) if Attribute.COLOR in wanted else None,
+        normal=normal,
+        strength=None if strength is None else strength / np.float32(preparation.strength_scale),
+        label=None if scene.label is None else scene.label.astype(np.int64),
+    )
+
+
+def _attribute(scene: Scene, preparation: Preparation, attribute: Attribute) -> NDArray[np.float32]:
+    """(N, width) float32 values of an attribute, or of its declared substitute."""
+    stored = {Attribute.COLOR: scene.color, Attribute.NORMAL: scene.normal, Attribute.STRENGTH: scene.strength}
+    value = stored[attribute]
+    if value is not None:
+        return np.array(value, dtype=np.float32).reshape(len(scene), attribute.width)
+    for substituted, constant in preparation.substitutes:
+        if substituted is attribute:
+            return np.full((len(scene), attribute.width), constant, dtype=np.float32)
+    raise InputError(
+        f"scene {scene.name}",
+        f"the points have no {attribute.value}, which this model takes as input",
+        f"Add it to the point cloud, or declare a substitute (--substitute {attribute.value}=VALUE)",
+    )
+
+
+def _features(points: PointSet, preparation: Preparation) -> Tensor:
+    columns = {
+        Attribute.COORD: points.coord,
+        Attribute.COLOR: None if points.color is None else points.color / np.float32(127.5) - 1,
+        Attribute.NORMAL: points.normal,
+        Attribute.STRENGTH: points.strength,
+    }
+    wanted = [columns[attribute] for attribute in preparation.attributes]
+    return torch.from_numpy(np.concatenate([column for column in wanted if column is not None], axis=1))
+
+
+def _numbered(points: PointSet) -> PointSet:
+    """The voxels' points with their voxel's number as index, so that a crop can say which voxels it kept."""
+    return PointSet(points.coord, np.arange(len(points)), points.color, points.normal, points.strength, points.label)
+
+
+def _renumbered(kept: PointSet, points: PointSet) -> PointSet:
+    rows = points.index[kept.index]
+    return PointSet(kept.coord, rows, kept.color, kept.normal, kept.strength, kept.label)
+
+
+def _follow_crop(inverse: Tensor, kept: NDArray[np.int64], count: int) -> Tensor:
+    new = torch.full((count + 1,), -1, dtype=torch.int64)
+    new[torch.from_numpy(kept)] = torch.arange(len(kept))
+    return new[inverse]
