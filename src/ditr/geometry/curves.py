@@ -6,6 +6,7 @@ a code shifted right by three bits is the code of the parent cell (coordinates h
 
 from __future__ import annotations
 
+import math
 from enum import Enum
 
 import torch
@@ -13,7 +14,7 @@ from torch import Tensor
 
 from ditr.files import InputError
 
-__all__ = ["MAX_DEPTH", "Curve", "curve_depth", "encode"]
+__all__ = ["ALL_CURVES", "MAX_DEPTH", "Curve", "curve_depth", "encode"]
 
 MAX_DEPTH = 16
 """Bits per axis: 3 x 16 bits of code leave room for a sample's number in an int64."""
@@ -43,17 +44,21 @@ def curve_depth(grid: Tensor) -> int:
     if low < 0:
         raise InputError("grid", f"a cell coordinate is {low}", "Shift the cells so that the smallest is 0")
     if high.bit_length() > MAX_DEPTH:
-        factor = (high + 1) / (1 << MAX_DEPTH)
+        # Larger voxels need not begin where these do, which can cost one; and the figure must not be rounded down.
+        factor = math.ceil((high + 1) / ((1 << MAX_DEPTH) - 1) * 1000) / 1000
         raise InputError(
             "grid",
             f"the scene spans {high + 1} voxels along one axis, more than {1 << MAX_DEPTH}",
-            f"Use voxels at least {factor:.3g} times as large, or crop the scene",
+            f"Use voxels at least {factor:.3f} times as large, or crop the scene",
         )
     return high.bit_length()
 
 
 def encode(grid: Tensor, curve: Curve, depth: int) -> Tensor:
-    """Codes of cells along a curve: (M, 3) integers below 2**depth -> (M,) int64 below 8**depth."""
+    """Codes of cells along a curve: (M, 3) integers below 2**depth -> (M,) int64 below 8**depth.
+
+    The coordinates are not checked; :func:`curve_depth` gives the smallest depth that holds them.
+    """
     x, y, z = grid.to(torch.int64).unbind(1)
     if curve in (Curve.Z_TRANS, Curve.HILBERT_TRANS):
         x, y = y, x

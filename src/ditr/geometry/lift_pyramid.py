@@ -18,7 +18,7 @@ from ditr.geometry.pyramid import Pyramid
 __all__ = ["LiftLevel", "LiftPyramid", "build_lift_pyramid", "join_lift_pyramids"]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class LiftLevel:
     """Distinct tokens per cell of one level, sorted by cell.
 
@@ -32,7 +32,7 @@ class LiftLevel:
     count: Tensor
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class LiftPyramid:
     """Levels from the finest (one token per voxel) to the coarsest; ``tokens`` is the length of the token list."""
 
@@ -52,9 +52,16 @@ def build_lift_pyramid(patch_index: Tensor, tokens: int, pyramid: Pyramid) -> Li
         patch_index: (M,) int64 token of each voxel, -1 for none.
         tokens: length of the sample's token list.
         pyramid: of the same sample.
+
+    Raises:
+        ValueError: another number of voxels than the pyramid has, or tokens that are not in the list.
     """
+    if patch_index.shape != (len(pyramid.levels[0]),):
+        raise ValueError(f"tokens of shape {tuple(patch_index.shape)} for {len(pyramid.levels[0])} voxels")
+    if int(patch_index.min()) < -1 or int(patch_index.max()) >= tokens:
+        raise ValueError(f"tokens {int(patch_index.min())} to {int(patch_index.max())} of a list of {tokens}")
     cell = torch.arange(len(patch_index))
-    token = patch_index
+    token = patch_index.to(torch.int64)
     levels = [LiftLevel(token, torch.ones_like(token))]
     for fine, coarse in zip(pyramid.levels[:-1], pyramid.levels[1:], strict=True):
         assert fine.parent is not None

@@ -58,7 +58,12 @@ def neighbours_from_parents(grid: Tensor, parent: Tensor, parent_table: Tensor, 
 
     Returns:
         (n, kernel^3) int32 rows; n where there is no cell.
+
+    Raises:
+        ValueError: a kernel that reaches beyond the parents' neighbours.
     """
+    if kernel > 5:
+        raise ValueError(f"a kernel of {kernel} reaches beyond the neighbours of a cell's parent")
     n, m = len(grid), len(parent_table)
     octant = _octant(grid)
     # children[p, o] is the row of the child of p in octant o; the row m is the parent that is not there.

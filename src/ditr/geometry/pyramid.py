@@ -21,21 +21,41 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ditr.geometry.curves import ALL_CURVES, Curve, curve_depth, encode
+from ditr.files import InputError
+from ditr.geometry.curves import ALL_CURVES, MAX_DEPTH, Curve, curve_depth, encode
 from ditr.geometry.neighbours import neighbours_by_search, neighbours_from_parents
 
-__all__ = ["Level", "PatchRun", "Patches", "Pyramid", "PyramidSpec", "build_pyramid", "join_pyramids"]
+__all__ = [
+    "Level",
+    "PatchRun",
+    "Patches",
+    "Pyramid",
+    "PyramidSpec",
+    "build_pyramid",
+    "draw_permutations",
+    "join_pyramids",
+]
 
 
 @dataclass(frozen=True)
 class PyramidSpec:
-    """What of the geometry a network asks for; ``patch_size`` is the longest attention patch, in cells."""
+    """What of the geometry a network asks for; ``patch_size`` is the longest attention patch, in cells.
+
+    Raises:
+        ValueError: numbers that describe no pyramid.
+    """
 
     levels: int = 5
     curves: tuple[Curve, ...] = ALL_CURVES
     stem_kernel: int = 5
     kernel: int = 3
     patch_size: int = 1024
+
+    def __post_init__(self) -> None:
+        if self.levels < 1 or self.patch_size < 1 or not self.curves:
+            raise ValueError("a pyramid needs at least one level, one curve and one cell per patch")
+        if not {self.kernel, self.stem_kernel} <= {1, 3, 5}:
+            raise ValueError(f"kernels of {self.kernel} and {self.stem_kernel}; they can be 1, 3 or 5")
 
 
 @dataclass(frozen=True)
@@ -47,7 +67,7 @@ class PatchRun:
     length: int
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Patches:
     """Attention patches of one level, along each of its curves.
 
@@ -65,7 +85,7 @@ class Patches:
     runs: tuple[PatchRun, ...]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Level:
     """Geometry of one level with n cells.
 
@@ -77,8 +97,8 @@ class Level:
         neighbours: kernel size k -> (n, k^3) int32, the rows at all offsets of a k x k x k kernel, x slowest; n where
             there is no cell.
         parent: (n,) int64, each cell's row on the next coarser level; None on the coarsest.
-        children: (coarser n, at most 8) int64, the rows of this level in each coarser cell, the first one repeated to
-            fill; None on the coarsest.
+        children: (coarser n, c) int64, the rows of this level in each coarser cell, the first one repeated to fill;
+            None on the coarsest. c is at most 8, unless cells repeat.
         repeated_cells: whether two rows of a sample may be one cell (two mixed scenes).
     """
 
@@ -95,7 +115,7 @@ class Level:
         return len(self.grid)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Pyramid:
     """The levels, finest first."""
 
@@ -130,10 +150,17 @@ def build_pyramid(
         patch_sizes: for each level the longest patch, where another than the spec's is wanted.
 
     Raises:
-        InputError: cells below zero or beyond 16 bits per axis.
+        InputError: no cells, or cells below zero or beyond 16 bits per axis.
+        ValueError: cells that are not (M, 3) integers, or a ``depth`` too small for them.
     """
+    if grid.ndim != 2 or grid.shape[1] != 3 or grid.is_floating_point():
+        raise ValueError(f"cells are (M, 3) integers, not {tuple(grid.shape)} {grid.dtype}")
+    if len(grid) == 0:
+        raise InputError("grid", "there are no cells", "A sample needs at least one voxel")
     own_depth = curve_depth(grid)
     depth = own_depth if depth is None else depth
+    if not own_depth <= depth <= MAX_DEPTH:
+        raise ValueError(f"a curve depth of {depth} for cells of {own_depth} bits")
     grid = grid.to(torch.int64)
     codes = torch.stack([encode(grid, curve, depth) for curve in spec.curves])
     order = torch.argsort(codes, dim=1, stable=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,7 +16,7 @@ from ditr.geometry.curves import MAX_DEPTH, Curve, encode
 __all__ = ["Voxels", "voxelize"]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Voxels:
     """The occupied cells of a cloud of N points, along the z-order curve (so that neighbours lie close in memory).
 
@@ -61,7 +62,8 @@ def voxelize(coord: NDArray[np.floating] | Tensor, size: float) -> Voxels:
         size: the cells' edge in metres.
 
     Raises:
-        InputError: no points, points or size that are not finite, or an extent of more than 65,536 cells on an axis.
+        InputError: no points, points or size that are not finite, points so far out that float64 cannot tell the cells
+            apart, or an extent of more than 65,536 cells on an axis.
     """
     points = np.asarray(coord, dtype=np.float64)
     if points.ndim != 2 or points.shape[1] != 3 or len(points) == 0:
@@ -69,19 +71,31 @@ def voxelize(coord: NDArray[np.floating] | Tensor, size: float) -> Voxels:
     if not (np.isfinite(size) and size > 0):
         raise InputError("voxel size", f"{size} is no length", "Give a positive length in metres")
     low, high = points.min(axis=0), points.max(axis=0)
-    if not np.isfinite(low + high).all():
+    if not (np.isfinite(low).all() and np.isfinite(high).all()):
         raise InputError("points", "some coordinates are not finite", "Remove these points")
-    cells = float(((high - low) / size).max()) + 2
-    if cells > 1 << MAX_DEPTH:
-        needed = float((high - low).max()) / ((1 << MAX_DEPTH) - 2)
+    farthest = float(max(high.max(), -low.min()))
+    if farthest / 2**52 >= size:
+        raise InputError(
+            "points",
+            f"a coordinate of {farthest:g} m is too large to be told apart from one {size:g} m beside it",
+            "Remove such points, or shift the cloud towards the origin",
+        )
+    first = np.floor(low / size)
+    if (np.floor(high / size) - first + 1 > 1 << MAX_DEPTH).any():
+        extent = float((high - low).max())
         raise InputError(
             "voxel size",
-            f"the points span {(high - low).max():.6g} m, more than {1 << MAX_DEPTH} voxels of {size:g} m",
-            f"Use voxels of at least {np.ceil(needed * 1e4) / 1e4:g} m, or crop the scene",
+            f"the points span {extent:.6g} m, more than {1 << MAX_DEPTH} voxels of {size:g} m",
+            f"Use voxels of at least {_smallest_size(extent):.3g} m, or crop the scene",
         )
-    cell = np.floor(points / size).astype(np.int64)
-    cell -= cell.min(axis=0)
-    return _group(torch.from_numpy(cell))
+    return _group(torch.from_numpy((np.floor(points / size) - first).astype(np.int64)))
+
+
+def _smallest_size(extent: float) -> float:
+    """A voxel size of three digits, rounded up, with which ``extent`` metres fit wherever the cells begin."""
+    needed = extent / ((1 << MAX_DEPTH) - 2)
+    unit = 10.0 ** (math.floor(math.log10(needed)) - 2)
+    return math.ceil(needed / unit) * unit
 
 
 def _group(cell: Tensor) -> Voxels:

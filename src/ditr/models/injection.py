@@ -20,7 +20,7 @@ from ditr.nn.blocks import LinearNormAct
 __all__ = ["Fusion", "ImageFeatures", "pooled_tokens"]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class ImageFeatures:
     """What the photographs of a batch give: ``tokens`` (T, D), and the lift that says which cell sees which."""
 

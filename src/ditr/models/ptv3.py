@@ -43,11 +43,15 @@ class PTv3Config:
 
     def __post_init__(self) -> None:
         levels = len(self.encoder_channels)
+        if levels < 2:
+            raise ValueError("the network needs at least two levels")
         lengths = {len(self.encoder_depths), len(self.encoder_heads), levels}
         if len(lengths) != 1:
             raise ValueError("encoder depths, channels and heads must be of one length")
         if {len(self.decoder_depths), len(self.decoder_channels), len(self.decoder_heads)} != {levels - 1}:
             raise ValueError("the decoder has one stage fewer than the encoder")
+        if self.missing_embedding and self.image_width is None:
+            raise ValueError("a missing embedding needs an image_width")
 
     @property
     def pyramid(self) -> PyramidSpec:
@@ -141,9 +145,7 @@ class PTv3(nn.Module):
         # Within a decoder stage the published schedule runs backwards.
         self.decoder = nn.ModuleList(DecoderStage(config, stage, drop[::-1]) for stage, drop in enumerate(decoder))
         self.missing_embedding: nn.Parameter | None = None
-        if config.missing_embedding:
-            if config.image_width is None:
-                raise ValueError("a missing embedding needs an image_width")
+        if config.missing_embedding and config.image_width is not None:
             self.missing_embedding = nn.Parameter(torch.empty(config.image_width))
             nn.init.trunc_normal_(self.missing_embedding, std=0.02)
 
@@ -154,7 +156,17 @@ class PTv3(nn.Module):
             features: one row per voxel, in the order of the pyramid's finest level.
             pyramid: their geometry, built with ``config.pyramid``.
             image: what the photographs give; needed by DITR, not read by PTv3.
+
+        Raises:
+            ValueError: inputs that do not belong together, or not to this network.
         """
+        if features.shape != (len(pyramid.levels[0]), self.config.in_channels):
+            raise ValueError(
+                f"features of shape {tuple(features.shape)} for {len(pyramid.levels[0])} voxels "
+                f"and {self.config.in_channels} input channels"
+            )
+        if len(pyramid.levels) != len(self.encoder):
+            raise ValueError(f"a pyramid of {len(pyramid.levels)} levels for a network of {len(self.encoder)}")
         x: Tensor = self.stem(features, pyramid.levels[0])
         skips = []
         for stage, encoder in enumerate(self.encoder):
@@ -171,6 +183,11 @@ class PTv3(nn.Module):
             return None
         if image is None:
             raise ValueError("this network takes image features (config.image_width is set) and got none")
+        if image.tokens.shape != (image.lift.tokens, self.config.image_width):
+            raise ValueError(
+                f"image tokens of shape {tuple(image.tokens.shape)} for a lift from {image.lift.tokens} tokens "
+                f"and a network of image_width {self.config.image_width}"
+            )
         missing: Tensor
         if self.missing_embedding is None:
             missing = image.tokens.new_zeros(self.config.image_width)

@@ -25,6 +25,8 @@ class DropPath(nn.Module):
 
     def __init__(self, probability: float) -> None:
         super().__init__()
+        if not 0 <= probability < 1:
+            raise ValueError(f"a branch cannot be dropped with probability {probability}")
         self.probability = probability
 
     def forward(self, x: Tensor) -> Tensor:
