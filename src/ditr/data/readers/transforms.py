@@ -202,7 +202,7 @@ def _lens(where: str, entry: Mapping[str, Any]) -> tuple[CameraModel, tuple[floa
             f"{beyond[0]} = {entry[beyond[0]]} is not part of the camera model {name} (it has {' '.join(keys)})",
             "Undistort the images, or calibrate with a model that has only these coefficients",
         )
-    distortion = tuple(entry[key] or 0.0 for key in keys)
+    distortion = tuple(0.0 if entry[key] is None else entry[key] for key in keys)
     if name == "OPENCV_FISHEYE":
         return CameraModel.OPENCV_FISHEYE, distortion
     if name == "OPENCV" or any(distortion):
