@@ -22,7 +22,6 @@ BACKGROUND = (238, 240, 243)
 """Behind free views of a cloud: light, so that black points show, and not white, so that white walls do."""
 
 _WIDTH = 960
-_SIZE = (640, _WIDTH)
 
 Labels = NDArray[np.integer[Any]]
 
@@ -47,6 +46,7 @@ def comparison_panels(
     ditr: Labels,
     *,
     names: tuple[str, str] = ("PTv3", "DITR"),
+    width: int = _WIDTH,
 ) -> list[list[Panel]]:
     """What the paper's Figs. 9-11 show: rows of (projected into the photograph, in 3D).
 
@@ -56,6 +56,7 @@ def comparison_panels(
         baseline: (N,) predicted labels.
         ditr: (N,) predicted labels.
         names: of the two predictions, for the captions.
+        width: of each panel in pixels.
 
     Returns:
         Five rows of two panels: photograph and input cloud, ground truth, DITR, baseline, and the difference.
@@ -63,7 +64,7 @@ def comparison_panels(
     cloud = Cloud.of(scene)
     truth = scene.label if scene.label is not None else np.full(len(scene), -1, dtype=np.int32)
     photo = read_image(view)
-    flat = cloud.from_view(view, width=_WIDTH)
+    flat = cloud.from_view(view, width=width)
     free = cloud.from_viewpoint(two_sides(scene, size=_free_size(flat.size))[0])
     back = darkened(photo, flat.size)
 
@@ -96,20 +97,25 @@ def figure_9(
     )
 
 
-def labels_panels(scene: Scene, labels: Labels, class_names: Sequence[str], *, what: str) -> list[list[Panel]]:
+def labels_panels(
+    scene: Scene, labels: Labels, class_names: Sequence[str], *, what: str, width: int = _WIDTH
+) -> list[list[Panel]]:
     """One labelling of a scene in up to four photographs, and in 3D from two sides; ``what`` begins the captions."""
-    return _scene_panels(scene, label_colors(labels, len(class_names)), what)
+    return _scene_panels(scene, label_colors(labels, len(class_names)), what, None, width)
 
 
-def features_panels(scene: Scene, color: NDArray[np.uint8], views: Sequence[View] | None = None) -> list[list[Panel]]:
+def features_panels(
+    scene: Scene, color: NDArray[np.uint8], views: Sequence[View] | None = None, *, width: int = _WIDTH
+) -> list[list[Panel]]:
     """Features in colour (see :mod:`ditr.viewing.pca`): rows of (photograph, projected), then 3D from two sides.
 
     Args:
         scene: points and views.
         color: (N, 3) uint8.
         views: the views to show; by default up to four, spread over the capture.
+        width: of each panel in pixels.
     """
-    return _scene_panels(scene, color, "Features", views)
+    return _scene_panels(scene, color, "Features", views, width)
 
 
 def features_sheet(
@@ -147,17 +153,17 @@ def telling_view(scene: Scene, interesting: NDArray[np.bool_]) -> View | None:
 
 def _free_size(photo: tuple[int, int]) -> tuple[int, int]:
     """Height and width of a free view beside a photograph: the same, unless that is upright."""
-    return photo if photo[0] < photo[1] else _SIZE
+    return photo if photo[0] < photo[1] else (2 * photo[1] // 3, photo[1])
 
 
 def _scene_panels(
-    scene: Scene, color: NDArray[np.uint8], what: str, views: Sequence[View] | None = None
+    scene: Scene, color: NDArray[np.uint8], what: str, views: Sequence[View] | None, width: int
 ) -> list[list[Panel]]:
     cloud = Cloud.of(scene)
     rows = []
-    size = _SIZE
+    size = _free_size((2 * width // 3, width))
     for view in spread_views(scene.views, 4) if views is None else views:
-        raster = cloud.from_view(view, width=_WIDTH)
+        raster = cloud.from_view(view, width=width)
         size = _free_size(raster.size)
         photo = read_image(view)
         rows.append(

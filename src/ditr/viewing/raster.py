@@ -171,23 +171,20 @@ def _fold_shading(
     bright however obliquely they are seen, and only folds and the far side of an edge are darkened.
     """
     inverse = np.where(empty, np.float32(0), 1 / np.maximum(depth, np.float32(1e-6)))
+    most = np.float32(0.05) * inverse
     dent = np.zeros_like(inverse)
-    for distance in (supersampling, 3 * supersampling):
+    margin = 3 * supersampling
+    height, width = inverse.shape
+    # Zero beyond the border, as where there is no point.
+    padded = np.pad(inverse, margin)
+    for distance in (supersampling, margin):
         for dy, dx in ((0, distance), (distance, 0), (distance, distance), (distance, -distance)):
-            one, other = _shifted(inverse, dy, dx), _shifted(inverse, -dy, -dx)
-            behind = 0.5 * (one + other) - inverse
-            dent += np.where((one > 0) & (other > 0), np.clip(behind, 0, 0.05 * inverse), 0)
-    relative = np.divide(dent, inverse, out=np.zeros_like(dent), where=~empty)
+            one = padded[margin + dy : margin + dy + height, margin + dx : margin + dx + width]
+            other = padded[margin - dy : margin - dy + height, margin - dx : margin - dx + width]
+            behind = np.float32(0.5) * (one + other) - inverse
+            np.minimum(behind, most, out=behind)
+            np.maximum(behind, 0, out=behind)
+            behind *= (one > 0) & (other > 0)
+            dent += behind
+    relative = np.divide(dent, inverse, out=dent, where=~empty)
     return np.asarray(_DARKEST + (1 - _DARKEST) * np.exp(-strength * relative), dtype=np.float32)
-
-
-def _shifted(image: NDArray[np.float32], dy: int, dx: int) -> NDArray[np.float32]:
-    """``out[y, x] = image[y + dy, x + dx]``, 0 beyond the border."""
-    out = np.zeros_like(image)
-    height, width = image.shape
-    if abs(dy) >= height or abs(dx) >= width:
-        return out
-    out[max(-dy, 0) : height - max(dy, 0), max(-dx, 0) : width - max(dx, 0)] = image[
-        max(dy, 0) : height - max(-dy, 0), max(dx, 0) : width - max(-dx, 0)
-    ]
-    return out
