@@ -78,7 +78,7 @@ def voxelize(coord: NDArray[np.floating] | Tensor, size: float) -> Voxels:
         raise InputError(
             "points",
             f"a coordinate of {farthest:g} m is too large to be told apart from one {size:g} m beside it",
-            "Remove such points, or shift the cloud towards the origin",
+            "Remove such points, shift the cloud towards the origin, or use larger voxels",
         )
     first = np.floor(low / size)
     if (np.floor(high / size) - first + 1 > 1 << MAX_DEPTH).any():
