@@ -147,10 +147,10 @@ class TrainingSet(Dataset[Sample]):
             return None, None
         rows = choose_rows(len(scene.views), self.preparation.max_views, rng)
         if self.image_augmentations:
-            views = [scene.views[row] for row in rows]
-            sizes = [encoding.size(view) for view in views]
+            chosen = [scene.views[row] for row in rows]
+            sizes = [encoding.size(view) for view in chosen]
             augmented = scene_views(
-                scene, views, sizes, encoding.patch_size, rule, augmentations=self.image_augmentations, rng=rng
+                scene, chosen, sizes, encoding.patch_size, rule, augmentations=self.image_augmentations, rng=rng
             )
             return augmented, None
         if index not in self._views:

@@ -72,7 +72,8 @@ class Atlas:
         bottom = offset + np.minimum(y0 + 1, rows - 1) * columns
         upper = self._fetch(top + left) * (1 - fx) + self._fetch(top + right) * fx
         lower = self._fetch(bottom + left) * (1 - fx) + self._fetch(bottom + right) * fx
-        return upper * (1 - fy) + lower * fy
+        mixed: NDArray[np.float32] = upper * (1 - fy) + lower * fy
+        return mixed
 
     def _fetch(self, index: NDArray[np.int32]) -> NDArray[np.float32]:
         assert self._texels is not None

@@ -26,11 +26,12 @@ def free_positions(rng: Generator, plan: Plan, count: int, heights: tuple[float,
     length, width, height = plan.size
     low = np.array([0.3, 0.3, heights[0]])
     high = np.array([length - 0.3, width - 0.3, min(heights[1], height - 0.3)])
-    points = low + rng.random((count, 3)) * (high - low)
+    points: NDArray[np.float64] = low + rng.random((count, 3)) * (high - low)
     for reach in (0.25, 0.1, 0.0):
         free = plan.is_free(points, reach)
         if free.sum() >= min(4, count):
-            return points[free]
+            points = points[free]
+            break
     return points
 
 

@@ -17,7 +17,7 @@ from ditr.data.worlds.rooms.sensor import Sensor
 __all__ = ["Cloud", "scan"]
 
 _STANDS = 4
-_HALF_SECTOR = math.radians(55)  # a handheld scan looks one way from each place
+_HALF_SECTOR = math.radians(48)  # a handheld scan looks one way from each place
 _STEEPEST_UP = 0.3  # sine of the elevation above which it seldom looks: most of a ceiling stays unseen
 _GRAZING = 0.12  # cosine to the surface's normal below which depth cameras lose it
 _COLOR_BLUR = 0.02  # metres
@@ -53,9 +53,8 @@ def scan(room: Room, caster: RayCaster, sensor: Sensor, spacing: float, rng: Gen
     triangle, normal = triangle[seen], normal[seen]
     weight = u[seen].astype(np.float32), v[seen].astype(np.float32)
     surface = sensor.albedo(triangle, *weight, np.full(len(triangle), _COLOR_BLUR, dtype=np.float32))
-    light = sensor.light(point[seen].astype(np.float32), normal.astype(np.float32))
-    glow = mesh.glow[triangle]
-    shade = np.sqrt(light * (1 - glow) + 1.1 * glow)
+    place, upright = point[seen].astype(np.float32), normal.astype(np.float32)
+    shade = sensor.brightness(triangle, place, upright, sensor.in_lamplight(place, upright))
     color = surface * shade[:, None] + rng.normal(0, 3, surface.shape)
     bent = normal + bend[seen]
     bent /= np.linalg.norm(bent, axis=1, keepdims=True)
@@ -71,7 +70,7 @@ def scan(room: Room, caster: RayCaster, sensor: Sensor, spacing: float, rng: Gen
 def _seen(
     point: NDArray[np.float64], normal: NDArray[np.float64], places: NDArray[np.float64], yaw: float, caster: RayCaster
 ) -> NDArray[np.bool_]:
-    """Which surface points (n, 3) a few scans see; each looks one way from the far side of the room, from ``yaw`` on."""
+    """Which surface points (n, 3) a few scans see; each looks one way, from the far side of the room."""
     seen = np.zeros(len(point), dtype=np.bool_)
     for number in range(_STANDS):
         angle = yaw + 2 * math.pi * number / _STANDS

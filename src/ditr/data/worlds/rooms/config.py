@@ -53,7 +53,7 @@ class RoomsStyle:
     height: tuple[float, float]
 
 
-FLAT = RoomsStyle("flat", CLASS_NAMES, length=(3.0, 3.7), width=(2.6, 3.2), height=(2.25, 2.45))
+FLAT = RoomsStyle("flat", CLASS_NAMES, length=(2.9, 3.6), width=(2.5, 3.1), height=(2.25, 2.45))
 """Small offices, living rooms and bedrooms."""
 
 

@@ -1,4 +1,4 @@
-"""Things on and in the walls. Each function draws a size, asks the plan for a place, and builds there if one is free."""
+"""Things on and in the walls. Each function draws a size, asks the plan for a place, and builds there if it is free."""
 
 from __future__ import annotations
 
@@ -124,8 +124,9 @@ def _curtain(shop: Workshop, frame: Frame, width: float, high: float) -> None:
     top = np.stack([x, y, np.full_like(x, high)], axis=1)
     bottom = np.stack([x, y, np.full_like(x, low)], axis=1)
     cloth = shop.surface(CURTAINS, (0.5, high - low))
-    for lift, order in ((0.012, 1), (0.0, -1)):  # a front and a back, so that the cloth has a thickness
-        upper, lower = (top + [0, lift, 0])[::order], (bottom + [0, lift, 0])[::order]
+    forward = np.array([0.0, 0.012, 0.0])
+    for shift, order in ((forward, 1), (0 * forward, -1)):  # a front and a back, so that the cloth has a thickness
+        upper, lower = (top + shift)[::order], (bottom + shift)[::order]
         shop.mesh.patches(np.stack([upper[:-1], upper[1:], lower[1:], lower[:-1]], axis=1), cloth)
     shop.mesh.box((-width / 2 - 0.1, 0.095, high), (width / 2 + 0.1, 0.12, high + 0.025), shop.surface(METALS))
 

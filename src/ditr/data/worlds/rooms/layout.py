@@ -99,7 +99,7 @@ def build_room(config: RoomsConfig, split: Split, index: int) -> Room:
     size = (shop.uniform(*style.length), shop.uniform(*style.width), shop.uniform(*style.height))
     plan = Plan(shop.rng, size)
     fittings.shell(shop, plan)
-    for furnish, probability in (*_OPENINGS, *shop.pick(_KINDS), *_ANYWHERE):
+    for furnish, probability in (*_OPENINGS, *_KINDS[index % len(_KINDS)], *_ANYWHERE):
         if shop.chance(probability):
             any(furnish(shop, plan) for _ in range(_SIZES_TRIED))
     return Room(shop.mesh.build(), shop.atlas, plan)

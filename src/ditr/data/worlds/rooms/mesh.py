@@ -46,7 +46,8 @@ class Frame:
 
     def to_world(self, local: NDArray[np.float64]) -> NDArray[np.float64]:
         """Local points (..., 3) in the world."""
-        return local @ self.rotation.T + np.array([self.x, self.y, self.z])
+        world: NDArray[np.float64] = local @ self.rotation.T + np.array([self.x, self.y, self.z])
+        return world
 
     def moved(self, x: float = 0.0, y: float = 0.0, z: float = 0.0, turn: float = 0.0) -> Frame:
         """The frame whose origin is at local (x, y, z), turned by ``turn`` more."""
@@ -59,7 +60,7 @@ class Mesh:
     """All triangles of a room.
 
     Attributes:
-        corner: (T, 3, 3) float64 metres, world.
+        corner: (T, 3, 3) float64 metres, world; the numbers are those of float32, which the ray caster works with.
         uv: (T, 3, 2) float64, texture coordinates of the corners; one unit is one repeat, v grows downward.
         texture, label: (T,) int32.
         glow: (T,) float32.
@@ -136,7 +137,7 @@ class MeshBuilder:
     def prism(
         self, center: ArrayLike, radii: Sequence[float], heights: Sequence[float], material: Material, sides: int = 10
     ) -> None:
-        """Add a round body about a vertical axis: ``radii`` at rising ``heights`` above ``center``, closed at both ends."""
+        """Add a round body about a vertical axis: ``radii`` at rising ``heights``, closed at both ends."""
         angle = np.arange(sides + 1) * (2 * math.pi / sides)
         ring = np.stack([np.cos(angle), np.sin(angle), np.zeros_like(angle)], axis=1)
         middle = np.asarray(center, dtype=np.float64)
@@ -149,13 +150,14 @@ class MeshBuilder:
     def build(self) -> Mesh:
         """The triangles of everything that was added, without those that have no area."""
         counts = [len(part) for part in self._corners]
-        corner = np.concatenate(self._corners)
+        corner = np.concatenate(self._corners).astype(np.float32).astype(np.float64)
         cross = np.cross(corner[:, 2] - corner[:, 0], corner[:, 1] - corner[:, 0])
         double = np.linalg.norm(cross, axis=1)
         keep = double > 1e-9
 
         def spread(values: Sequence[float], dtype: type[Any]) -> NDArray[Any]:
-            return np.repeat(np.array(values, dtype=dtype), counts)[keep]
+            kept: NDArray[Any] = np.repeat(np.array(values, dtype=dtype), counts)[keep]
+            return kept
 
         return Mesh(
             corner=corner[keep],

@@ -34,7 +34,7 @@ def color(
 
 
 def noise(rng: Generator, columns: int, rows: int, cell: tuple[float, float]) -> NDArray[np.float32]:
-    """Smooth noise (rows, columns) of about unit amplitude with features of ``cell`` = (width, height) texels; it tiles."""
+    """Smooth noise (rows, columns) of about unit size that tiles, with features of ``cell`` (width, height) texels."""
     shape = max(2, round(rows / cell[1])), max(2, round(columns / cell[0]))
     coarse = np.pad(rng.normal(size=shape).astype(np.float32), 2, mode="wrap")
     inner = (2, 2, 2 + shape[1], 2 + shape[0])
@@ -44,7 +44,8 @@ def noise(rng: Generator, columns: int, rows: int, cell: tuple[float, float]) ->
 def tinted(base: Color, *fields: NDArray[np.float32]) -> Pixels:
     """The colour ``base``, brightened by the sum of the fields (rows, columns), in 0..255 units."""
     total = np.sum(fields, axis=0)[..., None]
-    return np.clip(np.asarray(base, dtype=np.float32) + total, 0, 255).astype(np.uint8)
+    pixels: Pixels = np.clip(np.asarray(base, dtype=np.float32) + total, 0, 255).astype(np.uint8)
+    return pixels
 
 
 class Canvas:

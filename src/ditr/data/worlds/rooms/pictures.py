@@ -16,7 +16,8 @@ def _sky(rng: Generator, width: float, height: float, blue: Color) -> Pixels:
     fall = np.linspace(1, 0, rows, dtype=np.float32)[:, None, None] ** 1.5
     clouds = np.clip(noise(rng, columns, rows, (columns / 4, rows / 7)), 0, 1)[..., None]
     sky = np.asarray(blue) * fall + np.array([225, 235, 242]) * (1 - fall)
-    return np.clip(sky * (1 - clouds) + 248 * clouds, 0, 255).astype(np.uint8)
+    pixels: Pixels = np.clip(sky * (1 - clouds) + 248 * clouds, 0, 255).astype(np.uint8)
+    return pixels
 
 
 def _ridge(rng: Generator, width: float, base: float, rise: float) -> NDArray[np.float64]:
@@ -193,8 +194,8 @@ def whiteboard_notes(rng: Generator, width: float, height: float) -> Pixels:
     """Marker writing, boxes with arrows, curves."""
     columns, rows = size(width, height)
     canvas = Canvas(width, height, tinted((244, 246, 247), 3 * noise(rng, columns, rows, (50, 30))))
-    for _ in range(int(rng.integers(5, 10))):
-        _scribble(rng, canvas, rng.uniform(0.03, 0.7) * width, rng.uniform(0.04, 0.6) * height, 0.25 * width)
+    for _ in range(int(rng.integers(6, 12))):
+        _scribble(rng, canvas, rng.uniform(0.03, 0.72) * width, rng.uniform(0.04, 0.62) * height, 0.25 * width)
     return canvas.pixels()
 
 

@@ -11,7 +11,7 @@ from ditr.data.worlds.rooms.mesh import Mesh
 
 __all__ = ["Hits", "RayCaster"]
 
-_RIM = 1e-4  # share of a triangle at its border that hides nothing; far wider than the error of float32
+_RIM = 1e-4  # metres at a triangle's border that hide nothing; far wider than the error of float32
 _PASSES = 4
 
 
@@ -47,12 +47,22 @@ class RayCaster:
         self.mesh = mesh
         self._scene = EmbreeScene(robust=True)
         self._triangles = TriangleMesh(self._scene, mesh.corner.astype(np.float32))
+        longest = np.linalg.norm(mesh.corner - np.roll(mesh.corner, 1, axis=1), axis=2).max(axis=1)
+        self._altitude = 2 * mesh.area / longest
 
     def cast(self, origin: NDArray[np.float64], direction: NDArray[np.float64]) -> Hits:
         """First hits of rays from ``origin`` (3,) or (n, 3) along ``direction`` (n, 3), any length."""
         start = np.ascontiguousarray(np.broadcast_to(origin, direction.shape), dtype=np.float32)
         found = self._scene.run(start, np.ascontiguousarray(direction, dtype=np.float32), output=True)
         return Hits(found["primID"], found["tfar"], found["u"], found["v"])
+
+    def blocked(self, start: NDArray[np.float32], direction: NDArray[np.float32]) -> NDArray[np.bool_]:
+        """Whether anything lies between ``start`` (n, 3) and ``start + direction``; (n,)."""
+        ends = np.ones(len(start), dtype=np.float32)
+        found: NDArray[np.int32] = self._scene.run(
+            np.ascontiguousarray(start), np.ascontiguousarray(direction), dists=ends, query="OCCLUDED"
+        )
+        return found >= 0
 
     def sees(self, origin: NDArray[np.float64], points: NDArray[np.float64], slack: float = 0.003) -> NDArray[np.bool_]:
         """Which points (n, 3) on surfaces are visible from ``origin`` (3,); (n,).
@@ -82,7 +92,7 @@ class RayCaster:
     def _measure(
         self, origin: NDArray[np.float64], ray: NDArray[np.float64], triangle: NDArray[np.int32]
     ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Where rays meet the planes of triangles, and the smallest of the three corner weights there, in float64."""
+        """Where rays meet the planes of triangles, and how far inside the border (metres) at least, in float64."""
         corner = self.mesh.corner[triangle]
         edge1, edge2 = corner[:, 1] - corner[:, 0], corner[:, 2] - corner[:, 0]
         across = np.cross(ray, edge2)
@@ -93,4 +103,4 @@ class RayCaster:
         turned = np.cross(offset, edge1)
         v = np.einsum("ij,ij->i", ray, turned) / determinant
         at = np.einsum("ij,ij->i", edge2, turned) / determinant
-        return at, np.minimum(np.minimum(u, v), 1 - u - v)
+        return at, np.minimum(np.minimum(u, v), 1 - u - v) * self._altitude[triangle]

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from ditr.data.worlds.rooms.layout import Room
 from ditr.data.worlds.rooms.paint import noise
-from ditr.data.worlds.rooms.rays import Hits, RayCaster
+from ditr.data.worlds.rooms.rays import RayCaster
 from ditr.scene import Camera
 
 __all__ = ["Rendering", "Sensor", "render_view"]
@@ -33,6 +33,17 @@ class Rendering:
     label: NDArray[np.int32]
 
 
+@dataclass(frozen=True, eq=False)
+class _Surface:
+    """What n rays have hit: mesh triangles, corner weights, world positions, and normals toward the camera."""
+
+    triangle: NDArray[np.int32]
+    u: NDArray[np.float32]
+    v: NDArray[np.float32]
+    point: NDArray[np.float32]
+    normal: NDArray[np.float32]
+
+
 class Sensor:
     """A room ready to be photographed."""
 
@@ -41,31 +52,39 @@ class Sensor:
         self._atlas, self._mesh, self._caster = room.atlas, mesh, caster
         self._normal = mesh.normal.astype(np.float32)
         self._uv = mesh.uv[:, 0].astype(np.float32)
-        self._edges = np.stack([mesh.uv[:, 1] - mesh.uv[:, 0], mesh.uv[:, 2] - mesh.uv[:, 0]], axis=1).astype(
-            np.float32
-        )
-        # Texels per metre, from the texels that a triangle covers.
-        texels = (
-            np.abs(np.linalg.det(self._edges.astype(np.float64))) / 2 * room.atlas.sizes()[mesh.texture].prod(axis=1)
-        )
+        edges = np.stack([mesh.uv[:, 1] - mesh.uv[:, 0], mesh.uv[:, 2] - mesh.uv[:, 0]], axis=1)
+        self._edges = edges.astype(np.float32)
+        # Texels per metre, from the number of texels that a triangle covers.
+        texels = np.abs(np.linalg.det(edges)) / 2 * room.atlas.sizes()[mesh.texture].prod(axis=1)
         self._density = np.sqrt(texels / mesh.area).astype(np.float32)
         length, width, height = room.plan.size
-        self._lamp = np.array([0.5 * length, 0.5 * width, height - 0.15], dtype=np.float32)
+        self._lamp = np.array([0.55 * length, 0.45 * width, height - 0.06], dtype=np.float32)
 
     def albedo(self, triangle: NDArray[np.int32], u: NDArray[np.float32], v: NDArray[np.float32],
                footprint: NDArray[np.float32]) -> NDArray[np.float32]:  # fmt: skip
         """Texture colours (n, 3) in 0..255 at points of triangles, averaged over ``footprint`` metres."""
         edges = self._edges[triangle]
         uv = self._uv[triangle] + edges[:, 0] * u[:, None] + edges[:, 1] * v[:, None]
-        level = np.log2(np.maximum(footprint * self._density[triangle], 1e-3))
+        level = np.log2(np.maximum(footprint * self._density[triangle], np.float32(1e-3)))
         return self._atlas.sample(self._mesh.texture[triangle], uv, level)
 
-    def light(self, point: NDArray[np.float32], normal: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Light (n,) on surface points (n, 3) with normals (n, 3): a lamp at the ceiling and light from everywhere."""
+    def in_lamplight(self, point: NDArray[np.float32], normal: NDArray[np.float32]) -> NDArray[np.float32]:
+        """1 where the lamp shines on surface points (n, 3), 0 in its shadow; (n,)."""
+        start = point + np.float32(0.006) * normal
+        return (~self._caster.blocked(start, self._lamp - start)).astype(np.float32)
+
+    def brightness(self, triangle: NDArray[np.int32], point: NDArray[np.float32], normal: NDArray[np.float32],
+                   lamplight: NDArray[np.float32]) -> NDArray[np.float32]:  # fmt: skip
+        """Factors (n,) for texture colours: a lamp at the ceiling, light from everywhere, and the surfaces' own."""
         away = self._lamp - point
         square = np.einsum("ij,ij->i", away, away)
         cosine = np.maximum(np.einsum("ij,ij->i", away, normal), 0) / np.sqrt(square)
-        return 0.5 + 0.08 * normal[:, 2] + 0.05 * normal[:, 0] + np.float32(0.75) * cosine / (0.6 + 0.25 * square)
+        ambient = 0.48 + 0.08 * normal[:, 2] + 0.05 * normal[:, 0]
+        light = ambient + np.float32(0.8) * lamplight * cosine / (0.6 + 0.25 * square)
+        glow = self._mesh.glow[triangle]
+        # The root stands for the camera's gamma curve.
+        factor: NDArray[np.float32] = np.sqrt(light * (1 - glow) + np.float32(1.1) * glow)
+        return factor
 
     def render(self, camera: Camera, world_to_camera: NDArray[np.float64], rng: Generator | None = None) -> Rendering:
         """Photograph the room; without ``rng`` the picture and the depth are free of noise and holes."""
@@ -79,27 +98,37 @@ class Sensor:
         normal = self._normal[triangle]
         facing = np.einsum("ij,ij->i", normal, direction)
         cosine = np.abs(facing) / np.sqrt(np.einsum("ij,ij->i", direction, direction))
-        color = self._shade(
-            triangle, hits, depth, cosine, position, direction, -np.sign(facing)[:, None] * normal, camera
-        )
-        label = np.where(miss, np.int32(-1), self._mesh.label[triangle])
-        image, clean = color.reshape(*shape, 3), depth.reshape(shape)
+        point = position.astype(np.float32) + direction * depth[:, None]
+        surface = _Surface(triangle, hits.u, hits.v, point, -np.sign(facing)[:, None] * normal)
+        footprint = depth * np.float32(1 / camera.fx) / np.sqrt(np.maximum(cosine, np.float32(0.05)))
+        image, measured = self._shade(surface, footprint, shape), depth.reshape(shape)
+        label = np.where(miss, np.int32(-1), self._mesh.label[triangle]).reshape(shape)
         if rng is not None:
             image = _photograph(image, rng)
-            clean = _measure(clean, cosine.reshape(shape), self._mesh.glossy[triangle].reshape(shape), rng)
-        return Rendering(np.clip(image, 0, 255).astype(np.uint8), clean, label.reshape(shape))
+            measured = _measure(measured, cosine.reshape(shape), self._mesh.glossy[triangle].reshape(shape), rng)
+        return Rendering(np.clip(image, 0, 255).astype(np.uint8), measured, label)
 
-    def _shade(self, triangle: NDArray[np.int32], hits: Hits, depth: NDArray[np.float32], cosine: NDArray[np.float32],
-               position: NDArray[np.float64], direction: NDArray[np.float32], normal: NDArray[np.float32],
-               camera: Camera) -> NDArray[np.float32]:  # fmt: skip
-        """Colours (n, 3) in 0..255 before the camera's noise."""
-        footprint = depth * np.float32(1 / camera.fx) / np.sqrt(np.maximum(cosine, 0.05))
-        surface = self.albedo(triangle, hits.u, hits.v, footprint) * np.float32(1 / 255)
-        point = position.astype(np.float32) + direction * depth[:, None]
-        glow = self._mesh.glow[triangle]
-        light = self.light(point, normal) * (1 - glow) + 1.1 * glow
-        # Squares and roots stand for the camera's gamma curve.
-        return np.float32(255) * surface * np.sqrt(light)[:, None]
+    def _shade(self, surface: _Surface, footprint: NDArray[np.float32], shape: tuple[int, int]) -> NDArray[np.float32]:
+        """The picture (h, w, 3) in 0..255 before the camera's noise."""
+        rows, columns = shape
+        # Shadows at half the resolution, then blurred: a lamp is not a point.
+        half = np.arange(rows * columns).reshape(shape)[::2, ::2]
+        sampled = self.in_lamplight(surface.point[half.reshape(-1)], surface.normal[half.reshape(-1)])
+        soft = _blurred(_blurred(sampled.reshape(half.shape), 1 / 3), 1 / 3)
+        lamplight = soft.repeat(2, axis=0).repeat(2, axis=1)[:rows, :columns].reshape(-1)
+        color = self.albedo(surface.triangle, surface.u, surface.v, footprint)
+        color *= self.brightness(surface.triangle, surface.point, surface.normal, lamplight)[:, None]
+        return color.reshape(rows, columns, 3)
+
+
+def _blurred(image: NDArray[np.float32], side: float) -> NDArray[np.float32]:
+    """The image (h, w, ...) averaged over 3x3 pixels; ``side`` is the weight of each neighbour in a row or column."""
+    middle, around = np.float32(1 - 2 * side), np.float32(side)
+    tall = image.copy()
+    tall[1:-1] = middle * image[1:-1] + around * (image[:-2] + image[2:])
+    wide = tall.copy()
+    wide[:, 1:-1] = middle * tall[:, 1:-1] + around * (tall[:, :-2] + tall[:, 2:])
+    return wide
 
 
 def _rays(camera: Camera, world_to_camera: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
@@ -114,12 +143,8 @@ def _rays(camera: Camera, world_to_camera: NDArray[np.float64]) -> tuple[NDArray
 def _photograph(image: NDArray[np.float32], rng: Generator) -> NDArray[np.float32]:
     """Exposure, white balance, a lens that is not quite sharp, and the noise of a small sensor."""
     balance = (rng.uniform(0.88, 1.12) * rng.uniform(0.96, 1.04, 3)).astype(np.float32)
-    soft = image.copy()
-    soft[1:-1] = 0.7 * image[1:-1] + 0.15 * (image[:-2] + image[2:])
-    sharp = soft.copy()
-    soft[:, 1:-1] = 0.7 * sharp[:, 1:-1] + 0.15 * (sharp[:, :-2] + sharp[:, 2:])
-    grain = rng.standard_normal(image.shape, dtype=np.float32) * np.float32(rng.uniform(1.5, 4.0))
-    return soft * balance + grain
+    grain = rng.standard_normal((*image.shape[:2], 1), dtype=np.float32) * np.float32(rng.uniform(1.5, 4.0))
+    return _blurred(image, 0.15) * balance + grain
 
 
 def _measure(depth: NDArray[np.float32], cosine: NDArray[np.float32], glossy: NDArray[np.bool_],
@@ -141,5 +166,5 @@ def _measure(depth: NDArray[np.float32], cosine: NDArray[np.float32], glossy: ND
 def render_view(
     room: Room, camera: Camera, world_to_camera: NDArray[np.float64], rng: Generator | None = None
 ) -> Rendering:
-    """Photograph a room once: colour, depth and the class of each pixel; noise and holes only where ``rng`` is given."""
+    """Photograph a room once: colour, depth and the class of each pixel; noise and holes only with ``rng``."""
     return Sensor(room, RayCaster(room.mesh)).render(camera, world_to_camera, rng)

@@ -1,0 +1,106 @@
+"""How well a model labels scenes whose labels are known: over all points, and over those that views show or do not."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ditr.data.readers.capture import read_capture
+from ditr.data.sample import scene_views
+from ditr.evaluation.metrics import ConfusionMatrix
+from ditr.files import InputError
+from ditr.scene import Scene
+from ditr.segmenter import Prediction, Segmenter
+
+__all__ = ["Evaluation", "evaluate", "visible_points"]
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Confusion over all points of all scenes, and apart over visible and invisible points.
+
+    A point is visible if at least one view of its scene shows it, whatever the model makes of views; so the split is
+    the same for all models.
+    """
+
+    class_names: tuple[str, ...]
+    all_points: ConfusionMatrix
+    visible: ConfusionMatrix
+    invisible: ConfusionMatrix
+    scenes: int
+
+    def to_json(self) -> dict[str, Any]:
+        """Percentages. mIoU is the mean over all classes, those absent from the truth counted as 0 (as published)."""
+
+        def figures(matrix: ConfusionMatrix) -> dict[str, Any]:
+            return {
+                "miou": round(100 * matrix.miou, 3),
+                "miou_present": round(100 * matrix.miou_present, 3),
+                "accuracy": round(100 * matrix.accuracy, 3),
+                "points": int(matrix.points),
+                "iou": {
+                    name: round(100 * float(iou), 3) for name, iou in zip(self.class_names, matrix.iou, strict=True)
+                },
+            }
+
+        return {
+            **figures(self.all_points),
+            "visible": figures(self.visible),
+            "invisible": figures(self.invisible),
+            "scenes": self.scenes,
+        }
+
+
+def visible_points(scene: Scene, segmenter: Segmenter) -> np.ndarray[Any, np.dtype[np.bool_]]:
+    """(N,) whether any view of the scene shows a point, by the model's rule."""
+    sizes = [(view.camera.height, view.camera.width) for view in scene.views]
+    seen = scene_views(scene, scene.views, sizes, 1, segmenter.config.preparation.rule)
+    return seen.seen_by(len(scene)) > 0
+
+
+def evaluate(
+    segmenter: Segmenter,
+    captures: Sequence[Path],
+    *,
+    seed: int = 0,
+    swap_images: bool = False,
+    keep: Callable[[int, Prediction], None] | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> Evaluation:
+    """Label captures and compare with their labels, on every original point.
+
+    Args:
+        segmenter: the model.
+        captures: folders with labels.
+        seed: of the choice among views.
+        swap_images: give each scene the photographs of the next one: a control.
+        keep: called with the number of a capture and its prediction.
+        progress: called with the number of captures done and their total.
+
+    Raises:
+        InputError: a capture without labels or with another class list.
+    """
+    classes = segmenter.config.class_names
+    matrices = [ConfusionMatrix(len(classes)) for _ in range(3)]
+    for index, folder in enumerate(captures):
+        scene = read_capture(folder)
+        if scene.label is None or scene.class_names != classes:
+            raise InputError(
+                folder,
+                "it has no labels" if scene.label is None else f"its classes are {', '.join(scene.class_names)}",
+                f"Evaluate on captures labelled with {', '.join(classes)}",
+            )
+        other = read_capture(captures[(index + 1) % len(captures)]) if swap_images else None
+        prediction = segmenter(scene, seed=seed, images_of=other)
+        visible = visible_points(scene, segmenter)
+        for matrix, mask in zip(matrices, (None, visible, ~visible), strict=True):
+            matrix.update(prediction.label, scene.label, mask)
+        if keep is not None:
+            keep(index, prediction)
+        if progress is not None:
+            progress(index + 1, len(captures))
+    return Evaluation(classes, matrices[0], matrices[1], matrices[2], len(captures))

@@ -1,0 +1,248 @@
+"""Load a trained model once, label many scenes."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from ditr.data.batch import join_samples
+from ditr.data.readers.ply import write_ply
+from ditr.data.sample import Attribute, Preparation, Sample, SceneViews, choose_rows, prepare, scene_views
+from ditr.encoding import CachedEncoding
+from ditr.feature_cache import FeatureCache
+from ditr.files import InputError, atomic_path
+from ditr.geometry.orientation import estimate_up, rotation_to_z
+from ditr.geometry.projection import VisibilityRule
+from ditr.models.injection import ImageFeatures
+from ditr.models.segmentation import Segmentation
+from ditr.saved_model import ModelConfig, load_model
+from ditr.scene import Scene
+
+__all__ = ["Prediction", "Segmenter"]
+
+
+@dataclass(frozen=True, eq=False)
+class Prediction:
+    """Labels for every point of a scene.
+
+    Attributes:
+        scene: the scene.
+        label: (N,) int32 indices into ``class_names``.
+        confidence: (N,) float32, the probability that the network gives to the label.
+        seen_by: (N,) int64, how many of the used views show each point; None for networks without images.
+        class_names: what the labels mean.
+        voxels: how many voxels the network saw.
+        up: (3,) the direction that was taken as up.
+        seed: of the choice among views.
+    """
+
+    scene: Scene
+    label: NDArray[np.int32]
+    confidence: NDArray[np.float32]
+    seen_by: NDArray[np.int64] | None
+    class_names: tuple[str, ...]
+    voxels: int
+    up: tuple[float, float, float]
+    seed: int
+
+    def summary(self) -> dict[str, Any]:
+        """What there is, in numbers that fit on a page."""
+        count = np.bincount(self.label, minlength=len(self.class_names))
+        result: dict[str, Any] = {
+            "scene": self.scene.name,
+            "points": len(self.label),
+            "voxels": self.voxels,
+            "views": len(self.scene.views),
+            "seed": self.seed,
+            "up": list(self.up),
+            "mean_confidence": round(float(self.confidence.mean()), 4),
+            "points_per_class": {name: int(n) for name, n in zip(self.class_names, count, strict=True)},
+        }
+        if self.seen_by is not None:
+            result["share_of_points_seen"] = round(float((self.seen_by > 0).mean()), 4)
+        return result
+
+    def save(self, folder: str | Path) -> Path:
+        """Write ``labels.ply``, ``label.npy``, ``confidence.npy`` and ``summary.json``; returns the PLY's path.
+
+        The PLY keeps all properties of the scene's points; labels that the scene had already become ``true_label``.
+        """
+        folder = Path(folder)
+        folder.mkdir(parents=True, exist_ok=True)
+        for name, array in (("label", self.label), ("confidence", self.confidence)):
+            with atomic_path(folder / f"{name}.npy") as path:
+                np.save(path, array, allow_pickle=False)
+        ply = folder / "labels.ply"
+        comments = tuple(f"label {index} {name}" for index, name in enumerate(self.class_names))
+        write_ply(ply, self._columns(), comments=comments)
+        with atomic_path(folder / "summary.json") as path:
+            path.write_text(json.dumps(self.summary(), indent=2) + "\n")
+        return ply
+
+    def _columns(self) -> dict[str, NDArray[Any]]:
+        scene = self.scene
+        coord = scene.coord
+        single = coord.astype(np.float32)
+        stored = single if np.array_equal(single, coord) else coord
+        columns: dict[str, NDArray[Any]] = {axis: stored[:, i] for i, axis in enumerate("xyz")}
+        if scene.color is not None:
+            columns |= {name: scene.color[:, i] for i, name in enumerate(("red", "green", "blue"))}
+        if scene.normal is not None:
+            columns |= {name: scene.normal[:, i] for i, name in enumerate(("nx", "ny", "nz"))}
+        if scene.strength is not None:
+            columns["intensity"] = scene.strength
+        if scene.label is not None:
+            columns["true_label"] = scene.label
+        columns |= {"label": self.label, "confidence": self.confidence}
+        for name, values in scene.extra.items():
+            columns.setdefault(name, values)
+        return columns
+
+
+class Segmenter:
+    """A trained model, ready to label scenes.
+
+    Args:
+        config: what the model is.
+        model: its network, in eval mode.
+        encoding: of photographs; by default the encoder that the config names.
+        device: where to compute.
+    """
+
+    def __init__(
+        self,
+        config: ModelConfig,
+        model: Segmentation,
+        *,
+        encoding: CachedEncoding | None = None,
+        device: str | torch.device = "cpu",
+    ) -> None:
+        self.config = config
+        self.device = torch.device(device)
+        self.model = model.to(self.device).eval()
+        if encoding is None and config.encoder is not None:
+            encoding = CachedEncoding(config.encoder, device=str(self.device))
+        self.encoding = encoding if config.encoder is not None else None
+
+    @classmethod
+    def load(cls, folder: str | Path, *, device: str = "auto", cache: FeatureCache | None = None) -> Segmenter:
+        """The model of a finished run.
+
+        Args:
+            folder: of the run.
+            device: "auto" takes a GPU if there is one.
+            cache: keeps encoded photographs.
+
+        Raises:
+            InputError: no model there, or a damaged one.
+        """
+        if device == "auto":
+            device = "cuda" if torch.cuda.is_available() else "cpu"
+        config, model = load_model(Path(folder), device)
+        encoding = None if config.encoder is None else CachedEncoding(config.encoder, cache, device)
+        segmenter = cls(config, model, encoding=encoding, device=device)
+        segmenter._check_encoder()
+        return segmenter
+
+    def __call__(
+        self,
+        scene: Scene,
+        *,
+        seed: int = 0,
+        up: Sequence[float] | None = None,
+        rule: VisibilityRule | None = None,
+        substitutes: Mapping[str, float] | None = None,
+        images_of: Scene | None = None,
+    ) -> Prediction:
+        """Label every point of a scene.
+
+        Args:
+            scene: with the attributes that the model takes.
+            seed: of the choice among views, where several show a point.
+            up: direction against gravity in the scene's frame; by default found from the cameras.
+            rule: which points a view shows; by default as in training.
+            substitutes: values for attributes that the scene lacks, beside those that the run declared.
+            images_of: take the features of this scene's photographs instead, in the same places: a control, which
+                shows what the images contribute. Its photographs must have the sizes of the scene's own.
+
+        Raises:
+            InputError: an attribute is missing, photographs cannot be read, or the scene is too large.
+        """
+        direction = estimate_up(scene) if up is None else np.asarray(up, dtype=np.float64)
+        rotation = None if np.allclose(direction, (0, 0, 1)) else rotation_to_z(direction)
+        preparation = self._preparation(rule, substitutes)
+        views = self._views(scene, preparation)
+        tokens = None if views is None else self._tokens(views, images_of)
+        sample = prepare(
+            scene, preparation, self.config.network.pyramid, views=views, tokens=tokens, seed=seed, rotation=rotation
+        )
+        probability = torch.softmax(self.logits(sample).float(), dim=1)
+        confidence, label = probability.max(dim=1)
+        inverse = sample.inverse.numpy()
+        return Prediction(
+            scene=scene,
+            label=label.cpu().numpy().astype(np.int32)[inverse],
+            confidence=confidence.cpu().numpy()[inverse],
+            seen_by=None if views is None else views.seen_by(len(scene)),
+            class_names=self.config.class_names,
+            voxels=len(sample),
+            up=(float(direction[0]), float(direction[1]), float(direction[2])),
+            seed=seed,
+        )
+
+    @torch.no_grad()
+    def logits(self, sample: Sample) -> Tensor:
+        """(M, classes) for a sample's voxels."""
+        batch = join_samples([sample]).to(self.device)
+        image = None
+        if batch.lift is not None and batch.tokens is not None:
+            image = ImageFeatures(batch.tokens, batch.lift)
+        result: Tensor = self.model(batch.feature, batch.pyramid, image)
+        return result
+
+    def _preparation(self, rule: VisibilityRule | None, substitutes: Mapping[str, float] | None) -> Preparation:
+        preparation = self.config.preparation
+        if rule is not None:
+            preparation = replace(preparation, rule=rule)
+        more = tuple((Attribute(name), value) for name, value in (substitutes or {}).items())
+        return replace(preparation, substitutes=(*more, *preparation.substitutes))
+
+    def _views(self, scene: Scene, preparation: Preparation) -> SceneViews | None:
+        if self.encoding is None:
+            return None
+        rows = choose_rows(len(scene.views), preparation.max_views, None)
+        views = [scene.views[row] for row in rows]
+        sizes = [self.encoding.size(view) for view in views]
+        return scene_views(scene, views, sizes, self.encoding.patch_size, preparation.rule)
+
+    def _tokens(self, views: SceneViews, images_of: Scene | None) -> Tensor:
+        assert self.encoding is not None
+        shown = views.views
+        if images_of is not None:
+            shown = images_of.views[: len(shown)]
+            if [self.encoding.size(view) for view in shown] != list(views.sizes):
+                raise InputError(
+                    f"scene {images_of.name}", "its photographs have other sizes or numbers", "Swap with a like scene"
+                )
+        tokens = self.encoding.tokens(shown)
+        return torch.cat(tokens) if tokens else torch.zeros(0, self.encoding.encoder.width)
+
+    def _check_encoder(self) -> None:
+        """The weights that the model was trained with, or an error: other features would give wrong labels."""
+        if self.encoding is None or self.config.encoder_weights is None:
+            return
+        held = self.encoding.encoder.weights
+        if held.rpartition("SHA-256 ")[2] != self.config.encoder_weights.rpartition("SHA-256 ")[2]:
+            raise InputError(
+                f"encoder {self.config.encoder}",
+                f"it holds {held}, the model was trained with {self.config.encoder_weights}",
+                "Use the encoder's original weights",
+            )

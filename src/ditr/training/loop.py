@@ -1,0 +1,261 @@
+"""The training loop: read it from top to bottom.
+
+Every step draws its randomness from (seed, step), so a resumed run goes on exactly where it was interrupted.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning_fabric import Fabric
+from torch import Tensor
+from torch.utils.data import DataLoader
+
+from ditr.data.batch import Batch, join_samples
+from ditr.data.dataset import Item, Shuffle, TrainingSet
+from ditr.data.sample import Sample
+from ditr.encoding import CachedEncoding
+from ditr.files import InputError, atomic_path
+from ditr.models.injection import ImageFeatures
+from ditr.plain import to_plain
+from ditr.saved_model import ModelConfig, save_model
+from ditr.training.checkpoint import load_newest, save_checkpoint
+from ditr.training.losses import cross_entropy, lovasz_softmax
+from ditr.training.recipe import Recipe
+from ditr.training.run_log import RunLog
+from ditr.training.schedule import OneCycle, parameter_groups
+
+__all__ = ["TrainingRun", "train"]
+
+
+@dataclass(frozen=True)
+class TrainingRun:
+    """Where a run reads, writes and computes.
+
+    Attributes:
+        folder: of the run; holds the model, checkpoints, the recipe and the logs.
+        captures: the training scenes.
+        encoding: of the photographs, for recipes with an encoder.
+        device: "auto", "cpu" or "cuda".
+        precision: as lightning-fabric names it; None for bf16 on a GPU and fp32 on a CPU.
+        workers: loader processes; 0 prepares samples in this process.
+        checkpoint_every: optimizer steps between checkpoints.
+        quiet: no progress bar.
+    """
+
+    folder: Path
+    captures: Sequence[Path]
+    encoding: CachedEncoding | None = None
+    device: str = "auto"
+    precision: str | None = None
+    workers: int = 0
+    checkpoint_every: int = 500
+    quiet: bool = False
+
+
+def train(recipe: Recipe, run: TrainingRun) -> ModelConfig:
+    """Train a segmentation network; takes up the run's newest checkpoint if there is one.
+
+    Returns:
+        the config that was saved beside the weights.
+
+    Raises:
+        InputError: captures that cannot be trained on, or a folder that belongs to another run.
+    """
+    fabric = _fabric(run)
+    dataset = _dataset(recipe, run)
+    class_names = dataset.scene(0).class_names
+    config = _config(recipe, run, class_names)
+    torch.manual_seed(recipe.seed)
+    bare = config.build()
+    groups = parameter_groups(bare.named_parameters(), ((r"blocks\.", recipe.optimizer.block_lr),), recipe.optimizer.lr)
+    schedule = _schedule(recipe, [group.lr for group in groups])
+    optimizer = torch.optim.AdamW(
+        [{"params": group.parameters, "lr": group.lr} for group in groups], weight_decay=recipe.optimizer.weight_decay
+    )
+    identity = _identity(recipe, run, class_names)
+    start = load_newest(run.folder / "checkpoints", bare, optimizer, identity)
+    model, optimizer = fabric.setup(bare, optimizer)
+    _write_recipe(recipe, run)
+    with RunLog(run.folder, recipe.steps, start, quiet=run.quiet or not fabric.is_global_zero) as log:
+        batches = _batches(recipe, run, dataset, start, fabric)
+        model.train()
+        for step in range(start, recipe.steps):
+            torch.manual_seed(_step_seed(recipe.seed, step))
+            schedule.apply(optimizer, step)
+            loss = _accumulate(recipe, fabric, model, batches)
+            norm = _clip(recipe, fabric, model, optimizer)
+            optimizer.step()
+            optimizer.zero_grad()
+            log.step(step, loss, lr=schedule.lr_and_beta1(step)[0][0], gradient_norm=norm)
+            if fabric.is_global_zero and (step + 1) % run.checkpoint_every == 0:
+                save_checkpoint(run.folder / "checkpoints", step + 1, bare, optimizer, identity)
+        if fabric.is_global_zero:
+            save_model(run.folder, config, bare)
+    return config
+
+
+def _accumulate(recipe: Recipe, fabric: Fabric, model: Any, batches: Iterator[Batch]) -> float:
+    """Gradients of ``recipe.accumulate`` batches; returns their mean loss."""
+    total = 0.0
+    for part in range(recipe.accumulate):
+        batch = next(batches)
+        with fabric.no_backward_sync(model, enabled=part + 1 < recipe.accumulate):
+            loss = _loss(recipe, model, batch) / recipe.accumulate
+            if not torch.isfinite(loss):
+                raise InputError(
+                    f"scenes {', '.join(batch.names)}", "the loss is not finite", "Lower the learning rate, or clip"
+                )
+            fabric.backward(loss)
+        total += loss.item()
+    return total
+
+
+def _loss(recipe: Recipe, model: Any, batch: Batch) -> Tensor:
+    image = None
+    if batch.lift is not None and batch.tokens is not None:
+        image = ImageFeatures(batch.tokens, batch.lift)
+    logits = model(batch.feature, batch.pyramid, image).float()
+    assert batch.label is not None
+    return cross_entropy(logits, batch.label) + recipe.lovasz * lovasz_softmax(logits, batch.label)
+
+
+def _clip(recipe: Recipe, fabric: Fabric, model: Any, optimizer: Any) -> float | None:
+    if recipe.optimizer.clip is None:
+        return None
+    norm = fabric.clip_gradients(model, optimizer, max_norm=recipe.optimizer.clip, error_if_nonfinite=False)
+    return None if norm is None else float(norm)
+
+
+def _batches(recipe: Recipe, run: TrainingRun, dataset: TrainingSet, start: int, fabric: Fabric) -> Iterator[Batch]:
+    """Batches on the device, from the first one after ``start`` optimizer steps; each process takes its share."""
+    shares = fabric.world_size
+    order = Shuffle(
+        len(dataset),
+        recipe.batch_size * shares,
+        recipe.steps * recipe.accumulate,
+        recipe.seed,
+        start=start * recipe.accumulate,
+    )
+    loader: DataLoader[Sample] = DataLoader(
+        dataset,
+        batch_sampler=_Share(order, fabric.global_rank, shares),
+        collate_fn=list,
+        num_workers=run.workers,
+        worker_init_fn=_one_thread if run.workers else None,
+        persistent_workers=run.workers > 0,
+    )
+    for samples in loader:
+        tokens = None
+        if samples[0].photographs and run.encoding is not None:
+            tokens = [_encode(run.encoding, sample) for sample in samples]
+        yield join_samples(samples, tokens).to(fabric.device)
+
+
+class _Share:
+    """The part of each batch that one process takes."""
+
+    def __init__(self, batches: Shuffle, rank: int, shares: int) -> None:
+        self.batches, self.rank, self.shares = batches, rank, shares
+
+    def __len__(self) -> int:
+        return len(self.batches)
+
+    def __iter__(self) -> Iterator[list[Item]]:
+        for batch in self.batches:
+            yield batch[self.rank :: self.shares]
+
+
+def _encode(encoding: CachedEncoding, sample: Sample) -> Tensor:
+    """(T, D) tokens of photographs that were augmented; those of one size are encoded together."""
+    parts: dict[int, Tensor] = {}
+    for size in set(sample.sizes):
+        rows = [row for row, other in enumerate(sample.sizes) if other == size]
+        images = encoding.encoder.prepare([sample.photographs[row] for row in rows], size)
+        encoded = encoding.encoder(images).patch.float()
+        parts.update(zip(rows, encoded.flatten(1, 2).unbind(), strict=True))
+    return torch.cat([parts[row] for row in range(len(sample.sizes))]).cpu()
+
+
+def _one_thread(_worker: int) -> None:
+    torch.set_num_threads(1)
+
+
+def _dataset(recipe: Recipe, run: TrainingRun) -> TrainingSet:
+    if (recipe.encoder is None) != (run.encoding is None):
+        raise ValueError("a recipe with an encoder needs the run's encoding, one without must not have it")
+    return TrainingSet(
+        run.captures,
+        recipe.preparation,
+        recipe.network.pyramid,
+        seed=recipe.seed,
+        augmentations=recipe.augmentation.of_points(),
+        crop=recipe.augmentation.of_voxels(),
+        image_augmentations=recipe.augmentation.of_images() if run.encoding is not None else (),
+        encoding=run.encoding,
+    )
+
+
+def _config(recipe: Recipe, run: TrainingRun, class_names: tuple[str, ...]) -> ModelConfig:
+    width = None if run.encoding is None else run.encoding.encoder.width
+    network = replace(recipe.network, in_channels=recipe.preparation.in_channels, image_width=width)
+    return ModelConfig(
+        network=network,
+        preparation=recipe.preparation,
+        class_names=class_names,
+        encoder=recipe.encoder,
+        encoder_weights=None if run.encoding is None else run.encoding.encoder.weights,
+        seed=recipe.seed,
+    )
+
+
+def _schedule(recipe: Recipe, max_lr: list[float]) -> OneCycle:
+    settings = recipe.optimizer
+    return OneCycle(
+        tuple(max_lr),
+        recipe.steps,
+        pct_start=settings.warmup,
+        div_factor=settings.div_factor,
+        final_div_factor=settings.final_div_factor,
+    )
+
+
+def _fabric(run: TrainingRun) -> Fabric:
+    on_gpu = run.device == "cuda" or (run.device == "auto" and torch.cuda.is_available())
+    precision = run.precision or ("bf16-mixed" if on_gpu else "32-true")
+    devices = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
+    fabric = Fabric(
+        accelerator="cuda" if on_gpu else "cpu",
+        devices=devices,
+        num_nodes=max(1, int(os.environ.get("WORLD_SIZE", "1")) // devices),
+        precision=precision,
+    )
+    fabric.launch()
+    return fabric
+
+
+def _identity(recipe: Recipe, run: TrainingRun, class_names: tuple[str, ...]) -> str:
+    content = [to_plain(recipe), [capture.name for capture in run.captures], list(class_names)]
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+
+def _step_seed(seed: int, step: int) -> int:
+    return int.from_bytes(hashlib.sha256(f"{seed} {step}".encode()).digest()[:7], "little")
+
+
+def _write_recipe(recipe: Recipe, run: TrainingRun) -> None:
+    content = {
+        "recipe": to_plain(recipe),
+        "captures": [str(c) for c in run.captures],
+        "started": time.strftime("%F %T"),
+    }
+    with atomic_path(run.folder / "recipe.json") as path:
+        path.write_text(json.dumps(content, indent=2) + "\n")
