@@ -23,8 +23,8 @@ GREY: Color = (150, 150, 150)
 """Points without a label or without features."""
 LIGHT_GREY: Color = (217, 217, 217)
 """Unlabelled points in the picture of differences."""
-BOTH_SAME: Color = (20, 20, 20)
-"""Both predictions right, or both wrong."""
+BOTH_SAME: Color = (44, 44, 48)
+"""Both predictions right, or both wrong: black, but for the shading to show."""
 ONLY_FIRST: Color = (216, 32, 42)
 """Only the baseline is right."""
 ONLY_SECOND: Color = (22, 166, 62)

@@ -15,8 +15,16 @@ from ditr.viewing.panels import Panel, class_legend, difference_legend, sheet
 from ditr.viewing.render import Cloud, darkened
 from ditr.viewing.viewpoint import estimate_up, two_sides
 
-__all__ = ["BACKGROUND", "comparison_panels", "features_panels", "features_sheet", "figure_9", "input_colors"]
-__all__ += ["labels_panels", "over_photo", "spread_views", "telling_view"]
+__all__ = [
+    "BACKGROUND",
+    "Overlay",
+    "comparison_panels",
+    "features_panels",
+    "features_sheet",
+    "figure_9",
+    "input_colors",
+]
+__all__ += ["labels_panels", "spread_views", "telling_view"]
 
 BACKGROUND = (238, 240, 243)
 """Behind free views of a cloud: light, so that black points show, and not white, so that white walls do."""
@@ -31,12 +39,32 @@ def input_colors(scene: Scene) -> NDArray[np.uint8]:
     return scene.color if scene.color is not None else value_colors(scene.coord @ estimate_up(scene))
 
 
-def over_photo(
-    cloud: Cloud, view: View, color: NDArray[np.uint8], *, width: int = _WIDTH, opacity: float = 0.9
-) -> NDArray[np.uint8]:
-    """Coloured points over the darkened photograph of a view, (height, width, 3) uint8; near points hide far ones."""
-    raster = cloud.from_view(view, width=width)
-    return raster.paint(color, darkened(read_image(view), raster.size), opacity=opacity, shading=0.5)
+class Overlay:
+    """A photograph with points over it, to be coloured as often as wished.
+
+    Surfaces that cover the photograph let some of it shine through; dots, which do not, stand on it darkened.
+    Near points hide far ones.
+
+    Args:
+        cloud: the points.
+        view: the photograph and its camera.
+        width: of the picture in pixels.
+    """
+
+    def __init__(self, cloud: Cloud, view: View, *, width: int = _WIDTH) -> None:
+        self._raster = cloud.from_view(view, width=width)
+        self.photo = darkened(read_image(view), self.size, brightness=1.0, vivid=1.0)
+        self._opacity, brightness = (0.85, 0.75) if cloud.closed else (0.95, 0.45)
+        self._back = darkened(self.photo, self.size, brightness=brightness)
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Height and width in pixels."""
+        return self._raster.size
+
+    def paint(self, color: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """The picture with points in these colours, (N, 3) uint8 -> (height, width, 3) uint8."""
+        return self._raster.paint(color, self._back, opacity=self._opacity, shading=0.4)
 
 
 def comparison_panels(
@@ -63,19 +91,19 @@ def comparison_panels(
     """
     cloud = Cloud.of(scene)
     truth = scene.label if scene.label is not None else np.full(len(scene), -1, dtype=np.int32)
-    photo = read_image(view)
-    flat = cloud.from_view(view, width=width)
+    flat = Overlay(cloud, view, width=width)
     free = cloud.from_viewpoint(two_sides(scene, size=_free_size(flat.size))[0])
-    back = darkened(photo, flat.size)
 
     def pair(color: NDArray[np.uint8], what: str) -> list[Panel]:
-        in_photo = flat.paint(color, back, opacity=0.9, shading=0.5)
-        return [Panel(in_photo, f"{what}, in the photograph"), Panel(free.paint(color, BACKGROUND), f"{what}, in 3D")]
+        return [
+            Panel(flat.paint(color), f"{what}, in the photograph"),
+            Panel(free.paint(color, BACKGROUND), f"{what}, in 3D"),
+        ]
 
     count = len(scene.class_names)
     return [
         [
-            Panel(darkened(photo, flat.size, brightness=1.0, vivid=1.0), f"Photograph {view.name}"),
+            Panel(flat.photo, f"Photograph {view.name}"),
             Panel(free.paint(input_colors(scene), BACKGROUND), "Input cloud"),
         ],
         pair(label_colors(truth, count), "Ground truth"),
@@ -163,16 +191,10 @@ def _scene_panels(
     rows = []
     size = _free_size((2 * width // 3, width))
     for view in spread_views(scene.views, 4) if views is None else views:
-        raster = cloud.from_view(view, width=width)
-        size = _free_size(raster.size)
-        photo = read_image(view)
+        overlay = Overlay(cloud, view, width=width)
+        size = _free_size(overlay.size)
         rows.append(
-            [
-                Panel(darkened(photo, raster.size, brightness=1.0, vivid=1.0), f"Photograph {view.name}"),
-                Panel(
-                    raster.paint(color, darkened(photo, raster.size), opacity=0.95, shading=0.4), f"{what}, projected"
-                ),
-            ]
+            [Panel(overlay.photo, f"Photograph {view.name}"), Panel(overlay.paint(color), f"{what}, projected")]
         )
     one, other = two_sides(scene, size=size)
     rows.append(

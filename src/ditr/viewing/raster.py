@@ -19,6 +19,7 @@ __all__ = ["Raster", "rasterise"]
 _EMPTY = np.iinfo(np.uint64).max
 _DEPTH_BITS = np.uint64(32)
 _DARKEST = 0.4
+_AT_ONCE = 1 << 19  # subpixels
 
 
 @dataclass(frozen=True, eq=False)
@@ -143,23 +144,18 @@ def _splat(
     points at equal depth the one with the smallest number: the picture does not depend on the order of drawing.
     """
     height, width = size
-    column, row = center[:, 0], center[:, 1]
-    inner = (column >= step) & (column < width - step) & (row >= step) & (row < height - step)
-    whole = bool(inner.all())
-    low = number.astype(np.uint64)
-    for dy in range(-step, step + 1):
-        for dx in range(-step, step + 1):
-            share = (dx * dx + dy * dy) / (step + 0.5) ** 2
-            if share > 1.0:
-                continue
-            bits = (depth + share * reach).astype(np.float32).view(np.uint32).astype(np.uint64)
-            key = (bits << _DEPTH_BITS) | low
-            x, y = column + dx, row + dy
-            if whole:
-                np.minimum.at(buffer, y * width + x, key)
-            else:
-                inside = (x >= 0) & (x < width) & (y >= 0) & (y < height)
-                np.minimum.at(buffer, (y * width + x)[inside], key[inside])
+    dy, dx = (side.ravel() for side in np.mgrid[-step : step + 1, -step : step + 1])
+    share = (dx * dx + dy * dy) / (step + 0.5) ** 2
+    dy, dx, share = dy[share <= 1], dx[share <= 1], share[share <= 1]
+    several = max(1, _AT_ONCE // len(share))
+    for start in range(0, len(center), several):
+        part = slice(start, start + several)
+        x, y = center[part, :1] + dx, center[part, 1:] + dy
+        inside = (x >= 0) & (x < width) & (y >= 0) & (y < height)
+        z = depth[part, None] + share * reach[part, None]
+        key = z[inside].astype(np.float32).view(np.uint32).astype(np.uint64) << _DEPTH_BITS
+        key |= np.broadcast_to(number[part, None].astype(np.uint64), inside.shape)[inside]
+        np.minimum.at(buffer, (y * width + x)[inside], key)
 
 
 def _fold_shading(

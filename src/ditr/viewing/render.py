@@ -67,10 +67,10 @@ class Cloud:
         depth = seen.depth[chosen]
         # Discs on a square grid leave no hole from 0.71 of the spacing on; points at random places need more.
         scale = 0.5 * (camera.fx + camera.fy) / depth
-        radius = 1.05 * self.spacing[chosen] * scale
+        radius = 1.25 * self.spacing[chosen] * scale
         # Twice the median lets sparser parts close too, and keeps stray points from becoming blobs.
         largest = 2 * float(np.median(radius)) if closed and len(radius) else camera.width / 280
-        radius = np.clip(radius, _SMALLEST, max(_SMALLEST, min(largest, camera.width / 75)))
+        radius = np.clip(radius, _SMALLEST, max(_SMALLEST, min(largest, camera.width / 40)))
         return rasterise(
             seen.pixel[chosen], depth, radius, radius / scale, size=(camera.height, camera.width), number=chosen
         )
