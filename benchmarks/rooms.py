@@ -1,0 +1,65 @@
+"""How fast Rooms are made: ``python benchmarks/rooms.py [--processes 2]``; its last output is in ``rooms.txt``.
+
+Frames are views with colour, depth and label at 320x240, with sensor noise, from rooms that are built already; rooms
+are whole ones at the default size, written as captures.
+"""
+
+from __future__ import annotations
+
+import argparse
+import multiprocessing
+import os
+import platform
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+
+from ditr.data.worlds.rooms import RoomsConfig, build_room, write_rooms
+from ditr.data.worlds.rooms.camera_path import choose_camera, choose_poses
+from ditr.data.worlds.rooms.rays import RayCaster
+from ditr.data.worlds.rooms.sensor import Sensor
+
+
+def photograph(room_index: int, frames: int = 64) -> float:
+    """Seconds for ``frames`` views of one room."""
+    config = RoomsConfig(width=320, height=240)
+    room = build_room(config, "train", room_index)
+    sensor = Sensor(room, RayCaster(room.mesh))
+    rng = np.random.default_rng(0)
+    camera = choose_camera(rng, config)
+    poses = choose_poses(rng, room.plan, frames)
+    sensor.render(camera, poses[0], rng)
+    start = time.perf_counter()
+    for pose in poses:
+        sensor.render(camera, pose, rng)
+    return time.perf_counter() - start
+
+
+def processor() -> str:
+    """The processor's name, where the system tells it."""
+    path = Path("/proc/cpuinfo")
+    lines = path.read_text().splitlines() if path.exists() else []
+    names = [line.split(":")[1].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.processor()
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--processes", type=int, default=2)
+    count = parser.parse_args().processes
+    os.environ.update(OMP_NUM_THREADS="1", OPENBLAS_NUM_THREADS="1")
+    print(f"{processor()}, {os.cpu_count()} processors, {count} processes, load {os.getloadavg()[0]:.1f}")
+    with multiprocessing.get_context("spawn").Pool(count) as pool:
+        seconds = pool.map(photograph, range(count), chunksize=1)
+    print(f"frames per second at 320x240: {sum(64 / s for s in seconds):.0f}")
+    with tempfile.TemporaryDirectory() as folder:
+        start = time.perf_counter()
+        rooms = write_rooms(folder, RoomsConfig(), workers=count)
+        took = time.perf_counter() - start
+    print(f"{len(rooms)} rooms of 8 views at 308x224, written: {took:.1f} s")
+
+
+if __name__ == "__main__":
+    main()
