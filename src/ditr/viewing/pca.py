@@ -14,6 +14,8 @@ from ditr.viewing.palette import GREY
 __all__ = ["PCA", "fit_pca", "gather_colors"]
 
 _CHUNK = 8192
+_SPARE = 8
+_ITERATIONS = 8
 _DARKEST = 40  # so that every colour shows on a dark photograph
 
 
@@ -89,14 +91,14 @@ def fit_pca(features: NDArray[Any], *, rows: int = 20_000, skip: int = 0, seed: 
         raise InputError("features", "no row is finite", "Give features of at least one point or patch")
     mean = sample.mean(axis=0, dtype=np.float64).astype(np.float32)
     sample -= mean
-    value, vector = np.linalg.eigh((sample.T @ sample).astype(np.float64))
-    value, vector = np.maximum(value[::-1], 0), vector[:, ::-1].T
+    value, vector = _leading(sample, 3 + skip, seed)
+    total = float(np.einsum("ij,ij->", sample, sample, dtype=np.float64))
     components = np.zeros((3, features.shape[1]), dtype=np.float32)
     explained = np.zeros(3)
-    varying = np.flatnonzero(value > 1e-9 * max(float(value[0]), 1e-30))[skip : skip + 3]
+    varying = np.flatnonzero(value > 1e-9 * max(total, 1e-30))[skip : skip + 3]
     for i, k in enumerate(varying):
         components[i] = vector[k] * np.sign(vector[k][np.abs(vector[k]).argmax()])
-        explained[i] = value[k] / value.sum()
+        explained[i] = value[k] / total
     low, high = np.percentile(sample @ components.T, [1, 99], axis=0).astype(np.float32)
     return PCA(mean, components, low, high, explained)
 
@@ -126,6 +128,22 @@ def gather_colors(
     mixed[total > 0] /= total[total > 0, None]
     mixed[total <= 0] = np.nan
     return pca.to_rgb(mixed)
+
+
+def _leading(centered: NDArray[np.float32], count: int, seed: int) -> tuple[NDArray[Any], NDArray[Any]]:
+    """The largest ``count`` eigenvalues of the scatter matrix (count,), descending, and their vectors (count, D).
+
+    By subspace iteration with some directions to spare (Halko, Martinsson and Tropp, 2011): for 20,000 rows of ViT-g
+    features the whole matrix would take about ten times as long.
+    """
+    width = centered.shape[1]
+    start = np.random.default_rng(seed).normal(size=(width, min(width, count + _SPARE)))
+    basis = np.linalg.qr(start)[0].astype(np.float32)
+    for _ in range(_ITERATIONS):
+        basis = np.linalg.qr(centered.T @ (centered @ basis))[0]
+    inner = (centered @ basis).astype(np.float64)
+    value, turn = np.linalg.eigh(inner.T @ inner)
+    return np.maximum(value[::-1][:count], 0), (basis @ turn[:, ::-1]).T[:count]
 
 
 def _draw(features: NDArray[Any], rows: int, seed: int) -> NDArray[np.float32]:
