@@ -133,8 +133,8 @@ def gather_colors(
 def _leading(centered: NDArray[np.float32], count: int, seed: int) -> tuple[NDArray[Any], NDArray[Any]]:
     """The largest ``count`` eigenvalues of the scatter matrix (count,), descending, and their vectors (count, D).
 
-    By subspace iteration with some directions to spare (Halko, Martinsson and Tropp, 2011): for 20,000 rows of ViT-g
-    features the whole matrix would take about ten times as long.
+    By subspace iteration with some directions to spare (Halko, Martinsson and Tropp, 2011): for 20,000 rows of 1,024
+    features the whole matrix takes about ten times as long.
     """
     width = centered.shape[1]
     start = np.random.default_rng(seed).normal(size=(width, min(width, count + _SPARE)))
