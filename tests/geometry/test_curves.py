@@ -53,7 +53,8 @@ def test_no_two_cells_share_a_code(curve: Curve, cells: Tensor) -> None:
     """Over the full 16 bits per axis, where no cube can be enumerated."""
     codes = encode(cells, curve, MAX_DEPTH)
     assert len(codes.unique()) == len(cells.unique(dim=0))
-    assert 0 <= int(codes.min()) and int(codes.max()) < 8**MAX_DEPTH
+    assert int(codes.min()) >= 0
+    assert int(codes.max()) < 8**MAX_DEPTH
 
 
 @given(cells=far_cells)
