@@ -1,0 +1,132 @@
+"""Attention: the softmax of every patch, written out, on patches taken from their definition."""
+
+from __future__ import annotations
+
+import math
+from itertools import pairwise
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor
+
+from ditr.geometry.curves import ALL_CURVES, curve_depth, encode
+from ditr.geometry.pyramid import Pyramid, PyramidSpec, build_pyramid, join_pyramids
+from ditr.nn.attention import PatchAttention
+
+CHANNELS, HEADS = 8, 2
+
+
+def make_attention() -> PatchAttention:
+    torch.manual_seed(0)
+    return PatchAttention(CHANNELS, HEADS).double()
+
+
+def attend(attention: PatchAttention, rows: Tensor) -> Tensor:
+    """Plain attention of some rows among themselves."""
+    width = CHANNELS // HEADS
+    weight, bias = attention.qkv.weight, attention.qkv.bias
+    query, key, value = (rows @ weight.T + bias).split(CHANNELS, dim=1)
+    heads = []
+    for head in range(HEADS):
+        part = slice(head * width, (head + 1) * width)
+        scores = query[:, part] @ key[:, part].T / math.sqrt(width)
+        likeness = scores.exp() / scores.exp().sum(dim=1, keepdim=True)
+        heads.append(likeness @ value[:, part])
+    out: Tensor = attention.proj(torch.cat(heads, dim=1))
+    return out
+
+
+def attend_sample(attention: PatchAttention, x: Tensor, order: Tensor, longest: int) -> Tensor:
+    """Facts of the published patches: short samples whole; else cut, the last one filled from the one before."""
+    n = len(order)
+    out = torch.empty_like(x)
+    for start in range(0, n, longest):
+        own = order[start : start + longest]
+        missing = longest - len(own) if n > longest else 0
+        borrowed = order[start - missing : start]
+        result = attend(attention, x[torch.cat([own, borrowed])])
+        out[own] = result[: len(own)]
+    return out
+
+
+def line(n: int) -> Tensor:
+    return torch.arange(n)[:, None] * torch.tensor([[1, 0, 0]])
+
+
+samples = st.one_of(
+    st.sampled_from([1, 2, 3, 4, 5, 8, 9]).map(line),
+    st.lists(st.tuples(*[st.integers(0, 5)] * 3), min_size=1, max_size=40).map(torch.tensor),
+)
+
+
+@pytest.mark.parametrize("curve", range(len(ALL_CURVES)))
+@settings(max_examples=50)
+@given(grids=st.lists(samples, min_size=1, max_size=4), longest=st.sampled_from([1, 4, 9, 64]))
+def test_equal_to_a_softmax_over_each_patch(curve: int, grids: list[Tensor], longest: int) -> None:
+    spec = PyramidSpec(levels=1, patch_size=longest)
+    attention = make_attention()
+    x = torch.randn(sum(map(len, grids)), CHANNELS, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
+    expected = []
+    for grid, part in zip(grids, x.split([len(grid) for grid in grids]), strict=True):
+        codes = encode(grid, ALL_CURVES[curve], curve_depth(grid))
+        expected.append(attend_sample(attention, part, codes.argsort(stable=True), longest))
+    level = join_pyramids([build_pyramid(grid, spec) for grid in grids]).levels[0]
+    torch.testing.assert_close(attention(x, level, curve), torch.cat(expected))
+
+
+@pytest.mark.parametrize(
+    ("sizes", "pad", "starts"),
+    [
+        ([10], [*range(10), 6, 7], [0, 4, 8, 12]),
+        ([3, 10], [*range(13), 9, 10], [0, 3, 7, 11, 15]),
+        ([9, 3], [*range(9), 5, 6, 7, 9, 10, 11], [0, 4, 8, 12, 15]),
+    ],
+)
+def test_equal_on_the_published_vectors(sizes: list[int], pad: list[int], starts: list[int]) -> None:
+    """Patches as the published code lists them; along the first curve a line of cells keeps its order."""
+    spec = PyramidSpec(levels=1, patch_size=4)
+    level = join_pyramids([build_pyramid(line(n), spec) for n in sizes]).levels[0]
+    attention = make_attention()
+    x = torch.randn(sum(sizes), CHANNELS, dtype=torch.float64, generator=torch.Generator().manual_seed(2))
+    slots = torch.cat([attend(attention, x[pad[a:b]]) for a, b in pairwise(starts)])
+    first_slot = [pad.index(row) for row in range(len(x))]
+    torch.testing.assert_close(attention(x, level, 0), slots[first_slot])
+
+
+def curve_of_cube() -> Pyramid:
+    return build_pyramid(torch.cartesian_prod(*[torch.arange(4)] * 3), PyramidSpec(levels=1, patch_size=7))
+
+
+def test_gradients_are_those_of_finite_differences() -> None:
+    level = build_pyramid(line(6), PyramidSpec(levels=1, patch_size=4)).levels[0]
+    attention = make_attention()
+    x = torch.randn(6, CHANNELS, dtype=torch.float64, requires_grad=True)
+    assert torch.autograd.gradcheck(lambda x: attention(x, level, 2), (x,))
+
+
+def test_borrowed_rows_read_but_are_not_written() -> None:
+    """A cell in the patch before changes the last patch only where it is borrowed, and hears nothing from there."""
+    level = build_pyramid(line(10), PyramidSpec(levels=1, patch_size=4)).levels[0]
+    attention = make_attention()
+    x = torch.randn(10, CHANNELS, dtype=torch.float64, requires_grad=True)
+    out = attention(x, level, 0)
+    heard = [torch.autograd.grad(out[row].sum(), x, retain_graph=True)[0].abs().sum(dim=1) > 0 for row in (5, 9)]
+    assert heard[0].nonzero().squeeze(1).tolist() == [4, 5, 6, 7]
+    assert heard[1].nonzero().squeeze(1).tolist() == [6, 7, 8, 9]
+
+
+def test_curves_differ() -> None:
+    level = curve_of_cube().levels[0]
+    attention = make_attention()
+    x = torch.randn(64, CHANNELS, dtype=torch.float64)
+    results = [attention(x, level, curve) for curve in range(4)]
+    for i in range(4):
+        for j in range(i):
+            assert not torch.allclose(results[i], results[j])
+
+
+def test_width_must_divide_into_heads() -> None:
+    with pytest.raises(ValueError, match="8 channels do not divide into 3 heads"):
+        PatchAttention(8, 3)

@@ -1,0 +1,170 @@
+"""Sparse convolution: the fast path, the reference and a dense convolution give the same values and gradients."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from functools import partial
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch import Tensor
+from torch.nn import functional
+
+from ditr.geometry.neighbours import neighbours_by_search
+from ditr.geometry.pyramid import Level, PyramidSpec, build_pyramid, join_pyramids
+from ditr.nn import sparse_conv
+from ditr.nn.sparse_conv import SubmanifoldConv, convolve, convolve_by_offset
+
+KERNELS = (1, 3, 5)
+
+cell_lists = st.lists(st.tuples(*[st.integers(0, 4)] * 3), min_size=1, max_size=40).map(torch.tensor)
+
+
+def is_distinct(grid: Tensor) -> bool:
+    return len(torch.unique(grid, dim=0)) == len(grid)
+
+
+def random_inputs(grid: Tensor, kernel: int, channels: tuple[int, int] = (3, 4)) -> tuple[Tensor, Tensor, Tensor]:
+    generator = torch.Generator().manual_seed(len(grid))
+    x = torch.randn(len(grid), channels[0], dtype=torch.float64, generator=generator)
+    weight = torch.randn(kernel**3, *channels, dtype=torch.float64, generator=generator)
+    return x.requires_grad_(), neighbours_by_search(grid, kernel), weight.requires_grad_()
+
+
+def values_and_gradients(function: Callable[[Tensor, Tensor], Tensor], x: Tensor, weight: Tensor) -> list[Tensor]:
+    out = function(x, weight)
+    upstream = torch.cos(torch.arange(out.numel(), dtype=out.dtype)).view(out.shape)
+    return [out, *torch.autograd.grad(out, (x, weight), upstream)]
+
+
+def convolve_with(table: Tensor, mirrored: bool, x: Tensor, weight: Tensor) -> Tensor:
+    return convolve(x, table, weight, mirrored=mirrored)
+
+
+def dense(grid: Tensor, x: Tensor, weight: Tensor) -> Tensor:
+    """The same on a full grid with zeros where no cell is; correlation, as in torch, with x slowest."""
+    kernel = round(len(weight) ** (1 / 3))
+    edge = int(grid.max()) + 1
+    volume = x.new_zeros(edge, edge, edge, x.shape[1]).index_put(tuple(grid.T), x)
+    filters = weight.view(kernel, kernel, kernel, *weight.shape[1:]).permute(4, 3, 0, 1, 2)
+    out = functional.conv3d(volume.permute(3, 0, 1, 2)[None], filters, padding=kernel // 2)[0]
+    return out[:, grid[:, 0], grid[:, 1], grid[:, 2]].T
+
+
+@pytest.mark.parametrize("kernel", KERNELS)
+@given(grid=cell_lists)
+def test_fast_path_equals_the_reference(kernel: int, grid: Tensor) -> None:
+    """With repeated cells too, where a cell's neighbour need not be the other way round."""
+    x, table, weight = random_inputs(grid, kernel)
+    reference = values_and_gradients(lambda x, w: convolve_by_offset(x, table, w), x, weight)
+    for mirrored in {False, is_distinct(grid)}:
+        fast = values_and_gradients(partial(convolve_with, table, mirrored), x, weight)
+        for found, expected in zip(fast, reference, strict=True):
+            torch.testing.assert_close(found, expected)
+
+
+@pytest.mark.parametrize("kernel", KERNELS)
+@given(grid=cell_lists)
+def test_equal_to_a_dense_convolution(kernel: int, grid: Tensor) -> None:
+    grid = torch.unique(grid, dim=0)
+    x, table, weight = random_inputs(grid, kernel)
+    expected = values_and_gradients(lambda x, w: dense(grid, x, w), x, weight)
+    for mirrored in (True, False):
+        found = values_and_gradients(partial(convolve_with, table, mirrored), x, weight)
+        for one, other in zip(found, expected, strict=True):
+            torch.testing.assert_close(one, other)
+
+
+@pytest.mark.parametrize("kernel", [1, 3])
+@pytest.mark.parametrize("repeats", [False, True])
+def test_gradients_are_those_of_finite_differences(kernel: int, repeats: bool) -> None:
+    grid = torch.tensor([[0, 0, 0], [0, 0, 1], [1, 1, 1], [3, 3, 3], [0, 1, 0], [0, 0, 1] if repeats else [2, 0, 0]])
+    x, table, weight = random_inputs(grid, kernel, (2, 3))
+    assert torch.autograd.gradcheck(lambda x, w: convolve(x, table, w, mirrored=not repeats), (x, weight))
+
+
+@pytest.mark.parametrize("mirrored", [True, False])
+def test_only_the_gradients_that_are_asked_for(mirrored: bool) -> None:
+    grid = torch.tensor([[0, 0, 0], [0, 0, 1]])
+    x, table, weight = random_inputs(grid, 3)
+    whole = values_and_gradients(lambda x, w: convolve(x, table, w, mirrored=mirrored), x, weight)
+    out = convolve(x.detach(), table, weight, mirrored=mirrored)
+    upstream = torch.cos(torch.arange(out.numel(), dtype=out.dtype)).view(out.shape)
+    torch.testing.assert_close(torch.autograd.grad(out, weight, upstream)[0], whole[2])
+    out = convolve(x, table, weight.detach(), mirrored=mirrored)
+    torch.testing.assert_close(torch.autograd.grad(out, x, upstream)[0], whole[1])
+
+
+@pytest.mark.parametrize("mirrored", [True, False])
+def test_many_pieces_give_what_one_offset_after_the_other_gives(mirrored: bool) -> None:
+    """So wide that the gathered copy does not fit into one piece, nor into a whole number of them."""
+    grid = torch.unique(torch.randint(0, 9, (500, 3), generator=torch.Generator().manual_seed(0)), dim=0)
+    x, table, weight = random_inputs(grid, 5, (32, 4))
+    pieces = sparse_conv._pieces(x, table)
+    assert len(pieces) > 2 and pieces[-1][1] - pieces[-1][0] < pieces[0][1]
+    expected = values_and_gradients(lambda x, w: convolve_by_offset(x, table, w), x, weight)
+    found = values_and_gradients(lambda x, w: convolve(x, table, w, mirrored=mirrored), x, weight)
+    for one, other in zip(found, expected, strict=True):
+        torch.testing.assert_close(one, other)
+
+
+def test_one_voxel_meets_the_middle_of_the_kernel() -> None:
+    grid = torch.tensor([[7, 0, 3]])
+    x, table, weight = random_inputs(grid, 5)
+    torch.testing.assert_close(convolve(x, table, weight), x @ weight[62])
+
+
+def test_first_offset_is_the_neighbour_below_on_every_axis() -> None:
+    grid = torch.tensor([[1, 1, 1], [0, 0, 0], [1, 1, 0]])
+    x = torch.tensor([[1.0], [10.0], [100.0]])
+    weight = torch.zeros(27, 1, 1)
+    weight[0] = 2
+    weight[12] = 3
+    assert convolve(x, neighbours_by_search(grid, 3), weight).squeeze(1).tolist() == [320, 0, 0]
+
+
+def level_of(grid: Tensor) -> Level:
+    return build_pyramid(grid, PyramidSpec(levels=2)).levels[0]
+
+
+@given(grid=cell_lists)
+def test_module_knows_whether_cells_repeat(grid: Tensor) -> None:
+    """Its gradient is right on mixed scenes too, in a batch with one that is not mixed."""
+    level = join_pyramids([build_pyramid(part, PyramidSpec(levels=2)) for part in (grid, torch.tensor([[0, 0, 0]]))])
+    conv = SubmanifoldConv(3, 4, 5, bias=True).double()
+    x = torch.randn(len(level.levels[0]), 3, dtype=torch.float64, requires_grad=True)
+    assert conv.bias is not None
+    table = level.levels[0].neighbours[5]
+    expected = values_and_gradients(lambda x, w: convolve_by_offset(x, table, w) + conv.bias, x, conv.weight)
+    found = values_and_gradients(lambda x, w: conv(x, level.levels[0]), x, conv.weight)
+    for one, other in zip(found, expected, strict=True):
+        torch.testing.assert_close(one, other)
+
+
+@pytest.mark.parametrize(("channels", "kernel", "bound"), [(64, 3, 0.02406), (6, 5, 0.0365)])
+def test_weights_begin_as_the_published_layers_do(channels: int, kernel: int, bound: float) -> None:
+    torch.manual_seed(0)
+    conv = SubmanifoldConv(channels, 64, kernel, bias=True)
+    assert conv.bias is not None
+    for values in (conv.weight, conv.bias):
+        assert float(values.detach().abs().max()) <= bound + 5e-5
+        assert float(values.detach().std()) == pytest.approx(bound / math.sqrt(3), rel=0.15)
+
+
+def test_mixed_precision_keeps_the_weights_gradients_whole() -> None:
+    level = level_of(torch.cartesian_prod(*[torch.arange(4)] * 3))
+    torch.manual_seed(0)
+    conv = SubmanifoldConv(8, 8, 3, bias=True)
+    x = torch.randn(len(level), 8, requires_grad=True)
+    exact = values_and_gradients(lambda x, w: conv(x, level), x, conv.weight)
+    with torch.autocast("cpu", torch.bfloat16):
+        out = conv(x, level)
+    assert out.dtype == torch.bfloat16
+    upstream = torch.cos(torch.arange(out.numel(), dtype=torch.float32)).view(out.shape)
+    gradients = torch.autograd.grad(out, (x, conv.weight), upstream.to(out.dtype))
+    for found, expected in zip((out, *gradients), exact, strict=True):
+        assert float((found.float() - expected).norm() / expected.norm()) < 0.02
+    assert all(gradient.dtype == torch.float32 for gradient in gradients)
