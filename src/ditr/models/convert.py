@@ -61,34 +61,43 @@ def _is_convolution(name: str) -> bool:
     return name.endswith("conv.weight")
 
 
+def _published_shape(name: str, value: Tensor) -> tuple[int, ...]:
+    if not _is_convolution(name):
+        return tuple(value.shape)
+    edge = round(value.shape[0] ** (1 / 3))
+    return value.shape[2], edge, edge, edge, value.shape[1]
+
+
 def to_published(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Our state dict under published names and in published layouts."""
     result = {}
     for name, value in state.items():
         if _is_convolution(name):
-            edge = round(value.shape[0] ** (1 / 3))
-            value = value.permute(2, 0, 1).reshape(value.shape[2], edge, edge, edge, value.shape[1])
+            value = value.permute(2, 0, 1).reshape(_published_shape(name, value))
         result[published_name(name)] = value
     return result
 
 
-def from_published(published: Mapping[str, Tensor], names: Mapping[str, Tensor]) -> dict[str, Tensor]:
+def from_published(published: Mapping[str, Tensor], state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """A published state dict under our names and in our layouts.
 
     Args:
         published: tensors by published name.
-        names: our model's state dict (or anything with its names), which says what is wanted.
+        state: our model's state dict, whose names and shapes say what is wanted.
 
     Raises:
         KeyError: names that are wanted and not there, or there and not wanted.
+        ValueError: a tensor of another shape than is wanted.
     """
-    wanted = {published_name(name): name for name in names}
+    wanted = {published_name(name): name for name in state}
     missing, unexpected = sorted(wanted.keys() - published.keys()), sorted(published.keys() - wanted.keys())
     if missing or unexpected:
         raise KeyError(f"the checkpoint lacks {missing} and has {unexpected}, which this network does not know")
     result = {}
     for theirs, ours in wanted.items():
-        value = published[theirs]
+        value, shape = published[theirs], _published_shape(ours, state[ours])
+        if value.shape != shape:
+            raise ValueError(f"{theirs} has the shape {tuple(value.shape)}, and this network wants {shape}")
         if _is_convolution(ours):
             value = value.permute(1, 2, 3, 4, 0).reshape(-1, value.shape[4], value.shape[0])
         result[ours] = value.contiguous()

@@ -123,7 +123,8 @@ def _blocks(config: PTv3Config, channels: int, heads: int, drop_path: list[float
 
 def _drop_path_schedule(highest: float, depths: tuple[int, ...]) -> list[list[float]]:
     """Probabilities that grow linearly with the depth of the block, cut into stages."""
-    steps = torch.linspace(0, highest, sum(depths)).tolist()
+    # On the CPU also where the network is laid out on the meta device, whose tensors have no values.
+    steps = torch.linspace(0, highest, sum(depths), device="cpu").tolist()
     ends = list(accumulate(depths))
     return [steps[end - depth : end] for end, depth in zip(ends, depths, strict=True)]
 
