@@ -30,7 +30,7 @@ from ditr.data.worlds.rooms import (
     write_rooms,
 )
 from ditr.data.worlds.rooms.mesh import Frame, Material, MeshBuilder
-from ditr.data.worlds.rooms.rays import RayCaster
+from ditr.data.worlds.rooms.rays import Hits, RayCaster
 from ditr.data.worlds.rooms.workshop import Workshop
 from ditr.files import InputError
 from ditr.scene import Scene
@@ -83,6 +83,26 @@ def test_visibility_ignores_the_rim_of_what_hides() -> None:
     caster = RayCaster(builder.build())
     behind = np.array([[0.9, 2.0, 0.0], [2.0 - 5e-5, 2.0, 0.0], [2.1, 2.0, 0.0]])
     assert caster.sees(np.zeros(3), behind).tolist()[::2] == [False, True]
+
+
+class ShakyCaster(RayCaster):
+    """Embree on a processor that rounds otherwise: rays are off by a few units of float32's last place."""
+
+    def cast(self, origin: np.ndarray, direction: np.ndarray) -> Hits:
+        shift = np.random.default_rng(len(direction)).uniform(-4e-7, 4e-7, direction.shape)
+        return super().cast(origin + shift, direction)
+
+
+def test_visibility_does_not_depend_on_the_processors_rounding() -> None:
+    room = build_room(SMALL, "train", 0)
+    mesh = room.mesh
+    # Aimed at the edges of what hides, where embree's answer is a matter of rounding.
+    origin = np.array([1.4, 1.3, 1.6])
+    edge = mesh.corner.reshape(-1, 3)
+    point = np.concatenate([origin + (edge - origin) * stretch for stretch in (1.2, 1.5)])
+    plain, shaky = RayCaster(mesh), ShakyCaster(mesh)
+    assert (plain.cast(origin, point - origin).triangle != shaky.cast(origin, point - origin).triangle).any()
+    assert np.array_equal(plain.sees(origin, point), shaky.sees(origin, point))
 
 
 # --- the same on every machine -------------------------------------------------------------------------------------

@@ -87,8 +87,8 @@ def door(shop: Workshop, plan: Plan) -> bool:
     _border(shop, width, 0.0, height, rim, shop.uniform(0.04, 0.06), trim)
     leaf = shop.picture(DOORS, width - 2 * rim, height - rim)
     _panel(shop, width - 2 * rim, 0.0, height - rim, shop.uniform(0.01, 0.025), trim, leaf)
-    side = -width / 2 + rim + 0.07
-    shop.mesh.box((side - 0.02, 0.02, 0.98), (side + 0.09, 0.07, 1.02), shop.surface(METALS))
+    grip = width / 2 - rim - 0.07  # where the painters put the lock
+    shop.mesh.box((grip - 0.11, 0.05, 1.0), (grip, 0.07, 1.025), shop.surface(METALS))
     return True
 
 
@@ -127,7 +127,7 @@ def _curtain(shop: Workshop, frame: Frame, width: float, high: float) -> None:
     forward = np.array([0.0, 0.012, 0.0])
     for shift, order in ((forward, 1), (0 * forward, -1)):  # a front and a back, so that the cloth has a thickness
         upper, lower = (top + shift)[::order], (bottom + shift)[::order]
-        shop.mesh.patches(np.stack([upper[:-1], upper[1:], lower[1:], lower[:-1]], axis=1), cloth)
+        shop.mesh.patches(np.stack([upper[:-1], upper[1:], lower[1:], lower[:-1]], axis=1), cloth, chained=True)
     shop.mesh.box((-width / 2 - 0.1, 0.095, high), (width / 2 + 0.1, 0.12, high + 0.025), shop.surface(METALS))
 
 

@@ -24,7 +24,7 @@ def _panel(canvas: Canvas, x: float, y: float, width: float, height: float) -> N
 
 def _handle(canvas: Canvas, x: float, y: float, reach: float) -> None:
     canvas.box(x - 0.02, y - 0.09, 0.04, 0.2, (150, 150, 155), (90, 90, 95))
-    canvas.line([(x, y), (x + reach, y)], (60, 60, 65), 4)
+    canvas.line([(x, y), (x + reach, y)], (60, 60, 65), 3)
     canvas.disc(x, y + 0.06, 0.008, 0.012, (20, 20, 20))
 
 

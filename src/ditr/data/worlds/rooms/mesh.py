@@ -107,8 +107,11 @@ class MeshBuilder:
         self._labels: list[int] = []
         self._materials: list[Material] = []
 
-    def patches(self, corners: NDArray[np.float64], material: Material) -> None:
-        """Add four-cornered faces (n, 4, 3) in the local frame, clockwise from the upper left as seen from outside."""
+    def patches(self, corners: NDArray[np.float64], material: Material, chained: bool = False) -> None:
+        """Add four-cornered faces (n, 4, 3) in the local frame, clockwise from the upper left as seen from outside.
+
+        Where they are ``chained``, a repeating texture runs on from each face to the next.
+        """
         quad = self.frame.to_world(np.asarray(corners, dtype=np.float64).reshape(-1, 4, 3))
         repeat = np.ones((len(quad), 1, 2))
         if material.tile is not None:
@@ -116,6 +119,8 @@ class MeshBuilder:
             down = np.linalg.norm(quad[:, 3] - quad[:, 0], axis=1) + np.linalg.norm(quad[:, 2] - quad[:, 1], axis=1)
             repeat = (np.stack([across, down], axis=1) / (2 * np.asarray(material.tile)))[:, None]
         uv = np.array([[0.0, 0.0], [1.0, 0.0], [1.0, 1.0], [0.0, 1.0]]) * repeat
+        if chained:
+            uv[..., 0] += (np.cumsum(repeat[..., 0]) - repeat[:, 0, 0])[:, None]
         for half in ([0, 1, 3], [2, 3, 1]):
             self._corners.append(quad[:, half])
             self._uvs.append(uv[:, half])
@@ -145,7 +150,7 @@ class MeshBuilder:
         levels = np.stack([middle + ring * r + np.array([0.0, 0.0, z]) for r, z in profile])
         low, high = levels[:-1], levels[1:]
         faces = np.stack([high[:, :-1], high[:, 1:], low[:, 1:], low[:, :-1]], axis=2)
-        self.patches(faces.reshape(-1, 4, 3), material)
+        self.patches(faces.reshape(-1, 4, 3), material, chained=True)
 
     def build(self) -> Mesh:
         """The triangles of everything that was added, without those that have no area."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,8 +12,7 @@ from ditr.data.worlds.rooms.mesh import Mesh
 
 __all__ = ["Hits", "RayCaster"]
 
-_RIM = 1e-4  # metres at a triangle's border that hide nothing; far wider than the error of float32
-_PASSES = 4
+_RIM = 1e-5  # metres, as the ray sees them, at a triangle's border that hide nothing; ten times float32's error
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,8 +47,6 @@ class RayCaster:
         self.mesh = mesh
         self._scene = EmbreeScene(robust=True)
         self._triangles = TriangleMesh(self._scene, mesh.corner.astype(np.float32))
-        longest = np.linalg.norm(mesh.corner - np.roll(mesh.corner, 1, axis=1), axis=2).max(axis=1)
-        self._altitude = 2 * mesh.area / longest
 
     def cast(self, origin: NDArray[np.float64], direction: NDArray[np.float64]) -> Hits:
         """First hits of rays from ``origin`` (3,) or (n, 3) along ``direction`` (n, 3), any length."""
@@ -67,40 +65,55 @@ class RayCaster:
     def sees(self, origin: NDArray[np.float64], points: NDArray[np.float64], slack: float = 0.003) -> NDArray[np.bool_]:
         """Which points (n, 3) on surfaces are visible from ``origin`` (3,); (n,).
 
-        Embree computes in float32 and rounds differently on each kind of processor. Its hits are therefore taken as
-        candidates, measured again in float64, and a hit on the very rim of a triangle hides nothing: whether embree
-        found such a hit or missed it then makes no difference, and a seed gives the same cloud everywhere.
+        A point is hidden if its ray meets a triangle more than ``slack`` metres before it and not on the very rim of
+        that triangle, all computed in float64. Embree only proposes the triangle: it computes in float32 and rounds
+        differently on each kind of processor, but never by as much as the rim. Where it proposes one that the ray
+        meets on the rim, all triangles are tried. So a seed gives the same cloud everywhere.
         """
-        direction = points - origin
-        reach = 1.0 - slack / np.linalg.norm(direction, axis=1)
-        visible = np.zeros(len(points), dtype=np.bool_)
-        pending, start = np.arange(len(points)), np.zeros(len(points))
-        for _ in range(_PASSES):
-            ray = direction[pending]
-            hits = self.cast(origin + ray * start[:, None], ray)
-            found = hits.triangle >= 0
-            at, rim = self._measure(origin, ray, np.where(found, hits.triangle, 0))
-            arrived = ~found | (at >= reach[pending])
-            visible[pending[arrived]] = True
-            again = ~arrived & (rim < _RIM)
-            pending, start = pending[again], at[again] + 1e-4
-            if not len(pending):
-                break
-        visible[pending] = True
+        ray = points - origin
+        reach = 1.0 - slack / np.linalg.norm(ray, axis=1)
+        hits = self.cast(origin, ray)
+        planes = self._planes(origin)
+        at, inside = _meet(np.einsum("knj,nj->kn", planes.terms[:, hits.triangle], ray), planes, hits.triangle)
+        visible: NDArray[np.bool_] = (hits.triangle < 0) | (at >= reach)
+        unsure = np.flatnonzero(~visible & (inside < _RIM * np.linalg.norm(ray, axis=1)))
+        for some in np.array_split(unsure, 1 + len(unsure) // 128):
+            at, inside = _meet(ray[some] @ planes.terms.transpose(0, 2, 1), planes, np.arange(len(self.mesh)))
+            rim = _RIM * np.linalg.norm(ray[some], axis=1)[:, None]
+            visible[some] = ~((at > 0) & (at < reach[some, None]) & (inside >= rim)).any(axis=1)
         return visible
 
-    def _measure(
-        self, origin: NDArray[np.float64], ray: NDArray[np.float64], triangle: NDArray[np.int32]
-    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Where rays meet the planes of triangles, and how far inside the border (metres) at least, in float64."""
-        corner = self.mesh.corner[triangle]
-        edge1, edge2 = corner[:, 1] - corner[:, 0], corner[:, 2] - corner[:, 0]
-        across = np.cross(ray, edge2)
-        determinant = np.einsum("ij,ij->i", edge1, across)
-        determinant = np.where(np.abs(determinant) < 1e-15, 1e-15, determinant)
-        offset = origin - corner[:, 0]
-        u = np.einsum("ij,ij->i", offset, across) / determinant
+    def _planes(self, origin: NDArray[np.float64]) -> _Planes:
+        corner = self.mesh.corner
+        edge1, edge2, offset = corner[:, 1] - corner[:, 0], corner[:, 2] - corner[:, 0], origin - corner[:, 0]
         turned = np.cross(offset, edge1)
-        v = np.einsum("ij,ij->i", ray, turned) / determinant
-        at = np.einsum("ij,ij->i", edge2, turned) / determinant
-        return at, np.minimum(np.minimum(u, v), 1 - u - v) * self._altitude[triangle]
+        terms = np.stack([np.cross(edge2, edge1), np.cross(edge2, offset), turned])
+        longest = np.linalg.norm(corner - np.roll(corner, 1, axis=1), axis=2).max(axis=1)
+        return _Planes(terms, np.einsum("ij,ij->i", edge2, turned), longest)
+
+
+@dataclass(frozen=True, eq=False)
+class _Planes:
+    """The triangles as rays from one point meet them (the method of Möller and Trumbore, solved for the ray).
+
+    ``terms`` (3, T, 3) times a ray are the determinant and the two corner weights times the determinant; ``height``
+    (T,) over the determinant is the distance in ray lengths; ``longest`` (T,) is the longest edge in metres.
+    """
+
+    terms: NDArray[np.float64]
+    height: NDArray[np.float64]
+    longest: NDArray[np.float64]
+
+
+def _meet(
+    products: NDArray[np.float64], planes: _Planes, triangle: NDArray[Any]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Where rays meet triangles, in ray lengths, and how far inside the border, in metres times the ray's length.
+
+    The second is a lower bound of the distance across the ray: on a surface that the ray grazes, an error of the ray
+    moves the hit by far more than itself.
+    """
+    determinant = np.where(np.abs(products[0]) < 1e-15, 1e-15, products[0])
+    u, v = products[1] / determinant, products[2] / determinant
+    inside = np.minimum(np.minimum(u, v), 1 - u - v) * np.abs(determinant) / planes.longest[triangle]
+    return planes.height[triangle] / determinant, inside
