@@ -60,20 +60,24 @@ class Atlas:
         step = np.clip(np.rint(level), 0, LEVELS - 1).astype(np.int32)
         flat = texture * LEVELS + step
         rows, columns = self._rows.reshape(-1)[flat], self._columns.reshape(-1)[flat]
-        offset = self._offset.reshape(-1)[flat]
-        # Slightly inside the repeat, so that a face that shows its texture once does not wrap at its far edge.
+        # float32 throughout: mixed with int32 numpy would compute in float64.
         turn = uv - np.floor(uv)
-        x = turn[:, 0] * columns - np.float32(0.5)
-        y = turn[:, 1] * rows - np.float32(0.5)
-        x0, y0 = np.floor(x).astype(np.int32), np.floor(y).astype(np.int32)
-        fx, fy = (x - x0)[:, None], (y - y0)[:, None]
+        x = turn[:, 0] * columns.astype(np.float32) - np.float32(0.5)
+        y = turn[:, 1] * rows.astype(np.float32) - np.float32(0.5)
+        x_floor, y_floor = np.floor(x), np.floor(y)
+        fx, fy = (x - x_floor)[:, None], (y - y_floor)[:, None]
+        x0, y0 = x_floor.astype(np.int32), y_floor.astype(np.int32)
+        # Clamped at the borders of a repeat, so that a face that shows its texture once does not wrap around.
         left, right = np.maximum(x0, 0), np.minimum(x0 + 1, columns - 1)
+        offset = self._offset.reshape(-1)[flat]
         top = offset + np.maximum(y0, 0) * columns
         bottom = offset + np.minimum(y0 + 1, rows - 1) * columns
-        upper = self._fetch(top + left) * (1 - fx) + self._fetch(top + right) * fx
-        lower = self._fetch(bottom + left) * (1 - fx) + self._fetch(bottom + right) * fx
-        mixed: NDArray[np.float32] = upper * (1 - fy) + lower * fy
-        return mixed
+        upper = self._fetch(top + left)
+        upper += (self._fetch(top + right) - upper) * fx
+        lower = self._fetch(bottom + left)
+        lower += (self._fetch(bottom + right) - lower) * fx
+        upper += (lower - upper) * fy
+        return upper
 
     def _fetch(self, index: NDArray[np.int32]) -> NDArray[np.float32]:
         assert self._texels is not None

@@ -54,7 +54,7 @@ def write_rooms(
     for split in _SPLITS:
         _remove_unfinished(folder / split)
     missing = [room for room in rooms if not _is_complete(paths[room], config, *room)]
-    count = min(len(missing), workers if workers is not None else len(os.sched_getaffinity(0)))
+    count = min(len(missing), workers if workers is not None else _processors())
     bar = Progress(TextColumn("rooms"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), disable=not progress)
     with bar:
         task = bar.add_task("rooms", total=len(rooms), completed=len(rooms) - len(missing))
@@ -108,7 +108,14 @@ def _remove_unfinished(folder: Path) -> None:
             shutil.rmtree(path, ignore_errors=True)
 
 
+def _processors() -> int:
+    """How many processors this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 def _is_running(process: int) -> bool:
+    if os.name == "nt":
+        return True  # there os.kill ends the process instead of asking
     try:
         os.kill(process, 0)
     except ProcessLookupError:
