@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 
 from ditr.files import InputError
+from ditr.geometry.orientation import estimate_up
 from ditr.geometry.projection import project
 from ditr.scene import Camera, Scene, View
 from ditr.viewing.render import Cloud
-from ditr.viewing.viewpoint import estimate_up, look_at, two_sides
+from ditr.viewing.viewpoint import look_at, two_sides
 
 CAMERA = Camera(64, 48, 50.0, 50.0, 32.0, 24.0)
 

@@ -9,11 +9,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ditr.data.readers.images import read_image
+from ditr.geometry.orientation import estimate_up
 from ditr.scene import Scene, View
 from ditr.viewing.palette import difference_colors, label_colors, value_colors
 from ditr.viewing.panels import Panel, class_legend, difference_legend, sheet
 from ditr.viewing.render import Cloud, darkened
-from ditr.viewing.viewpoint import estimate_up, two_sides
+from ditr.viewing.viewpoint import two_sides
 
 __all__ = [
     "BACKGROUND",

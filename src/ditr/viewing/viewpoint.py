@@ -12,9 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ditr.files import InputError
+from ditr.geometry.orientation import estimate_up
 from ditr.scene import Camera, Scene, View
 
-__all__ = ["Viewpoint", "estimate_up", "is_enclosed", "look_at", "two_sides"]
+__all__ = ["Viewpoint", "is_enclosed", "look_at", "two_sides"]
 
 _FIELD_OF_VIEW = np.deg2rad(36)
 _MARGIN = 0.95
@@ -38,33 +39,6 @@ class Viewpoint:
     camera: Camera
     world_to_camera: Vector
     shown: NDArray[np.bool_] | None = None
-
-
-def estimate_up(scene: Scene) -> Vector:
-    """The direction against gravity, (3,) of unit length.
-
-    People and vehicles hold cameras level, so the cameras' x axes are horizontal: up is the direction that is most
-    orthogonal to them, on the side of the images' upper border. Within 12 degrees of +z (and without views) it is +z,
-    since such a capture is z-up and its cameras look a little down. Elsewhere normals, where there are any, refine it:
-    much of what points up (floors, tables) points straight up.
-    """
-    z = np.array([0.0, 0.0, 1.0])
-    views = scene.views
-    if not views:
-        return z
-    rotation = np.stack([view.world_to_camera[:3, :3] for view in views])
-    right, mean_up = rotation[:, 0], -rotation[:, 1].mean(axis=0)
-    # The second term decides where all x axes are alike, as with a single view.
-    scatter = right.T @ right / len(views) - 0.05 * np.outer(mean_up, mean_up)
-    up = np.linalg.eigh(scatter)[1][:, 0]
-    up = up if up @ mean_up > 0 else -up
-    if up @ z > np.cos(np.deg2rad(12)):
-        return z
-    if scene.normal is not None:
-        for cone in (25, 12, 6):
-            near = scene.normal[scene.normal @ up > np.cos(np.deg2rad(cone))]
-            up = _unit(near.mean(axis=0, dtype=np.float64)) if len(near) else up
-    return np.asarray(up)
 
 
 def look_at(eye: Vector, target: Vector, up: Vector) -> Vector:
