@@ -39,7 +39,7 @@ def attend(attention: PatchAttention, rows: Tensor) -> Tensor:
 
 
 def attend_sample(attention: PatchAttention, x: Tensor, order: Tensor, longest: int) -> Tensor:
-    """Facts of the published patches: short samples whole; else cut, the last one filled from the one before."""
+    """A short sample is one patch; a longer one is cut, and its last patch filled from the end of the one before."""
     n = len(order)
     out = torch.empty_like(x)
     for start in range(0, n, longest):

@@ -179,7 +179,7 @@ def build_pyramid(
 
 
 def draw_permutations(rng: np.random.Generator, spec: PyramidSpec) -> list[list[int]]:
-    """Random orders of the curves for all levels, for training (facts of PTv3's "shuffle orders")."""
+    """Random orders of the curves for all levels, for training (PTv3 calls it "shuffle orders")."""
     return [rng.permutation(len(spec.curves)).tolist() for _ in range(spec.levels)]
 
 

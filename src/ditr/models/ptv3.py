@@ -18,7 +18,7 @@ __all__ = ["PTv3", "PTv3Config"]
 
 @dataclass(frozen=True)
 class PTv3Config:
-    """Sizes of the network; the defaults are the published ones (facts of every DITR model).
+    """Sizes of the network; the defaults are those of every published DITR model.
 
     Decoder values are listed by level, the finest first. ``image_width`` is the width of the image tokens and makes
     the network DITR; without it this is plain PTv3. ``missing_embedding`` learns a feature for points that no view
