@@ -1,1 +1,54 @@
-"""The command line: one file per command, no logic that the library lacks."""
+"""The command line: one file per command, no logic that the library lacks.
+
+Each command is a dataclass whose fields are its options and whose docstrings are its help, and a function ``run``
+that loads what the command needs. So ``ditr --help`` answers before torch has loaded.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from typing import Annotated, Any
+
+__all__ = ["main"]
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """The program ``ditr``; exits with 2 and one line on bad input."""
+    import tyro
+
+    from ditr.cli import demo, evaluate, features, rooms, segment, train
+    from ditr.files import InputError
+
+    name = tyro.conf.subcommand
+    commands = (
+        Annotated[demo.Demo, name("demo")]
+        | Annotated[rooms.Rooms, name("rooms")]
+        | Annotated[features.Features, name("features")]
+        | Annotated[train.Train, name("train")]
+        | Annotated[segment.Segment, name("segment")]
+        | Annotated[evaluate.Evaluate, name("evaluate")]
+    )
+    command = tyro.cli(
+        commands,
+        prog="ditr",
+        description="A label for every point of a 3D scene with photographs: DITR, DINO in the Room.",
+        args=arguments,
+        config=(tyro.conf.OmitSubcommandPrefixes, tyro.conf.OmitArgPrefixes),
+    )
+    runners: dict[type, Callable[[Any], object]] = {
+        demo.Demo: demo.run,
+        rooms.Rooms: rooms.run,
+        features.Features: features.run,
+        train.Train: train.run,
+        segment.Segment: segment.run,
+        evaluate.Evaluate: evaluate.run,
+    }
+    try:
+        runners[type(command)](command)
+    except InputError as error:
+        print(f"ditr: {error}", file=sys.stderr)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        print("ditr: interrupted", file=sys.stderr)
+        sys.exit(130)

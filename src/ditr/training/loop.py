@@ -9,7 +9,7 @@ import hashlib
 import json
 import os
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -49,6 +49,7 @@ class TrainingRun:
         workers: loader processes; 0 prepares samples in this process.
         checkpoint_every: optimizer steps between checkpoints.
         quiet: no progress bar.
+        report: called with the number of steps done and their total.
     """
 
     folder: Path
@@ -59,6 +60,7 @@ class TrainingRun:
     workers: int = 0
     checkpoint_every: int = 500
     quiet: bool = False
+    report: Callable[[int, int], None] | None = None
 
 
 def train(recipe: Recipe, run: TrainingRun) -> ModelConfig:
@@ -96,6 +98,8 @@ def train(recipe: Recipe, run: TrainingRun) -> ModelConfig:
             optimizer.step()
             optimizer.zero_grad()
             log.step(step, loss, lr=schedule.lr_and_beta1(step)[0][0], gradient_norm=norm)
+            if run.report is not None:
+                run.report(step + 1, recipe.steps)
             if fabric.is_global_zero and (step + 1) % run.checkpoint_every == 0:
                 save_checkpoint(run.folder / "checkpoints", step + 1, bare, optimizer, identity)
         if fabric.is_global_zero:

@@ -1,0 +1,6 @@
+"""``python -m ditr``."""
+
+from ditr.cli import main
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,118 @@
+"""What several commands share: parsing of options, the encoder with its cache, progress bars."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+from ditr.data.readers.capture import read_capture
+from ditr.data.sample import Attribute
+from ditr.encoding import CachedEncoding
+from ditr.feature_cache import FeatureCache
+from ditr.files import InputError
+from ditr.models.wheel_weights import cache_folder
+
+__all__ = [
+    "encode_captures",
+    "make_cache",
+    "make_encoding",
+    "parse_attributes",
+    "parse_direction",
+    "parse_substitutes",
+    "progress_bar",
+]
+
+
+@contextmanager
+def progress_bar(title: str, *, quiet: bool = False) -> Iterator[Callable[[int, int], None]]:
+    """A bar with counts and the time left; yields a function that takes (done, total)."""
+    bar = Progress(
+        TextColumn(title),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TextColumn("left"),
+        TimeRemainingColumn(),
+        disable=quiet,
+    )
+    with bar:
+        task = bar.add_task(title, total=None)
+        yield lambda done, total: bar.update(task, completed=done, total=total)
+
+
+def make_cache(folder: Path | None, *, use_cache: bool = True) -> FeatureCache | None:
+    """The cache of image features in ``folder``, or in the user's cache folder."""
+    return FeatureCache(folder or cache_folder() / "features") if use_cache else None
+
+
+def make_encoding(spec: str, folder: Path | None, *, use_cache: bool, device: str) -> CachedEncoding:
+    """An encoder with its cache."""
+    if device == "auto":
+        import torch
+
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+    return CachedEncoding(spec, make_cache(folder, use_cache=use_cache), device)
+
+
+def encode_captures(encoding: CachedEncoding, captures: Sequence[Path], *, quiet: bool) -> None:
+    """Fill the cache with the photographs of captures, with progress."""
+    if encoding.cache is None:
+        return
+    with progress_bar(f"encode with {encoding.encoder.name}", quiet=quiet) as report:
+        for index, capture in enumerate(captures):
+            encoding.encode(read_capture(capture).views)
+            report(index + 1, len(captures))
+
+
+def parse_attributes(text: str | None) -> tuple[Attribute, ...]:
+    """``color,normal`` to attributes; empty without a text.
+
+    Raises:
+        InputError: an unknown attribute.
+    """
+    return tuple(_attribute(name) for name in text.split(",")) if text else ()
+
+
+def parse_substitutes(texts: Sequence[str]) -> tuple[tuple[Attribute, float], ...]:
+    """``color=127.5`` to pairs of attribute and value.
+
+    Raises:
+        InputError: an unknown attribute, or no number.
+    """
+    pairs = []
+    for text in texts:
+        name, _, value = text.partition("=")
+        try:
+            pairs.append((_attribute(name), float(value)))
+        except ValueError as error:
+            if isinstance(error, InputError):
+                raise
+            raise InputError("--substitute", f"{text!r} is not ATTRIBUTE=NUMBER", "Write color=127.5, say") from None
+    return tuple(pairs)
+
+
+def parse_direction(text: str | None) -> tuple[float, float, float] | None:
+    """``0,0,1`` to a direction.
+
+    Raises:
+        InputError: not three numbers, or all of them zero.
+    """
+    if text is None:
+        return None
+    try:
+        x, y, z = (float(part) for part in text.split(","))
+    except ValueError:
+        raise InputError("--up", f"{text!r} is not three numbers", "Write 0,0,1, say") from None
+    if x == y == z == 0:
+        raise InputError("--up", "the direction is zero", "Write 0,0,1, say")
+    return x, y, z
+
+
+def _attribute(name: str) -> Attribute:
+    names = [attribute.value for attribute in Attribute]
+    if name not in names:
+        raise InputError("attribute", f"there is no {name!r}", f"Use {', '.join(names)}")
+    return Attribute(name)

@@ -1,0 +1,75 @@
+"""``ditr evaluate``: how well a model labels captures whose labels are known."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+
+__all__ = ["Evaluate", "run"]
+
+
+@dataclass(frozen=True)
+class Evaluate:
+    """Label captures with a trained model and compare with their labels, on every original point."""
+
+    model: Annotated[Path, tyro.conf.Positional]
+    """Folder of a finished run."""
+    data: Path
+    """Folder of labelled captures."""
+    out: Path | None = None
+    """JSON file for the figures; by default evaluation.json in the model's folder."""
+    swap_images: bool = False
+    """Give each scene the photographs of the next one: a control that shows what the images contribute."""
+    save_labels: Path | None = None
+    """Folder for the labelled point clouds, one folder per capture."""
+    seed: int = 0
+    """Of the choice among the views that show a point."""
+    device: str = "auto"
+    """auto, cpu or cuda."""
+    cache: Path | None = None
+    """Folder in which features of photographs are kept; by default under the user's cache folder."""
+    quiet: bool = False
+    """No progress bar."""
+
+
+def run(args: Evaluate) -> None:
+    """Evaluate, write the figures and print the table."""
+    import json
+
+    from ditr.cli.common import make_cache, progress_bar
+    from ditr.data.dataset import find_captures
+    from ditr.evaluation.evaluate import evaluate
+    from ditr.files import atomic_path
+    from ditr.segmenter import Prediction, Segmenter
+
+    captures = find_captures(args.data)
+    segmenter = Segmenter.load(args.model, device=args.device, cache=make_cache(args.cache))
+
+    def keep(index: int, prediction: Prediction) -> None:
+        if args.save_labels is not None:
+            prediction.save(args.save_labels / captures[index].name)
+
+    with progress_bar(f"evaluate {args.model.name}", quiet=args.quiet) as report:
+        evaluation = evaluate(
+            segmenter, captures, seed=args.seed, swap_images=args.swap_images, keep=keep, progress=report
+        )
+    figures = {
+        **evaluation.to_json(),
+        "seed": args.seed,
+        "swap_images": args.swap_images,
+        "encoder_weights": segmenter.config.encoder_weights,
+    }
+    out = args.out or args.model / "evaluation.json"
+    with atomic_path(out) as path:
+        path.write_text(json.dumps(figures, indent=2) + "\n")
+    if args.quiet:
+        return
+    for name in evaluation.class_names:
+        print(f"  {name:20} {figures['iou'][name]:6.1f}")
+    visible, invisible = figures["visible"], figures["invisible"]
+    print(f"mIoU {figures['miou']:.1f} over {figures['scenes']} scenes and {figures['points']} points")
+    print(f"visible points {visible['miou']:.1f}, invisible {invisible['miou']:.1f} (absent classes count as 0)")
+    print(f"written to {out}")

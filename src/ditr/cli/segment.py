@@ -1,0 +1,85 @@
+"""``ditr segment``: a label for every point of a capture."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Literal
+
+import tyro
+
+__all__ = ["Segment", "run"]
+
+
+@dataclass(frozen=True)
+class Segment:
+    """Label every point of a capture with a trained model. No labels are needed.
+
+    Writes labels.ply (all properties of the points, with label and confidence), label.npy, confidence.npy,
+    summary.json and pictures.
+    """
+
+    capture: Annotated[Path, tyro.conf.Positional]
+    """Folder with transforms.json, the photographs and a PLY."""
+    model: Path
+    """Folder of a finished run."""
+    out: Path | None = None
+    """Folder for the results; by default CAPTURE's name with -labels, in the current folder."""
+    profile: Literal["indoor", "outdoor"] | None = None
+    """Which points a view shows; by default as in the model's training."""
+    up: str | None = None
+    """Direction against gravity, as 0,0,1; by default found from the cameras."""
+    substitute: tuple[str, ...] = ()
+    """ATTRIBUTE=VALUE for attributes that the points lack, as color=127.5."""
+    seed: int = 0
+    """Of the choice among the views that show a point."""
+    device: str = "auto"
+    """auto, cpu or cuda."""
+    cache: Path | None = None
+    """Folder in which features of photographs are kept; by default under the user's cache folder."""
+    no_cache: bool = False
+    """Encode photographs anew and do not round their features to 16 bits."""
+    no_pictures: bool = False
+    """Write no pictures."""
+
+
+def run(args: Segment) -> None:
+    """Label, write, and print the summary."""
+    from ditr.cli.common import make_cache, parse_direction, parse_substitutes, progress_bar
+    from ditr.data.readers.capture import read_capture
+    from ditr.data.sample import profile_rule
+    from ditr.segmenter import Segmenter
+
+    scene = read_capture(args.capture)
+    segmenter = Segmenter.load(
+        args.model, device=args.device, cache=make_cache(args.cache, use_cache=not args.no_cache)
+    )
+    rule = None if args.profile is None else profile_rule(scene, args.profile)[1]
+    print(f"visibility: {rule or segmenter.config.preparation.rule}")
+    substitutes = {attribute.value: value for attribute, value in parse_substitutes(args.substitute)}
+    with progress_bar("photographs", quiet=segmenter.encoding is None) as report:
+        if segmenter.encoding is not None:
+            segmenter.encoding.progress = report
+        prediction = segmenter(scene, seed=args.seed, up=parse_direction(args.up), rule=rule, substitutes=substitutes)
+    if prediction.up != (0.0, 0.0, 1.0):
+        print(
+            "up is ({:.2f}, {:.2f}, {:.2f}), from the cameras; the scene was turned for the network".format(
+                *prediction.up
+            )
+        )
+    out = args.out or Path(f"{scene.name}-labels")
+    prediction.save(out)
+    if not args.no_pictures:
+        from ditr.viewing.panels import class_legend, save_picture, sheet
+        from ditr.viewing.pictures import labels_panels
+
+        panels = labels_panels(scene, prediction.label, prediction.class_names, what="Labels")
+        legend = class_legend(prediction.class_names, prediction.label)
+        save_picture(out / "labels.png", sheet(panels, title=scene.name, legends=[legend]))
+    summary = prediction.summary()
+    share = "" if prediction.seen_by is None else f", {summary['share_of_points_seen']:.1%} of them in some view"
+    print(f"{summary['points']} points{share}; mean confidence {summary['mean_confidence']:.2f}")
+    for name, count in sorted(summary["points_per_class"].items(), key=lambda item: -item[1]):
+        if count:
+            print(f"  {name:20} {count:9d}  {count / summary['points']:6.1%}")
+    print(f"written to {out}")

