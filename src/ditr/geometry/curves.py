@@ -97,7 +97,7 @@ def _unfold_hilbert(x: Tensor, y: Tensor, z: Tensor, depth: int) -> tuple[Tensor
             is_set = -((axes[axis] >> bit) & 1)
             swap = (axes[0] ^ axes[axis]) & lower & ~is_set
             axes[axis] = axes[axis] ^ swap
-            axes[0] = axes[0] ^ (swap if axis else 0) ^ (is_set & lower)
+            axes[0] = axes[0] ^ swap ^ (is_set & lower)
     return axes[0], axes[1], axes[2]
 
 
