@@ -14,6 +14,9 @@ from ditr.geometry.curves import Curve, curve_depth
 from ditr.geometry.lift_pyramid import build_lift_pyramid, join_lift_pyramids
 from ditr.geometry.pyramid import Pyramid, PyramidSpec, build_pyramid, join_pyramids
 from ditr.models.convert import from_published
+from ditr.models.dinov2 import SIZES, Architecture
+from ditr.models.encoder_weights import from_timm
+from ditr.models.image_encoder import ImageEncoder
 from ditr.models.injection import ImageFeatures
 from ditr.models.ptv3 import PTv3Config
 from ditr.models.segmentation import Segmentation
@@ -116,3 +119,27 @@ def prepare(case: GoldenCase) -> Prepared:
     x2d = x2d_of(case)
     image = None if x2d is None else pointwise_image(x2d, samples)
     return Prepared(filled_model(case), torch.from_numpy(arrays["in.feat"]), pyramid, image)
+
+
+_ENCODER_PREFIX = "img_enc.vit."
+
+
+def known_encoder(case: GoldenCase, keys: str = "keys") -> ImageEncoder | None:
+    """The case's encoder, filled by rule; None where it is not built yet."""
+    config = case.spec["encoder_config"]
+    described = Architecture(
+        width=config["width"],
+        depth=config["depth"],
+        heads=config["heads"],
+        mlp_ratio=config["mlp_ratio"],
+        patch_size=config["patch_size"],
+        table=config["pos_embed_grid"][0],
+    )
+    timm_name = case.spec["encoder"].split()[0]
+    if described not in SIZES.values():
+        return None
+    tensors = {
+        key.removeprefix(_ENCODER_PREFIX): torch.from_numpy(fill_value(key, shape))
+        for key, shape in case.shapes(keys).items()
+    }
+    return ImageEncoder(from_timm(timm_name, tensors, origin="filled by rule"))

@@ -7,7 +7,7 @@ import json
 import os
 import platform
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -243,11 +243,12 @@ def _table(results: DemoResults) -> Table:
     shown = [(name, text) for name, text in _ROWS if name in results.figures]
     for _, text in shown:
         table.add_column(text, justify="right", max_width=14)
-    for title, pick in (
+    picks: tuple[tuple[str, Callable[[dict[str, Any]], float]], ...] = (
         ("all points", lambda figures: figures["miou"]),
         ("visible points", lambda figures: figures["visible"]["miou"]),
         ("invisible points*", lambda figures: figures["invisible"]["miou"]),
-    ):
+    )
+    for title, pick in picks:
         table.add_row(title, *(f"{pick(results.figures[name]):.1f}" for name, _ in shown), style="bold")
     table.add_section()
     for class_name in CLASS_NAMES:
