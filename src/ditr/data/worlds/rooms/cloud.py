@@ -46,21 +46,21 @@ def scan(room: Room, caster: RayCaster, sensor: Sensor, spacing: float, rng: Gen
     corner = mesh.corner[triangle]
     point = corner[:, 0] + u[:, None] * (corner[:, 1] - corner[:, 0]) + v[:, None] * (corner[:, 2] - corner[:, 0])
     normal = mesh.normal[triangle]
-    shift = rng.normal(0, 0.004, (count, 1)) * normal + rng.normal(0, 0.002, (count, 3))
-    bend = rng.normal(0, 0.05, (count, 3))
     seen = _seen(point, normal, free_positions(rng, room.plan, 100, (1.1, 1.8)), rng.uniform(0, 2 * math.pi), caster)
 
-    triangle, normal = triangle[seen], normal[seen]
-    weight = u[seen].astype(np.float32), v[seen].astype(np.float32)
-    surface = sensor.albedo(triangle, *weight, np.full(len(triangle), _COLOR_BLUR, dtype=np.float32))
-    place, upright = point[seen].astype(np.float32), normal.astype(np.float32)
+    triangle, point, normal = triangle[seen], point[seen], normal[seen]
+    surface = sensor.albedo(
+        triangle, u[seen].astype(np.float32), v[seen].astype(np.float32), np.full(len(point), _COLOR_BLUR, np.float32)
+    )
+    place, upright = point.astype(np.float32), normal.astype(np.float32)
     shade = sensor.brightness(triangle, place, upright, sensor.in_lamplight(place, upright))
     color = surface * shade[:, None] + rng.normal(0, 3, surface.shape)
-    bent = normal + bend[seen]
+    shift = rng.normal(0, 0.004, (len(point), 1)) * normal + rng.normal(0, 0.002, point.shape)
+    bent = normal + rng.normal(0, 0.05, point.shape)
     bent /= np.linalg.norm(bent, axis=1, keepdims=True)
     # To 1/8192 m: the last bits of float64 differ between processors, these do not; and float32 holds them.
     return Cloud(
-        coord=np.round((point[seen] + shift[seen]) * 8192) / 8192,
+        coord=np.round((point + shift) * 8192) / 8192,
         color=np.clip(color, 0, 255).astype(np.uint8),
         normal=np.round(bent, 4).astype(np.float32),
         label=mesh.label[triangle],

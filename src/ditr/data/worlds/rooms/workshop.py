@@ -20,7 +20,7 @@ T = TypeVar("T")
 Painters = tuple[tuple[Painter, ...], tuple[Painter, ...]]
 """Texture families that training rooms may show, and those that only test rooms show."""
 
-_TRIES = 80
+_TRIES = 40
 
 
 class Workshop:
