@@ -54,7 +54,7 @@ def test_a_choice_takes_one_point_of_each_cell(coord: Points, size: float, seed:
     voxels = voxelize(coord, size)
     cells = torch.arange(len(voxels))
     first, drawn = voxels.first(), voxels.random(np.random.default_rng(seed))
-    for choice in (first, drawn, *voxels.fragments()):
+    for choice in (first, drawn, *(voxels.fragment(n) for n in range(voxels.fragment_count))):
         assert torch.equal(voxels.inverse[choice], cells)
     expected = [np.flatnonzero(voxels.inverse.numpy() == cell)[0] for cell in range(len(voxels))]
     assert first.tolist() == expected
@@ -64,7 +64,7 @@ def test_a_choice_takes_one_point_of_each_cell(coord: Points, size: float, seed:
 @given(coord=clouds, size=sizes)
 def test_fragments_contain_every_point(coord: Points, size: float) -> None:
     voxels = voxelize(coord, size)
-    fragments = voxels.fragments()
+    fragments = [voxels.fragment(n) for n in range(voxels.fragment_count)]
     assert len(fragments) == int(voxels.count.max())
     assert torch.cat(fragments).unique().tolist() == list(range(len(coord)))
     for number, fragment in enumerate(fragments):

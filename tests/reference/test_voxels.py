@@ -19,7 +19,7 @@ def test_voxels(case_voxels: GoldenCase) -> None:
         assert len(theirs) == len(voxels)
         # Their rows come in the order of a hash, so compare what each point was told about its cell.
         np.testing.assert_array_equal(cell_of_point, theirs[arrays[f"train.{name}.inverse"]])
-        fragments = voxels.fragments()
+        fragments = [voxels.fragment(number) for number in range(voxels.fragment_count)]
         assert len(fragments) == arrays[f"test.{name}.n_parts"]
         for part in range(2):
             assert {tuple(cell) for cell in arrays[f"test.{name}.part{part}.grid_coord"].tolist()} == ours

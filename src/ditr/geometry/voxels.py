@@ -46,12 +46,17 @@ class Voxels:
         draw = torch.from_numpy(rng.random(len(self.count)))
         return self.members[self.start + (draw * self.count).long()]
 
-    def fragments(self) -> list[Tensor]:
-        """As many choices as the fullest cell has points: choice i takes point ``i mod count`` of each cell.
+    @property
+    def fragment_count(self) -> int:
+        """How many fragments there are: the number of points in the fullest cell."""
+        return int(self.count.max())
 
-        Together they contain every point, which is how the published tester lets each point vote.
+    def fragment(self, number: int) -> Tensor:
+        """(M,) int64: the choice that takes point ``number mod count`` of each cell.
+
+        All fragments together contain every point, which is how the published tester lets each point vote.
         """
-        return [self.members[self.start + i % self.count] for i in range(int(self.count.max()))]
+        return self.members[self.start + number % self.count]
 
 
 def voxelize(coord: NDArray[np.floating] | Tensor, size: float) -> Voxels:

@@ -124,6 +124,12 @@ def _accumulate(recipe: Recipe, fabric: Fabric, model: Any, batches: Iterator[Ba
 
 
 def _loss(recipe: Recipe, model: Any, batch: Batch) -> Tensor:
+    if len(batch.pyramid.levels[-1]) < 2:
+        raise InputError(
+            f"scenes {', '.join(batch.names)}",
+            "they fill a single cell of the coarsest level, over which no statistics can be taken",
+            "Use smaller voxels, a larger batch, or leave these scenes out",
+        )
     image = None
     if batch.lift is not None and batch.tokens is not None:
         image = ImageFeatures(batch.tokens, batch.lift)
