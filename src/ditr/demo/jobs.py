@@ -12,10 +12,19 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from dataclasses import dataclass, field
+from pathlib import Path
 from queue import Empty
-from typing import Any
+from typing import Any, TextIO
 
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TaskID,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
 
 __all__ = ["Job", "Report", "run_jobs"]
 
@@ -42,8 +51,10 @@ class Job:
     after: tuple[str, ...] = field(default=())
 
 
-def run_jobs(jobs: Sequence[Job], workers: int) -> tuple[dict[str, Any], dict[str, float]]:
+def run_jobs(jobs: Sequence[Job], workers: int, log: Path) -> tuple[dict[str, Any], dict[str, float]]:
     """Run jobs, earlier ones of the list first, as soon as what they need is there.
+
+    ``log`` is a text file that gets a line whenever a job begins or ends.
 
     Returns:
         results by name, and the seconds that each took.
@@ -57,7 +68,9 @@ def run_jobs(jobs: Sequence[Job], workers: int) -> tuple[dict[str, Any], dict[st
     results: dict[str, Any] = {}
     seconds: dict[str, float] = {}
     waiting, running = list(jobs), dict[Future[tuple[Any, float]], Job]()
+    log.parent.mkdir(parents=True, exist_ok=True)
     with (
+        log.open("a") as file,
         context.Manager() as manager,
         _Display(jobs) as display,
         ProcessPoolExecutor(workers, mp_context=context) as pool,
@@ -68,6 +81,7 @@ def run_jobs(jobs: Sequence[Job], workers: int) -> tuple[dict[str, Any], dict[st
             for job in ready[: workers - len(running)]:
                 waiting.remove(job)
                 running[pool.submit(_work, job, queue)] = job
+                _say(file, f"begin  {job.name}")
             done, _ = wait(running, timeout=0.3, return_when=FIRST_COMPLETED)
             display.drain(queue)
             for future in done:
@@ -78,7 +92,14 @@ def run_jobs(jobs: Sequence[Job], workers: int) -> tuple[dict[str, Any], dict[st
                     pool.shutdown(wait=False, cancel_futures=True)
                     raise
                 display.finish(job)
+                left = len(waiting) + len(running)
+                _say(file, f"end    {job.name}  {seconds[job.name]:.1f} s; {left} of {len(jobs)} jobs left")
     return results, seconds
+
+
+def _say(file: TextIO, line: str) -> None:
+    file.write(f"{time.strftime('%F %T')}  {line}\n")
+    file.flush()
 
 
 def _work(job: Job, queue: Any) -> tuple[Any, float]:
@@ -95,7 +116,12 @@ class _Display:
 
     def __init__(self, jobs: Sequence[Job]) -> None:
         self.progress = Progress(
-            TextColumn("{task.description:32}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn()
+            TextColumn("{task.description:26}"),
+            BarColumn(bar_width=24),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+            TextColumn("left"),
+            TimeRemainingColumn(),
         )
         self.group = {job.name: job.group for job in jobs}
         self.state: dict[str, tuple[int, int]] = {}

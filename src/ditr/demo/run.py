@@ -110,7 +110,7 @@ def run_demo(out: Path, settings: DemoSettings, *, workers: int | None = None) -
     fetch_wheel()
     write_rooms(out / "rooms", settings.rooms(), workers=workers, progress=True)
     rooms_seconds = time.perf_counter() - began
-    values, seconds = run_jobs(_jobs(out, settings), workers)
+    values, seconds = run_jobs(_jobs(out, settings), workers, out / "demo.log")
     results = DemoResults(
         settings=settings,
         figures={name.removeprefix("evaluate "): v for name, v in values.items() if name.startswith("evaluate ")},
@@ -224,9 +224,18 @@ def _announce(console: Console, settings: DemoSettings, workers: int) -> None:
         f"{settings.views} photographs each.\n"
         f"Three trainings of {recipe.steps} steps with {recipe.batch_size} rooms each (PTv3, DITR, "
         f"DITR with a random encoder){longer}.\n"
-        f"{workers} processes of one thread. About 4 to 6 minutes on two cores; seed {settings.seed}.",
+        f"{workers} process{'es' if workers > 1 else ''} of one thread each; {_expected(settings, workers)}; "
+        f"seed {settings.seed}.",
         highlight=False,
     )
+
+
+def _expected(settings: DemoSettings, workers: int) -> str:
+    """A rough time: seconds per photograph, per encoded photograph and per step on one core of 2024."""
+    photographs = (settings.train_rooms + settings.test_rooms) * settings.views
+    steps = settings.steps * (3 + LONGER * settings.long_baseline)
+    seconds = 30 + (photographs * (0.07 + 2 * 0.14) + steps * 0.7 + settings.test_rooms * 4 * 0.4) / min(workers, 4)
+    return f"about {max(1, round(seconds / 60))} minutes"
 
 
 _ROWS = (
