@@ -14,16 +14,48 @@ __version__ = "0.1.0"
 _HOME = {
     "Camera": "ditr.scene",
     "CameraModel": "ditr.scene",
+    "FeatureCache": "ditr.feature_cache",
     "InputError": "ditr.files",
+    "Prediction": "ditr.segmenter",
     "Scene": "ditr.scene",
+    "Segmenter": "ditr.segmenter",
     "View": "ditr.scene",
+    "evaluate": "ditr.evaluation.evaluate",
+    "lift_features": "ditr.lifting",
+    "load_image_encoder": "ditr.models.image_encoder",
+    "read_capture": "ditr.data.readers.capture",
+    "train": "ditr.training.loop",
+    "write_capture": "ditr.data.readers.capture",
 }
 
-__all__ = ["Camera", "CameraModel", "InputError", "Scene", "View", "__version__"]
+__all__ = [
+    "Camera",
+    "CameraModel",
+    "FeatureCache",
+    "InputError",
+    "Prediction",
+    "Scene",
+    "Segmenter",
+    "View",
+    "__version__",
+    "evaluate",
+    "lift_features",
+    "load_image_encoder",
+    "read_capture",
+    "train",
+    "write_capture",
+]
 
 if TYPE_CHECKING:
+    from ditr.data.readers.capture import read_capture, write_capture
+    from ditr.evaluation.evaluate import evaluate
+    from ditr.feature_cache import FeatureCache
     from ditr.files import InputError
+    from ditr.lifting import lift_features
+    from ditr.models.image_encoder import load_image_encoder
     from ditr.scene import Camera, CameraModel, Scene, View
+    from ditr.segmenter import Prediction, Segmenter
+    from ditr.training.loop import train
 
 
 def __getattr__(name: str) -> Any:

@@ -12,10 +12,11 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from ditr.geometry.lift_pyramid import LiftPyramid
 from ditr.geometry.pyramid import Pyramid
-from ditr.nn.blocks import LinearNormAct
+from ditr.nn.blocks import DropPath, LinearNormAct
 
 __all__ = ["Fusion", "ImageFeatures", "pooled_tokens"]
 
@@ -54,10 +55,15 @@ class Fusion(nn.Module):
         skip_channels: width of the encoder stage of this level.
         channels: width of the decoder stage.
         image_width: D of the image tokens; None for a network without images.
+        image_drop: in training, the probability that a cell goes without its image features (for each cell on its own;
+            what stays is scaled by 1 / (1 - p)). The published option of this kind is off in all published models.
     """
 
-    def __init__(self, in_channels: int, skip_channels: int, channels: int, image_width: int | None) -> None:
+    def __init__(
+        self, in_channels: int, skip_channels: int, channels: int, image_width: int | None, image_drop: float = 0.0
+    ) -> None:
         super().__init__()
+        self.drop = DropPath(image_drop)
         self.up = LinearNormAct(in_channels, channels)
         self.skip = LinearNormAct(skip_channels, channels)
         self.image = None if image_width is None else LinearNormAct(image_width, channels)
@@ -82,12 +88,13 @@ class Fusion(nn.Module):
             fused = fused + self._image_branch(self.image, image, stage)
         return fused, skip_branch
 
-    @staticmethod
-    def _image_branch(branch: LinearNormAct, image: ImageFeatures, stage: int) -> Tensor:
+    def _image_branch(self, branch: LinearNormAct, image: ImageFeatures, stage: int) -> Tensor:
         """f_2D(X_2D), (n, channels)."""
         if stage > 0:
-            out: Tensor = branch(pooled_tokens(image.tokens, image.lift, stage))
+            out: Tensor = branch(self.drop(pooled_tokens(image.tokens, image.lift, stage)))
             return out
         # Every finest cell sees one token, and a linear layer commutes with the gather: project the few tokens.
-        features: Tensor = branch.act(branch.norm(pooled_tokens(branch.linear(image.tokens), image.lift, 0)))
-        return features
+        projected = functional.linear(image.tokens, branch.linear.weight)
+        features: Tensor = self.drop(pooled_tokens(projected, image.lift, 0)) + branch.linear.bias
+        result: Tensor = branch.act(branch.norm(features))
+        return result

@@ -22,7 +22,7 @@ class PTv3Config:
 
     Decoder values are listed by level, the finest first. ``image_width`` is the width of the image tokens and makes
     the network DITR; without it this is plain PTv3. ``missing_embedding`` learns a feature for points that no view
-    sees, in place of zeros.
+    sees, in place of zeros. ``image_drop`` leaves out image features of single cells in training.
     """
 
     in_channels: int = 6
@@ -40,6 +40,7 @@ class PTv3Config:
     drop_path: float = 0.3
     image_width: int | None = None
     missing_embedding: bool = False
+    image_drop: float = 0.0
 
     def __post_init__(self) -> None:
         levels = len(self.encoder_channels)
@@ -94,7 +95,7 @@ class DecoderStage(nn.Module):
         super().__init__()
         channels = config.decoder_channels[stage]
         below = (*config.decoder_channels, config.encoder_channels[-1])[stage + 1]
-        self.fusion = Fusion(below, config.encoder_channels[stage], channels, config.image_width)
+        self.fusion = Fusion(below, config.encoder_channels[stage], channels, config.image_width, config.image_drop)
         self.blocks = _blocks(config, channels, config.decoder_heads[stage], drop_path)
 
     def forward(
