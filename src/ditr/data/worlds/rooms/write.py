@@ -121,8 +121,13 @@ def _is_running(process: int) -> bool:
     except ProcessLookupError:
         return False
     except PermissionError:
-        pass
-    return True
+        return True
+    # A killed worker whose parent is gone stays a zombie where, as in many containers, nobody collects it.
+    try:
+        state = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0]
+    except (OSError, IndexError):
+        return True  # no /proc on this system
+    return state not in "ZX"
 
 
 @contextmanager
