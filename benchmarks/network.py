@@ -83,9 +83,8 @@ def main() -> None:
             [sys.executable, __file__, name, str(count)], capture_output=True, text=True, check=True
         ).stdout
         row = json.loads(output.splitlines()[-1])
-        print(
-            f"{name:7} {count:7d} {row['seconds']:10.2f} {row['fastest']:10.2f} {row['peak_gb']:8.2f} ({row['before_gb']:.2f})"
-        )
+        times = f"{row['seconds']:10.2f} {row['fastest']:10.2f}"
+        print(f"{name:7} {count:7d} {times} {row['peak_gb']:8.2f} ({row['before_gb']:.2f})")
 
 
 if __name__ == "__main__":
