@@ -18,13 +18,13 @@ class Demo:
 
     out: Path = Path("demo")
     """Folder for everything; finished parts are kept, so a demo that was stopped goes on."""
-    train_rooms: int = 40
+    train_rooms: int = 60
     """Training rooms."""
     test_rooms: int = 24
     """Test rooms."""
     views: int = 8
     """Photographs per room."""
-    steps: int = 160
+    steps: int = 180
     """Optimizer steps of each training."""
     seed: int = 0
     """Of rooms, networks and training."""

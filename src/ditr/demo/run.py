@@ -42,10 +42,10 @@ _PARTS = 4
 class DemoSettings:
     """How large the demo is; everything else is the small indoor recipe."""
 
-    train_rooms: int = 40
+    train_rooms: int = 60
     test_rooms: int = 24
     views: int = 8
-    steps: int = 160
+    steps: int = 180
     seed: int = 0
     long_baseline: bool = False
 
@@ -189,7 +189,7 @@ def _train(out: Path, name: str, recipe: Recipe, report: Report) -> None:
             captures=find_captures(out / "rooms" / "train"),
             encoding=encoding,
             device="cpu",
-            checkpoint_every=80,
+            checkpoint_every=60,
             quiet=True,
             report=report,
         ),
