@@ -103,7 +103,9 @@ class View:
     def __post_init__(self) -> None:
         pose = np.array(self.world_to_camera, dtype=np.float64)
         if pose.shape != (4, 4) or not np.isfinite(pose).all():
-            raise InputError(f"view {self.name}", "the pose is not a finite 4x4 matrix", "Leave this view out or mend it")
+            raise InputError(
+                f"view {self.name}", "the pose is not a finite 4x4 matrix", "Leave this view out or mend it"
+            )
         rotation = pose[:3, :3]
         if np.abs(rotation @ rotation.T - np.eye(3)).max() > 0.01 or np.linalg.det(rotation) < 0:
             raise InputError(
@@ -118,7 +120,7 @@ class View:
     @property
     def camera_to_world(self) -> NDArray[np.float64]:
         """The inverse pose, (4, 4)."""
-        return np.linalg.inv(self.world_to_camera)
+        return np.asarray(np.linalg.inv(self.world_to_camera), dtype=np.float64)
 
     @property
     def center(self) -> NDArray[np.float64]:

@@ -12,7 +12,7 @@ from ditr.data.readers.capture import read_capture
 from ditr.demo.run import LONGER, PRETRAINED, DemoResults
 from ditr.models.wheel_weights import WHEEL_SHA256
 from ditr.viewing.palette import class_colors
-from ditr.viewing.panels import Panel, class_legend, difference_legend, save_picture
+from ditr.viewing.panels import Panel, class_legend, difference_legend, save_picture, sheet
 from ditr.viewing.pictures import comparison_panels, figure_9, telling_view
 from ditr.viewing.report import (
     Bar,
@@ -39,8 +39,8 @@ def write_page(out: Path, results: DemoResults) -> None:
     """Write ``index.html`` and ``pictures/`` into the demo's folder."""
     captures = find_captures(out / "rooms" / "test")
     sections = [_headline(results), _per_class(results)]
-    for title, index in _chosen_rooms(results).items():
-        sections.append(_room(out, captures[index], title))
+    for number, (title, index) in enumerate(_chosen_rooms(results).items()):
+        sections.append(_room(out, captures[index], title, overview=number == 0))
     sections.append(_how(results))
     lead = (
         "Two networks learn to label points in the same procedural rooms, with the same steps and batches: "
@@ -126,7 +126,8 @@ def _chosen_rooms(results: DemoResults) -> dict[str, int]:
     return {f"The room with {what} ({gain[i]:+.1f} points of accuracy)": int(i) for what, i in chosen.items()}
 
 
-def _room(out: Path, capture: Path, title: str) -> Section:
+def _room(out: Path, capture: Path, title: str, *, overview: bool) -> Section:
+    """One room's comparison; with ``overview`` also ``pictures/overview.png``, the six telling panels of it."""
     scene = read_capture(capture)
     labels: dict[str, NDArray[np.int32]] = {
         name: np.load(out / "labels" / name / capture.name / "label.npy", allow_pickle=False)
@@ -136,6 +137,10 @@ def _room(out: Path, capture: Path, title: str) -> Section:
     view = telling_view(scene, ptv3 != ditr) or scene.views[0]
     save_picture(out / "pictures" / f"{capture.name}.png", figure_9(scene, view, ptv3, ditr))
     panels: list[list[Panel]] = comparison_panels(scene, view, ptv3, ditr, width=640)
+    if overview:
+        photograph, truth, of_ditr, of_ptv3, difference = panels
+        rows = [[photograph[0], truth[0], photograph[1]], [of_ptv3[0], of_ditr[0], difference[1]]]
+        save_picture(out / "pictures" / "overview.png", sheet(rows, legends=[difference_legend()], width=1500))
     assert scene.label is not None
     used = class_legend(scene.class_names, scene.label, ptv3, ditr)
     blocks: list[Block] = [
