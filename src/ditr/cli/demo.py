@@ -24,7 +24,7 @@ class Demo:
     """Test rooms."""
     views: int = 8
     """Photographs per room."""
-    steps: int = 180
+    steps: int = 160
     """Optimizer steps of each training."""
     seed: int = 0
     """Of rooms, networks and training."""

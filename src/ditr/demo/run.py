@@ -45,7 +45,7 @@ class DemoSettings:
     train_rooms: int = 60
     test_rooms: int = 24
     views: int = 8
-    steps: int = 180
+    steps: int = 160
     seed: int = 0
     long_baseline: bool = False
 
@@ -189,7 +189,7 @@ def _train(out: Path, name: str, recipe: Recipe, report: Report) -> None:
             captures=find_captures(out / "rooms" / "train"),
             encoding=encoding,
             device="cpu",
-            checkpoint_every=60,
+            checkpoint_every=40,
             quiet=True,
             report=report,
         ),
