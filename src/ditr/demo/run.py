@@ -234,7 +234,7 @@ def _expected(settings: DemoSettings, workers: int) -> str:
     """A rough time: seconds per photograph, per encoded photograph and per step on one core of 2024."""
     photographs = (settings.train_rooms + settings.test_rooms) * settings.views
     steps = settings.steps * (3 + LONGER * settings.long_baseline)
-    seconds = 30 + (photographs * (0.07 + 2 * 0.14) + steps * 0.7 + settings.test_rooms * 4 * 0.4) / min(workers, 4)
+    seconds = 20 + (photographs * (0.06 + 2 * 0.125) + steps * 0.5 + settings.test_rooms * 4 * 0.3) / min(workers, 4)
     return f"about {max(1, round(seconds / 60))} minutes"
 
 

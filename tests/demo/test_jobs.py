@@ -1,0 +1,56 @@
+"""Jobs in processes: order, results, errors."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from ditr.demo.jobs import Job, run_jobs
+
+Report = Callable[[int, int], None]
+
+
+def note(folder: Path, name: str, report: Report) -> tuple[str, str | None]:
+    (folder / f"{name}.begin").write_text(repr(time.time()))
+    for step in range(3):
+        report(step + 1, 3)
+    (folder / f"{name}.end").write_text(repr(time.time()))
+    return name, os.environ.get("OMP_NUM_THREADS")
+
+
+def fail(_folder: Path, name: str, _report: Report) -> None:
+    raise ValueError(f"{name} cannot be done")
+
+
+def moment(folder: Path, name: str) -> float:
+    return float((folder / name).read_text())
+
+
+def test_jobs_wait_for_what_they_need(tmp_path: Path) -> None:
+    jobs = [
+        Job("last", "group", note, (tmp_path, "last"), ("first", "second")),
+        Job("first", "group", note, (tmp_path, "first")),
+        Job("second", "other", note, (tmp_path, "second"), ("first",)),
+    ]
+    results, seconds = run_jobs(jobs, 2, tmp_path / "log" / "jobs.log")
+    assert results == {name: (name, "1") for name in ("first", "second", "last")}
+    assert seconds.keys() == results.keys()
+    assert moment(tmp_path, "first.end") <= moment(tmp_path, "second.begin")
+    assert moment(tmp_path, "second.end") <= moment(tmp_path, "last.begin")
+    lines = (tmp_path / "log" / "jobs.log").read_text().splitlines()
+    assert [line.split("  ")[1].split()[0] for line in lines].count("end") == 3
+    assert lines[-1].endswith("0 of 3 jobs left")
+
+
+def test_an_error_stops_what_has_not_begun(tmp_path: Path) -> None:
+    jobs = [
+        Job("bad", "group", fail, (tmp_path, "bad")),
+        Job("after", "group", note, (tmp_path, "after"), ("bad",)),
+    ]
+    with pytest.raises(ValueError, match="bad cannot be done"):
+        run_jobs(jobs, 1, tmp_path / "jobs.log")
+    assert not (tmp_path / "after.begin").exists()
