@@ -160,6 +160,7 @@ class Segmenter:
         up: Sequence[float] | None = None,
         rule: VisibilityRule | None = None,
         substitutes: Mapping[str, float] | None = None,
+        strength_scale: float | None = None,
         images_of: Scene | None = None,
     ) -> Prediction:
         """Label every point of a scene.
@@ -170,6 +171,7 @@ class Segmenter:
             up: direction against gravity in the scene's frame; by default found from the cameras.
             rule: which points a view shows; by default as in training.
             substitutes: values for attributes that the scene lacks, beside those that the run declared.
+            strength_scale: strengths are divided by it; by default as in training.
             images_of: take the features of this scene's photographs instead, in the same places: a control, which
                 shows what the images contribute. Its photographs must have the sizes of the scene's own.
 
@@ -178,7 +180,7 @@ class Segmenter:
         """
         direction = estimate_up(scene) if up is None else np.asarray(up, dtype=np.float64)
         rotation = None if np.allclose(direction, (0, 0, 1)) else rotation_to_z(direction)
-        preparation = self._preparation(rule, substitutes)
+        preparation = self._preparation(rule, substitutes, strength_scale)
         views = self._views(scene, preparation)
         tokens = None if views is None else self._tokens(views, images_of)
         sample = prepare(
@@ -208,8 +210,12 @@ class Segmenter:
         result: Tensor = self.model(batch.feature, batch.pyramid, image)
         return result
 
-    def _preparation(self, rule: VisibilityRule | None, substitutes: Mapping[str, float] | None) -> Preparation:
+    def _preparation(
+        self, rule: VisibilityRule | None, substitutes: Mapping[str, float] | None, strength_scale: float | None
+    ) -> Preparation:
         preparation = self.config.preparation
+        if strength_scale is not None:
+            preparation = replace(preparation, strength_scale=strength_scale)
         if rule is not None:
             preparation = replace(preparation, rule=rule)
         more = tuple((Attribute(name), value) for name, value in (substitutes or {}).items())

@@ -31,6 +31,8 @@ class Segment:
     """Direction against gravity, as 0,0,1; by default found from the cameras."""
     substitute: tuple[str, ...] = ()
     """ATTRIBUTE=VALUE for attributes that the points lack, as color=127.5."""
+    strength_scale: float | None = None
+    """The capture's intensities are divided by it (255 for nuScenes); by default as in the model's training."""
     seed: int = 0
     """Of the choice among the views that show a point."""
     device: str = "auto"

@@ -35,6 +35,8 @@ class Train:
     """ATTRIBUTE=VALUE for attributes that captures may lack, as color=127.5."""
     voxel_size: float | None = None
     """Edge of a voxel in metres; by default 0.02 indoors and 0.05 outdoors, and 0.08 and 0.2 in the small recipe."""
+    strength_scale: float = 1.0
+    """Intensities are divided by it, so that they lie in 0..1 (255 for nuScenes)."""
     max_views: int | None = None
     """At most so many views of a scene: random ones in training, equidistant ones afterwards."""
     augment_images: bool = False
@@ -116,6 +118,7 @@ def make_recipe(args: Train, captures: list[Path]):  # type: ignore[no-untyped-d
         substitutes=parse_substitutes(args.substitute),
         voxel_size=args.voxel_size or preparation.voxel_size,
         max_views=args.max_views,
+        strength_scale=args.strength_scale,
     )
     optimizer = recipe.optimizer
     if args.lr is not None:
