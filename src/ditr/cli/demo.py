@@ -36,7 +36,8 @@ class Demo:
 
 def run(args: Demo) -> None:
     """Run the demo."""
-    from ditr.demo.run import DemoSettings, run_demo
+    from ditr.demo.results import DemoSettings
+    from ditr.demo.run import run_demo
 
     run_demo(
         args.out,

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from ditr.data.dataset import find_captures
 from ditr.data.readers.capture import read_capture
-from ditr.demo.run import LONGER, PRETRAINED, DemoResults
+from ditr.demo.results import LONGER, PRETRAINED, DemoResults
 from ditr.models.wheel_weights import WHEEL_SHA256
 from ditr.viewing.palette import class_colors
 from ditr.viewing.panels import Panel, class_legend, difference_legend, save_picture, sheet

