@@ -1,7 +1,4 @@
-"""The image encoder as the loaders see it: sizes at once, tokens from the cache or, failing that, from the network.
-
-The network itself is loaded on first need; a run whose photographs are all in the cache never loads it.
-"""
+"""The image encoder as the loaders see it: tokens of views, from the cache or, failing that, from the network."""
 
 from __future__ import annotations
 
@@ -43,7 +40,13 @@ class CachedEncoding:
 
     @property
     def patch_size(self) -> int:
+        """Side of a patch in pixels."""
         return self.encoder.patch_size
+
+    @property
+    def width(self) -> int:
+        """Number of channels of a token."""
+        return self.encoder.width
 
     def size(self, view: View) -> tuple[int, int]:
         """(height, width) at which a view is encoded."""

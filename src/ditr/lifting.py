@@ -16,7 +16,7 @@ from torch import Tensor
 from ditr.data.readers.ply import write_ply
 from ditr.data.sample import ViewChoice, choose_rows, scene_views
 from ditr.encoding import CachedEncoding
-from ditr.files import atomic_path
+from ditr.files import InputError, atomic_path
 from ditr.geometry.lift import Lift, choose_view, gather
 from ditr.geometry.projection import VisibilityRule
 from ditr.scene import Scene
@@ -139,6 +139,8 @@ def lift_features(
     Raises:
         InputError: missing or damaged photographs or depth maps.
     """
+    if seed < 0:
+        raise InputError("seed", f"it is {seed}", "Give 0 or more")
     views = [scene.views[row] for row in choose_rows(len(scene.views), max_views, None)]
     sizes = [encoding.size(view) for view in views]
     seen = scene_views(scene, views, sizes, encoding.patch_size, rule)
@@ -147,7 +149,7 @@ def lift_features(
     tokens = encoding.tokens(views)
     return LiftedFeatures(
         scene=scene,
-        tokens=torch.cat(tokens) if tokens else torch.zeros(0, encoding.encoder.width),
+        tokens=torch.cat(tokens) if tokens else torch.zeros(0, encoding.width),
         lift=lift,
         seen_by=seen.seen_by(len(scene)),
         encoder=encoding.encoder.weights,

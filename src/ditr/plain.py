@@ -36,7 +36,7 @@ def from_plain(kind: type[T], value: Any, where: str) -> T:
     """The inverse of :func:`to_plain` for the dataclass ``kind``; ``where`` names the file in errors.
 
     Raises:
-        InputError: unknown or missing keys, or values of another type.
+        InputError: unknown or missing keys, values of another type, or values that do not fit together.
     """
     result: T = _read(kind, value, where, "")
     return result
@@ -91,7 +91,12 @@ def _read_object(kind: Any, value: Any, where: str, place: str) -> Any:
             given[name] = _read(hints[name], value[name], where, _join(place, name))
         elif field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING:
             raise InputError(where, f"the setting {_join(place, name)!r} is missing", "Add it")
-    return kind(**given)
+    try:
+        return kind(**given)
+    except InputError:
+        raise
+    except ValueError as error:  # values that do not fit together
+        raise InputError(where, f"{place or 'the settings'}: {error}", "Mend these settings") from None
 
 
 def _join(place: str, name: str) -> str:

@@ -91,8 +91,12 @@ def load_model(folder: Path, device: torch.device | str = "cpu") -> tuple[ModelC
         state = load_file(path)
     except (OSError, SafetensorError) as error:
         raise InputError(path, f"the weights cannot be read ({error})", "Restore the file from the run") from None
-    model = config.build()
-    wanted = model.state_dict()
+    try:
+        # Without memory: what a damaged config asks for may not fit into any.
+        with torch.device("meta"):
+            wanted = config.build().state_dict()
+    except (ValueError, RuntimeError) as error:
+        raise InputError(folder / "config.json", f"no network can be built ({error})", "Restore the file") from None
     wrong = sorted(
         name
         for name in wanted.keys() | state.keys()
@@ -103,5 +107,6 @@ def load_model(folder: Path, device: torch.device | str = "cpu") -> tuple[ModelC
         raise InputError(
             path, f"tensors missing, unknown or of another shape: {shown}", "Use the config that belongs to it"
         )
+    model = config.build()
     model.load_state_dict(state)
     return config, model.to(device).eval()

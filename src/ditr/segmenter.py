@@ -16,6 +16,7 @@ from torch import Tensor
 from ditr.data.batch import join_samples
 from ditr.data.readers.ply import write_ply
 from ditr.data.sample import Attribute, Preparation, Sample, SceneViews, choose_rows, prepare, scene_views
+from ditr.device import choose_device
 from ditr.encoding import CachedEncoding
 from ditr.feature_cache import FeatureCache
 from ditr.files import InputError, atomic_path
@@ -24,7 +25,7 @@ from ditr.geometry.projection import VisibilityRule
 from ditr.models.injection import ImageFeatures
 from ditr.models.segmentation import Segmentation
 from ditr.saved_model import ModelConfig, load_model
-from ditr.scene import Scene
+from ditr.scene import Scene, View
 
 __all__ = ["Prediction", "Segmenter"]
 
@@ -73,16 +74,18 @@ class Prediction:
     def save(self, folder: str | Path) -> Path:
         """Write ``labels.ply``, ``label.npy``, ``confidence.npy`` and ``summary.json``; returns the PLY's path.
 
-        The PLY keeps all properties of the scene's points; labels that the scene had already become ``true_label``.
+        The PLY keeps all properties of the scene's points; labels that the scene had already become ``true_label``, and
+        another property that has the name of a new one gets ``original_`` before it.
         """
         folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
+        ply = folder / "labels.ply"
+        # A PLY header is ASCII.
+        names = (name.encode("unicode_escape").decode("ascii") for name in self.class_names)
+        write_ply(ply, self._columns(), comments=tuple(f"label {index} {name}" for index, name in enumerate(names)))
         for name, array in (("label", self.label), ("confidence", self.confidence)):
             with atomic_path(folder / f"{name}.npy") as path:
                 np.save(path, array, allow_pickle=False)
-        ply = folder / "labels.ply"
-        comments = tuple(f"label {index} {name}" for index, name in enumerate(self.class_names))
-        write_ply(ply, self._columns(), comments=comments)
         with atomic_path(folder / "summary.json") as path:
             path.write_text(json.dumps(self.summary(), indent=2) + "\n")
         return ply
@@ -103,7 +106,7 @@ class Prediction:
             columns["true_label"] = scene.label
         columns |= {"label": self.label, "confidence": self.confidence}
         for name, values in scene.extra.items():
-            columns.setdefault(name, values)
+            columns[f"original_{name}" if name in columns else name] = values
         return columns
 
 
@@ -142,10 +145,10 @@ class Segmenter:
             cache: keeps encoded photographs.
 
         Raises:
-            InputError: no model there, or a damaged one.
+            InputError: no model there, a damaged one, an encoder that cannot be had or holds other weights than in
+                training, or no such device.
         """
-        if device == "auto":
-            device = "cuda" if torch.cuda.is_available() else "cpu"
+        device = choose_device(device)
         config, model = load_model(Path(folder), device)
         encoding = None if config.encoder is None else CachedEncoding(config.encoder, cache, device)
         segmenter = cls(config, model, encoding=encoding, device=device)
@@ -176,13 +179,18 @@ class Segmenter:
                 shows what the images contribute. Its photographs must have the sizes of the scene's own.
 
         Raises:
-            InputError: an attribute is missing, photographs cannot be read, or the scene is too large.
+            InputError: an attribute is missing, photographs cannot be read, the scene is too large, ``up`` is no
+                direction, or the photographs to swap with do not fit.
         """
+        if seed < 0:
+            raise InputError("seed", f"it is {seed}", "Give 0 or more")
         direction = estimate_up(scene) if up is None else np.asarray(up, dtype=np.float64)
+        if direction.shape != (3,) or not np.isfinite(direction).all() or not direction.any():
+            raise InputError("up", f"{direction.tolist()} is no direction", "Give three finite numbers, not all zero")
         rotation = None if np.allclose(direction, (0, 0, 1)) else rotation_to_z(direction)
         preparation = self._preparation(rule, substitutes, strength_scale)
         views = self._views(scene, preparation)
-        tokens = None if views is None else self._tokens(views, images_of)
+        tokens = None if views is None else self._tokens(views, preparation, images_of)
         sample = prepare(
             scene, preparation, self.config.network.pyramid, views=views, tokens=tokens, seed=seed, rotation=rotation
         )
@@ -224,22 +232,21 @@ class Segmenter:
     def _views(self, scene: Scene, preparation: Preparation) -> SceneViews | None:
         if self.encoding is None:
             return None
-        rows = choose_rows(len(scene.views), preparation.max_views, None)
-        views = [scene.views[row] for row in rows]
+        views = _chosen(scene, preparation)
         sizes = [self.encoding.size(view) for view in views]
         return scene_views(scene, views, sizes, self.encoding.patch_size, preparation.rule)
 
-    def _tokens(self, views: SceneViews, images_of: Scene | None) -> Tensor:
+    def _tokens(self, views: SceneViews, preparation: Preparation, images_of: Scene | None) -> Tensor:
         assert self.encoding is not None
-        shown = views.views
+        shown = list(views.views)
         if images_of is not None:
-            shown = images_of.views[: len(shown)]
+            shown = _chosen(images_of, preparation)[: len(shown)]
             if [self.encoding.size(view) for view in shown] != list(views.sizes):
                 raise InputError(
                     f"scene {images_of.name}", "its photographs have other sizes or numbers", "Swap with a like scene"
                 )
         tokens = self.encoding.tokens(shown)
-        return torch.cat(tokens) if tokens else torch.zeros(0, self.encoding.encoder.width)
+        return torch.cat(tokens) if tokens else torch.zeros(0, self.encoding.width)
 
     def _check_encoder(self) -> None:
         """The weights that the model was trained with, or an error: other features would give wrong labels."""
@@ -252,3 +259,7 @@ class Segmenter:
                 f"it holds {held}, the model was trained with {self.config.encoder_weights}",
                 "Use the encoder's original weights",
             )
+
+
+def _chosen(scene: Scene, preparation: Preparation) -> list[View]:
+    return [scene.views[row] for row in choose_rows(len(scene.views), preparation.max_views, None)]

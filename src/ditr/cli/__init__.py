@@ -47,7 +47,13 @@ def main(arguments: list[str] | None = None) -> None:
     try:
         runners[type(command)](command)
     except InputError as error:
-        print(f"ditr: {error}", file=sys.stderr)
+        print("ditr:", " ".join(str(error).split()), file=sys.stderr)
+        sys.exit(2)
+    except OSError as error:
+        # A full disk or a folder without permission; without a file's name it is no matter of input.
+        if error.filename is None:
+            raise
+        print(f"ditr: {error.filename}: {error.strerror}. Choose another place, or make room.", file=sys.stderr)
         sys.exit(2)
     except KeyboardInterrupt:
         print("ditr: interrupted", file=sys.stderr)

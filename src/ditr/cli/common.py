@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,6 +11,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from ditr.data.readers.capture import read_capture
 from ditr.data.sample import Attribute
+from ditr.device import choose_device
 from ditr.encoding import CachedEncoding
 from ditr.feature_cache import FeatureCache
 from ditr.files import InputError
@@ -17,6 +19,7 @@ from ditr.models.wheel_weights import cache_folder
 
 __all__ = [
     "encode_captures",
+    "folder_for",
     "make_cache",
     "make_encoding",
     "parse_attributes",
@@ -50,11 +53,18 @@ def make_cache(folder: Path | None, *, use_cache: bool = True) -> FeatureCache |
 
 def make_encoding(spec: str, folder: Path | None, *, use_cache: bool, device: str) -> CachedEncoding:
     """An encoder with its cache."""
-    if device == "auto":
-        import torch
+    return CachedEncoding(spec, make_cache(folder, use_cache=use_cache), choose_device(device))
 
-        device = "cuda" if torch.cuda.is_available() else "cpu"
-    return CachedEncoding(spec, make_cache(folder, use_cache=use_cache), device)
+
+def folder_for(path: Path) -> Path:
+    """``path``, where a folder of results can be written; asked before the work and not after it.
+
+    Raises:
+        InputError: a file of that name.
+    """
+    if path.exists() and not path.is_dir():
+        raise InputError(path, "it is a file", "Name a folder for the results")
+    return path
 
 
 def encode_captures(encoding: CachedEncoding, captures: Sequence[Path], *, quiet: bool) -> None:
@@ -98,7 +108,7 @@ def parse_direction(text: str | None) -> tuple[float, float, float] | None:
     """``0,0,1`` to a direction.
 
     Raises:
-        InputError: not three numbers, or all of them zero.
+        InputError: not three finite numbers, or all of them zero.
     """
     if text is None:
         return None
@@ -106,8 +116,8 @@ def parse_direction(text: str | None) -> tuple[float, float, float] | None:
         x, y, z = (float(part) for part in text.split(","))
     except ValueError:
         raise InputError("--up", f"{text!r} is not three numbers", "Write 0,0,1, say") from None
-    if x == y == z == 0:
-        raise InputError("--up", "the direction is zero", "Write 0,0,1, say")
+    if x == y == z == 0 or not all(map(math.isfinite, (x, y, z))):
+        raise InputError("--up", f"{text!r} is no direction", "Write 0,0,1, say")
     return x, y, z
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import tyro
 
@@ -27,8 +27,8 @@ class Evaluate:
     """Folder for the labelled point clouds, one folder per capture."""
     seed: int = 0
     """Of the choice among the views that show a point."""
-    device: str = "auto"
-    """auto, cpu or cuda."""
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    """Where to compute; auto takes a GPU if there is one."""
     cache: Path | None = None
     """Folder in which features of photographs are kept; by default under the user's cache folder."""
     quiet: bool = False

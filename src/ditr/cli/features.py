@@ -36,8 +36,8 @@ class Features:
     """Write one row per point, too, and not only the tokens and each point's index."""
     seed: int = 0
     """Of the choice among views, and of the principal components."""
-    device: str = "auto"
-    """auto, cpu or cuda."""
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    """Where to compute; auto takes a GPU if there is one."""
     cache: Path | None = None
     """Folder in which features of photographs are kept; by default under the user's cache folder."""
     no_cache: bool = False
@@ -46,12 +46,13 @@ class Features:
 
 def run(args: Features) -> None:
     """Lift, write, draw, and print the coverage."""
-    from ditr.cli.common import make_encoding, progress_bar
+    from ditr.cli.common import folder_for, make_encoding, progress_bar
     from ditr.data.readers.capture import read_capture
     from ditr.data.sample import ViewChoice, profile_rule
     from ditr.lifting import lift_features
 
     scene = read_capture(args.capture)
+    out = folder_for(args.out or Path(f"{scene.name}-features"))
     profile, rule = profile_rule(scene, args.profile)
     print(f"profile {profile}: {rule}")
     encoding = make_encoding(args.encoder, args.cache, use_cache=not args.no_cache, device=args.device)
@@ -61,7 +62,6 @@ def run(args: Features) -> None:
         lifted = lift_features(
             scene, encoding, rule, choice=ViewChoice(args.choice), max_views=args.max_views, seed=args.seed
         )
-    out = args.out or Path(f"{scene.name}-features")
     lifted.save(out, dense=args.dense)
     lifted.draw(out / "features.png")
     for name, share in lifted.coverage().items():

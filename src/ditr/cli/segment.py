@@ -35,8 +35,8 @@ class Segment:
     """The capture's intensities are divided by it (255 for nuScenes); by default as in the model's training."""
     seed: int = 0
     """Of the choice among the views that show a point."""
-    device: str = "auto"
-    """auto, cpu or cuda."""
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    """Where to compute; auto takes a GPU if there is one."""
     cache: Path | None = None
     """Folder in which features of photographs are kept; by default under the user's cache folder."""
     no_cache: bool = False
@@ -47,12 +47,13 @@ class Segment:
 
 def run(args: Segment) -> None:
     """Label, write, and print the summary."""
-    from ditr.cli.common import make_cache, parse_direction, parse_substitutes, progress_bar
+    from ditr.cli.common import folder_for, make_cache, parse_direction, parse_substitutes, progress_bar
     from ditr.data.readers.capture import read_capture
     from ditr.data.sample import profile_rule
     from ditr.segmenter import Segmenter
 
     scene = read_capture(args.capture)
+    out = folder_for(args.out or Path(f"{scene.name}-labels"))
     segmenter = Segmenter.load(
         args.model, device=args.device, cache=make_cache(args.cache, use_cache=not args.no_cache)
     )
@@ -64,12 +65,9 @@ def run(args: Segment) -> None:
             segmenter.encoding.progress = report
         prediction = segmenter(scene, seed=args.seed, up=parse_direction(args.up), rule=rule, substitutes=substitutes)
     if prediction.up != (0.0, 0.0, 1.0):
-        print(
-            "up is ({:.2f}, {:.2f}, {:.2f}), from the cameras; the scene was turned for the network".format(
-                *prediction.up
-            )
-        )
-    out = args.out or Path(f"{scene.name}-labels")
+        x, y, z = prediction.up
+        source = "found from the cameras" if args.up is None else "as told"
+        print(f"up is ({x:.2f}, {y:.2f}, {z:.2f}), {source}; the scene was turned for the network")
     prediction.save(out)
     if not args.no_pictures:
         from ditr.viewing.panels import class_legend, save_picture, sheet

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
+
+if TYPE_CHECKING:
+    from ditr.training.recipe import Recipe
 
 __all__ = ["Train", "run"]
 
@@ -51,10 +54,10 @@ class Train:
     """Highest learning rate."""
     seed: int = 0
     """Of everything."""
-    device: str = "auto"
-    """auto, cpu or cuda."""
-    precision: str | None = None
-    """32-true, bf16-mixed or 16-mixed; by default bf16 on a GPU and 32 bits on a CPU."""
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    """Where to compute; auto takes a GPU if there is one."""
+    precision: Literal["32-true", "bf16-mixed", "16-mixed"] | None = None
+    """By default bf16 on a GPU and 32 bits on a CPU."""
     workers: int = 0
     """Processes that prepare samples."""
     checkpoint_every: int = 500
@@ -69,9 +72,11 @@ class Train:
 
 def run(args: Train) -> None:
     """Train, and say where the model is."""
+    from ditr.cli.common import folder_for
     from ditr.data.dataset import find_captures
     from ditr.training.loop import TrainingRun, train
 
+    folder_for(args.out)
     captures = find_captures(args.data)
     recipe = make_recipe(args, captures)
     encoding = None
@@ -100,8 +105,12 @@ def run(args: Train) -> None:
         print(f"model in {args.out}; label a capture with: ditr segment CAPTURE --model {args.out}")
 
 
-def make_recipe(args: Train, captures: list[Path]):  # type: ignore[no-untyped-def]
-    """The recipe that the options describe; a :class:`ditr.training.recipe.Recipe`."""
+def make_recipe(args: Train, captures: list[Path]) -> Recipe:
+    """The recipe that the options describe.
+
+    Raises:
+        InputError: options that make no recipe, or a first capture that cannot be read.
+    """
     from dataclasses import replace
 
     from ditr.cli.common import parse_attributes, parse_substitutes
@@ -109,14 +118,14 @@ def make_recipe(args: Train, captures: list[Path]):  # type: ignore[no-untyped-d
     from ditr.data.sample import profile_rule
     from ditr.recipes.captures import full, small
 
-    profile, rule = profile_rule(read_capture(captures[0]), args.profile)
+    profile, _ = profile_rule(read_capture(captures[0]), args.profile)
     recipe = (full if args.recipe == "full" else small)(profile)
-    preparation = replace(recipe.preparation, rule=recipe.preparation.rule if args.recipe == "small" else rule)
+    preparation = recipe.preparation
     preparation = replace(
         preparation,
         attributes=parse_attributes(args.attributes) or preparation.attributes,
         substitutes=parse_substitutes(args.substitute),
-        voxel_size=args.voxel_size or preparation.voxel_size,
+        voxel_size=preparation.voxel_size if args.voxel_size is None else args.voxel_size,
         max_views=args.max_views,
         strength_scale=args.strength_scale,
     )
@@ -132,8 +141,8 @@ def make_recipe(args: Train, captures: list[Path]):  # type: ignore[no-untyped-d
         optimizer=optimizer,
         encoder=args.encoder,
         augmentation=replace(recipe.augmentation, images=args.augment_images),
-        steps=args.steps or recipe.steps,
-        batch_size=args.batch_size or recipe.batch_size,
+        steps=recipe.steps if args.steps is None else args.steps,
+        batch_size=recipe.batch_size if args.batch_size is None else args.batch_size,
         accumulate=args.accumulate,
         seed=args.seed,
     )

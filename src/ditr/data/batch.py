@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from ditr.data.sample import Sample
@@ -26,6 +28,8 @@ class Batch:
         lift: the joined lift; None without images.
         tokens: (T, D) image tokens of all samples; None where they are not encoded yet, or without images.
         label: (M,) int64, -1 for unlabelled; None where a sample has none.
+        photographs: of all samples, one after the other, where they have to be encoded still; stay on the CPU.
+        sizes: (height, width) at which each view is encoded.
     """
 
     names: tuple[str, ...]
@@ -34,6 +38,8 @@ class Batch:
     lift: LiftPyramid | None
     tokens: Tensor | None
     label: Tensor | None
+    photographs: tuple[NDArray[np.uint8], ...] = ()
+    sizes: tuple[tuple[int, int], ...] = ()
 
     def to(self, device: torch.device | str) -> Batch:
         """A copy whose tensors are on ``device``."""
@@ -47,16 +53,18 @@ class Batch:
         )
 
 
-def join_samples(samples: Sequence[Sample], tokens: Sequence[Tensor] | None = None) -> Batch:
-    """Join samples; ``tokens`` (T, D) of each sample replace those that the samples hold."""
+def join_samples(samples: Sequence[Sample]) -> Batch:
+    """Join samples. What some of them lack (labels, tokens, lifts) the batch lacks."""
     lifts = [sample.lift for sample in samples if sample.lift is not None]
     labels = [sample.label for sample in samples if sample.label is not None]
-    held = tokens if tokens is not None else [sample.tokens for sample in samples if sample.tokens is not None]
+    tokens = [sample.tokens for sample in samples if sample.tokens is not None]
     return Batch(
         names=tuple(sample.name for sample in samples),
         feature=torch.cat([sample.feature for sample in samples]),
         pyramid=join_pyramids([sample.pyramid for sample in samples]),
         lift=join_lift_pyramids(lifts) if len(lifts) == len(samples) else None,
-        tokens=torch.cat(list(held)) if len(held) == len(samples) else None,
+        tokens=torch.cat(tokens) if len(tokens) == len(samples) else None,
         label=torch.cat(labels) if len(labels) == len(samples) else None,
+        photographs=tuple(photograph for sample in samples for photograph in sample.photographs),
+        sizes=tuple(size for sample in samples for size in sample.sizes),
     )

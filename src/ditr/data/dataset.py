@@ -33,6 +33,9 @@ class Encoding(Protocol):
     @property
     def patch_size(self) -> int: ...
 
+    @property
+    def width(self) -> int: ...
+
     def size(self, view: View) -> tuple[int, int]:
         """(height, width) at which a view is encoded."""
         ...
@@ -102,6 +105,7 @@ class TrainingSet(Dataset[Sample]):
         self.image_augmentations = tuple(image_augmentations)
         self.encoding = encoding
         self.keep = keep
+        self._class_names: tuple[str, ...] | None = None
         self._scenes: dict[int, Scene] = {}
         self._views: dict[int, SceneViews] = {}
         self._tokens: dict[int, list[Tensor]] = {}
@@ -130,13 +134,37 @@ class TrainingSet(Dataset[Sample]):
             crop=self.crop,
         )
 
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """The class list of the first capture, which is that of all others.
+
+        Raises:
+            InputError: that capture cannot be trained on.
+        """
+        if self._class_names is None:
+            self._class_names = self.scene(0).class_names
+        return self._class_names
+
     def scene(self, index: int) -> Scene:
-        """The scene of a capture."""
+        """The scene of a capture.
+
+        Raises:
+            InputError: a damaged capture, one without labels, or one with another class list than the first.
+        """
         if index in self._scenes:
             return self._scenes[index]
-        scene = read_capture(self.captures[index])
+        folder = self.captures[index]
+        scene = read_capture(folder)
         if scene.label is None:
-            raise InputError(self.captures[index], "the points have no labels", "Train on captures with labels")
+            raise InputError(folder, "the points have no labels", "Train on captures with labels")
+        if not scene.class_names:
+            raise InputError(folder, "it has no class list", 'Add labels.json with {"classes": [...]}')
+        if index and scene.class_names != self.class_names:
+            raise InputError(
+                folder,
+                f"its classes are {', '.join(scene.class_names)}; those of {self.captures[0].name} are others",
+                f"Label all captures with {', '.join(self.class_names)}",
+            )
         if self.keep:
             self._scenes[index] = scene
         return scene
@@ -162,7 +190,7 @@ class TrainingSet(Dataset[Sample]):
             del self._views[index], self._tokens[index]
         if len(rows) < len(scene.views):
             views, tokens = views.select(rows, encoding.patch_size), [tokens[row] for row in rows]
-        return views, torch.cat(tokens) if tokens else None
+        return views, torch.cat([torch.zeros(0, encoding.width), *tokens])
 
 
 class Shuffle(Sampler[list[Item]]):

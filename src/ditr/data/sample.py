@@ -6,6 +6,7 @@ indices and image tokens (or the photographs that still have to be encoded), not
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import Enum
@@ -82,6 +83,9 @@ class Preparation:
         max_views: at most so many views of a scene: random ones in training, equidistant ones at inference.
         origin: see :class:`Origin`.
         strength_scale: strengths are divided by it (255 for nuScenes).
+
+    Raises:
+        InputError: numbers that are not positive, no attribute, or one twice.
     """
 
     voxel_size: float = 0.02
@@ -92,6 +96,20 @@ class Preparation:
     max_views: int | None = None
     origin: Origin = Origin.CENTER
     strength_scale: float = 1.0
+
+    def __post_init__(self) -> None:
+        if not (math.isfinite(self.voxel_size) and self.voxel_size > 0):
+            raise InputError("voxel size", f"{self.voxel_size} is no length", "Give a positive length in metres")
+        if not self.attributes or len(set(self.attributes)) < len(self.attributes):
+            raise InputError(
+                "attributes",
+                f"{', '.join(a.value for a in self.attributes) or 'none'}",
+                "Name at least one, and each once",
+            )
+        if self.max_views is not None and self.max_views < 1:
+            raise InputError("max_views", f"it is {self.max_views}", "Give 1 or more, or leave it out for all views")
+        if not (math.isfinite(self.strength_scale) and self.strength_scale > 0):
+            raise InputError("strength_scale", f"it is {self.strength_scale}", "Give a positive number")
 
     @property
     def in_channels(self) -> int:
@@ -185,7 +203,12 @@ def choose_rows(count: int, limit: int | None, rng: np.random.Generator | None) 
     """Which of ``count`` views to use: all, or ``limit`` of them, random with ``rng`` and else equidistant.
 
     Random ones come in random order, and equidistant ones with the step ``count // limit``, both as published.
+
+    Raises:
+        InputError: a limit below 1.
     """
+    if limit is not None and limit < 1:
+        raise InputError("max_views", f"it is {limit}", "Give 1 or more, or leave it out for all views")
     if limit is None or count <= limit:
         return list(range(count))
     if rng is not None:

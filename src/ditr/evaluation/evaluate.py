@@ -13,6 +13,7 @@ from ditr.data.readers.capture import read_capture
 from ditr.data.sample import scene_views
 from ditr.evaluation.metrics import ConfusionMatrix
 from ditr.files import InputError
+from ditr.memory import release_memory
 from ditr.scene import Scene
 from ditr.segmenter import Prediction, Segmenter
 
@@ -82,8 +83,10 @@ def evaluate(
         progress: called with the number of captures done and their total.
 
     Raises:
-        InputError: a capture without labels or with another class list.
+        InputError: a capture without labels or with another class list; images to swap with a single capture.
     """
+    if swap_images and len(captures) < 2:
+        raise InputError(captures[0], "there is no other capture to swap photographs with", "Name a folder of several")
     classes = segmenter.config.class_names
     matrices = [ConfusionMatrix(len(classes)) for _ in range(3)]
     for index, folder in enumerate(captures):
@@ -99,6 +102,7 @@ def evaluate(
         visible = visible_points(scene, segmenter)
         for matrix, mask in zip(matrices, (None, visible, ~visible), strict=True):
             matrix.update(prediction.label, scene.label, mask)
+        release_memory()
         if keep is not None:
             keep(index, prediction)
         if progress is not None:

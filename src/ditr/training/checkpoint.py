@@ -31,7 +31,8 @@ def save_checkpoint(folder: Path, step: int, model: nn.Module, optimizer: torch.
     target = folder / f"step-{step:08d}.safetensors"
     with atomic_path(target) as path:
         save_file(tensors, path, metadata={"step": str(step), "run": json.dumps(run)})
-    for old in sorted(folder.glob("step-*.safetensors"))[:-KEPT]:
+    # What starts with a dot is what a process left that was killed while it wrote.
+    for old in [*sorted(folder.glob("step-*.safetensors"))[:-KEPT], *folder.glob(".step-*.part.safetensors")]:
         old.unlink()
     return target
 

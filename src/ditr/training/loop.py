@@ -17,23 +17,27 @@ from typing import Any
 import torch
 from lightning_fabric import Fabric
 from torch import Tensor
-from torch.utils.data import DataLoader
 
-from ditr.data.batch import Batch, join_samples
-from ditr.data.dataset import Item, Shuffle, TrainingSet
-from ditr.data.sample import Sample
+from ditr.data.batch import Batch
+from ditr.data.dataset import Shuffle, TrainingSet
+from ditr.device import choose_device
 from ditr.encoding import CachedEncoding
 from ditr.files import InputError, atomic_path
+from ditr.memory import release_memory
 from ditr.models.injection import ImageFeatures
 from ditr.plain import to_plain
 from ditr.saved_model import ModelConfig, save_model
 from ditr.training.checkpoint import load_newest, save_checkpoint
+from ditr.training.loading import Share, load_batches
 from ditr.training.losses import cross_entropy, lovasz_softmax
 from ditr.training.recipe import Recipe
 from ditr.training.run_log import RunLog
 from ditr.training.schedule import OneCycle, parameter_groups
 
 __all__ = ["TrainingRun", "train"]
+
+_RELEASE_EVERY = 16
+"""Steps between calls of :func:`release_memory`, which take a few milliseconds."""
 
 
 @dataclass(frozen=True)
@@ -74,7 +78,7 @@ def train(recipe: Recipe, run: TrainingRun) -> ModelConfig:
     """
     fabric = _fabric(run)
     dataset = _dataset(recipe, run)
-    class_names = dataset.scene(0).class_names
+    class_names = dataset.class_names
     config = _config(recipe, run, class_names)
     torch.manual_seed(recipe.seed)
     bare = config.build()
@@ -86,8 +90,9 @@ def train(recipe: Recipe, run: TrainingRun) -> ModelConfig:
     identity = _identity(recipe, run, class_names)
     start = load_newest(run.folder / "checkpoints", bare, optimizer, identity)
     model, optimizer = fabric.setup(bare, optimizer)
-    _write_recipe(recipe, run)
-    with RunLog(run.folder, recipe.steps, start, quiet=run.quiet or not fabric.is_global_zero) as log:
+    if fabric.is_global_zero:
+        _write_recipe(recipe, run)
+    with RunLog(run.folder, recipe.steps, start, quiet=run.quiet, writes=fabric.is_global_zero) as log:
         batches = _batches(recipe, run, dataset, start, fabric)
         model.train()
         for step in range(start, recipe.steps):
@@ -98,6 +103,8 @@ def train(recipe: Recipe, run: TrainingRun) -> ModelConfig:
             optimizer.step()
             optimizer.zero_grad()
             log.step(step, loss, lr=schedule.lr_and_beta1(step)[0][0], gradient_norm=norm)
+            if (step + 1) % _RELEASE_EVERY == 0:
+                release_memory()
             if run.report is not None:
                 run.report(step + 1, recipe.steps)
             if fabric.is_global_zero and (step + 1) % run.checkpoint_every == 0:
@@ -146,57 +153,16 @@ def _clip(recipe: Recipe, fabric: Fabric, model: Any, optimizer: Any) -> float |
 
 
 def _batches(recipe: Recipe, run: TrainingRun, dataset: TrainingSet, start: int, fabric: Fabric) -> Iterator[Batch]:
-    """Batches on the device, from the first one after ``start`` optimizer steps; each process takes its share."""
-    shares = fabric.world_size
+    """Batches from the first one after ``start`` optimizer steps; each process takes its share."""
     order = Shuffle(
         len(dataset),
-        recipe.batch_size * shares,
+        recipe.batch_size * fabric.world_size,
         recipe.steps * recipe.accumulate,
         recipe.seed,
         start=start * recipe.accumulate,
     )
-    loader: DataLoader[Sample] = DataLoader(
-        dataset,
-        batch_sampler=_Share(order, fabric.global_rank, shares),
-        collate_fn=list,
-        num_workers=run.workers,
-        worker_init_fn=_one_thread if run.workers else None,
-        persistent_workers=run.workers > 0,
-    )
-    for samples in loader:
-        tokens = None
-        if samples[0].photographs and run.encoding is not None:
-            tokens = [_encode(run.encoding, sample) for sample in samples]
-        yield join_samples(samples, tokens).to(fabric.device)
-
-
-class _Share:
-    """The part of each batch that one process takes."""
-
-    def __init__(self, batches: Shuffle, rank: int, shares: int) -> None:
-        self.batches, self.rank, self.shares = batches, rank, shares
-
-    def __len__(self) -> int:
-        return len(self.batches)
-
-    def __iter__(self) -> Iterator[list[Item]]:
-        for batch in self.batches:
-            yield batch[self.rank :: self.shares]
-
-
-def _encode(encoding: CachedEncoding, sample: Sample) -> Tensor:
-    """(T, D) tokens of photographs that were augmented; those of one size are encoded together."""
-    parts: dict[int, Tensor] = {}
-    for size in set(sample.sizes):
-        rows = [row for row, other in enumerate(sample.sizes) if other == size]
-        images = encoding.encoder.prepare([sample.photographs[row] for row in rows], size)
-        encoded = encoding.encoder(images).patch.float()
-        parts.update(zip(rows, encoded.flatten(1, 2).unbind(), strict=True))
-    return torch.cat([parts[row] for row in range(len(sample.sizes))]).cpu()
-
-
-def _one_thread(_worker: int) -> None:
-    torch.set_num_threads(1)
+    share = Share(order, fabric.global_rank, fabric.world_size)
+    return load_batches(dataset, share, encoding=run.encoding, device=fabric.device, workers=run.workers)
 
 
 def _dataset(recipe: Recipe, run: TrainingRun) -> TrainingSet:
@@ -239,7 +205,7 @@ def _schedule(recipe: Recipe, max_lr: list[float]) -> OneCycle:
 
 
 def _fabric(run: TrainingRun) -> Fabric:
-    on_gpu = run.device == "cuda" or (run.device == "auto" and torch.cuda.is_available())
+    on_gpu = choose_device(run.device).startswith("cuda")
     precision = run.precision or ("bf16-mixed" if on_gpu else "32-true")
     devices = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
     fabric = Fabric(
@@ -253,7 +219,9 @@ def _fabric(run: TrainingRun) -> Fabric:
 
 
 def _identity(recipe: Recipe, run: TrainingRun, class_names: tuple[str, ...]) -> str:
-    content = [to_plain(recipe), [capture.name for capture in run.captures], list(class_names)]
+    """Of the recipe and the captures, wherever the folder of these has gone meanwhile."""
+    captures = [[c.name, hashlib.sha256((c / "transforms.json").read_bytes()).hexdigest()] for c in run.captures]
+    content = [to_plain(recipe), captures, list(class_names)]
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 

@@ -18,6 +18,7 @@ from ditr.data.augment.points import (
     outdoor_augmentations,
 )
 from ditr.data.sample import Preparation
+from ditr.files import InputError
 from ditr.models.ptv3 import PTv3Config
 
 __all__ = ["Augmentation", "OptimizerSettings", "Recipe"]
@@ -57,7 +58,7 @@ class Augmentation:
             ),
         }
         if self.points not in chains:
-            raise ValueError(f"augmentation.points is {self.points!r}, not one of {', '.join(chains)}")
+            raise InputError("augmentation.points", f"it is {self.points!r}", f"Use one of {', '.join(chains)}")
         return chains[self.points]
 
     def of_voxels(self) -> tuple[PointAugmentation, ...]:
@@ -104,6 +105,9 @@ class Recipe:
         accumulate: so many batches make one optimizer step.
         lovasz: weight of the Lovász-softmax loss beside cross-entropy.
         seed: of everything.
+
+    Raises:
+        InputError: a number of steps, scenes or batches below 1, or a negative seed.
     """
 
     network: PTv3Config = field(default_factory=PTv3Config)
@@ -116,3 +120,10 @@ class Recipe:
     accumulate: int = 1
     lovasz: float = 1.0
     seed: int = 0
+
+    def __post_init__(self) -> None:
+        for name in ("steps", "batch_size", "accumulate"):
+            if getattr(self, name) < 1:
+                raise InputError(name, f"it is {getattr(self, name)}", "Give 1 or more")
+        if self.seed < 0:
+            raise InputError("seed", f"it is {self.seed}", "Give 0 or more")

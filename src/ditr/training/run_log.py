@@ -11,6 +11,8 @@ from typing import TextIO
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from torch.utils.tensorboard import SummaryWriter
 
+from ditr.files import atomic_path
+
 __all__ = ["RunLog"]
 
 
@@ -24,14 +26,16 @@ class RunLog:
         steps: in all.
         start: first step to be done.
         quiet: no progress bar; the files are written all the same.
+        writes: False for all but one of several processes that train together; these write and show nothing.
     """
 
-    def __init__(self, folder: Path, steps: int, start: int, *, quiet: bool) -> None:
-        folder.mkdir(parents=True, exist_ok=True)
+    def __init__(self, folder: Path, steps: int, start: int, *, quiet: bool, writes: bool = True) -> None:
+        if writes:
+            folder.mkdir(parents=True, exist_ok=True)
         self.steps, self.start, self.quiet = steps, start, quiet
-        self._jsonl = _continue(folder / "log.jsonl", start)
-        self._text: TextIO = (folder / "train.log").open("a")
-        self._board = SummaryWriter(str(folder / "tensorboard"), purge_step=start)
+        self._jsonl = _continue(folder / "log.jsonl", start) if writes else None
+        self._text: TextIO | None = (folder / "train.log").open("a") if writes else None
+        self._board = SummaryWriter(str(folder / "tensorboard"), purge_step=start) if writes else None
         self._began = time.perf_counter()
         self._bar = Progress(
             TextColumn(f"train {folder.name}"),
@@ -41,7 +45,7 @@ class RunLog:
             TimeElapsedColumn(),
             TextColumn("left"),
             TimeRemainingColumn(),
-            disable=quiet,
+            disable=quiet or not writes,
         )
         self._task = self._bar.add_task("train", total=steps, completed=start, loss=float("nan"))
 
@@ -55,12 +59,14 @@ class RunLog:
     ) -> None:
         self._bar.stop()
         self._say("done" if error is None else f"stopped: {error!r}")
-        self._jsonl.close()
-        self._text.close()
-        self._board.close()
+        for file in (self._jsonl, self._text, self._board):
+            if file is not None:
+                file.close()
 
     def step(self, step: int, loss: float, *, lr: float, gradient_norm: float | None) -> None:
         """Record one optimizer step."""
+        if self._jsonl is None or self._board is None:
+            return
         seconds = time.perf_counter() - self._began
         row: dict[str, float | int] = {"step": step, "loss": loss, "lr": lr, "seconds": round(seconds, 3)}
         if gradient_norm is not None:
@@ -77,8 +83,9 @@ class RunLog:
             self._say(f"step {step + 1}/{self.steps}  loss {loss:.4f}  lr {lr:.2e}  {left:.0f} s left")
 
     def _say(self, line: str) -> None:
-        self._text.write(f"{time.strftime('%F %T')}  {line}\n")
-        self._text.flush()
+        if self._text is not None:
+            self._text.write(f"{time.strftime('%F %T')}  {line}\n")
+            self._text.flush()
 
 
 def _continue(path: Path, start: int) -> TextIO:
@@ -91,6 +98,6 @@ def _continue(path: Path, start: int) -> TextIO:
                     kept.append(line)
             except (json.JSONDecodeError, KeyError):
                 break
-    file = path.open("w")
-    file.writelines(line + "\n" for line in kept)
-    return file
+    with atomic_path(path) as temporary:
+        temporary.write_text("".join(line + "\n" for line in kept))
+    return path.open("a")
