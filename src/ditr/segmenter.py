@@ -227,7 +227,7 @@ class Segmenter:
         if rule is not None:
             preparation = replace(preparation, rule=rule)
         more = tuple((Attribute(name), value) for name, value in (substitutes or {}).items())
-        return replace(preparation, substitutes=(*more, *preparation.substitutes))
+        return replace(preparation, substitutes=(*preparation.substitutes, *more))
 
     def _views(self, scene: Scene, preparation: Preparation) -> SceneViews | None:
         if self.encoding is None:

@@ -10,6 +10,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import Enum
+from typing import Any
 
 import numpy as np
 import torch
@@ -375,18 +376,29 @@ def _point_set(scene: Scene, preparation: Preparation, rotation: NDArray[np.floa
 
 def _attribute(scene: Scene, preparation: Preparation, attribute: Attribute) -> NDArray[np.float32]:
     """(N, width) float32 values of an attribute, or of its declared substitute."""
-    stored = {Attribute.COLOR: scene.color, Attribute.NORMAL: scene.normal, Attribute.STRENGTH: scene.strength}
-    value = stored[attribute]
+    value = _stored(scene, attribute)
     if value is not None:
         return np.array(value, dtype=np.float32).reshape(len(scene), attribute.width)
-    for substituted, constant in preparation.substitutes:
-        if substituted is attribute:
-            return np.full((len(scene), attribute.width), constant, dtype=np.float32)
+    substitutes = dict(preparation.substitutes)
+    if attribute in substitutes:
+        return np.full((len(scene), attribute.width), substitutes[attribute], dtype=np.float32)
+    lacking = [a for a in preparation.attributes if _stored(scene, a) is None and a not in substitutes]
     raise InputError(
         f"scene {scene.name}",
-        f"the points have no {attribute.value}, which this model takes as input",
-        f"Add it to the point cloud, or declare a substitute (--substitute {attribute.value}=VALUE)",
+        f"the points have no {' and no '.join(a.value for a in lacking)}, which this model takes as input",
+        "Add it to the point cloud, or declare a substitute "
+        f"(--substitute {' '.join(f'{a.value}=VALUE' for a in lacking)})",
     )
+
+
+def _stored(scene: Scene, attribute: Attribute) -> NDArray[Any] | None:
+    stored: dict[Attribute, NDArray[Any] | None] = {
+        Attribute.COORD: scene.coord,
+        Attribute.COLOR: scene.color,
+        Attribute.NORMAL: scene.normal,
+        Attribute.STRENGTH: scene.strength,
+    }
+    return stored[attribute]
 
 
 def _features(points: PointSet, preparation: Preparation) -> Tensor:
