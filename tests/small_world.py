@@ -10,7 +10,6 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-from tiny_encoder import write_tiny_encoder
 
 from ditr.data.readers.capture import write_capture
 from ditr.data.sample import Attribute, Preparation
@@ -21,6 +20,7 @@ from ditr.models.ptv3 import PTv3Config
 from ditr.saved_model import ModelConfig, save_model
 from ditr.scene import Camera, Scene, View
 from ditr.training.recipe import Augmentation, OptimizerSettings, Recipe
+from tiny_encoder import write_tiny_encoder
 
 CLASSES = ("floor", "wall", "box")
 CAMERA = Camera(width=56, height=42, fx=40.0, fy=40.0, cx=28.0, cy=21.0)
@@ -57,10 +57,14 @@ def photograph(rng: np.random.Generator, camera: Camera = CAMERA) -> np.ndarray:
     """Coloured noise that is not the same from patch to patch."""
     coarse = rng.integers(0, 256, (6, 8, 3))
     rows, columns = np.arange(camera.height) * 6 // camera.height, np.arange(camera.width) * 8 // camera.width
-    return (coarse[rows][:, columns] + rng.integers(0, 20, (camera.height, camera.width, 3))).clip(0, 255).astype(np.uint8)
+    return (
+        (coarse[rows][:, columns] + rng.integers(0, 20, (camera.height, camera.width, 3))).clip(0, 255).astype(np.uint8)
+    )
 
 
-def make_scene(seed: int = 0, *, views: int = 2, points: int = 400, name: str | None = None, depth: bool = False) -> Scene:
+def make_scene(
+    seed: int = 0, *, views: int = 2, points: int = 400, name: str | None = None, depth: bool = False
+) -> Scene:
     """A floor, a wall and a box of 4 x 3 x 2 m, z up, seen by ``views`` level cameras; a part of it is in no view."""
     rng = np.random.default_rng([seed, 77])
     third = points // 3
@@ -69,7 +73,9 @@ def make_scene(seed: int = 0, *, views: int = 2, points: int = 400, name: str | 
     box = rng.uniform((1, 1, 0), (2, 1.6, 0.8), (third, 3))
     label = np.repeat([0, 1, 2], [len(floor), third, third]).astype(np.int32)
     label[rng.random(points) < 0.05] = -1
-    normal = np.array([(0, 0, 1), (0, -1, 0), (1, 0, 0)], dtype=np.float32)[np.repeat([0, 1, 2], [len(floor), third, third])]
+    normal = np.array([(0, 0, 1), (0, -1, 0), (1, 0, 0)], dtype=np.float32)[
+        np.repeat([0, 1, 2], [len(floor), third, third])
+    ]
     shots = tuple(
         View(
             f"photo_{i}",
@@ -121,7 +127,9 @@ def tiny_config(encoding: CachedEncoding | None = None, **preparation: object) -
     )
 
 
-def write_model(folder: Path, encoding: CachedEncoding | None = None, seed: int = 0, **preparation: object) -> ModelConfig:
+def write_model(
+    folder: Path, encoding: CachedEncoding | None = None, seed: int = 0, **preparation: object
+) -> ModelConfig:
     """A model with random weights in ``folder``, as a run would leave it."""
     import torch
 

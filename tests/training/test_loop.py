@@ -1,0 +1,326 @@
+"""Training as a whole: what a run leaves, and that nothing but seed and recipe decides what it learns."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from ditr.data.augment.images import HorizontalFlip
+from ditr.data.dataset import Shuffle, TrainingSet
+from ditr.data.readers.capture import write_capture
+from ditr.encoding import CachedEncoding
+from ditr.files import InputError
+from ditr.saved_model import load_model
+from ditr.training.loading import Share, load_batches
+from ditr.training.loop import TrainingRun, train
+from ditr.training.recipe import Augmentation, OptimizerSettings, Recipe
+from small_world import make_scene, tiny_encoding, tiny_recipe, without, write_world
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("world")
+    write_world(folder / "data")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def encoding(world: Path) -> CachedEncoding:
+    return tiny_encoding(world)
+
+
+def run(world: Path, folder: Path, recipe: Recipe, encoding: CachedEncoding | None = None, **how: object) -> Path:
+    captures = sorted((world / "data").iterdir())
+    settings: dict[str, object] = {"device": "cpu", "quiet": True, "captures": captures, **how}
+    train(recipe, TrainingRun(folder=folder, encoding=encoding, **settings))  # type: ignore[arg-type]
+    return folder
+
+
+def weights(folder: Path) -> dict[str, torch.Tensor]:
+    return load_file(folder / "model.safetensors")
+
+
+def assert_equal(a: Path, b: Path) -> None:
+    one, other = weights(a), weights(b)
+    assert one.keys() == other.keys()
+    different = [name for name in one if not torch.equal(one[name], other[name])]
+    assert not different, different
+
+
+# ---- what a run leaves ----------------------------------------------------------------------------------------------
+
+
+def test_a_run_leaves_model_recipe_and_logs(world: Path, encoding: CachedEncoding, tmp_path: Path) -> None:
+    recipe = tiny_recipe(encoding)
+    told: list[tuple[int, int]] = []
+    folder = run(world, tmp_path / "run", recipe, encoding, checkpoint_every=2, report=lambda *s: told.append(s))
+    config, model = load_model(folder)
+    assert config.class_names == ("floor", "wall", "box")
+    assert config.network.image_width == encoding.width and config.encoder == encoding.spec
+    assert config.encoder_weights == encoding.encoder.weights
+    assert not model.training
+    rows = [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()]
+    assert [row["step"] for row in rows] == list(range(6))
+    assert all(np.isfinite(row["loss"]) and row["lr"] > 0 and row["gradient_norm"] > 0 for row in rows)
+    assert "step 6/6" in (folder / "train.log").read_text()
+    assert list((folder / "tensorboard").glob("events.out.tfevents.*"))
+    assert json.loads((folder / "recipe.json").read_text())["recipe"]["steps"] == 6
+    assert told == [(step, 6) for step in range(1, 7)]
+    assert not [path for path in folder.rglob("*") if ".part" in path.name]
+
+
+def test_training_learns(world: Path, tmp_path: Path) -> None:
+    folder = run(world, tmp_path / "run", tiny_recipe(steps=40, augmentation=Augmentation("none")))
+    losses = [json.loads(line)["loss"] for line in (folder / "log.jsonl").read_text().splitlines()]
+    assert np.mean(losses[-5:]) < 0.6 * np.mean(losses[:5])
+
+
+# ---- nothing but seed and recipe decides ----------------------------------------------------------------------------
+
+
+def test_equal_runs_give_equal_weights_and_another_seed_others(world: Path, tmp_path: Path) -> None:
+    recipe = tiny_recipe(steps=3)
+    first = run(world, tmp_path / "a", recipe)
+    assert_equal(first, run(world, tmp_path / "b", recipe))
+    other = weights(run(world, tmp_path / "c", replace(recipe, seed=1)))
+    assert any(not torch.equal(value, other[name]) for name, value in weights(first).items())
+
+
+@pytest.mark.parametrize("images", [False, True], ids=["cached", "augmented"])
+def test_the_number_of_workers_does_not_matter(
+    world: Path, encoding: CachedEncoding, tmp_path: Path, images: bool
+) -> None:
+    recipe = tiny_recipe(encoding, steps=4, augmentation=Augmentation("light", images=images))
+    alone = run(world, tmp_path / "alone", recipe, encoding)
+    assert_equal(alone, run(world, tmp_path / "two", recipe, encoding, workers=2))
+
+
+def test_photographs_that_are_cached_and_those_that_are_not_give_alike_weights(
+    world: Path, encoding: CachedEncoding, tmp_path: Path
+) -> None:
+    """The cache rounds to 16 bits and nothing else."""
+    recipe = tiny_recipe(encoding, steps=3)
+    cached = weights(run(world, tmp_path / "cached", recipe, encoding))
+    fresh = weights(run(world, tmp_path / "fresh", recipe, CachedEncoding(encoding.spec)))
+    for name, value in cached.items():
+        torch.testing.assert_close(value, fresh[name], rtol=0, atol=0.02)
+
+
+def test_image_augmentation_that_does_nothing_changes_nothing(world: Path, encoding: CachedEncoding) -> None:
+    """The path that encodes photographs anew gives the tokens and the lift of the cached one."""
+    captures = sorted((world / "data").iterdir())
+    recipe = tiny_recipe(encoding)
+
+    def batch(**augmentation: object) -> object:
+        made = TrainingSet(
+            captures, recipe.preparation, recipe.network.pyramid, seed=0, encoding=encoding, **augmentation
+        )  # type: ignore[arg-type]
+        order = Share(Shuffle(3, 2, 1, 0), 0, 1)
+        return next(load_batches(made, order, encoding=CachedEncoding(encoding.spec), device="cpu", workers=0))
+
+    plain, still = batch(), batch(image_augmentations=(HorizontalFlip(p=0.0),))
+    torch.testing.assert_close(plain.tokens, still.tokens, rtol=0, atol=4e-3)  # the cache's 16 bits
+    for one, other in zip(plain.lift.levels, still.lift.levels, strict=True):
+        assert torch.equal(one.token, other.token) and torch.equal(one.count, other.count)
+
+
+def test_accumulation_sees_the_scenes_of_the_larger_batch(world: Path) -> None:
+    """Two batches of one scene are the scenes of one batch of two, in the same order; their gradients are averaged.
+
+    The sums differ all the same: BatchNorm takes its statistics over each batch, and losses are means over points.
+    """
+    large = [item for batch in Shuffle(3, 2, 4, 0) for item in batch]
+    small = [item for batch in Shuffle(3, 1, 8, 0) for item in batch]
+    assert large == small
+
+
+def test_accumulated_gradients_are_the_mean_of_those_of_the_batches(world: Path, tmp_path: Path) -> None:
+    """One scene, twice, without chance: the mean of two equal gradients is the gradient."""
+    captures = sorted((world / "data").iterdir())[:1]
+    network = replace(tiny_recipe().network, drop_path=0.0)
+    recipe = tiny_recipe(network=network, batch_size=1, steps=1, optimizer=OptimizerSettings(clip=1e9))
+
+    def norm(folder: str, accumulate: int, batch_size: int = 1) -> tuple[float, float]:
+        made = replace(recipe, accumulate=accumulate, batch_size=batch_size, augmentation=Augmentation("none"))
+        # No augmentation still draws each voxel's point and the curves' order; large voxels of one point have none.
+        made = replace(made, preparation=replace(made.preparation, voxel_size=1e-4))
+        run(world, tmp_path / folder, made, captures=captures)
+        row = json.loads((tmp_path / folder / "log.jsonl").read_text())
+        return row["loss"], row["gradient_norm"]
+
+    once, twice = norm("once", 1), norm("twice", 2)
+    assert once == pytest.approx(twice, rel=0.05)
+
+
+# ---- killed and resumed ---------------------------------------------------------------------------------------------
+
+
+def test_a_run_that_was_stopped_goes_on_to_the_same_weights(
+    world: Path, encoding: CachedEncoding, tmp_path: Path
+) -> None:
+    recipe = tiny_recipe(encoding)
+
+    class Stop(Exception):
+        pass
+
+    def stop(done: int, _total: int) -> None:
+        if done == 5:
+            raise Stop
+
+    whole = run(world, tmp_path / "whole", recipe, encoding, checkpoint_every=2)
+    with pytest.raises(Stop):
+        run(world, tmp_path / "broken", recipe, encoding, checkpoint_every=2, report=stop)
+    assert not (tmp_path / "broken" / "model.safetensors").exists()
+    resumed: list[int] = []
+    run(world, tmp_path / "broken", recipe, encoding, checkpoint_every=2, report=lambda done, _: resumed.append(done))
+    assert resumed == [5, 6], "checkpoint 4 is where it goes on"
+    assert_equal(whole, tmp_path / "broken")
+    rows = [json.loads(line) for line in (tmp_path / "broken" / "log.jsonl").read_text().splitlines()]
+    wanted = [json.loads(line) for line in (whole / "log.jsonl").read_text().splitlines()]
+    assert [(row["step"], row["loss"]) for row in rows] == [(row["step"], row["loss"]) for row in wanted]
+
+
+def train_command(world: Path, out: Path) -> list[str]:
+    return [
+        *(sys.executable, "-m", "ditr", "train", str(out), "--data", str(world / "data"), "--voxel-size", "0.25"),
+        *("--encoder", str(world / "encoder"), "--cache", str(world / "features"), "--device", "cpu", "--quiet"),
+        *("--steps", "6", "--checkpoint-every", "2", "--seed", "3", "--profile", "indoor"),
+    ]
+
+
+@pytest.mark.slow
+def test_a_killed_process_resumes_to_identical_weights(world: Path, encoding: CachedEncoding, tmp_path: Path) -> None:
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    subprocess.run(train_command(world, tmp_path / "whole"), check=True, env=environment, timeout=300)
+    process = subprocess.Popen(train_command(world, tmp_path / "killed"), env=environment)
+    deadline = time.monotonic() + 200
+    while not (tmp_path / "killed" / "checkpoints" / "step-00000002.safetensors").exists():
+        assert process.poll() is None and time.monotonic() < deadline
+        time.sleep(0.002)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    if (tmp_path / "killed" / "model.safetensors").exists():
+        pytest.skip("the process was done before it could be killed")
+    subprocess.run(train_command(world, tmp_path / "killed"), check=True, env=environment, timeout=300)
+    assert_equal(tmp_path / "whole", tmp_path / "killed")
+    steps = [json.loads(line)["step"] for line in (tmp_path / "killed" / "log.jsonl").read_text().splitlines()]
+    assert steps == list(range(6))
+
+
+def test_a_damaged_checkpoint_is_passed_over(world: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    recipe = tiny_recipe()
+    whole = run(world, tmp_path / "run", recipe, checkpoint_every=2)
+    kept = weights(whole)
+    newest = whole / "checkpoints" / "step-00000006.safetensors"
+    newest.write_bytes(newest.read_bytes()[:-100])
+    done: list[int] = []
+    with caplog.at_level(logging.WARNING):
+        run(world, whole, recipe, checkpoint_every=2, report=lambda step, _: done.append(step))
+    assert str(newest) in caplog.text and "the one before" in caplog.text
+    assert done == [5, 6]
+    assert all(torch.equal(value, kept[name]) for name, value in weights(whole).items())
+
+
+def test_a_folder_of_another_run_is_refused(world: Path, tmp_path: Path) -> None:
+    recipe = tiny_recipe(steps=2)
+    folder = run(world, tmp_path / "run", recipe, checkpoint_every=1)
+    before = (folder / "recipe.json").read_bytes()
+    with pytest.raises(InputError, match="another recipe or other data"):
+        run(world, folder, replace(recipe, seed=5), checkpoint_every=1)
+    write_world(tmp_path / "else" / "data")
+    run(tmp_path / "else", folder, recipe)  # the same captures in another place are the same run
+    other = make_scene(9)
+    write_capture(other, tmp_path / "else" / "data" / "scene_0", image_format="png")
+    moved = tmp_path / "else" / "data" / "scene_0" / "transforms.json"
+    moved.write_text(moved.read_text().replace("1.2", "1.3"))
+    with pytest.raises(InputError, match="another recipe or other data"):
+        run(tmp_path / "else", folder, recipe)
+    assert json.loads(before)["recipe"] == json.loads((folder / "recipe.json").read_text())["recipe"]
+
+
+# ---- bad input ------------------------------------------------------------------------------------------------------
+
+
+def test_a_loss_that_is_not_finite_names_the_scenes(world: Path, tmp_path: Path) -> None:
+    recipe = tiny_recipe(optimizer=OptimizerSettings(lr=1e30, block_lr=1e30, div_factor=1.0))
+    with pytest.raises(InputError, match=r"scene_\d, scene_\d: the loss is not finite"):
+        run(world, tmp_path / "run", recipe)
+    assert not (tmp_path / "run" / "model.safetensors").exists()
+    assert "stopped" in (tmp_path / "run" / "train.log").read_text()
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_captures_that_cannot_be_trained_on_are_named(world: Path, tmp_path: Path, workers: int) -> None:
+    data = tmp_path / "data"
+    shutil.copytree(world / "data", data)
+    write_capture(replace(make_scene(1), class_names=("a", "b", "c")), data / "scene_1", image_format="png")
+    with pytest.raises(InputError, match="scene_1: its classes are a, b, c"):
+        run(tmp_path, tmp_path / "run", tiny_recipe(), workers=workers)
+    write_capture(without(make_scene(1), "label"), data / "scene_1", image_format="png")
+    with pytest.raises(InputError, match="scene_1: the points have no labels"):
+        run(tmp_path, tmp_path / "run", tiny_recipe(), workers=workers)
+    write_capture(replace(make_scene(0), class_names=()), data / "scene_0", image_format="png")
+    with pytest.raises(InputError, match="scene_0: it has no class list"):
+        run(tmp_path, tmp_path / "run", tiny_recipe(), workers=workers)
+
+
+@pytest.mark.parametrize("images", [False, True], ids=["cached", "augmented"])
+def test_a_scene_without_views_can_be_trained_on(
+    world: Path, encoding: CachedEncoding, tmp_path: Path, images: bool
+) -> None:
+    shutil.copytree(world / "data", tmp_path / "data")
+    write_capture(make_scene(1, views=0), tmp_path / "data" / "scene_1", image_format="png")
+    recipe = tiny_recipe(encoding, steps=3, augmentation=Augmentation("light", images=images))
+    run(tmp_path, tmp_path / "run", recipe, encoding)
+    assert (tmp_path / "run" / "model.safetensors").exists()
+
+
+def test_unlabelled_points_alone_give_a_finite_loss(world: Path, tmp_path: Path) -> None:
+    scene = make_scene(0)
+    write_capture(replace(scene, label=np.full(len(scene), -1)), tmp_path / "data" / "scene_0", image_format="png")
+    folder = run(tmp_path, tmp_path / "run", tiny_recipe(steps=2))
+    assert all(torch.isfinite(value).all() for value in weights(folder).values())
+
+
+def test_many_samples_on_their_way_need_few_file_descriptors(world: Path) -> None:
+    """Under a limit of 256, twelve samples a batch and two workers; each sample has about fifty tensors."""
+    code = """
+import resource, sys
+from pathlib import Path
+resource.setrlimit(resource.RLIMIT_NOFILE, (256, 256))
+from ditr.data.dataset import Shuffle, TrainingSet, find_captures
+from ditr.models.ptv3 import PTv3Config
+from ditr.training.loading import Share, load_batches
+from ditr.data.sample import Preparation
+data = TrainingSet(find_captures(sys.argv[1]), Preparation(voxel_size=0.25), PTv3Config().pyramid, seed=0)
+order = Share(Shuffle(3, 12, 4, 0), 0, 1)
+print(sum(1 for _ in load_batches(data, order, encoding=None, device="cpu", workers=2)))
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(world / "data")], capture_output=True, text=True, timeout=120
+    )
+    assert done.stdout.strip() == "4", done.stderr
+
+
+@pytest.mark.parametrize("changes", [{"steps": 0}, {"batch_size": 0}, {"accumulate": 0}, {"seed": -1}])
+def test_impossible_recipes_are_refused(changes: dict[str, int]) -> None:
+    with pytest.raises(InputError, match=next(iter(changes))):
+        tiny_recipe(**changes)
+
+
+def test_unknown_augmentation_is_refused(world: Path, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"augmentation.points: it is 'wild'"):
+        run(world, tmp_path / "run", tiny_recipe(augmentation=Augmentation("wild")))
