@@ -25,7 +25,7 @@ import torch
 from numpy.typing import NDArray
 
 from ditr.data.readers.capture import read_capture, write_capture
-from ditr.data.sample import scene_views
+from ditr.data.scene_views import scene_views
 from ditr.encoding import CachedEncoding
 from ditr.evaluation.evaluate import evaluate
 from ditr.evaluation.metrics import ConfusionMatrix

@@ -1,4 +1,4 @@
-"""Tiny scenes, captures, encoders and recipes: everything a test of the whole chain needs, in a fraction of a second."""
+"""Tiny scenes, captures, encoders and recipes: all that a test of the whole chain needs, in a fraction of a second."""
 
 from __future__ import annotations
 

@@ -14,7 +14,8 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from ditr.data.readers.ply import write_ply
-from ditr.data.sample import ViewChoice, choose_rows, scene_views
+from ditr.data.sample import ViewChoice
+from ditr.data.scene_views import choose_rows, scene_views
 from ditr.encoding import CachedEncoding
 from ditr.files import InputError, atomic_path
 from ditr.geometry.lift import Lift, choose_view, gather

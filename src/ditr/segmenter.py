@@ -15,7 +15,8 @@ from torch import Tensor
 
 from ditr.data.batch import join_samples
 from ditr.data.readers.ply import write_ply
-from ditr.data.sample import Attribute, Preparation, Sample, SceneViews, choose_rows, prepare, scene_views
+from ditr.data.sample import Attribute, Preparation, Sample, prepare
+from ditr.data.scene_views import SceneViews, choose_rows, scene_views
 from ditr.device import choose_device
 from ditr.encoding import CachedEncoding
 from ditr.feature_cache import FeatureCache

@@ -48,7 +48,8 @@ def run(args: Features) -> None:
     """Lift, write, draw, and print the coverage."""
     from ditr.cli.common import folder_for, make_encoding, progress_bar
     from ditr.data.readers.capture import read_capture
-    from ditr.data.sample import ViewChoice, profile_rule
+    from ditr.data.sample import ViewChoice
+    from ditr.data.scene_views import profile_rule
     from ditr.lifting import lift_features
 
     scene = read_capture(args.capture)

@@ -49,7 +49,7 @@ def run(args: Segment) -> None:
     """Label, write, and print the summary."""
     from ditr.cli.common import folder_for, make_cache, parse_direction, parse_substitutes, progress_bar
     from ditr.data.readers.capture import read_capture
-    from ditr.data.sample import profile_rule
+    from ditr.data.scene_views import profile_rule
     from ditr.segmenter import Segmenter
 
     scene = read_capture(args.capture)

@@ -115,7 +115,7 @@ def make_recipe(args: Train, captures: list[Path]) -> Recipe:
 
     from ditr.cli.common import parse_attributes, parse_substitutes
     from ditr.data.readers.capture import read_capture
-    from ditr.data.sample import profile_rule
+    from ditr.data.scene_views import profile_rule
     from ditr.recipes.captures import full, small
 
     profile, _ = profile_rule(read_capture(captures[0]), args.profile)

@@ -19,7 +19,8 @@ from torch.utils.data import Dataset, Sampler
 from ditr.data.augment.images import ImageAugmentation
 from ditr.data.augment.point_set import PointAugmentation
 from ditr.data.readers.capture import read_capture
-from ditr.data.sample import Preparation, Sample, SceneViews, choose_rows, prepare, scene_views
+from ditr.data.sample import Preparation, Sample, prepare
+from ditr.data.scene_views import SceneViews, choose_rows, scene_views
 from ditr.files import InputError
 from ditr.geometry.pyramid import PyramidSpec
 from ditr.scene import Scene, View

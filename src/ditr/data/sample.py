@@ -17,28 +17,23 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ditr.data.augment.images import ImageAugmentation, augment_image
 from ditr.data.augment.point_set import PointAugmentation, PointSet, augment
-from ditr.data.readers.images import read_depth, read_image
+from ditr.data.scene_views import SceneViews
 from ditr.files import InputError
-from ditr.geometry.lift import TokenGrid, choose_view, token_grids, tokens_of
+from ditr.geometry.lift import choose_view
 from ditr.geometry.lift_pyramid import LiftPyramid, build_lift_pyramid
-from ditr.geometry.projection import INDOOR, OUTDOOR, VisibilityRule, see
+from ditr.geometry.projection import INDOOR, VisibilityRule
 from ditr.geometry.pyramid import Pyramid, PyramidSpec, build_pyramid, draw_permutations
 from ditr.geometry.voxels import voxelize
-from ditr.scene import Scene, View
+from ditr.scene import Scene
 
 __all__ = [
     "Attribute",
     "Origin",
     "Preparation",
     "Sample",
-    "SceneViews",
     "ViewChoice",
-    "choose_rows",
     "prepare",
-    "profile_rule",
-    "scene_views",
 ]
 
 
@@ -118,45 +113,6 @@ class Preparation:
 
 
 @dataclass(frozen=True, eq=False)
-class SceneViews:
-    """The chosen views of a scene and which of their tokens each point of the scene falls into.
-
-    Attributes:
-        views: the chosen views.
-        sizes: for each, (height, width) at which it is encoded.
-        tokens: for each, (N,) int64 rows of the sample's token list, -1 where the view does not show the point.
-        token_count: length of the token list.
-        photographs: (height, width, 3) uint8 each, at the encoder's size, where they were augmented and so have to be
-            encoded anew; empty otherwise.
-    """
-
-    views: tuple[View, ...]
-    sizes: tuple[tuple[int, int], ...]
-    tokens: tuple[NDArray[np.int64], ...]
-    token_count: int
-    photographs: tuple[NDArray[np.uint8], ...] = ()
-
-    def select(self, rows: Sequence[int], patch_size: int) -> SceneViews:
-        """Some of the views, in the order of ``rows``; their tokens are counted anew."""
-        ends = np.cumsum([0, *((h // patch_size) * (w // patch_size) for h, w in self.sizes)]).tolist()
-        tokens, start = [], 0
-        for row in rows:
-            old = self.tokens[row]
-            tokens.append(np.where(old < 0, old, old - ends[row] + start))
-            start += ends[row + 1] - ends[row]
-        return SceneViews(
-            tuple(self.views[row] for row in rows), tuple(self.sizes[row] for row in rows), tuple(tokens), start
-        )
-
-    def seen_by(self, points: int) -> NDArray[np.int64]:
-        """(N,) the number of views that show each of the scene's ``points`` points."""
-        count = np.zeros(points, dtype=np.int64)
-        for tokens in self.tokens:
-            count += tokens >= 0
-        return count
-
-
-@dataclass(frozen=True, eq=False)
 class Sample:
     """One scene made ready.
 
@@ -184,99 +140,6 @@ class Sample:
 
     def __len__(self) -> int:
         return len(self.feature)
-
-
-def profile_rule(scene: Scene, profile: str | None = None) -> tuple[str, VisibilityRule]:
-    """The visibility rule by name, "indoor" or "outdoor"; without a name, indoor if the capture has depth maps.
-
-    Raises:
-        InputError: another name.
-    """
-    if profile is None:
-        profile = "indoor" if any(view.depth is not None for view in scene.views) else "outdoor"
-    rules = {"indoor": INDOOR, "outdoor": OUTDOOR}
-    if profile not in rules:
-        raise InputError("profile", f"there is no profile {profile!r}", "Use indoor or outdoor")
-    return profile, rules[profile]
-
-
-def choose_rows(count: int, limit: int | None, rng: np.random.Generator | None) -> list[int]:
-    """Which of ``count`` views to use: all, or ``limit`` of them, random with ``rng`` and else equidistant.
-
-    Random ones come in random order, and equidistant ones with the step ``count // limit``, both as published.
-
-    Raises:
-        InputError: a limit below 1.
-    """
-    if limit is not None and limit < 1:
-        raise InputError("max_views", f"it is {limit}", "Give 1 or more, or leave it out for all views")
-    if limit is None or count <= limit:
-        return list(range(count))
-    if rng is not None:
-        return [int(row) for row in rng.choice(count, limit, replace=False)]
-    return [index * (count // limit) for index in range(limit)]
-
-
-def scene_views(
-    scene: Scene,
-    views: Sequence[View],
-    sizes: Sequence[tuple[int, int]],
-    patch_size: int,
-    rule: VisibilityRule,
-    *,
-    augmentations: Sequence[ImageAugmentation] = (),
-    rng: np.random.Generator | None = None,
-) -> SceneViews:
-    """Project all points of a scene into views, once.
-
-    Args:
-        scene: whose points are projected, in its own coordinates and before any augmentation of points.
-        views: the chosen ones.
-        sizes: (height, width) at which each is encoded.
-        patch_size: of the encoder.
-        rule: which points a view shows; a depth test needs the views' depth maps and is left out without them.
-        augmentations: of the photographs; each moves the pixels of points along.
-        rng: the augmentations' chance.
-
-    Raises:
-        InputError: missing or damaged photographs or depth maps.
-    """
-    native = [(view.camera.height, view.camera.width) for view in views]
-    grids = token_grids(native, sizes, patch_size)
-    tokens, photographs = [], []
-    for view, size, grid in zip(views, sizes, grids, strict=True):
-        depth = read_depth(view) if rule.depth_margin is not None else None
-        seen = see(scene.coord, view, rule, depth)
-        pixel = seen.pixel
-        if augmentations:
-            if rng is None:
-                raise ValueError("augmentations of photographs need a random generator")
-            photograph, pixel, grid = _augmented(view, size, grid, pixel, seen.visible, augmentations, rng)
-            photographs.append(photograph)
-        tokens.append(tokens_of(pixel, seen.visible, grid))
-    total = sum(grid.token_count for grid in grids)
-    return SceneViews(tuple(views), tuple(sizes), tuple(tokens), total, tuple(photographs))
-
-
-def _augmented(
-    view: View,
-    size: tuple[int, int],
-    grid: TokenGrid,
-    pixel: NDArray[np.float64],
-    visible: NDArray[np.bool_],
-    augmentations: Sequence[ImageAugmentation],
-    rng: np.random.Generator,
-) -> tuple[NDArray[np.uint8], NDArray[np.float64], TokenGrid]:
-    """Resize a photograph, then augment it; pixels of visible points follow. Returns a grid of scale 1."""
-    image = torch.from_numpy(np.array(read_image(view))).permute(2, 0, 1)[None].float()
-    resized = torch.nn.functional.interpolate(image, size, mode="bilinear", align_corners=False)
-    array = resized[0].round_().to(torch.uint8).permute(1, 2, 0).numpy()
-    moved = np.full_like(pixel, np.nan)
-    # The published code rescales pixels in float32.
-    at_size = (pixel[visible] * np.asarray(grid.scale)).astype(np.float32).astype(np.float64)
-    limit = np.nextafter(np.array([size[1], size[0]], dtype=np.float64), 0)
-    array, moved[visible] = augment_image(array, np.minimum(at_size, limit), augmentations, rng)
-    return array, moved, TokenGrid(grid.rows, grid.columns, grid.patch_size, (1.0, 1.0), grid.offset)
 
 
 def prepare(

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from ditr.data.readers.capture import read_capture
-from ditr.data.sample import scene_views
+from ditr.data.scene_views import scene_views
 from ditr.evaluation.metrics import ConfusionMatrix
 from ditr.files import InputError
 from ditr.memory import release_memory
