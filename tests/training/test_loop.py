@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import json
 import logging
-import os
 import shutil
-import signal
 import subprocess
 import sys
-import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -191,33 +188,6 @@ def test_a_run_that_was_stopped_goes_on_to_the_same_weights(
     rows = [json.loads(line) for line in (tmp_path / "broken" / "log.jsonl").read_text().splitlines()]
     wanted = [json.loads(line) for line in (whole / "log.jsonl").read_text().splitlines()]
     assert [(row["step"], row["loss"]) for row in rows] == [(row["step"], row["loss"]) for row in wanted]
-
-
-def train_command(world: Path, out: Path) -> list[str]:
-    return [
-        *(sys.executable, "-m", "ditr", "train", str(out), "--data", str(world / "data"), "--voxel-size", "0.25"),
-        *("--encoder", str(world / "encoder"), "--cache", str(world / "features"), "--device", "cpu", "--quiet"),
-        *("--steps", "6", "--checkpoint-every", "2", "--seed", "3", "--profile", "indoor"),
-    ]
-
-
-@pytest.mark.slow
-def test_a_killed_process_resumes_to_identical_weights(world: Path, encoding: CachedEncoding, tmp_path: Path) -> None:
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    subprocess.run(train_command(world, tmp_path / "whole"), check=True, env=environment, timeout=300)
-    process = subprocess.Popen(train_command(world, tmp_path / "killed"), env=environment)
-    deadline = time.monotonic() + 200
-    while not (tmp_path / "killed" / "checkpoints" / "step-00000002.safetensors").exists():
-        assert process.poll() is None and time.monotonic() < deadline
-        time.sleep(0.002)
-    process.send_signal(signal.SIGKILL)
-    process.wait()
-    if (tmp_path / "killed" / "model.safetensors").exists():
-        pytest.skip("the process was done before it could be killed")
-    subprocess.run(train_command(world, tmp_path / "killed"), check=True, env=environment, timeout=300)
-    assert_equal(tmp_path / "whole", tmp_path / "killed")
-    steps = [json.loads(line)["step"] for line in (tmp_path / "killed" / "log.jsonl").read_text().splitlines()]
-    assert steps == list(range(6))
 
 
 def test_a_damaged_checkpoint_is_passed_over(world: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
