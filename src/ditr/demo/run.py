@@ -170,7 +170,8 @@ def _expected(settings: DemoSettings, workers: int) -> str:
     photographs = (settings.train_rooms + settings.test_rooms) * settings.views
     steps = settings.steps * (3 + LONGER * settings.long_baseline)
     seconds = 20 + (photographs * (0.06 + 2 * 0.125) + steps * 0.5 + settings.test_rooms * 4 * 0.3) / min(workers, 4)
-    return f"about {max(1, round(seconds / 60))} minutes"
+    minutes = max(1, round(seconds / 60))
+    return f"about {minutes} minute{'s' if minutes > 1 else ''}"
 
 
 _ROWS = (
