@@ -34,7 +34,7 @@ def main(arguments: list[str] | None = None) -> None:
         prog="ditr",
         description="A label for every point of a 3D scene with photographs: DITR, DINO in the Room.",
         args=arguments,
-        config=(tyro.conf.OmitSubcommandPrefixes, tyro.conf.OmitArgPrefixes),
+        config=(tyro.conf.OmitSubcommandPrefixes, tyro.conf.OmitArgPrefixes, tyro.conf.FlagCreatePairsOff),
     )
     runners: dict[type, Callable[[Any], object]] = {
         demo.Demo: demo.run,
