@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -119,13 +119,15 @@ def scene_views(
     for view, size, grid in zip(views, sizes, grids, strict=True):
         depth = read_depth(view) if rule.depth_margin is not None else None
         seen = see(scene.coord, view, rule, depth)
-        pixel = seen.pixel
+        pixel, visible = seen.pixel, seen.visible
         if augmentations:
             if rng is None:
                 raise ValueError("augmentations of photographs need a random generator")
-            photograph, pixel, grid = _augmented(view, size, grid, pixel, seen.visible, augmentations, rng)
+            photograph, pixel = _augmented(view, size, grid, pixel, visible, augmentations, rng)
             photographs.append(photograph)
-        tokens.append(tokens_of(pixel, seen.visible, grid))
+            visible = ~np.isnan(pixel[:, 0])
+            grid = replace(grid, scale=(1.0, 1.0))
+        tokens.append(tokens_of(pixel, visible, grid))
     total = sum(grid.token_count for grid in grids)
     return SceneViews(tuple(views), tuple(sizes), tuple(tokens), total, tuple(photographs))
 
@@ -138,14 +140,14 @@ def _augmented(
     visible: NDArray[np.bool_],
     augmentations: Sequence[ImageAugmentation],
     rng: np.random.Generator,
-) -> tuple[NDArray[np.uint8], NDArray[np.float64], TokenGrid]:
-    """Resize a photograph, then augment it; pixels of visible points follow. Returns a grid of scale 1."""
+) -> tuple[NDArray[np.uint8], NDArray[np.float64]]:
+    """Resize a photograph, then augment it; pixels of visible points follow, those of all others become NaN."""
     image = torch.from_numpy(np.array(read_image(view))).permute(2, 0, 1)[None].float()
     resized = torch.nn.functional.interpolate(image, size, mode="bilinear", align_corners=False)
     array = resized[0].round_().to(torch.uint8).permute(1, 2, 0).numpy()
+    # In float32, as the search for the patch has it: a pixel beside the last border may round onto it and be lost.
+    at_size = (pixel.astype(np.float32) * np.asarray(grid.scale, dtype=np.float32)).astype(np.float64)
+    kept = visible & (at_size < (size[1], size[0])).all(axis=1)
     moved = np.full_like(pixel, np.nan)
-    # The published code rescales pixels in float32.
-    at_size = (pixel[visible] * np.asarray(grid.scale)).astype(np.float32).astype(np.float64)
-    limit = np.nextafter(np.array([size[1], size[0]], dtype=np.float64), 0)
-    array, moved[visible] = augment_image(array, np.minimum(at_size, limit), augmentations, rng)
-    return array, moved, TokenGrid(grid.rows, grid.columns, grid.patch_size, (1.0, 1.0), grid.offset)
+    array, moved[kept] = augment_image(array, at_size[kept], augmentations, rng)
+    return array, moved

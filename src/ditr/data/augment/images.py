@@ -109,7 +109,8 @@ class HorizontalFlip:
     """With probability ``p`` mirror the image and the positions of the points: u becomes W - u.
 
     A point in column c comes to column W - 1 - c without exception: where W - u falls on a border between columns (u
-    is an integer, or the subtraction rounds to one), the largest number below that border is taken. The published code
+    is an integer, or the subtraction rounds to one), the largest float32 below that border is taken, since patches are
+    found in float32. The published code
     uses (W - 1) - u, which suits pixel centres at integers but not its own continuous positions: one point in fourteen
     changes its patch there, and points in the last column leave the image.
     """
@@ -123,5 +124,6 @@ class HorizontalFlip:
         width = image.shape[1]
         flipped = pixel.copy()
         column = width - 1 - np.floor(pixel[:, 0])
-        flipped[:, 0] = np.clip(width - pixel[:, 0], column, np.nextafter(column + 1, -np.inf))
+        border = np.nextafter((column + 1).astype(np.float32), np.float32(-np.inf)).astype(np.float64)
+        flipped[:, 0] = np.clip(width - pixel[:, 0], column, border)
         return np.ascontiguousarray(image[:, ::-1]), flipped
