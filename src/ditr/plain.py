@@ -93,8 +93,8 @@ def _read_object(kind: Any, value: Any, where: str, place: str) -> Any:
             raise InputError(where, f"the setting {_join(place, name)!r} is missing", "Add it")
     try:
         return kind(**given)
-    except InputError:
-        raise
+    except InputError as error:
+        raise InputError(where, f"{place or 'the settings'}: {error.where}: {error.fault}", error.remedy) from None
     except ValueError as error:  # values that do not fit together
         raise InputError(where, f"{place or 'the settings'}: {error}", "Mend these settings") from None
 

@@ -1,0 +1,150 @@
+"""The training set: the same item gives the same sample, in any worker and any run."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ditr.data.augment.images import ColorJitter, HorizontalFlip
+from ditr.data.augment.points import indoor_augmentations
+from ditr.data.dataset import Item, Shuffle, TrainingSet, find_captures
+from ditr.data.readers.capture import write_capture
+from ditr.data.sample import Sample
+from ditr.encoding import CachedEncoding
+from ditr.files import InputError
+from small_world import NETWORK, PREPARATION, make_scene, tiny_encoding, write_world
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("world")
+    write_world(folder / "data", 2, views=3)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def encoding(world: Path) -> CachedEncoding:
+    return tiny_encoding(world)
+
+
+def training_set(world: Path, encoding: CachedEncoding | None = None, seed: int = 0, **how: object) -> TrainingSet:
+    preparation = replace(PREPARATION, max_views=how.pop("max_views", None))  # type: ignore[arg-type]
+    captures = find_captures(world / "data")
+    return TrainingSet(captures, preparation, NETWORK.pyramid, seed=seed, encoding=encoding, **how)  # type: ignore[arg-type]
+
+
+def assert_same(a: Sample, b: Sample) -> None:
+    assert torch.equal(a.feature, b.feature) and torch.equal(a.inverse, b.inverse)
+    for one, other in zip(a.pyramid.levels, b.pyramid.levels, strict=True):
+        assert torch.equal(one.grid, other.grid) and torch.equal(one.order, other.order)
+    assert (a.lift is None) == (b.lift is None)
+    if a.lift is not None and b.lift is not None:
+        for left, right in zip(a.lift.levels, b.lift.levels, strict=True):
+            assert torch.equal(left.token, right.token) and torch.equal(left.count, right.count)
+    assert (a.tokens is None) == (b.tokens is None)
+    if a.tokens is not None and b.tokens is not None:
+        assert torch.equal(a.tokens, b.tokens)
+    assert len(a.photographs) == len(b.photographs)
+    for photo, same in zip(a.photographs, b.photographs, strict=True):
+        np.testing.assert_array_equal(photo, same)
+
+
+# ---- samples --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "how",
+    [
+        {"augmentations": indoor_augmentations(elastic=False)},
+        {"max_views": 2},
+        {"image_augmentations": (ColorJitter(), HorizontalFlip()), "max_views": 2},
+    ],
+    ids=["points", "views", "photographs"],
+)
+def test_an_item_gives_the_same_sample_whatever_came_before(
+    world: Path, encoding: CachedEncoding, how: dict[str, object]
+) -> None:
+    busy = training_set(world, encoding, **how)
+    for epoch in range(2):
+        _ = busy[Item(epoch, 1)], busy[Item(epoch, 0)]
+    fresh = training_set(world, encoding, **how)[Item(1, 0)]
+    assert_same(busy[Item(1, 0)], fresh)
+    assert_same(training_set(world, encoding, keep=False, **how)[Item(1, 0)], fresh)
+    for other in (training_set(world, encoding, seed=1, **how)[Item(1, 0)], busy[Item(2, 0)]):
+        with pytest.raises((AssertionError, RuntimeError)):
+            assert_same(other, fresh)
+
+
+def test_images_do_not_change_what_happens_to_the_points(world: Path, encoding: CachedEncoding) -> None:
+    how: dict[str, object] = {"augmentations": indoor_augmentations(elastic=False)}
+    bare, seeing = training_set(world, **how)[Item(3, 1)], training_set(world, encoding, **how)[Item(3, 1)]
+    assert torch.equal(bare.feature, seeing.feature) and torch.equal(bare.inverse, seeing.inverse)
+    assert bare.lift is None and bare.tokens is None and seeing.lift is not None
+
+
+def test_tokens_are_those_of_the_views_that_were_drawn(world: Path, encoding: CachedEncoding) -> None:
+    data = training_set(world, encoding, max_views=2)
+    scene = data.scene(0)
+    each = encoding.tokens(scene.views)
+    drawn = set()
+    for epoch in range(8):
+        sample = data[Item(epoch, 0)]
+        assert sample.tokens is not None and sample.lift is not None
+        assert len(sample.tokens) == sample.lift.tokens == 24
+        pair = tuple(
+            next(row for row, tokens in enumerate(each) if torch.equal(tokens, part))
+            for part in sample.tokens.split(12)
+        )
+        drawn.add(pair)
+    assert len(drawn) > 2 and all(len(set(pair)) == 2 for pair in drawn)
+
+
+# ---- captures -------------------------------------------------------------------------------------------------------
+
+
+def test_captures_are_found_in_order(world: Path) -> None:
+    assert [path.name for path in find_captures(world / "data")] == ["scene_0", "scene_1"]
+    assert find_captures(world / "data" / "scene_1") == [world / "data" / "scene_1"]
+    for nothing in (world / "nowhere", world):
+        with pytest.raises(InputError, match="no capture here"):
+            find_captures(nothing)
+
+
+@pytest.mark.parametrize("keep", [True, False])
+def test_all_captures_must_have_the_classes_of_the_first(tmp_path: Path, keep: bool) -> None:
+    write_world(tmp_path / "data", 2)
+    write_capture(replace(make_scene(2), class_names=("floor", "wall", "crate")), tmp_path / "data" / "scene_2")
+    data = training_set(tmp_path, keep=keep)
+    assert data.class_names == ("floor", "wall", "box") and data.scene(1).label is not None
+    with pytest.raises(InputError, match="scene_2: its classes are floor, wall, crate"):
+        _ = data[Item(0, 2)]
+
+
+# ---- order ----------------------------------------------------------------------------------------------------------
+
+
+@given(st.integers(1, 7), st.integers(1, 5), st.integers(1, 20), st.integers(0, 3))
+def test_every_epoch_draws_every_scene_once(scenes: int, batch_size: int, steps: int, seed: int) -> None:
+    batches = list(Shuffle(scenes, batch_size, steps, seed))
+    assert len(batches) == steps == len(Shuffle(scenes, batch_size, steps, seed))
+    assert all(len(batch) == batch_size for batch in batches)
+    items = [item for batch in batches for item in batch]
+    for epoch in range(len(items) // scenes):
+        part = items[epoch * scenes : (epoch + 1) * scenes]
+        assert sorted(item.index for item in part) == list(range(scenes))
+        assert {item.epoch for item in part} == {epoch}
+    for start in range(steps):
+        assert list(Shuffle(scenes, batch_size, steps, seed, start=start)) == batches[start:]
+
+
+def test_epochs_and_seeds_have_orders_of_their_own() -> None:
+    def order(seed: int) -> list[list[int]]:
+        return [[item.index for item in batch] for batch in Shuffle(20, 20, 3, seed)]
+
+    assert len({tuple(epoch) for seed in (0, 1) for epoch in order(seed)}) == 6
