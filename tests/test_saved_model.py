@@ -90,7 +90,7 @@ def test_a_damaged_config_is_refused_with_its_place(tmp_path: Path) -> None:
     refused(lambda c: c["network"].update(encoder_heads=[5, 5]), "no network can be built")
     refused(lambda c: c.update(format=2), "format 2, this version reads 1")
     (tmp_path / "config.json").write_text("{")
-    with pytest.raises(InputError, match="config.json: not JSON"):
+    with pytest.raises(InputError, match=r"config\.json: not JSON"):
         load_model(tmp_path)
 
 
