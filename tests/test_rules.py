@@ -15,7 +15,7 @@ MODULES = sorted(PACKAGE.rglob("*.py"))
 
 # Where a folder or module stands in the journey of a scene; imports go to what stands at the same place or before.
 FLOORS = (
-    ("files", "plain", "memory", "device"),
+    ("files", "plain", "memory", "device", "processes"),
     ("scene",),
     ("geometry",),
     ("nn", "data"),
@@ -86,7 +86,7 @@ def test_geometry_knows_no_networks_and_data_no_models() -> None:
         if room(path) == "nn":
             assert rooms <= {"nn", "geometry"}
         if room(path) == "data":
-            assert rooms <= {"data", "geometry", "scene", "files"}
+            assert rooms <= {"data", "geometry", "scene", "files", "processes"}
 
 
 @pytest.mark.parametrize("statement", ["import ditr", "import ditr.cli", "from ditr.scene import Scene"])

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -24,6 +26,11 @@ def note(folder: Path, name: str, report: Report) -> tuple[str, str | None]:
 
 def fail(_folder: Path, name: str, _report: Report) -> None:
     raise ValueError(f"{name} cannot be done")
+
+
+def linger(folder: Path, name: str, _report: Report) -> None:
+    (folder / f"{name}.pid").write_text(str(os.getpid()))
+    time.sleep(300)
 
 
 def moment(folder: Path, name: str) -> float:
@@ -54,3 +61,39 @@ def test_an_error_stops_what_has_not_begun(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="bad cannot be done"):
         run_jobs(jobs, 1, tmp_path / "jobs.log")
     assert not (tmp_path / "after.begin").exists()
+
+
+def alive(process: int) -> bool:
+    """Whether a process runs; one that has ended and only waits to be noticed does not."""
+    try:
+        return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="looks at processes through /proc")
+def test_no_job_outlives_a_killed_parent(tmp_path: Path) -> None:
+    code = f"""
+import sys
+sys.path.insert(0, {str(Path(__file__).parent)!r})
+from pathlib import Path
+from test_jobs import linger
+from ditr.demo.jobs import Job, run_jobs
+if __name__ == "__main__":
+    folder = Path({str(tmp_path)!r})
+    run_jobs([Job(name, "group", linger, (folder, name)) for name in "ab"], 2, folder / "log")
+"""
+    (tmp_path / "parent.py").write_text(code)
+    parent = subprocess.Popen([sys.executable, str(tmp_path / "parent.py")], stdout=subprocess.DEVNULL)
+    notes = [tmp_path / "a.pid", tmp_path / "b.pid"]
+    deadline = time.monotonic() + 120
+    while not all(note.exists() and note.read_text() for note in notes):
+        assert parent.poll() is None and time.monotonic() < deadline
+        time.sleep(0.05)
+    workers = [int(note.read_text()) for note in notes]
+    parent.kill()
+    parent.wait()
+    while any(alive(worker) for worker in workers):
+        assert time.monotonic() < deadline, "they wait for work for ever"
+        time.sleep(0.05)

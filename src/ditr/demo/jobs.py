@@ -6,11 +6,9 @@ results do not depend on the number of cores.
 
 from __future__ import annotations
 
-import multiprocessing
-import os
 import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures import FIRST_COMPLETED, Future, wait
 from dataclasses import dataclass, field
 from pathlib import Path
 from queue import Empty
@@ -26,10 +24,11 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
+from ditr.processes import START, one_thread_per_worker, worker_pool
+
 __all__ = ["Job", "Report", "run_jobs"]
 
 Report = Callable[[int, int], None]
-_THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
 
 @dataclass(frozen=True)
@@ -62,25 +61,22 @@ def run_jobs(jobs: Sequence[Job], workers: int, log: Path) -> tuple[dict[str, An
     Raises:
         Exception: what a job raised; no further jobs are started then.
     """
-    for name in _THREADS:
-        os.environ[name] = "1"
-    context = multiprocessing.get_context("spawn")
     results: dict[str, Any] = {}
     seconds: dict[str, float] = {}
     waiting, running = list(jobs), dict[Future[tuple[Any, float]], Job]()
+    queue = START.Queue()
     log.parent.mkdir(parents=True, exist_ok=True)
     with (
         log.open("a") as file,
-        context.Manager() as manager,
+        one_thread_per_worker(),
         _Display(jobs) as display,
-        ProcessPoolExecutor(workers, mp_context=context) as pool,
+        worker_pool(workers, _report_to, (queue,)) as pool,
     ):
-        queue = manager.Queue()
         while waiting or running:
             ready = [job for job in waiting if all(name in results for name in job.after)]
             for job in ready[: workers - len(running)]:
                 waiting.remove(job)
-                running[pool.submit(_work, job, queue)] = job
+                running[pool.submit(_work, job)] = job
                 _say(file, f"begin  {job.name}")
             done, _ = wait(running, timeout=0.3, return_when=FIRST_COMPLETED)
             display.drain(queue)
@@ -102,12 +98,21 @@ def _say(file: TextIO, line: str) -> None:
     file.flush()
 
 
-def _work(job: Job, queue: Any) -> tuple[Any, float]:
+_reports: Any = None
+"""In a worker: the queue of what its jobs report, which a process can only be given when it starts."""
+
+
+def _report_to(queue: Any) -> None:
+    global _reports
+    _reports = queue
+
+
+def _work(job: Job) -> tuple[Any, float]:
     import torch
 
     torch.set_num_threads(1)
     began = time.perf_counter()
-    result = job.work(*job.arguments, lambda done, total: queue.put((job.name, done, total)))
+    result = job.work(*job.arguments, lambda done, total: _reports.put((job.name, done, total)))
     return result, time.perf_counter() - began
 
 

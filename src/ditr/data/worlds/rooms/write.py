@@ -3,16 +3,11 @@
 from __future__ import annotations
 
 import json
-import multiprocessing
 import os
 import re
 import shutil
-import threading
-from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor, as_completed
-from contextlib import contextmanager
+from concurrent.futures import as_completed
 from dataclasses import asdict, replace
-from multiprocessing import connection
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +17,7 @@ from ditr.data.readers.capture import LABELS, write_capture
 from ditr.data.worlds.rooms.config import RoomsConfig, Split
 from ditr.data.worlds.rooms.generate import make_room, room_name
 from ditr.files import InputError
+from ditr.processes import one_thread_per_worker, worker_pool
 
 __all__ = ["write_rooms"]
 
@@ -63,7 +59,7 @@ def write_rooms(
                 _write_room(config, *room, paths[room])
                 bar.advance(task)
         else:
-            with _one_thread_per_worker(), _pool(count) as pool:
+            with one_thread_per_worker(), worker_pool(count) as pool:
                 jobs = [pool.submit(_write_room, config, *room, paths[room]) for room in missing]
                 try:
                     for job in as_completed(jobs):
@@ -128,36 +124,3 @@ def _is_running(process: int) -> bool:
     except (OSError, IndexError):
         return True  # no /proc on this system
     return state not in "ZX"
-
-
-@contextmanager
-def _one_thread_per_worker() -> Iterator[None]:
-    """Processes started inside use one thread each: the rooms are the parallelism."""
-    names = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
-    before = {name: os.environ.get(name) for name in names}
-    os.environ.update(dict.fromkeys(names, "1"))
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                del os.environ[name]
-            else:
-                os.environ[name] = value
-
-
-def _pool(workers: int) -> ProcessPoolExecutor:
-    # "spawn": a fork of a process in which torch or embree runs threads may hang.
-    return ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), initializer=_follow_parent)
-
-
-def _follow_parent() -> None:
-    """End this worker when its parent is killed; it would wait for work for ever otherwise."""
-    parent = multiprocessing.parent_process()
-    assert parent is not None
-
-    def watch() -> None:
-        connection.wait([parent.sentinel])
-        os._exit(1)
-
-    threading.Thread(target=watch, daemon=True).start()
