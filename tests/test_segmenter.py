@@ -281,7 +281,7 @@ def test_class_names_beyond_ascii_can_be_written(tmp_path: Path) -> None:
 
 
 def test_points_that_float32_cannot_hold_stay_as_they_are(ptv3: Segmenter, tmp_path: Path) -> None:
-    scene = replace(make_scene(), coord=[*make_scene().coord, 500000.123, 5400000.0, 0])
+    scene = replace(make_scene(), coord=make_scene().coord + np.array([500000.123, 5400000.0, 0.0]))
     found = read_ply(ptv3(scene).save(tmp_path))
     np.testing.assert_array_equal(np.stack([found[axis] for axis in "xyz"], axis=1), scene.coord)
 
