@@ -60,7 +60,7 @@ class Train:
     """By default bf16 on a GPU and 32 bits on a CPU."""
     workers: int = 0
     """Processes that prepare samples."""
-    checkpoint_every: int = 500
+    checkpoint_every: int = 50
     """Steps between checkpoints."""
     cache: Path | None = None
     """Folder in which features of photographs are kept; by default under the user's cache folder."""
