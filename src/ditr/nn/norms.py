@@ -1,0 +1,111 @@
+"""Norms, shared by all data or one per dataset: a joint model keeps the statistics of each dataset apart.
+
+A batch comes from one dataset. Its number, and for the adaptive variant its context vector, go through the network as
+a :class:`Condition`; norms that all datasets share do not read it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from torch import Tensor, nn
+
+__all__ = ["Condition", "DatasetNorm", "DatasetNorms", "batch_norm", "layer_norm", "normalize"]
+
+
+@dataclass(frozen=True)
+class DatasetNorms:
+    """Which norms of a network exist once per dataset.
+
+    Attributes:
+        datasets: their names, in the order of the parameters.
+        batch: whether each dataset has its own BatchNorms.
+        layer: whether each dataset has its own LayerNorms.
+        context_width: width of the learned vector per dataset, where the model has one. The published code keeps it
+            without reading it unless ``adaptive`` is set.
+        adaptive: whether that vector shifts and scales what a norm gives.
+
+    Raises:
+        ValueError: no dataset or one twice, or an adaptive norm without a context.
+    """
+
+    datasets: tuple[str, ...]
+    batch: bool = True
+    layer: bool = True
+    context_width: int | None = None
+    adaptive: bool = False
+
+    def __post_init__(self) -> None:
+        if not self.datasets or len(set(self.datasets)) < len(self.datasets):
+            raise ValueError(f"norms per dataset need names of datasets, each once, not {list(self.datasets)}")
+        if self.adaptive and self.context_width is None:
+            raise ValueError("adaptive norms need a context_width")
+
+
+@dataclass(frozen=True, eq=False)
+class Condition:
+    """The dataset of a batch: its ``index`` among the network's datasets and its ``context`` (width,), if it has one."""
+
+    index: int
+    context: Tensor | None = None
+
+
+class DatasetNorm(nn.Module):
+    """One norm per dataset; the batch's dataset says which.
+
+    The adaptive variant then gives norm(x) * (1 + scale) + shift, where (shift, scale), in this order, are the two
+    halves of Linear(SiLU(context)).
+
+    Args:
+        make: the norm of one dataset.
+        channels: width.
+        norms: which datasets.
+    """
+
+    def __init__(self, make: Callable[[int], nn.Module], channels: int, norms: DatasetNorms) -> None:
+        super().__init__()
+        self.norm = nn.ModuleList(make(channels) for _ in norms.datasets)
+        self.modulation: nn.Sequential | None = None
+        if norms.adaptive and norms.context_width is not None:
+            self.modulation = nn.Sequential(nn.SiLU(), nn.Linear(norms.context_width, 2 * channels))
+
+    def forward(self, x: Tensor, condition: Condition) -> Tensor:
+        """(n, channels) -> (n, channels)."""
+        out: Tensor = self.norm[condition.index](x)
+        if self.modulation is not None:
+            shift, scale = self.modulation(condition.context).chunk(2)
+            out = out * (1 + scale) + shift
+        return out
+
+
+def normalize(norm: nn.Module, x: Tensor, condition: Condition | None) -> Tensor:
+    """Apply a norm of either kind.
+
+    Raises:
+        ValueError: a norm per dataset, and no dataset.
+    """
+    if not isinstance(norm, DatasetNorm):
+        out: Tensor = norm(x)
+        return out
+    if condition is None:
+        raise ValueError("this network has norms per dataset: say which dataset the batch comes from")
+    return norm(x, condition)  # type: ignore[no-any-return]
+
+
+def batch_norm(channels: int, norms: DatasetNorms | None = None) -> nn.Module:
+    """BatchNorm with the constants of PTv3 and of the published MinkUNet."""
+    if norms is not None and norms.batch:
+        return DatasetNorm(_batch_norm, channels, norms)
+    return _batch_norm(channels)
+
+
+def layer_norm(channels: int, norms: DatasetNorms | None = None) -> nn.Module:
+    """LayerNorm with torch's constants."""
+    if norms is not None and norms.layer:
+        return DatasetNorm(nn.LayerNorm, channels, norms)
+    return nn.LayerNorm(channels)
+
+
+def _batch_norm(channels: int) -> nn.BatchNorm1d:
+    return nn.BatchNorm1d(channels, eps=1e-3, momentum=0.01)
