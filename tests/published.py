@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -15,11 +15,14 @@ from ditr.geometry.lift_pyramid import build_lift_pyramid, join_lift_pyramids
 from ditr.geometry.pyramid import Pyramid, PyramidSpec, build_pyramid, join_pyramids
 from ditr.models.convert import from_published
 from ditr.models.dinov2 import SIZES, Architecture
+from ditr.models.distillation import Distillation, Student
 from ditr.models.encoder_weights import from_timm
 from ditr.models.image_encoder import ImageEncoder
 from ditr.models.injection import ImageFeatures
 from ditr.models.ptv3 import PTv3Config
 from ditr.models.segmentation import Segmentation
+from ditr.nn.attention import position_bound
+from ditr.nn.norms import DatasetNorms
 from golden import GoldenCase, fill_value
 
 
@@ -38,28 +41,45 @@ def config_of(spec: dict[str, Any]) -> PTv3Config:
         drop_path=spec["drop_path"],
         image_width=spec["image_width"] if spec["network"] == "ditr" else None,
         missing_embedding=bool(spec.get("missing_embedding")),
+        pre_norm=spec["pre_norm"],
+        layer_scale=spec["layer_scale_init"],
+        position_bound=position_bound(spec["patch_size"]) if spec["rpe"] else None,
+        norms=norms_of(spec),
     )
+
+
+def norms_of(spec: dict[str, Any]) -> DatasetNorms | None:
+    if "norms" not in spec:
+        return None
+    assert spec["norms"] == "one BN and one LN per dataset"
+    return DatasetNorms(tuple(spec["datasets"]), context_width=spec["context_channels"], adaptive=spec["adaptive"])
 
 
 def missing_feature(spec: dict[str, Any]) -> str | None:
     """The name of a feature that a case needs and that is not built yet."""
     if spec["network"] not in ("ptv3", "ditr"):
         return f"the network {spec['network']}"
-    for field, usual, name in (
-        ("pre_norm", True, "post-norm"),
-        ("layer_scale_init", None, "LayerScale"),
-        ("rpe", False, "relative position encoding"),
-    ):
-        if spec[field] != usual:
-            return name
     return None
 
 
 def filled_model(case: GoldenCase) -> Segmentation:
-    model = Segmentation(config_of(case.spec), case.spec["num_classes"])
+    return fill(case, Segmentation(config_of(case.spec), case.spec["num_classes"]))
+
+
+M = TypeVar("M", Segmentation, Distillation)
+
+
+def fill(case: GoldenCase, model: M) -> M:
+    """Weights by the fill rule."""
     published = {key: torch.from_numpy(fill_value(key, shape)) for key, shape in case.shapes().items()}
-    model.load_state_dict(from_published(published, model.state_dict()))
+    model.load_state_dict(from_published(published, model.state_dict(), model.backbone.config))
     return model.eval()
+
+
+def filled_student(case: GoldenCase) -> Distillation:
+    spec = case.spec
+    student = Student(spec["image_width"], spec["head"] == "one per dataset", spec.get("cls_tokens") or 0)
+    return fill(case, Distillation(config_of(spec), student, spec.get("dataset")))
 
 
 def pyramid_of(

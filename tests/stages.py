@@ -97,10 +97,10 @@ def _check_geometry(case: GoldenCase, prepared: Prepared, index: int, level: Lev
     if f"enc{index}.pad" in arrays:
         _check_patches(arrays, f"enc{index}", level)
     if f"{name}.image_feat" in arrays and prepared.image is not None:
-        tokens = prepared.model.backbone._with_missing(prepared.image)
+        tokens = prepared.model.backbone.token_table(prepared.image)
         assert tokens is not None
         rows = arrays[f"{name}.image_feat_rows"]
-        features = pooled_tokens(tokens.tokens, prepared.image.lift, index)[rows].detach()
+        features = pooled_tokens(tokens.rows, prepared.image.lift, index)[rows].detach()
         assert error(features, arrays[f"{name}.image_feat"]) <= TOLERANCE
 
 

@@ -95,15 +95,15 @@ def test_default_sizes_have_the_published_names_and_shapes(
     in_channels: int, classes: int, image_width: int | None
 ) -> None:
     state = on_meta(PTv3Config(in_channels=in_channels, image_width=image_width), classes).state_dict()
-    published = to_published(state)
+    published = to_published(state, SMALL)
     assert len(published) == len(state), "no two of our names become one"
     assert shapes(published) == published_shapes(in_channels, classes, image_width)
 
 
 def test_learned_embedding_has_its_published_name() -> None:
     extra = (
-        to_published(on_meta(SMALL, 3).state_dict()).keys()
-        - to_published(on_meta(replace(SMALL, missing_embedding=False), 3).state_dict()).keys()
+        to_published(on_meta(SMALL, 3).state_dict(), SMALL).keys()
+        - to_published(on_meta(replace(SMALL, missing_embedding=False), 3).state_dict(), SMALL).keys()
     )
     assert extra == {"backbone.missing_feature_embedding"}
 
@@ -123,8 +123,8 @@ def test_published_state_goes_round_bit_for_bit(case) -> None:  # type: ignore[n
     """With the stored list of published names, through a real network."""
     published = random_state(case.shapes())
     model = Segmentation(config_of(case.spec), case.spec["num_classes"])
-    model.load_state_dict(from_published(published, model.state_dict()), strict=True)
-    returned = to_published(model.state_dict())
+    model.load_state_dict(from_published(published, model.state_dict(), model.backbone.config), strict=True)
+    returned = to_published(model.state_dict(), model.backbone.config)
     assert returned.keys() == published.keys()
     for name, value in published.items():
         assert returned[name].dtype == value.dtype
@@ -133,7 +133,7 @@ def test_published_state_goes_round_bit_for_bit(case) -> None:  # type: ignore[n
 
 def test_our_state_goes_round_bit_for_bit() -> None:
     state = Segmentation(SMALL, 3).state_dict()
-    returned = from_published(to_published(state), state)
+    returned = from_published(to_published(state, SMALL), state, SMALL)
     assert returned.keys() == state.keys()
     for name, value in state.items():
         assert torch.equal(returned[name], value), name
@@ -144,7 +144,7 @@ def test_convolution_layouts() -> None:
     """Published (out, x, y, z, in); ours (offset with x slowest, in, out)."""
     state = Segmentation(SMALL, 3).state_dict()
     ours = state["backbone.stem.conv.weight"]
-    theirs = to_published(state)["backbone.embedding.stem.conv.weight"]
+    theirs = to_published(state, SMALL)["backbone.embedding.stem.conv.weight"]
     for x, y, z in ((0, 0, 0), (4, 0, 2), (1, 2, 3)):
         assert torch.equal(theirs[:, x, y, z, :], ours[25 * x + 5 * y + z].T)
 
@@ -157,7 +157,7 @@ def test_some_names() -> None:
         ("backbone.encoder.1.pool.norm.weight", "backbone.enc.enc1.down.norm.0.weight"),
         ("head.bias", "seg_head.bias"),
     ):
-        assert published_name(ours) == theirs
+        assert published_name(ours, SMALL) == theirs
 
 
 @pytest.mark.parametrize(
@@ -165,23 +165,23 @@ def test_some_names() -> None:
 )
 def test_unknown_names_are_refused(name: str) -> None:
     with pytest.raises(KeyError, match="no published network"):
-        published_name(name)
+        published_name(name, SMALL)
 
 
 def test_missing_and_unexpected_entries_are_named() -> None:
     model = Segmentation(SMALL, 3)
-    published = to_published(model.state_dict())
+    published = to_published(model.state_dict(), model.backbone.config)
     bias = published.pop("seg_head.bias")
-    with pytest.raises(KeyError, match=r"lacks \['seg_head.bias'\] and has \[\]"):
-        from_published(published, model.state_dict())
-    with pytest.raises(KeyError, match=r"lacks \[\] and has \['backbone.extra'\]"):
-        from_published(published | {"seg_head.bias": bias, "backbone.extra": bias}, model.state_dict())
+    with pytest.raises(KeyError, match=r"lacks \[seg_head.bias\] and has \[\]"):
+        from_published(published, model.state_dict(), model.backbone.config)
+    with pytest.raises(KeyError, match=r"lacks \[\] and has \[backbone.extra\]"):
+        from_published(published | {"seg_head.bias": bias, "backbone.extra": bias}, model.state_dict(), SMALL)
 
 
 @pytest.mark.parametrize("name", ["seg_head.weight", "backbone.embedding.stem.conv.weight"])
 def test_other_shapes_are_refused_by_name(name: str) -> None:
     model = Segmentation(SMALL, 3)
-    published = to_published(model.state_dict())
+    published = to_published(model.state_dict(), model.backbone.config)
     published[name] = published[name].flatten()
     with pytest.raises(ValueError, match=f"{name} has the shape"):
-        from_published(published, model.state_dict())
+        from_published(published, model.state_dict(), model.backbone.config)

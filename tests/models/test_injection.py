@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from ditr.geometry.lift_pyramid import LiftPyramid, build_lift_pyramid, join_lift_pyramids
 from ditr.geometry.pyramid import Pyramid, PyramidSpec, build_pyramid, join_pyramids
-from ditr.models.injection import Fusion, ImageFeatures, pooled_tokens
+from ditr.models.injection import Fusion, ImageFeatures, TokenTable, pooled_tokens
 from ditr.models.ptv3 import PTv3, PTv3Config
 
 SPEC = PyramidSpec(levels=3)
@@ -97,7 +97,7 @@ def test_fusion_is_the_sum_of_the_papers_branches(parts: list[Tensor]) -> None:
         skip = torch.randn(len(parent), 3, dtype=torch.float64)
         image = fusion.image(pooled_over_points(tokens, parts, pyramid, stage))
         expected = fusion.up(coarse)[parent] + fusion.skip(skip) + image
-        fused, skip_branch = fusion(coarse, skip, pyramid, stage, ImageFeatures(tokens, lift))
+        fused, skip_branch = fusion(coarse, skip, pyramid, stage, TokenTable(tokens, lift))
         torch.testing.assert_close(fused, expected)
         torch.testing.assert_close(skip_branch, fusion.skip(skip))
 
@@ -118,7 +118,7 @@ def test_in_training_the_norm_counts_every_cell_and_not_every_token(stage: int) 
     assert one.image is not None and other.image is not None
     by_points = one.image(pooled_over_points(tokens, [part], pyramid, stage))
     expected = one.up(coarse)[parent] + one.skip(skip) + by_points
-    found, _ = other(coarse, skip, pyramid, stage, ImageFeatures(tokens, lift))
+    found, _ = other(coarse, skip, pyramid, stage, TokenTable(tokens, lift))
     torch.testing.assert_close(found, expected)
     upstream = torch.cos(torch.arange(found.numel(), dtype=torch.float64)).view(found.shape)
     for fused, network in ((expected, one), (found, other)):
@@ -136,7 +136,7 @@ def test_without_images_two_branches_are_summed() -> None:
     assert parent is not None
     coarse = torch.randn(len(pyramid.levels[1]), 6, dtype=torch.float64)
     skip = torch.randn(3, 3, dtype=torch.float64)
-    for image in (None, ImageFeatures(random_tokens(1), lift)):
+    for image in (None, TokenTable(random_tokens(1), lift)):
         fused, _ = fusion(coarse, skip, pyramid, 0, image)
         torch.testing.assert_close(fused, fusion.up(coarse)[parent] + fusion.skip(skip))
 

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from ditr.geometry.curves import ALL_CURVES, curve_depth, encode
 from ditr.geometry.pyramid import Pyramid, PyramidSpec, build_pyramid, join_pyramids
-from ditr.nn.attention import PatchAttention
+from ditr.nn.attention import PatchAttention, position_bound
 
 CHANNELS, HEADS = 8, 2
 
@@ -130,3 +130,62 @@ def test_curves_differ() -> None:
 def test_width_must_divide_into_heads() -> None:
     with pytest.raises(ValueError, match="8 channels do not divide into 3 heads"):
         PatchAttention(8, 3)
+
+
+@pytest.mark.parametrize(("patch_size", "bound"), [(48, 11), (64, 12), (128, 15), (1024, 31)])
+def test_bound_of_relative_positions_is_the_published_one(patch_size: int, bound: int) -> None:
+    assert position_bound(patch_size) == bound
+
+
+@pytest.mark.parametrize("at_once", [1, 1 << 30])
+def test_relative_positions_bias_the_scores(at_once: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Against loops over pairs of cells: query minus key, clamped, one table per axis, summed."""
+    monkeypatch.setattr("ditr.nn.attention._BIAS_BYTES", at_once)
+    torch.manual_seed(0)
+    bound, width = 2, CHANNELS // HEADS
+    attention = PatchAttention(CHANNELS, HEADS, position_bound=bound).double()
+    assert attention.position_table is not None
+    torch.nn.init.normal_(attention.position_table)
+    grid = torch.unique(torch.randint(0, 9, (40, 3)), dim=0)
+    pyramid = build_pyramid(grid, PyramidSpec(levels=1, patch_size=8))
+    level = pyramid.levels[0]
+    x = torch.randn(len(grid), CHANNELS, dtype=torch.float64)
+    found = attention(x, level, 2)
+
+    slots, scatter = level.patches.gather[2], level.patches.scatter[2]
+    query, key, value = attention.qkv(x).split(CHANNELS, dim=1)
+    expected = torch.empty_like(x)
+    for row in range(len(grid)):
+        patch = slots[scatter[row] // 8 * 8 :][:8]
+        for head in range(HEADS):
+            part = slice(head * width, (head + 1) * width)
+            scores = key[patch, part] @ query[row, part] / math.sqrt(width)
+            for i, other in enumerate(patch.tolist()):
+                for axis in range(3):
+                    apart = max(-bound, min(bound, int(grid[row, axis] - grid[other, axis])))
+                    scores[i] += attention.position_table[axis * (2 * bound + 1) + apart + bound, head]
+            expected[row, part] = scores.softmax(0) @ value[patch, part]
+    torch.testing.assert_close(found, attention.proj(expected))
+
+
+def test_half_precision_is_rounding_before_and_after() -> None:
+    """Equal, to one unit in the last place of half precision, to single precision on rounded queries, keys, values."""
+    torch.manual_seed(0)
+    half = PatchAttention(32, 2, half=True)
+    grid = torch.unique(torch.randint(0, 30, (700, 3)), dim=0)
+    level = build_pyramid(grid, PyramidSpec(levels=1, patch_size=64)).levels[0]
+    x = torch.randn(len(grid), 32)
+    outputs: list[Tensor] = []
+    half.proj.register_forward_pre_hook(lambda _module, arguments: outputs.append(arguments[0]))
+    with torch.no_grad():
+        half(x, level, 0)
+        exact = PatchAttention(32, 2)
+        exact.load_state_dict(half.state_dict())
+        exact.qkv.register_forward_hook(lambda _module, _arguments, out: out.half().float())
+        exact.proj.register_forward_pre_hook(lambda _module, arguments: outputs.append(arguments[0]))
+        exact(x, level, 0)
+    found, expected = outputs[0].half(), outputs[1].half()
+    assert found.equal(outputs[0].half()) and outputs[0].equal(found.float()), "rounded to half precision"
+    steps = found.view(torch.int16).int() - expected.view(torch.int16).int()
+    assert steps.abs().max() <= 1
+    assert not outputs[0].equal(outputs[1])

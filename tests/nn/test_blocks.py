@@ -10,7 +10,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from ditr.geometry.pyramid import Level, PyramidSpec, build_pyramid, join_pyramids
-from ditr.nn.blocks import Block, DropPath, LinearNormAct, Pool, Stem, batch_norm
+from ditr.nn.blocks import Block, DropPath, LinearNormAct, Pool, Stem
+from ditr.nn.norms import batch_norm
 
 SPEC = PyramidSpec(levels=3, patch_size=8)
 
@@ -63,7 +64,7 @@ def test_stem_and_projection_are_norm_and_gelu() -> None:
 def test_block_is_three_residual_branches(separate: bool) -> None:
     torch.manual_seed(0)
     level = random_level()
-    block = settle(Block(8, 2, mlp_ratio=4, drop_path=0.3, curve=1))
+    block = settle(Block(8, 2, drop_path=0.3, curve=1))
     assert isinstance(block, Block)
     x = torch.randn(len(level), 8, dtype=torch.float64)
     read = torch.randn(len(level), 8, dtype=torch.float64) if separate else None
@@ -72,7 +73,7 @@ def test_block_is_three_residual_branches(separate: bool) -> None:
     y = y + block.attention(functional.layer_norm(y, (8,), block.norm1.weight, block.norm1.bias, 1e-5), level, 1)
     z = functional.layer_norm(y, (8,), block.norm2.weight, block.norm2.bias, 1e-5)
     expected = y + block.mlp[2](gelu(block.mlp[0](z)))
-    torch.testing.assert_close(block(x, level, read), expected)
+    torch.testing.assert_close(block(x, level, conv_input=read), expected)
     assert block.mlp[0].out_features == 32
 
 

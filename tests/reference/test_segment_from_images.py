@@ -46,9 +46,9 @@ def test_segment_from_images(case_segment_from_images: GoldenCase) -> None:
         start = end
     image = ImageFeatures(encoded.patch.reshape(-1, encoded.patch.shape[-1]), join_lift_pyramids(lifts))
     prepared = Prepared(filled_model(case), torch.from_numpy(arrays["in.feat"]), pyramid, image)
-    completed = prepared.model.backbone._with_missing(image)
+    completed = prepared.model.backbone.token_table(image)
     assert completed is not None
-    x2d = pooled_tokens(completed.tokens, image.lift, 0).detach()
+    x2d = pooled_tokens(completed.rows, image.lift, 0).detach()
     assert error(x2d[arrays[spec["outputs"]["x2d_rows"]]], arrays[spec["outputs"]["x2d"]]) <= 5e-5
     check_segmentation(case, prepared, np.asarray(x2d))
 

@@ -25,9 +25,10 @@ def test_train_step(case_train_step: GoldenCase) -> None:
     logits = prepared.logits()
     loss = cross_entropy(logits, target) + lovasz_softmax(logits, target)
     loss.backward()
+    network = model.backbone.config
     assert loss.item() == pytest.approx(float(case.arrays["out.loss"]), rel=1e-5)
 
-    gradients = to_published({name: p.grad for name, p in model.named_parameters() if p.grad is not None})
+    gradients = to_published({name: p.grad for name, p in model.named_parameters() if p.grad is not None}, network)
     norms = dict(zip(case.arrays["grad_names"].tolist(), case.arrays["grad_norms"].tolist(), strict=True))
     assert gradients.keys() == norms.keys()
     for name, expected in norms.items():
@@ -36,7 +37,7 @@ def test_train_step(case_train_step: GoldenCase) -> None:
             assert norm < ROUNDING, name
         else:
             assert norm == pytest.approx(expected, rel=2e-4), name
-    buffers = to_published(dict(model.named_buffers()))
+    buffers = to_published(dict(model.named_buffers()), network)
     for key, expected in case.arrays.items():
         kind, _, name = key.partition(".")
         if kind == "grad" and norms[name] >= ROUNDING:

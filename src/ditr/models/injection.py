@@ -17,8 +17,9 @@ from torch.nn import functional
 from ditr.geometry.lift_pyramid import LiftPyramid
 from ditr.geometry.pyramid import Pyramid
 from ditr.nn.blocks import DropPath, LinearNormAct
+from ditr.nn.norms import Condition, DatasetNorms, normalize
 
-__all__ = ["Fusion", "ImageFeatures", "pooled_tokens"]
+__all__ = ["Fusion", "ImageFeatures", "TokenTable", "pooled_tokens"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,11 +30,19 @@ class ImageFeatures:
     lift: LiftPyramid
 
 
+@dataclass(frozen=True, eq=False)
+class TokenTable:
+    """The image features with the feature of points that no view sees as last row: ``rows`` (T + 1, D)."""
+
+    rows: Tensor
+    lift: LiftPyramid
+
+
 def pooled_tokens(tokens: Tensor, lift: LiftPyramid, level: int) -> Tensor:
     """X_2D of a level: the maximum over the distinct tokens that a cell's points see.
 
     Args:
-        tokens: (T + 1, D); the last row is the feature of points that no view sees.
+        tokens: (T + 1, D) as in :class:`TokenTable`.
         lift: of the batch.
         level: 0 is the finest.
 
@@ -60,16 +69,28 @@ class Fusion(nn.Module):
     """
 
     def __init__(
-        self, in_channels: int, skip_channels: int, channels: int, image_width: int | None, image_drop: float = 0.0
+        self,
+        in_channels: int,
+        skip_channels: int,
+        channels: int,
+        image_width: int | None,
+        image_drop: float = 0.0,
+        norms: DatasetNorms | None = None,
     ) -> None:
         super().__init__()
         self.drop = DropPath(image_drop)
-        self.up = LinearNormAct(in_channels, channels)
-        self.skip = LinearNormAct(skip_channels, channels)
-        self.image = None if image_width is None else LinearNormAct(image_width, channels)
+        self.up = LinearNormAct(in_channels, channels, norms)
+        self.skip = LinearNormAct(skip_channels, channels, norms)
+        self.image = None if image_width is None else LinearNormAct(image_width, channels, norms)
 
     def forward(
-        self, coarse: Tensor, skip: Tensor, pyramid: Pyramid, stage: int, image: ImageFeatures | None
+        self,
+        coarse: Tensor,
+        skip: Tensor,
+        pyramid: Pyramid,
+        stage: int,
+        image: TokenTable | None,
+        condition: Condition | None = None,
     ) -> tuple[Tensor, Tensor]:
         """Returns the sum (n, channels) and, beside it, the skip branch alone.
 
@@ -78,23 +99,26 @@ class Fusion(nn.Module):
             skip: (n, skip_channels) features of the encoder.
             pyramid: of the batch.
             stage: the level of this decoder stage.
-            image: whose tokens end with the feature of points that no view sees; None for a network without images.
+            image: None for a network without images.
+            condition: the batch's dataset.
         """
         parent = pyramid.levels[stage].parent
         assert parent is not None
-        skip_branch: Tensor = self.skip(skip)
-        fused = self.up(coarse).index_select(0, parent) + skip_branch
+        skip_branch: Tensor = self.skip(skip, condition)
+        fused = self.up(coarse, condition).index_select(0, parent) + skip_branch
         if self.image is not None and image is not None:
-            fused = fused + self._image_branch(self.image, image, stage)
+            fused = fused + self._image_branch(self.image, image, stage, condition)
         return fused, skip_branch
 
-    def _image_branch(self, branch: LinearNormAct, image: ImageFeatures, stage: int) -> Tensor:
+    def _image_branch(
+        self, branch: LinearNormAct, image: TokenTable, stage: int, condition: Condition | None
+    ) -> Tensor:
         """f_2D(X_2D), (n, channels)."""
         if stage > 0:
-            out: Tensor = branch(self.drop(pooled_tokens(image.tokens, image.lift, stage)))
+            out: Tensor = branch(self.drop(pooled_tokens(image.rows, image.lift, stage)), condition)
             return out
         # Every finest cell sees one token, and a linear layer commutes with the gather: project the few tokens.
-        projected = functional.linear(image.tokens, branch.linear.weight)
+        projected = functional.linear(image.rows, branch.linear.weight)
         features: Tensor = self.drop(pooled_tokens(projected, image.lift, 0)) + branch.linear.bias
-        result: Tensor = branch.act(branch.norm(features))
+        result: Tensor = branch.act(normalize(branch.norm, features, condition))
         return result

@@ -10,8 +10,9 @@ from torch import Tensor, nn
 
 from ditr.geometry.curves import ALL_CURVES, Curve
 from ditr.geometry.pyramid import Pyramid, PyramidSpec
-from ditr.models.injection import Fusion, ImageFeatures
-from ditr.nn.blocks import Block, Pool, Stem
+from ditr.models.injection import Fusion, ImageFeatures, TokenTable
+from ditr.nn.blocks import Block, BlockOptions, Pool, Stem
+from ditr.nn.norms import Condition, DatasetNorms
 
 __all__ = ["PTv3", "PTv3Config"]
 
@@ -22,7 +23,8 @@ class PTv3Config:
 
     Decoder values are listed by level, the finest first. ``image_width`` is the width of the image tokens and makes
     the network DITR; without it this is plain PTv3. ``missing_embedding`` learns a feature for points that no view
-    sees, in place of zeros. ``image_drop`` leaves out image features of single cells in training.
+    sees, in place of zeros. ``image_drop`` leaves out image features of single cells in training. The remaining options
+    are off in all published DITR models; inherited checkpoints use them (see :class:`ditr.nn.blocks.BlockOptions`).
     """
 
     in_channels: int = 6
@@ -41,6 +43,11 @@ class PTv3Config:
     image_width: int | None = None
     missing_embedding: bool = False
     image_drop: float = 0.0
+    pre_norm: bool = True
+    layer_scale: float | None = None
+    position_bound: int | None = None
+    half_attention: bool = False
+    norms: DatasetNorms | None = None
 
     def __post_init__(self) -> None:
         levels = len(self.encoder_channels)
@@ -65,6 +72,19 @@ class PTv3Config:
             patch_size=self.patch_size,
         )
 
+    @property
+    def block(self) -> BlockOptions:
+        """What the blocks have in common."""
+        return BlockOptions(
+            mlp_ratio=self.mlp_ratio,
+            kernel=self.kernel,
+            pre_norm=self.pre_norm,
+            layer_scale=self.layer_scale,
+            position_bound=self.position_bound,
+            half_attention=self.half_attention,
+            norms=self.norms,
+        )
+
 
 class EncoderStage(nn.Module):
     """Pooling (except on the finest level) and transformer blocks."""
@@ -72,15 +92,15 @@ class EncoderStage(nn.Module):
     def __init__(self, config: PTv3Config, stage: int, drop_path: list[float]) -> None:
         super().__init__()
         channels = config.encoder_channels[stage]
-        self.pool = Pool(config.encoder_channels[stage - 1], channels) if stage else None
+        self.pool = Pool(config.encoder_channels[stage - 1], channels, config.norms) if stage else None
         self.blocks = _blocks(config, channels, config.encoder_heads[stage], drop_path)
 
-    def forward(self, features: Tensor, pyramid: Pyramid, stage: int) -> Tensor:
+    def forward(self, features: Tensor, pyramid: Pyramid, stage: int, condition: Condition | None) -> Tensor:
         x: Tensor = features
         if self.pool is not None:
-            x = self.pool(x, pyramid.levels[stage - 1])
+            x = self.pool(x, pyramid.levels[stage - 1], condition)
         for block in self.blocks:
-            x = block(x, pyramid.levels[stage])
+            x = block(x, pyramid.levels[stage], condition)
         return x
 
 
@@ -95,16 +115,24 @@ class DecoderStage(nn.Module):
         super().__init__()
         channels = config.decoder_channels[stage]
         below = (*config.decoder_channels, config.encoder_channels[-1])[stage + 1]
-        self.fusion = Fusion(below, config.encoder_channels[stage], channels, config.image_width, config.image_drop)
+        self.fusion = Fusion(
+            below, config.encoder_channels[stage], channels, config.image_width, config.image_drop, config.norms
+        )
         self.blocks = _blocks(config, channels, config.decoder_heads[stage], drop_path)
 
     def forward(
-        self, coarse: Tensor, skip: Tensor, pyramid: Pyramid, stage: int, image: ImageFeatures | None
+        self,
+        coarse: Tensor,
+        skip: Tensor,
+        pyramid: Pyramid,
+        stage: int,
+        image: TokenTable | None,
+        condition: Condition | None,
     ) -> Tensor:
         x: Tensor
-        x, skip_branch = self.fusion(coarse, skip, pyramid, stage, image)
+        x, skip_branch = self.fusion(coarse, skip, pyramid, stage, image, condition)
         for index, block in enumerate(self.blocks):
-            x = block(x, pyramid.levels[stage], conv_input=skip_branch if index == 0 else None)
+            x = block(x, pyramid.levels[stage], condition, conv_input=skip_branch if index == 0 else None)
         return x
 
 
@@ -113,10 +141,9 @@ def _blocks(config: PTv3Config, channels: int, heads: int, drop_path: list[float
         Block(
             channels,
             heads,
-            mlp_ratio=config.mlp_ratio,
             drop_path=probability,
             curve=index % len(config.curves),
-            kernel=config.kernel,
+            options=config.block,
         )
         for index, probability in enumerate(drop_path)
     )
@@ -140,7 +167,8 @@ class PTv3(nn.Module):
         super().__init__()
         self.config = config
         self.out_channels = config.decoder_channels[0]
-        self.stem = Stem(config.in_channels, config.encoder_channels[0], config.stem_kernel)
+        self.bottleneck_channels = config.encoder_channels[-1]
+        self.stem = Stem(config.in_channels, config.encoder_channels[0], config.stem_kernel, config.norms)
         encoder = _drop_path_schedule(config.drop_path, config.encoder_depths)
         self.encoder = nn.ModuleList(EncoderStage(config, stage, drop) for stage, drop in enumerate(encoder))
         decoder = _drop_path_schedule(config.drop_path, config.decoder_depths)
@@ -151,17 +179,28 @@ class PTv3(nn.Module):
             self.missing_embedding = nn.Parameter(torch.empty(config.image_width))
             nn.init.trunc_normal_(self.missing_embedding, std=0.02)
 
-    def forward(self, features: Tensor, pyramid: Pyramid, image: ImageFeatures | None = None) -> Tensor:
+    def forward(
+        self,
+        features: Tensor,
+        pyramid: Pyramid,
+        image: ImageFeatures | None = None,
+        condition: Condition | None = None,
+    ) -> Tensor:
         """(M, in_channels) features of the finest cells -> (M, decoder_channels[0]).
 
         Args:
             features: one row per voxel, in the order of the pyramid's finest level.
             pyramid: their geometry, built with ``config.pyramid``.
             image: what the photographs give; needed by DITR, not read by PTv3.
+            condition: the batch's dataset; needed where norms exist per dataset.
 
         Raises:
             ValueError: inputs that do not belong together, or not to this network.
         """
+        return self.decode(self.encode(features, pyramid, condition), pyramid, image, condition)
+
+    def encode(self, features: Tensor, pyramid: Pyramid, condition: Condition | None = None) -> list[Tensor]:
+        """The encoder alone: features of all levels, the finest first; the last ones are the bottleneck's."""
         if features.shape != (len(pyramid.levels[0]), self.config.in_channels):
             raise ValueError(
                 f"features of shape {tuple(features.shape)} for {len(pyramid.levels[0])} voxels "
@@ -169,18 +208,29 @@ class PTv3(nn.Module):
             )
         if len(pyramid.levels) != len(self.encoder):
             raise ValueError(f"a pyramid of {len(pyramid.levels)} levels for a network of {len(self.encoder)}")
-        x: Tensor = self.stem(features, pyramid.levels[0])
+        x: Tensor = self.stem(features, pyramid.levels[0], condition)
         skips = []
         for stage, encoder in enumerate(self.encoder):
-            x = encoder(x, pyramid, stage)
+            x = encoder(x, pyramid, stage, condition)
             skips.append(x)
-        image = self._with_missing(image)
+        return skips
+
+    def decode(
+        self,
+        skips: list[Tensor],
+        pyramid: Pyramid,
+        image: ImageFeatures | None = None,
+        condition: Condition | None = None,
+    ) -> Tensor:
+        """The decoder: from what :meth:`encode` gives to features of the finest cells."""
+        x = skips[-1]
+        tokens = self.token_table(image)
         for stage in range(len(self.decoder) - 1, -1, -1):
-            x = self.decoder[stage](x, skips[stage], pyramid, stage, image)
+            x = self.decoder[stage](x, skips[stage], pyramid, stage, tokens, condition)
         return x
 
-    def _with_missing(self, image: ImageFeatures | None) -> ImageFeatures | None:
-        """Append the feature of points that no view sees to the tokens: zeros, as in the paper, or the embedding."""
+    def token_table(self, image: ImageFeatures | None) -> TokenTable | None:
+        """The tokens, and the feature of points that no view sees: zeros, as in the paper, or the embedding."""
         if self.config.image_width is None:
             return None
         if image is None:
@@ -190,9 +240,7 @@ class PTv3(nn.Module):
                 f"image tokens of shape {tuple(image.tokens.shape)} for a lift from {image.lift.tokens} tokens "
                 f"and a network of image_width {self.config.image_width}"
             )
-        missing: Tensor
-        if self.missing_embedding is None:
-            missing = image.tokens.new_zeros(self.config.image_width)
-        else:
-            missing = self.missing_embedding.to(image.tokens.dtype)
-        return ImageFeatures(torch.cat([image.tokens, missing[None]]), image.lift)
+        tokens = image.tokens.to(self.stem.conv.weight.dtype)
+        missing = self.missing_embedding
+        row = tokens.new_zeros(self.config.image_width) if missing is None else missing
+        return TokenTable(torch.cat([tokens, row[None]]), image.lift)

@@ -5,8 +5,9 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 from ditr.geometry.pyramid import Pyramid
+from ditr.models.backbone import NetworkConfig, build_backbone
 from ditr.models.injection import ImageFeatures
-from ditr.models.ptv3 import PTv3, PTv3Config
+from ditr.nn.norms import Conditions
 
 __all__ = ["Segmentation"]
 
@@ -17,14 +18,30 @@ class Segmentation(nn.Module):
     Args:
         config: of the backbone.
         classes: number of classes.
+        dataset: whose norms serve batches that name no dataset, where norms exist per dataset.
     """
 
-    def __init__(self, config: PTv3Config, classes: int) -> None:
+    def __init__(self, config: NetworkConfig, classes: int, dataset: str | None = None) -> None:
         super().__init__()
-        self.backbone = PTv3(config)
+        self.dataset = dataset
+        self.conditions = Conditions(config.norms)
+        self.backbone = build_backbone(config)
         self.head = nn.Linear(self.backbone.out_channels, classes)
 
-    def forward(self, features: Tensor, pyramid: Pyramid, image: ImageFeatures | None = None) -> Tensor:
-        """(M, in_channels) -> logits (M, classes); arguments as for the backbone."""
-        logits: Tensor = self.head(self.backbone(features, pyramid, image))
+    def forward(
+        self, features: Tensor, pyramid: Pyramid, image: ImageFeatures | None = None, dataset: str | None = None
+    ) -> Tensor:
+        """(M, in_channels) -> logits (M, classes).
+
+        Args:
+            features: one row per voxel.
+            pyramid: their geometry.
+            image: what the photographs give; needed by DITR.
+            dataset: where the batch comes from; chooses among norms per dataset.
+
+        Raises:
+            ValueError: inputs that do not belong together or not to this network, or a dataset that it does not know.
+        """
+        condition = self.conditions(dataset or self.dataset)
+        logits: Tensor = self.head(self.backbone(features, pyramid, image, condition))
         return logits

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import torch
 from torch import Tensor, nn
 
 from ditr.geometry.pyramid import Level
 from ditr.nn.attention import PatchAttention
+from ditr.nn.norms import Condition, DatasetNorms, batch_norm, layer_norm, normalize
 from ditr.nn.sparse_conv import SubmanifoldConv
 
-__all__ = ["Block", "DropPath", "LinearNormAct", "Pool", "Stem", "batch_norm"]
-
-
-def batch_norm(channels: int) -> nn.BatchNorm1d:
-    """BatchNorm with PTv3's constants."""
-    return nn.BatchNorm1d(channels, eps=1e-3, momentum=0.01)
+__all__ = ["Block", "BlockOptions", "DropPath", "LayerScale", "LinearNormAct", "Pool", "Stem"]
 
 
 class DropPath(nn.Module):
@@ -40,46 +38,80 @@ class DropPath(nn.Module):
 class Stem(nn.Module):
     """Input features to the width of the first stage: convolution, BatchNorm, GELU."""
 
-    def __init__(self, in_channels: int, channels: int, kernel: int) -> None:
+    def __init__(self, in_channels: int, channels: int, kernel: int, norms: DatasetNorms | None = None) -> None:
         super().__init__()
         self.conv = SubmanifoldConv(in_channels, channels, kernel, bias=False)
-        self.norm = batch_norm(channels)
+        self.norm = batch_norm(channels, norms)
         self.act = nn.GELU()
 
-    def forward(self, x: Tensor, level: Level) -> Tensor:
+    def forward(self, x: Tensor, level: Level, condition: Condition | None = None) -> Tensor:
         """(n, in_channels) -> (n, channels)."""
-        out: Tensor = self.act(self.norm(self.conv(x, level)))
+        out: Tensor = self.act(normalize(self.norm, self.conv(x, level), condition))
         return out
 
 
 class LinearNormAct(nn.Module):
     """A linear projection, BatchNorm and GELU: each branch f of the paper's fusion (section 3.1)."""
 
-    def __init__(self, in_channels: int, channels: int) -> None:
+    def __init__(self, in_channels: int, channels: int, norms: DatasetNorms | None = None) -> None:
         super().__init__()
         self.linear = nn.Linear(in_channels, channels)
-        self.norm = batch_norm(channels)
+        self.norm = batch_norm(channels, norms)
         self.act = nn.GELU()
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor, condition: Condition | None = None) -> Tensor:
         """(n, in_channels) -> (n, channels)."""
-        out: Tensor = self.act(self.norm(self.linear(x)))
+        out: Tensor = self.act(normalize(self.norm, self.linear(x), condition))
         return out
 
 
 class Position(nn.Module):
     """The conditional positional encoding: a 3 x 3 x 3 convolution, a linear layer and LayerNorm."""
 
-    def __init__(self, channels: int, kernel: int) -> None:
+    def __init__(self, channels: int, kernel: int, norms: DatasetNorms | None = None) -> None:
         super().__init__()
         self.conv = SubmanifoldConv(channels, channels, kernel, bias=True)
         self.linear = nn.Linear(channels, channels)
-        self.norm = nn.LayerNorm(channels)
+        self.norm = layer_norm(channels, norms)
 
-    def forward(self, x: Tensor, level: Level) -> Tensor:
+    def forward(self, x: Tensor, level: Level, condition: Condition | None = None) -> Tensor:
         """(n, channels) -> (n, channels)."""
-        out: Tensor = self.norm(self.linear(self.conv(x, level)))
-        return out
+        return normalize(self.norm, self.linear(self.conv(x, level)), condition)
+
+
+class LayerScale(nn.Module):
+    """A learned factor per channel, at first ``value``, on a residual branch."""
+
+    def __init__(self, channels: int, value: float) -> None:
+        super().__init__()
+        self.gamma = nn.Parameter(torch.full((channels,), value))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(n, channels) -> (n, channels)."""
+        return x * self.gamma
+
+
+@dataclass(frozen=True)
+class BlockOptions:
+    """What all blocks of a network have in common.
+
+    Attributes:
+        mlp_ratio: the MLP's width over the block's.
+        kernel: edge of the positional convolution's kernel.
+        pre_norm: whether norms stand before attention and MLP, or after the sums.
+        layer_scale: initial value of :class:`LayerScale`; None for a network without.
+        position_bound: see :class:`ditr.nn.attention.PatchAttention`.
+        half_attention: see :class:`ditr.nn.attention.PatchAttention`.
+        norms: which norms exist once per dataset.
+    """
+
+    mlp_ratio: int = 4
+    kernel: int = 3
+    pre_norm: bool = True
+    layer_scale: float | None = None
+    position_bound: int | None = None
+    half_attention: bool = False
+    norms: DatasetNorms | None = None
 
 
 class Block(nn.Module):
@@ -87,51 +119,74 @@ class Block(nn.Module):
 
     Args:
         channels, heads: width and attention heads.
-        mlp_ratio: the MLP's width over the block's.
         drop_path: probability of dropping attention and MLP at a point.
         curve: which of a level's curves the attention follows.
-        kernel: edge of the positional convolution's kernel.
+        options: what the network's blocks have in common.
     """
 
     def __init__(
-        self, channels: int, heads: int, *, mlp_ratio: int, drop_path: float, curve: int, kernel: int = 3
+        self, channels: int, heads: int, *, drop_path: float, curve: int, options: BlockOptions | None = None
     ) -> None:
         super().__init__()
+        options = options or BlockOptions()
         self.curve = curve
-        self.position = Position(channels, kernel)
-        self.norm1 = nn.LayerNorm(channels)
-        self.attention = PatchAttention(channels, heads)
-        self.norm2 = nn.LayerNorm(channels)
-        self.mlp = nn.Sequential(
-            nn.Linear(channels, mlp_ratio * channels), nn.GELU(), nn.Linear(mlp_ratio * channels, channels)
+        self.pre_norm = options.pre_norm
+        self.position = Position(channels, options.kernel, options.norms)
+        self.norm1 = layer_norm(channels, options.norms)
+        self.attention = PatchAttention(
+            channels, heads, position_bound=options.position_bound, half=options.half_attention
         )
+        self.norm2 = layer_norm(channels, options.norms)
+        width = options.mlp_ratio * channels
+        self.mlp = nn.Sequential(nn.Linear(channels, width), nn.GELU(), nn.Linear(width, channels))
+        scale = options.layer_scale
+        self.scale1 = None if scale is None else LayerScale(channels, scale)
+        self.scale2 = None if scale is None else LayerScale(channels, scale)
         self.drop_path = DropPath(drop_path)
 
-    def forward(self, x: Tensor, level: Level, conv_input: Tensor | None = None) -> Tensor:
+    def forward(
+        self, x: Tensor, level: Level, condition: Condition | None = None, *, conv_input: Tensor | None = None
+    ) -> Tensor:
         """(n, channels) -> (n, channels).
 
-        ``conv_input`` is what the positional convolution reads, where that is not ``x`` (see ``Decoder``).
+        ``conv_input`` is what the positional convolution reads, where that is not ``x`` (see ``DecoderStage``).
         """
-        x = x + self.position(x if conv_input is None else conv_input, level)
-        x = x + self.drop_path(self.attention(self.norm1(x), level, self.curve))
-        out: Tensor = x + self.drop_path(self.mlp(self.norm2(x)))
-        return out
+        x = x + self.position(x if conv_input is None else conv_input, level, condition)
+        if self.pre_norm:
+            x = x + self._attend(normalize(self.norm1, x, condition), level)
+            return x + self._transform(normalize(self.norm2, x, condition))
+        x = normalize(self.norm1, x + self._attend(x, level), condition)
+        return normalize(self.norm2, x + self._transform(x), condition)
+
+    def _attend(self, x: Tensor, level: Level) -> Tensor:
+        out: Tensor = self.attention(x, level, self.curve)
+        if self.scale1 is not None:
+            out = self.scale1(out)
+        dropped: Tensor = self.drop_path(out)
+        return dropped
+
+    def _transform(self, x: Tensor) -> Tensor:
+        out: Tensor = self.mlp(x)
+        if self.scale2 is not None:
+            out = self.scale2(out)
+        dropped: Tensor = self.drop_path(out)
+        return dropped
 
 
 class Pool(nn.Module):
     """To the next coarser level: linear projection, maximum over each cell, BatchNorm, GELU (in this order)."""
 
-    def __init__(self, in_channels: int, channels: int) -> None:
+    def __init__(self, in_channels: int, channels: int, norms: DatasetNorms | None = None) -> None:
         super().__init__()
         self.linear = nn.Linear(in_channels, channels)
-        self.norm = batch_norm(channels)
+        self.norm = batch_norm(channels, norms)
         self.act = nn.GELU()
 
-    def forward(self, x: Tensor, level: Level) -> Tensor:
+    def forward(self, x: Tensor, level: Level, condition: Condition | None = None) -> Tensor:
         """(n, in_channels) features of ``level`` -> (m, channels) features of the next coarser one."""
         if level.children is None:
             raise ValueError("the coarsest level cannot be pooled")
         projected = self.linear(x)
         children = projected.index_select(0, level.children.view(-1)).view(*level.children.shape, -1)
-        out: Tensor = self.act(self.norm(children.max(dim=1).values))
+        out: Tensor = self.act(normalize(self.norm, children.max(dim=1).values, condition))
         return out

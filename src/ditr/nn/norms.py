@@ -6,12 +6,13 @@ a :class:`Condition`; norms that all datasets share do not read it.
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Callable
 from dataclasses import dataclass
 
 from torch import Tensor, nn
 
-__all__ = ["Condition", "DatasetNorm", "DatasetNorms", "batch_norm", "layer_norm", "normalize"]
+__all__ = ["Condition", "Conditions", "DatasetNorm", "DatasetNorms", "batch_norm", "layer_norm", "normalize"]
 
 
 @dataclass(frozen=True)
@@ -45,10 +46,41 @@ class DatasetNorms:
 
 @dataclass(frozen=True, eq=False)
 class Condition:
-    """The dataset of a batch: its ``index`` among the network's datasets and its ``context`` (width,), if it has one."""
+    """The dataset of a batch: its ``index`` among the network's and its ``context`` (width,), if it has one."""
 
     index: int
     context: Tensor | None = None
+
+
+class Conditions(nn.Module):
+    """From the name of a batch's dataset to its :class:`Condition`.
+
+    Args:
+        norms: of the network; None where it shares all norms.
+    """
+
+    def __init__(self, norms: DatasetNorms | None) -> None:
+        super().__init__()
+        self.norms = norms
+        self.context: nn.Embedding | None = None
+        if norms is not None and norms.context_width is not None:
+            self.context = nn.Embedding(len(norms.datasets), norms.context_width)
+
+    def forward(self, dataset: str | None) -> Condition | None:
+        """The condition; None where all data share the norms, whatever the dataset is called.
+
+        Raises:
+            ValueError: norms per dataset, and no dataset or one that the network does not know.
+        """
+        if self.norms is None:
+            return None
+        known = self.norms.datasets
+        if dataset not in known:
+            near = difflib.get_close_matches(dataset or "", known, n=1)
+            hint = f"did you mean {near[0]!r}? " if near else ""
+            raise ValueError(f"no norms of the dataset {dataset!r}: {hint}this network has those of {', '.join(known)}")
+        index = known.index(dataset)
+        return Condition(index, None if self.context is None else self.context.weight[index])
 
 
 class DatasetNorm(nn.Module):
