@@ -86,7 +86,7 @@ def test_weights_that_do_not_fit_are_all_named() -> None:
     state["backbone.stem.conv.weight"] = bias
     model = Segmentation(NETWORK, 7)
     before = {name: value.clone() for name, value in model.state_dict().items()}
-    with pytest.raises(ValueError, match=r"qkv.bias is missing; backbone.extra is left over; backbone.stem.conv.weight"):
+    with pytest.raises(ValueError, match=r"qkv.bias is missing; backbone.extra is left over; .*conv.weight"):
         load_backbone(model, state)
     assert all(value.equal(before[name]) for name, value in model.state_dict().items())
 
