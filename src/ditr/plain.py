@@ -1,5 +1,7 @@
 """Settings as plain JSON and back: nested dataclasses of numbers, texts, enums and tuples.
 
+Where a setting may be one of several dataclasses, each has a field ``kind`` of one literal value, which tells them apart.
+
 Reading is strict. An unknown key, a missing one or a value of another type is refused with its place, and a misspelt
 key with the name that was probably meant.
 """
@@ -10,7 +12,7 @@ import dataclasses
 import difflib
 import types
 from enum import Enum
-from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
+from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from ditr.files import InputError
 
@@ -47,10 +49,14 @@ def _read(kind: Any, value: Any, where: str, place: str) -> Any:
     if dataclasses.is_dataclass(kind):
         return _read_object(kind, value, where, place)
     if origin in (Union, types.UnionType):
-        if value is None:
+        options = get_args(kind)
+        if value is None and type(None) in options:
             return None
-        inner = [option for option in get_args(kind) if option is not type(None)]
-        return _read(inner[0], value, where, place)
+        return _read(_option([o for o in options if o is not type(None)], value, where, place), value, where, place)
+    if origin is Literal:
+        if value not in get_args(kind):
+            raise _refusal(where, place, value, f"one of {', '.join(map(str, get_args(kind)))}")
+        return value
     if origin is tuple:
         return _read_tuple(get_args(kind), value, where, place)
     if isinstance(kind, type) and issubclass(kind, Enum):
@@ -63,6 +69,17 @@ def _read(kind: Any, value: Any, where: str, place: str) -> Any:
     if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
         raise _refusal(where, place, value, kind.__name__)
     return value
+
+
+def _option(options: list[Any], value: Any, where: str, place: str) -> Any:
+    """Which of several types ``value`` is meant to be."""
+    if len(options) == 1:
+        return options[0]
+    by_kind = {get_args(get_type_hints(option)["kind"])[0]: option for option in options}
+    given = value.get("kind") if isinstance(value, dict) else None
+    if not isinstance(given, str) or given not in by_kind:
+        raise _refusal(where, _join(place, "kind"), given, f"one of {', '.join(by_kind)}")
+    return by_kind[given]
 
 
 def _read_tuple(kinds: tuple[Any, ...], value: Any, where: str, place: str) -> tuple[Any, ...]:

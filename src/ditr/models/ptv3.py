@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from itertools import accumulate
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -48,6 +49,7 @@ class PTv3Config:
     position_bound: int | None = None
     half_attention: bool = False
     norms: DatasetNorms | None = None
+    kind: Literal["ptv3"] = "ptv3"
 
     def __post_init__(self) -> None:
         levels = len(self.encoder_channels)

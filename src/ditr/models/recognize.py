@@ -1,0 +1,184 @@
+"""What network a published checkpoint holds, from the names and shapes of its tensors.
+
+Depths, widths, heads and options leave their traces in names and shapes. Not to be seen are the longest attention patch
+(except through relative positions), the curves, the order of norms and sums, and drop path: those are the published ones
+unless the caller knows better.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from ditr.models.backbone import NetworkConfig
+from ditr.models.distillation import Student
+from ditr.models.ptv3 import PTv3Config
+from ditr.nn.attention import position_bound
+from ditr.nn.norms import DatasetNorms
+
+__all__ = ["Recognized", "recognize"]
+
+HEAD_WIDTH = 16
+"""Channels of one attention head in every published network."""
+PATCH_SIZES = (1024, 128, 48, 64, 256, 512)
+"""Longest patches of published and inherited networks, the usual one first."""
+
+Shapes = Mapping[str, tuple[int, ...]]
+
+
+@dataclass(frozen=True)
+class Recognized:
+    """A network and what stands on it: ``classes`` of a segmentation head, or the heads of a ``student``."""
+
+    network: NetworkConfig
+    classes: int | None
+    student: Student | None
+
+
+def recognize(
+    shapes: Shapes, *, datasets: tuple[str, ...] = (), patch_size: int | None = None, pre_norm: bool = True
+) -> Recognized:
+    """The model behind the names and shapes of a published state dict.
+
+    Args:
+        shapes: by published name, without the prefix ``module.``.
+        datasets: names of the norms per dataset, in order, where there are such norms.
+        patch_size: the longest attention patch; by default 1024, or what fits the relative positions.
+        pre_norm: whether norms stand before attention and MLP.
+
+    Raises:
+        ValueError: another architecture, or parts that do not belong together.
+    """
+    if "backbone.embedding.stem.conv.weight" in shapes:
+        network: NetworkConfig = _ptv3(shapes, datasets, patch_size, pre_norm)
+    else:
+        raise ValueError(
+            f"neither a Point Transformer V3 nor a MinkUNet of the published code (it has {_sample(shapes)}): "
+            "there is no backbone.embedding.stem.conv.weight and no backbone.conv_input.0.weight"
+        )
+    classes, student = _heads(shapes)
+    if (classes is None) == (student is None):
+        raise ValueError("a model has either a segmentation head (seg_head, final) or a projection (proj)")
+    return Recognized(network, classes, student)
+
+
+def _heads(shapes: Shapes) -> tuple[int | None, Student | None]:
+    classes = None
+    if "seg_head.weight" in shapes:
+        classes = _shape(shapes, "seg_head.weight", 2)[0]
+    per_dataset = "proj.0.weight" in shapes
+    projection = "proj.0.weight" if per_dataset else "proj.weight"
+    if projection not in shapes:
+        return classes, None
+    width = _shape(shapes, projection, 2)[0]
+    tokens = 0
+    if "proj_cls_token.weight" in shapes:
+        tokens, rest = divmod(_shape(shapes, "proj_cls_token.weight", 2)[0], width)
+        if rest:
+            raise ValueError(f"proj_cls_token does not give whole tokens of {width} channels")
+    return classes, Student(width, per_dataset, tokens)
+
+
+def _ptv3(shapes: Shapes, datasets: tuple[str, ...], patch_size: int | None, pre_norm: bool) -> PTv3Config:
+    stem = _shape(shapes, "backbone.embedding.stem.conv.weight", 5)
+    encoder = _stages(shapes, "enc")
+    decoder = _stages(shapes, "dec")
+    block = "backbone.enc.enc0.block0."
+    channels = encoder[0].channels
+    bound = None
+    if f"{block}attn.rpe.rpe_table" in shapes:
+        rows = _shape(shapes, f"{block}attn.rpe.rpe_table", 2)[0]
+        bound = (rows // 3 - 1) // 2
+    image = shapes.get("backbone.dec.dec0.up.proj_image_feat.1.weight")
+    return PTv3Config(
+        in_channels=stem[4],
+        encoder_depths=tuple(stage.depth for stage in encoder),
+        encoder_channels=tuple(stage.channels for stage in encoder),
+        encoder_heads=tuple(stage.heads for stage in encoder),
+        decoder_depths=tuple(stage.depth for stage in decoder),
+        decoder_channels=tuple(stage.channels for stage in decoder),
+        decoder_heads=tuple(stage.heads for stage in decoder),
+        patch_size=_patch_size(bound) if patch_size is None else patch_size,
+        stem_kernel=stem[1],
+        kernel=_shape(shapes, f"{block}cpe.0.weight", 5)[1],
+        mlp_ratio=_shape(shapes, f"{block}mlp.0.fc1.weight", 2)[0] // channels,
+        image_width=None if image is None else image[-1],
+        missing_embedding="backbone.missing_feature_embedding" in shapes,
+        pre_norm=pre_norm,
+        layer_scale=1.0 if f"{block}ls1.0.gamma" in shapes else None,
+        position_bound=bound,
+        norms=_norms(
+            shapes,
+            datasets,
+            batch="backbone.embedding.stem.norm.",
+            layer=f"{block}norm1.0.",
+        ),
+    )
+
+
+@dataclass(frozen=True)
+class _Stage:
+    depth: int
+    channels: int
+    heads: int
+
+
+def _stages(shapes: Shapes, part: str) -> list[_Stage]:
+    """The stages of the encoder ("enc") or decoder ("dec"), the finest first."""
+    pattern = re.compile(rf"backbone\.{part}\.{part}(\d+)\.block(\d+)\.")
+    blocks = {(int(m[1]), int(m[2])) for m in map(pattern.match, shapes) if m}
+    stages = []
+    for stage in range(1 + max((s for s, _ in blocks), default=-1)):
+        depth = sum(s == stage for s, _ in blocks)
+        prefix = f"backbone.{part}.{part}{stage}.block0.attn."
+        channels = _shape(shapes, f"{prefix}proj.weight", 2)[0]
+        table = shapes.get(f"{prefix}rpe.rpe_table")
+        stages.append(_Stage(depth, channels, channels // HEAD_WIDTH if table is None else table[-1]))
+    if not stages:
+        raise ValueError(f"a Point Transformer V3 without blocks in its {part}oder")
+    return stages
+
+
+def _patch_size(bound: int | None) -> int:
+    if bound is None:
+        return PATCH_SIZES[0]
+    for size in PATCH_SIZES:
+        if position_bound(size) == bound:
+            return size
+    raise ValueError(f"relative positions up to {bound} cells belong to no usual patch size: name it")
+
+
+def _norms(shapes: Shapes, datasets: tuple[str, ...], *, batch: str, layer: str) -> DatasetNorms | None:
+    """Norms per dataset, where the names of a BatchNorm or LayerNorm (by prefix) show them."""
+    counts = [len([name for name in shapes if re.fullmatch(rf"{re.escape(p)}norm\.\d+\.weight", name)]) for p in (batch, layer)]
+    count = max(counts)
+    if count == 0:
+        if datasets:
+            raise ValueError("names of datasets are given, and the checkpoint has no norms per dataset")
+        return None
+    if len(datasets) != count:
+        raise ValueError(
+            f"it has norms of {count} datasets, whose names and order are not in the file, and {len(datasets)} are given"
+        )
+    table = shapes.get("embedding_table.weight")
+    return DatasetNorms(
+        datasets,
+        batch=counts[0] > 0,
+        layer=counts[1] > 0,
+        context_width=None if table is None else table[-1],
+        adaptive=f"{batch}modulation.1.weight" in shapes,
+    )
+
+
+def _shape(shapes: Shapes, name: str, dimensions: int) -> tuple[int, ...]:
+    if name not in shapes:
+        raise ValueError(f"{name} is missing")
+    if len(shapes[name]) != dimensions or 0 in shapes[name]:
+        raise ValueError(f"{name} has the shape {shapes[name]}, where {dimensions} dimensions are expected")
+    return shapes[name]
+
+
+def _sample(shapes: Shapes) -> str:
+    names = sorted(shapes)
+    return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "") if names else "no tensors"
