@@ -1,6 +1,7 @@
 """Options and fixtures that all tests share.
 
-A test that asks for ``case_<subject>`` runs once for every golden case of that subject, those of the repository first.
+A test that asks for ``case_<subject>`` runs once for every golden case of that subject, those of the repository first;
+``case_<subject>_minkunet`` and ``case_<subject>_ptv3`` for those of one kind of network only.
 """
 
 from __future__ import annotations
@@ -20,6 +21,9 @@ settings.register_profile("ditr", deadline=None, derandomize=True, suppress_heal
 settings.load_profile("ditr")
 
 
+NETWORKS = {"minkunet": ("minkunet",), "ptv3": ("ptv3", "ditr")}
+
+
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--golden-dir",
@@ -34,11 +38,14 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     for fixture in metafunc.fixturenames:
         if not fixture.startswith("case_"):
             continue
-        subject = fixture.removeprefix("case_")
+        subject, networks = fixture.removeprefix("case_"), None
+        for family in NETWORKS:
+            if subject.endswith(f"_{family}"):
+                subject, networks = subject.removesuffix(f"_{family}"), NETWORKS[family]
         parameters = []
         for source, prefix in ((BUNDLED, "bundled-"), (folder, "")):
             for case in golden_cases(source):
-                if case.spec["subject"] == subject:
+                if case.spec["subject"] == subject and (networks is None or case.spec["network"] in networks):
                     missing = [] if case.file.exists() else [pytest.mark.skip(reason=f"{case.file.name} is not here")]
                     parameters.append(pytest.param(case, id=prefix + case.name, marks=missing))
         if not parameters:

@@ -13,12 +13,14 @@ from torch import Tensor
 from ditr.geometry.curves import Curve, curve_depth
 from ditr.geometry.lift_pyramid import build_lift_pyramid, join_lift_pyramids
 from ditr.geometry.pyramid import Pyramid, PyramidSpec, build_pyramid, join_pyramids
+from ditr.models.backbone import NetworkConfig
 from ditr.models.convert import from_published
 from ditr.models.dinov2 import SIZES, Architecture
 from ditr.models.distillation import Distillation, Student
 from ditr.models.encoder_weights import from_timm
 from ditr.models.image_encoder import ImageEncoder
 from ditr.models.injection import ImageFeatures
+from ditr.models.minkunet import MinkUNetConfig
 from ditr.models.ptv3 import PTv3Config
 from ditr.models.segmentation import Segmentation
 from ditr.nn.attention import position_bound
@@ -26,7 +28,26 @@ from ditr.nn.norms import DatasetNorms
 from golden import GoldenCase, fill_value
 
 
-def config_of(spec: dict[str, Any]) -> PTv3Config:
+def config_of(spec: dict[str, Any]) -> NetworkConfig:
+    return minkunet_config(spec) if spec["network"] == "minkunet" else ptv3_config(spec)
+
+
+def minkunet_config(spec: dict[str, Any]) -> MinkUNetConfig:
+    """The published lists run through the network: encoder stages, then decoder stages, the coarsest first."""
+    half = len(spec["layers"]) // 2
+    return MinkUNetConfig(
+        in_channels=spec["in_channels"],
+        stem_channels=spec["base_channels"],
+        encoder_depths=tuple(spec["layers"][:half]),
+        encoder_channels=tuple(spec["channels"][:half]),
+        decoder_depths=tuple(spec["layers"][: half - 1 : -1]),
+        decoder_channels=tuple(spec["channels"][: half - 1 : -1]),
+        stem_kernel=spec["stem_kernel"],
+        kernel=spec["block_kernel"],
+    )
+
+
+def ptv3_config(spec: dict[str, Any]) -> PTv3Config:
     return PTv3Config(
         in_channels=spec["in_channels"],
         encoder_depths=tuple(spec["enc_depths"]),
@@ -53,13 +74,6 @@ def norms_of(spec: dict[str, Any]) -> DatasetNorms | None:
         return None
     assert spec["norms"] == "one BN and one LN per dataset"
     return DatasetNorms(tuple(spec["datasets"]), context_width=spec["context_channels"], adaptive=spec["adaptive"])
-
-
-def missing_feature(spec: dict[str, Any]) -> str | None:
-    """The name of a feature that a case needs and that is not built yet."""
-    if spec["network"] not in ("ptv3", "ditr"):
-        return f"the network {spec['network']}"
-    return None
 
 
 def filled_model(case: GoldenCase) -> Segmentation:
@@ -90,10 +104,10 @@ def pyramid_of(
     cells = torch.from_numpy(np.asarray(grid, dtype=np.int64))
     parts = torch.tensor_split(cells, torch.as_tensor(offset[:-1]))
     options: dict[str, Any] = {"permutations": permutations}
-    if spec["curve_depth"] == "batch":
+    if spec.get("curve_depth") == "batch":
         options["depth"] = curve_depth(cells)
     samples = [build_pyramid(part, shape, **options) for part in parts]
-    if spec["patch_shrinks_to_smallest_sample"]:
+    if spec.get("patch_shrinks_to_smallest_sample"):
         smallest = [min(len(p.levels[i]) for p in samples) for i in range(shape.levels)]
         options["patch_sizes"] = [min(shape.patch_size, n) for n in smallest]
         samples = [build_pyramid(part, shape, **options) for part in parts]
@@ -134,7 +148,7 @@ def x2d_of(case: GoldenCase) -> NDArray[np.float32] | None:
 
 def prepare(case: GoldenCase) -> Prepared:
     arrays, spec = case.arrays, case.spec
-    permutations = arrays[spec["permutations"]] if spec["permutations"] else None
+    permutations = arrays[spec["permutations"]] if spec.get("permutations") else None
     samples, pyramid = pyramid_of(arrays["in.grid_coord"], arrays["in.offset"], spec, permutations)
     x2d = x2d_of(case)
     image = None if x2d is None else pointwise_image(x2d, samples)

@@ -1,6 +1,6 @@
 """Settings as plain JSON and back: nested dataclasses of numbers, texts, enums and tuples.
 
-Where a setting may be one of several dataclasses, each has a field ``kind`` of one literal value, which tells them apart.
+Where a setting may be one of several dataclasses, each has a field ``kind`` of one literal value that tells them apart.
 
 Reading is strict. An unknown key, a missing one or a value of another type is refused with its place, and a misspelt
 key with the name that was probably meant.

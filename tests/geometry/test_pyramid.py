@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import fields, is_dataclass
+from dataclasses import fields, is_dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -27,6 +27,7 @@ from ditr.geometry.pyramid import (
 )
 
 SMALL = PyramidSpec(levels=4, patch_size=8)
+STRIDED = replace(SMALL, strided=True)
 
 FAR = 65535
 SPECIAL = {
@@ -80,6 +81,20 @@ def check_pooling(fine: Level, coarse: Level) -> None:
         assert row[len(members) :] == [row[0]] * (len(row) - len(members))
 
 
+def check_octants(fine: Level, coarse: Level) -> None:
+    """The child in the corner (a, b, c) of a coarser cell is in column 4 a + 2 b + c."""
+    first: dict[tuple[int, ...], int] = {}
+    for row, cell in enumerate(fine.grid.tolist()):
+        first.setdefault(tuple(cell), row)
+    corners = [(a, b, c) for a in (0, 1) for b in (0, 1) for c in (0, 1)]
+    expected = [
+        [first.get((2 * x + a, 2 * y + b, 2 * z + c), len(fine)) for a, b, c in corners]
+        for x, y, z in coarse.grid.tolist()
+    ]
+    assert fine.octants is not None and fine.octants.dtype == torch.int32
+    assert fine.octants.tolist() == expected
+
+
 def check_level(level: Level, curves: tuple[Curve, ...], depth: int, spec: PyramidSpec) -> None:
     n = len(level)
     for number, curve in enumerate(curves):
@@ -108,8 +123,13 @@ def check_pyramid(pyramid: Pyramid, grid: Tensor, spec: PyramidSpec, permutation
         check_level(level, curves, max(depth - index, 0), spec)
         if index + 1 < spec.levels:
             check_pooling(level, pyramid.levels[index + 1])
+            if spec.strided:
+                check_octants(level, pyramid.levels[index + 1])
             assert not pyramid.levels[index + 1].repeated_cells
     assert pyramid.levels[-1].parent is None and pyramid.levels[-1].children is None
+    if not spec.strided:
+        assert all(level.octants is None for level in pyramid.levels)
+    assert pyramid.levels[-1].octants is None
 
 
 @given(grid=grids)
@@ -126,10 +146,16 @@ def test_every_level_follows_from_its_cells(grid: Tensor) -> None:
         PyramidSpec(levels=2, curves=(Curve.HILBERT,), kernel=5, stem_kernel=3, patch_size=1),
         PyramidSpec(levels=3, curves=(Curve.Z, Curve.Z_TRANS), kernel=1, stem_kernel=1, patch_size=2),
         PyramidSpec(levels=20, patch_size=8),
+        PyramidSpec(levels=5, curves=(Curve.Z,), strided=True),
     ],
 )
 def test_special_clouds(name: str, spec: PyramidSpec) -> None:
     check_pyramid(build_pyramid(SPECIAL[name], spec), SPECIAL[name], spec)
+
+
+@given(grid=grids)
+def test_strided_convolutions_find_each_child_in_its_octant(grid: Tensor) -> None:
+    check_pyramid(build_pyramid(grid, STRIDED), grid, STRIDED)
 
 
 @given(grid=grids, seed=st.integers(0, 100))
@@ -181,7 +207,7 @@ def test_patches_of_one_length_form_one_run() -> None:
 
 @given(parts=st.lists(grids, min_size=1, max_size=4), patch_size=st.sampled_from([1, 7, 64]))
 def test_joined_samples_are_what_they_were_alone(parts: list[Tensor], patch_size: int) -> None:
-    spec = PyramidSpec(levels=3, patch_size=patch_size)
+    spec = PyramidSpec(levels=3, patch_size=patch_size, strided=True)
     pyramids = [build_pyramid(grid, spec) for grid in parts]
     joined = join_pyramids(pyramids)
     assert joined.samples == len(parts)
@@ -213,15 +239,18 @@ def check_joined(joined: Pyramid, number: int, alone: Level, index: int) -> None
         own = level.neighbours[kernel][start:stop]
         assert own.dtype == torch.int32
         assert torch.equal(torch.where(own == len(level), len(alone), own - start), table)
-    if alone.parent is None or alone.children is None:
-        assert level.parent is None and level.children is None
+    if alone.parent is None or alone.children is None or alone.octants is None:
+        assert level.parent is None and level.children is None and level.octants is None
         return
-    assert level.parent is not None and level.children is not None
+    assert level.parent is not None and level.children is not None and level.octants is not None
     above = joined.levels[index + 1].offsets[number]
     assert torch.equal(level.parent[start:stop] - above, alone.parent)
     children = level.children[above : joined.levels[index + 1].offsets[number + 1]] - start
     assert torch.equal(children[:, : alone.children.shape[1]], alone.children)
     assert (children[:, alone.children.shape[1] :] == children[:, :1]).all()
+    octants = level.octants[above : joined.levels[index + 1].offsets[number + 1]]
+    assert octants.dtype == torch.int32
+    assert torch.equal(torch.where(octants == len(level), len(alone), octants - start), alone.octants)
 
 
 def test_joining_batches_again_counts_all_samples() -> None:
@@ -242,8 +271,9 @@ def test_joining_refuses_pyramids_of_different_height() -> None:
         join_pyramids([])
 
 
-def test_moving_takes_every_tensor_along() -> None:
-    pyramid = build_pyramid(SPECIAL["a line"], SMALL)
+@pytest.mark.parametrize("spec", [SMALL, STRIDED])
+def test_moving_takes_every_tensor_along(spec: PyramidSpec) -> None:
+    pyramid = build_pyramid(SPECIAL["a line"], spec)
     moved = pyramid.to("meta")
     assert all(tensor.device.type == "meta" for tensor in tensors(moved))
     assert [t.shape for t in tensors(moved)] == [t.shape for t in tensors(pyramid)]

@@ -13,10 +13,20 @@ from hypothesis import strategies as st
 from torch import Tensor
 from torch.nn import functional
 
-from ditr.geometry.neighbours import neighbours_by_search
+from ditr.geometry.neighbours import neighbours_by_search, octant_of
 from ditr.geometry.pyramid import Level, PyramidSpec, build_pyramid, join_pyramids
 from ditr.nn import sparse_conv
-from ditr.nn.sparse_conv import SubmanifoldConv, convolve, convolve_by_offset
+from ditr.nn.sparse_conv import (
+    InverseConv,
+    StridedConv,
+    SubmanifoldConv,
+    convolve,
+    convolve_by_offset,
+    invert,
+    invert_by_octant,
+    stride,
+    stride_by_octant,
+)
 
 KERNELS = (1, 3, 5)
 
@@ -168,3 +178,114 @@ def test_mixed_precision_keeps_the_weights_gradients_whole() -> None:
     for found, expected in zip((out, *gradients), exact, strict=True):
         assert float((found.float() - expected).detach().norm() / expected.detach().norm()) < 0.02
     assert all(gradient.dtype == torch.float32 for gradient in gradients)
+
+
+STRIDED = PyramidSpec(levels=2, strided=True)
+REPEATED = torch.tensor([[3, 3, 3], [2, 3, 3], [3, 3, 3], [0, 0, 0], [3, 3, 3]])
+
+
+def strided_level(parts: list[Tensor]) -> Level:
+    return join_pyramids([build_pyramid(part, STRIDED) for part in parts]).levels[0]
+
+
+def between_levels(level: Level, channels: tuple[int, int] = (3, 4)) -> tuple[Tensor, Tensor, Tensor]:
+    """Features of the finer and of the coarser level, and weights."""
+    assert level.octants is not None
+    generator = torch.Generator().manual_seed(len(level))
+    fine, coarse, weight = (
+        torch.randn(size, dtype=torch.float64, generator=generator).requires_grad_()
+        for size in ((len(level), channels[0]), (len(level.octants), channels[0]), (8, *channels))
+    )
+    return fine, coarse, weight
+
+
+@given(parts=st.lists(cell_lists, min_size=1, max_size=3))
+def test_strided_fast_path_equals_the_reference(parts: list[Tensor]) -> None:
+    level = strided_level(parts)
+    x, _, weight = between_levels(level)
+    expected = values_and_gradients(lambda x, w: stride_by_octant(x, level, w), x, weight)
+    for one, other in zip(values_and_gradients(lambda x, w: stride(x, level, w), x, weight), expected, strict=True):
+        torch.testing.assert_close(one, other)
+
+
+@given(parts=st.lists(cell_lists, min_size=1, max_size=3))
+def test_inverse_fast_path_equals_the_reference(parts: list[Tensor]) -> None:
+    level = strided_level(parts)
+    _, x, weight = between_levels(level)
+    expected = values_and_gradients(lambda x, w: invert_by_octant(x, level, w), x, weight)
+    for one, other in zip(values_and_gradients(lambda x, w: invert(x, level, w), x, weight), expected, strict=True):
+        torch.testing.assert_close(one, other)
+
+
+@given(grid=cell_lists)
+def test_strided_equals_a_dense_convolution(grid: Tensor) -> None:
+    """And the inverse the transposed one, at the cells that are there."""
+    grid = torch.unique(grid, dim=0)
+    pyramid = build_pyramid(grid, STRIDED)
+    fine, coarse = pyramid.levels
+    x, y, weight = between_levels(fine)
+    filters = weight.view(2, 2, 2, *weight.shape[1:]).permute(4, 3, 0, 1, 2)
+    volume = x.new_zeros(6, 6, 6, x.shape[1]).index_put(tuple(fine.grid.T), x).permute(3, 0, 1, 2)
+    halved = functional.conv3d(volume[None], filters, stride=2)[0][:, *coarse.grid.T].T
+    torch.testing.assert_close(stride(x, fine, weight), halved)
+    volume = y.new_zeros(3, 3, 3, y.shape[1]).index_put(tuple(coarse.grid.T), y).permute(3, 0, 1, 2)
+    transposed = functional.conv_transpose3d(volume[None], filters.transpose(0, 1), stride=2)[0]
+    torch.testing.assert_close(invert(y, fine, weight), transposed[:, *fine.grid.T].T)
+
+
+def test_repeated_cells_are_all_summed_and_all_served() -> None:
+    level = strided_level([REPEATED])
+    assert level.repeated_cells and level.parent is not None
+    ones = torch.ones(len(REPEATED), 1)
+    assert stride(ones, level, torch.ones(8, 1, 1))[level.parent[0]].tolist() == [4]
+    values = invert(torch.ones(2, 1), level, torch.arange(8.0).view(8, 1, 1)).squeeze(1)
+    assert values.tolist() == octant_of(REPEATED).tolist() == [7, 3, 7, 0, 7]
+
+
+@pytest.mark.parametrize("grid", [REPEATED, torch.unique(REPEATED, dim=0)], ids=["repeated", "distinct"])
+def test_gradients_between_levels_are_those_of_finite_differences(grid: Tensor) -> None:
+    level = strided_level([grid])
+    x, y, weight = between_levels(level, (2, 3))
+    assert torch.autograd.gradcheck(lambda x, w: stride(x, level, w), (x, weight))
+    assert torch.autograd.gradcheck(lambda y, w: invert(y, level, w), (y, weight))
+
+
+@given(grid=cell_lists)
+def test_the_inverse_is_the_transpose(grid: Tensor) -> None:
+    level = strided_level([grid])
+    x, _, weight = between_levels(level)
+    there = stride(x, level, weight)
+    y = torch.cos(torch.arange(there.numel(), dtype=there.dtype)).view(there.shape)
+    torch.testing.assert_close((there * y).sum(), (x * invert(y, level, weight.transpose(1, 2))).sum())
+
+
+@pytest.mark.parametrize("make", [StridedConv, InverseConv])
+def test_modules_between_levels(make: type[StridedConv] | type[InverseConv]) -> None:
+    """Their initialization, mixed precision, and gradients in full precision."""
+    level = strided_level([torch.cartesian_prod(*[torch.arange(4)] * 3)])
+    torch.manual_seed(0)
+    conv = make(32, 16)
+    bound = 1 / math.sqrt(8 * 32)
+    assert bound * 0.99 < float(conv.weight.detach().abs().max()) <= bound
+    assert [name for name, _ in conv.named_parameters()] == ["weight"]
+    x = torch.randn(64 if make is StridedConv else 8, 32, requires_grad=True)
+    exact = values_and_gradients(lambda x, w: conv(x, level), x, conv.weight)
+    assert exact[0].shape == (8 if make is StridedConv else 64, 16)
+    with torch.autocast("cpu", torch.bfloat16):
+        out = conv(x, level)
+    assert out.dtype == torch.bfloat16
+    upstream = torch.cos(torch.arange(out.numel(), dtype=torch.float32)).view(out.shape)
+    gradients = torch.autograd.grad(out, (x, conv.weight), upstream.to(out.dtype))
+    for found, expected in zip((out, *gradients), exact, strict=True):
+        assert float((found.float() - expected).detach().norm() / expected.detach().norm()) < 0.02
+    assert all(gradient.dtype == torch.float32 for gradient in gradients)
+
+
+def test_a_pyramid_without_the_tables_is_refused() -> None:
+    grid = torch.tensor([[0, 0, 0], [0, 0, 1]])
+    plain, strided = build_pyramid(grid, PyramidSpec(levels=2)), build_pyramid(grid, STRIDED)
+    for level in (plain.levels[0], strided.levels[-1]):
+        with pytest.raises(ValueError, match=r"PyramidSpec\.strided"):
+            StridedConv(3, 4)(torch.zeros(2, 3), level)
+        with pytest.raises(ValueError, match=r"PyramidSpec\.strided"):
+            InverseConv(3, 4)(torch.zeros(1, 3), level)

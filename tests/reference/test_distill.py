@@ -10,15 +10,13 @@ import torch
 
 from ditr.training.losses import cosine_loss
 from golden import GoldenCase, error
-from published import filled_student, missing_feature, pyramid_of
+from published import filled_student, pyramid_of
 
 TOLERANCE = 5e-5
 
 
 def test_distill(case_distill: GoldenCase) -> None:
     case, spec, arrays = case_distill, case_distill.spec, case_distill.arrays
-    if feature := missing_feature(spec):
-        pytest.skip(f"not built yet: {feature}")
     model = filled_student(case)
     _, pyramid = pyramid_of(arrays["in.grid_coord"], arrays["in.offset"], spec)
     with torch.no_grad():

@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import pytest
-
 from golden import GoldenCase
-from published import missing_feature, prepare, x2d_of
+from published import prepare, x2d_of
 from stages import check_segmentation
 
 
-def test_segment(case_segment: GoldenCase) -> None:
-    if feature := missing_feature(case_segment.spec):
-        pytest.skip(f"not built yet: {feature}")
-    check_segmentation(case_segment, prepare(case_segment), x2d_of(case_segment))
+def test_segment(case_segment_ptv3: GoldenCase) -> None:
+    check_segmentation(case_segment_ptv3, prepare(case_segment_ptv3), x2d_of(case_segment_ptv3))

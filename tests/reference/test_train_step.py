@@ -8,15 +8,13 @@ import torch
 from ditr.models.convert import to_published
 from ditr.training.losses import cross_entropy, lovasz_softmax
 from golden import GoldenCase, error
-from published import missing_feature, prepare
+from published import prepare
 
 ROUNDING = 1e-6
 
 
 def test_train_step(case_train_step: GoldenCase) -> None:
     case = case_train_step
-    if feature := missing_feature(case.spec):
-        pytest.skip(f"not built yet: {feature}")
     # In float64: a cell's two largest values may differ by a part in a million, and rounding then chooses which of them
     # gets the gradient. The stored gradients are those of exact arithmetic to 1e-5.
     prepared = prepare(case).double()
@@ -48,8 +46,6 @@ def test_train_step(case_train_step: GoldenCase) -> None:
 
 def test_loss_in_single_precision(case_train_step: GoldenCase) -> None:
     case = case_train_step
-    if feature := missing_feature(case.spec):
-        pytest.skip(f"not built yet: {feature}")
     prepared = prepare(case)
     prepared.model.train()
     target = torch.from_numpy(case.arrays["in.segment"]).long()

@@ -12,7 +12,7 @@ from itertools import product
 import torch
 from torch import Tensor
 
-__all__ = ["kernel_offsets", "neighbours_by_search", "neighbours_from_parents"]
+__all__ = ["kernel_offsets", "neighbours_by_search", "neighbours_from_parents", "octant_of", "octant_table"]
 
 
 def kernel_offsets(kernel: int) -> Tensor:
@@ -47,7 +47,27 @@ def neighbours_by_search(grid: Tensor, kernel: int) -> Tensor:
     return table
 
 
-def neighbours_from_parents(grid: Tensor, parent: Tensor, parent_table: Tensor, kernel: int) -> Tensor:
+def octant_of(grid: Tensor) -> Tensor:
+    """(n,) int64: which of its parent's eight children a cell is, x slowest and z fastest."""
+    bit = grid & 1
+    return bit[:, 0] * 4 + bit[:, 1] * 2 + bit[:, 2]
+
+
+def octant_table(grid: Tensor, parent: Tensor, parents: int) -> Tensor:
+    """(parents, 8) int32: the row of each coarser cell's child in each octant; n where there is none.
+
+    Of equal cells the first row is found. ``grid`` (n, 3) and ``parent`` (n,) are those of the finer level.
+    """
+    n = len(grid)
+    table = torch.full((parents * 8,), n, dtype=torch.int32, device=grid.device)
+    rows = torch.arange(n, dtype=torch.int32, device=grid.device)
+    table.scatter_reduce_(0, parent * 8 + octant_of(grid), rows, "amin")
+    return table.view(parents, 8)
+
+
+def neighbours_from_parents(
+    grid: Tensor, parent: Tensor, parent_table: Tensor, kernel: int, octants: Tensor | None = None
+) -> Tensor:
     """Neighbour rows from the coarser level's 3 x 3 x 3 table; equal to :func:`neighbours_by_search`.
 
     Args:
@@ -55,6 +75,7 @@ def neighbours_from_parents(grid: Tensor, parent: Tensor, parent_table: Tensor, 
         parent: (n,) int64 rows of the coarser level (cell >> 1).
         parent_table: (m, 27) int32, the coarser level's neighbours; m where there is none.
         kernel: odd edge of the kernel, at most 5.
+        octants: (m, 8) int32, the cells' :func:`octant_table`, where it is there already.
 
     Returns:
         (n, kernel^3) int32 rows; n where there is no cell.
@@ -65,11 +86,11 @@ def neighbours_from_parents(grid: Tensor, parent: Tensor, parent_table: Tensor, 
     if kernel > 5:
         raise ValueError(f"a kernel of {kernel} reaches beyond the neighbours of a cell's parent")
     n, m = len(grid), len(parent_table)
-    octant = _octant(grid)
-    # children[p, o] is the row of the child of p in octant o; the row m is the parent that is not there.
-    children = torch.full(((m + 1) * 8,), n, dtype=torch.int32, device=grid.device)
-    rows = torch.arange(n, dtype=torch.int32, device=grid.device)
-    children.scatter_reduce_(0, parent * 8 + octant, rows, "amin")
+    if octants is None:
+        octants = octant_table(grid, parent, m)
+    octant = octant_of(grid)
+    # children[p * 8 + o] is the row of the child of p in octant o; the row m is the parent that is not there.
+    children = torch.cat([octants.view(-1), octants.new_full((8,), n)])
 
     offsets = kernel_offsets(kernel).to(grid.device)
     table = torch.empty((n, kernel**3), dtype=torch.int32, device=grid.device)
@@ -79,13 +100,7 @@ def neighbours_from_parents(grid: Tensor, parent: Tensor, parent_table: Tensor, 
         step = (target >> 1) + 1
         column = (step[:, 0] * 3 + step[:, 1]) * 3 + step[:, 2]
         there = parent_table[parent[members]].index_select(1, column)
-        slot = (there * 8).add_(_octant(target).to(torch.int32))
+        slot = (there * 8).add_(octant_of(target).to(torch.int32))
         table[members] = children.index_select(0, slot.view(-1)).view(slot.shape)
-    table[:, kernel**3 // 2] = rows
+    table[:, kernel**3 // 2] = torch.arange(n, dtype=torch.int32, device=grid.device)
     return table
-
-
-def _octant(grid: Tensor) -> Tensor:
-    """(n,) int64: which of its parent's eight children a cell is."""
-    bit = grid & 1
-    return bit[:, 0] * 4 + bit[:, 1] * 2 + bit[:, 2]

@@ -23,7 +23,7 @@ from torch import Tensor
 
 from ditr.files import InputError
 from ditr.geometry.curves import ALL_CURVES, MAX_DEPTH, Curve, curve_depth, encode
-from ditr.geometry.neighbours import neighbours_by_search, neighbours_from_parents
+from ditr.geometry.neighbours import neighbours_by_search, neighbours_from_parents, octant_table
 
 __all__ = [
     "Level",
@@ -39,7 +39,9 @@ __all__ = [
 
 @dataclass(frozen=True)
 class PyramidSpec:
-    """What of the geometry a network asks for; ``patch_size`` is the longest attention patch, in cells.
+    """What of the geometry a network asks for.
+
+    ``patch_size`` is the longest attention patch, in cells. ``strided`` adds the tables of strided convolutions.
 
     Raises:
         ValueError: numbers that describe no pyramid.
@@ -50,6 +52,7 @@ class PyramidSpec:
     stem_kernel: int = 5
     kernel: int = 3
     patch_size: int = 1024
+    strided: bool = False
 
     def __post_init__(self) -> None:
         if self.levels < 1 or self.patch_size < 1 or not self.curves:
@@ -99,6 +102,8 @@ class Level:
         parent: (n,) int64, each cell's row on the next coarser level; None on the coarsest.
         children: (coarser n, c) int64, the rows of this level in each coarser cell, the first one repeated to fill;
             None on the coarsest. c is at most 8, unless cells repeat.
+        octants: (coarser n, 8) int32, the row of this level in each octant of each coarser cell, x slowest; n where
+            there is none, and of repeated cells the first. None on the coarsest, and unless the spec asks for it.
         repeated_cells: whether two rows of a sample may be one cell (two mixed scenes).
     """
 
@@ -109,6 +114,7 @@ class Level:
     neighbours: dict[int, Tensor]
     parent: Tensor | None = None
     children: Tensor | None = None
+    octants: Tensor | None = None
     repeated_cells: bool = False
 
     def __len__(self) -> int:
@@ -233,8 +239,11 @@ def _with_neighbours(levels: list[Level], spec: PyramidSpec) -> tuple[Level, ...
         level = levels[index]
         parents = done[-1].neighbours[3] if 3 in done[-1].neighbours else neighbours_by_search(done[-1].grid, 3)
         assert level.parent is not None
-        tables = {k: neighbours_from_parents(level.grid, level.parent, parents, k) for k in _kernels(spec, index)}
-        done.append(replace(level, neighbours=tables))
+        octants = octant_table(level.grid, level.parent, len(parents))
+        tables = {
+            k: neighbours_from_parents(level.grid, level.parent, parents, k, octants) for k in _kernels(spec, index)
+        }
+        done.append(replace(level, neighbours=tables, octants=octants if spec.strided else None))
     return tuple(reversed(done))
 
 
@@ -261,10 +270,7 @@ def _join_levels(levels: Sequence[Level]) -> Level:
     rows = np.cumsum([0, *(len(level) for level in levels)]).tolist()
     coarse = np.cumsum([0, *(0 if level.children is None else len(level.children) for level in levels)]).tolist()
     tables = {
-        kernel: torch.cat(
-            [_shift_table(level, kernel, start, rows[-1]) for level, start in zip(levels, rows, strict=False)]
-        )
-        for kernel in levels[0].neighbours
+        kernel: _join_tables([level.neighbours[kernel] for level in levels], rows) for kernel in levels[0].neighbours
     }
     has_parent = levels[0].parent is not None
     return Level(
@@ -278,13 +284,20 @@ def _join_levels(levels: Sequence[Level]) -> Level:
         neighbours=tables,
         parent=_join_rows([level.parent for level in levels], coarse) if has_parent else None,
         children=_join_children([level.children for level in levels], rows) if has_parent else None,
+        octants=_join_tables([level.octants for level in levels], rows) if levels[0].octants is not None else None,
         repeated_cells=any(level.repeated_cells for level in levels),
     )
 
 
-def _shift_table(level: Level, kernel: int, start: int, total: int) -> Tensor:
-    table = level.neighbours[kernel]
-    return torch.where(table == len(level), total, table + start)
+def _join_tables(parts: Sequence[Tensor | None], rows: Sequence[int]) -> Tensor:
+    """Tables of rows, where each sample's number of rows stands for a cell that is not there."""
+    tables = [part for part in parts if part is not None]
+    return torch.cat(
+        [
+            torch.where(table == stop - start, rows[-1], table + start)
+            for table, start, stop in zip(tables, rows, rows[1:], strict=False)
+        ]
+    )
 
 
 def _join_rows(parts: Sequence[Tensor | None], starts: Sequence[int]) -> Tensor:

@@ -6,14 +6,15 @@ Every backbone has ``encode`` (features of all levels), ``decode`` (from those t
 
 from __future__ import annotations
 
+from ditr.models.minkunet import MinkUNet, MinkUNetConfig
 from ditr.models.ptv3 import PTv3, PTv3Config
 
 __all__ = ["Backbone", "NetworkConfig", "build_backbone"]
 
-NetworkConfig = PTv3Config
-Backbone = PTv3
+NetworkConfig = PTv3Config | MinkUNetConfig
+Backbone = PTv3 | MinkUNet
 
 
 def build_backbone(config: NetworkConfig) -> Backbone:
     """The network that ``config`` describes, with fresh weights."""
-    return PTv3(config)
+    return MinkUNet(config) if isinstance(config, MinkUNetConfig) else PTv3(config)

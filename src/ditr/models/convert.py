@@ -7,11 +7,13 @@ belong to which depends on the backbone; its own are in ``convert_ptv3.py`` and 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from types import ModuleType
 
 from torch import Tensor
 
-from ditr.models import convert_ptv3
+from ditr.models import convert_minkunet, convert_ptv3
 from ditr.models.backbone import NetworkConfig
+from ditr.models.minkunet import MinkUNetConfig
 
 __all__ = ["from_published", "published_name", "to_published"]
 
@@ -30,16 +32,23 @@ def published_name(name: str, network: NetworkConfig) -> str:
     Raises:
         KeyError: a name that no published model has.
     """
+    minkunet = isinstance(network, MinkUNetConfig)
+    if minkunet and name.startswith("head."):
+        return convert_minkunet.published_name(name)
     for ours, theirs in _AROUND:
         if name.startswith(ours):
             return theirs + name.removeprefix(ours)
+    if minkunet:
+        return convert_minkunet.published_name(name, per_dataset=network.norms is not None)
     return convert_ptv3.published_name(name)
 
 
 def to_published(state: Mapping[str, Tensor], network: NetworkConfig) -> dict[str, Tensor]:
     """Our state dict under published names and in published layouts."""
+    layout = _layout(network)
     return {
-        published_name(name, network): convert_ptv3.to_published_layout(name, value) for name, value in state.items()
+        published_name(name, network): layout.to_published_layout(name, value).contiguous()
+        for name, value in state.items()
     }
 
 
@@ -63,14 +72,18 @@ def from_published(
         raise KeyError(
             f"the checkpoint lacks {_few(missing)} and has {_few(unexpected)}, which this network does not know"
         )
-    result = {}
+    layout, result = _layout(network), {}
     for theirs, ours in wanted.items():
         value = published[theirs]
-        shape = tuple(convert_ptv3.to_published_layout(ours, state[ours].detach().to("meta")).shape)
+        shape = tuple(layout.to_published_layout(ours, state[ours].detach().to("meta")).shape)
         if value.shape != shape:
             raise ValueError(f"{theirs} has the shape {tuple(value.shape)}, and this network wants {shape}")
-        result[ours] = convert_ptv3.from_published_layout(ours, value).contiguous()
+        result[ours] = layout.from_published_layout(ours, value).contiguous()
     return result
+
+
+def _layout(network: NetworkConfig) -> ModuleType:
+    return convert_minkunet if isinstance(network, MinkUNetConfig) else convert_ptv3
 
 
 def _few(names: list[str]) -> str:

@@ -1,8 +1,8 @@
 """What network a published checkpoint holds, from the names and shapes of its tensors.
 
-Depths, widths, heads and options leave their traces in names and shapes. Not to be seen are the longest attention patch
-(except through relative positions), the curves, the order of norms and sums, and drop path: those are the published ones
-unless the caller knows better.
+Depths, widths, heads and options leave their traces in names and shapes. Not to be seen are the longest attention
+patch (except through relative positions), the curves, the order of norms and sums, and drop path: those are the
+published ones unless the caller knows better.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 from ditr.models.backbone import NetworkConfig
 from ditr.models.distillation import Student
+from ditr.models.minkunet import MinkUNetConfig
 from ditr.models.ptv3 import PTv3Config
 from ditr.nn.attention import position_bound
 from ditr.nn.norms import DatasetNorms
@@ -23,6 +24,9 @@ HEAD_WIDTH = 16
 """Channels of one attention head in every published network."""
 PATCH_SIZES = (1024, 128, 48, 64, 256, 512)
 """Longest patches of published and inherited networks, the usual one first."""
+
+_MINKUNET_STEMS = ("backbone.conv_input.0.weight", "backbone.conv_input.conv.weight")
+"""Names of the stem with norms for all data, and with norms per dataset."""
 
 Shapes = Mapping[str, tuple[int, ...]]
 
@@ -52,6 +56,8 @@ def recognize(
     """
     if "backbone.embedding.stem.conv.weight" in shapes:
         network: NetworkConfig = _ptv3(shapes, datasets, patch_size, pre_norm)
+    elif not shapes.keys().isdisjoint(_MINKUNET_STEMS):
+        network = _minkunet(shapes, datasets)
     else:
         raise ValueError(
             f"neither a Point Transformer V3 nor a MinkUNet of the published code (it has {_sample(shapes)}): "
@@ -67,6 +73,8 @@ def _heads(shapes: Shapes) -> tuple[int | None, Student | None]:
     classes = None
     if "seg_head.weight" in shapes:
         classes = _shape(shapes, "seg_head.weight", 2)[0]
+    elif "backbone.final.weight" in shapes:
+        classes = _shape(shapes, "backbone.final.weight", 5)[0]
     per_dataset = "proj.0.weight" in shapes
     projection = "proj.0.weight" if per_dataset else "proj.weight"
     if projection not in shapes:
@@ -108,12 +116,31 @@ def _ptv3(shapes: Shapes, datasets: tuple[str, ...], patch_size: int | None, pre
         pre_norm=pre_norm,
         layer_scale=1.0 if f"{block}ls1.0.gamma" in shapes else None,
         position_bound=bound,
-        norms=_norms(
-            shapes,
-            datasets,
-            batch="backbone.embedding.stem.norm.",
-            layer=f"{block}norm1.0.",
-        ),
+        norms=_norms(shapes, datasets, batch="backbone.embedding.stem.norm.norm.", layer=f"{block}norm1.0.norm."),
+    )
+
+
+def _minkunet(shapes: Shapes, datasets: tuple[str, ...]) -> MinkUNetConfig:
+    per_dataset = _MINKUNET_STEMS[1] in shapes
+    stem = _shape(shapes, _MINKUNET_STEMS[per_dataset], 5)
+    depths: dict[str, list[int]] = {"enc": [], "dec": []}
+    channels: dict[str, list[int]] = {"enc": [], "dec": []}
+    for part in ("enc", "dec"):
+        pattern = re.compile(rf"backbone\.{part}\.(\d+)\.block(\d+)\.conv1\.weight")
+        blocks = {(int(m[1]), int(m[2])) for m in map(pattern.fullmatch, shapes) if m}
+        for stage in range(1 + max((s for s, _ in blocks), default=-1)):
+            depths[part].append(sum(s == stage for s, _ in blocks))
+            channels[part].append(_shape(shapes, f"backbone.{part}.{stage}.block0.conv1.weight", 5)[0])
+    return MinkUNetConfig(
+        in_channels=stem[4],
+        stem_channels=stem[0],
+        encoder_depths=tuple(depths["enc"]),
+        encoder_channels=tuple(channels["enc"]),
+        decoder_depths=tuple(depths["dec"]),
+        decoder_channels=tuple(channels["dec"]),
+        stem_kernel=stem[1],
+        kernel=_shape(shapes, "backbone.enc.0.block0.conv1.weight", 5)[1],
+        norms=_norms(shapes, datasets, batch="backbone.conv_input.bn.bns."),
     )
 
 
@@ -149,26 +176,29 @@ def _patch_size(bound: int | None) -> int:
     raise ValueError(f"relative positions up to {bound} cells belong to no usual patch size: name it")
 
 
-def _norms(shapes: Shapes, datasets: tuple[str, ...], *, batch: str, layer: str) -> DatasetNorms | None:
-    """Norms per dataset, where the names of a BatchNorm or LayerNorm (by prefix) show them."""
-    counts = [len([name for name in shapes if re.fullmatch(rf"{re.escape(p)}norm\.\d+\.weight", name)]) for p in (batch, layer)]
-    count = max(counts)
-    if count == 0:
-        if datasets:
-            raise ValueError("names of datasets are given, and the checkpoint has no norms per dataset")
-        return None
-    if len(datasets) != count:
+def _norms(shapes: Shapes, datasets: tuple[str, ...], *, batch: str, layer: str | None = None) -> DatasetNorms | None:
+    """Norms per dataset, where the names of the first BatchNorm or LayerNorm (by prefix) have a number per dataset."""
+    of_batch, of_layer = _numbered(shapes, batch), 0 if layer is None else _numbered(shapes, layer)
+    count = max(of_batch, of_layer)
+    if count != len(datasets):
         raise ValueError(
-            f"it has norms of {count} datasets, whose names and order are not in the file, and {len(datasets)} are given"
+            f"it has norms of {count or 'no'} datasets, whose names and order are not in the file, and "
+            f"{len(datasets) or 'none'} are given"
         )
+    if count == 0:
+        return None
     table = shapes.get("embedding_table.weight")
     return DatasetNorms(
         datasets,
-        batch=counts[0] > 0,
-        layer=counts[1] > 0,
+        batch=of_batch > 0,
+        layer=of_layer > 0,
         context_width=None if table is None else table[-1],
-        adaptive=f"{batch}modulation.1.weight" in shapes,
+        adaptive=f"{batch.removesuffix('norm.')}modulation.1.weight" in shapes,
     )
+
+
+def _numbered(shapes: Shapes, prefix: str) -> int:
+    return sum(re.fullmatch(rf"{re.escape(prefix)}\d+\.weight", name) is not None for name in shapes)
 
 
 def _shape(shapes: Shapes, name: str, dimensions: int) -> tuple[int, ...]:

@@ -1,4 +1,4 @@
-"""Submanifold sparse convolution: outputs exist where inputs exist, so geometry never grows.
+"""Sparse convolutions: within a level, to the next coarser one, and back; geometry never grows.
 
 Weights are (k^3, in, out), the kernel's offsets in the order of :func:`ditr.geometry.neighbours.kernel_offsets`
 (x slowest). The published layout (out, k, k, k, in) is translated in ``models/convert.py``.
@@ -11,9 +11,20 @@ import math
 import torch
 from torch import Tensor, nn
 
+from ditr.geometry.neighbours import octant_of
 from ditr.geometry.pyramid import Level
 
-__all__ = ["SubmanifoldConv", "convolve", "convolve_by_offset"]
+__all__ = [
+    "InverseConv",
+    "StridedConv",
+    "SubmanifoldConv",
+    "convolve",
+    "convolve_by_offset",
+    "invert",
+    "invert_by_octant",
+    "stride",
+    "stride_by_octant",
+]
 
 _CHUNK_BYTES = 4 << 20
 """Gathered inputs are multiplied in pieces of this size on the CPU: small enough to stay in the second-level cache."""
@@ -109,6 +120,121 @@ def _weight_gradient(x: Tensor, table: Tensor, gradient: Tensor) -> Tensor:
     return total
 
 
+def stride_by_octant(x: Tensor, level: Level, weight: Tensor) -> Tensor:
+    """The reference of :func:`stride`: for each octant, add the products of the children there to their parents."""
+    parent, octants = _family(level)
+    octant = octant_of(level.grid)
+    out = x.new_zeros(len(octants), weight.shape[2])
+    for o, matrix in enumerate(weight):
+        out = out.index_add(0, parent[octant == o], x[octant == o] @ matrix)
+    return out
+
+
+def invert_by_octant(x: Tensor, level: Level, weight: Tensor) -> Tensor:
+    """The reference of :func:`invert`: the parent's features times the matrix of one's own octant."""
+    parent, _ = _family(level)
+    octant = octant_of(level.grid)[:, None]
+    out = x.new_zeros(len(parent), weight.shape[2])
+    for o, matrix in enumerate(weight):
+        out = torch.where(octant == o, x[parent] @ matrix, out)
+    return out
+
+
+def stride(x: Tensor, level: Level, weight: Tensor) -> Tensor:
+    """Features of the next coarser level from those of ``level``: a kernel of 2 with a stride of 2.
+
+    The fast path, equal to :func:`stride_by_octant`: eight children side by side, one product.
+
+    Args:
+        x: (n, in) features of ``level``.
+        level: the finer of the two levels; of repeated cells all are summed.
+        weight: (8, in, out), octants with x slowest.
+
+    Returns:
+        (coarser n, out): out[q] = sum over children p of q of x[p] @ weight[octant of p].
+    """
+    children: Tensor = _SideBySide.apply(x, level)  # type: ignore[no-untyped-call]
+    return children @ weight.reshape(-1, weight.shape[2])
+
+
+def invert(x: Tensor, level: Level, weight: Tensor) -> Tensor:
+    """The way back, to ``level`` from the next coarser level: each parent gives every child a value.
+
+    The fast path, equal to :func:`invert_by_octant`: one product for all octants, of which the children that are there
+    take theirs.
+
+    Args:
+        x: (coarser n, in) features of the next coarser level.
+        level: the finer of the two levels.
+        weight: (8, in, out), octants with x slowest.
+
+    Returns:
+        (n, out): out[p] = x[parent of p] @ weight[octant of p].
+    """
+    values = x @ weight.permute(1, 0, 2).reshape(weight.shape[1], -1)
+    out: Tensor = _OneEach.apply(values, level)  # type: ignore[no-untyped-call]
+    return out
+
+
+def _family(level: Level) -> tuple[Tensor, Tensor]:
+    if level.parent is None or level.octants is None:
+        raise ValueError("no strided convolution here: the coarsest level, or a pyramid without PyramidSpec.strided")
+    return level.parent, level.octants
+
+
+def _side_by_side(x: Tensor, level: Level) -> Tensor:
+    """(n, c) -> (coarser n, 8 c): each parent's children, those of one cell summed, zeros where there is none."""
+    parent, octants = _family(level)
+    if level.repeated_cells:
+        slots = x.new_zeros(octants.numel(), x.shape[1])
+        return slots.index_add_(0, parent * 8 + octant_of(level.grid), x).view(len(octants), -1)
+    padded = torch.cat([x, x.new_zeros(1, x.shape[1])])
+    return padded.index_select(0, octants.view(-1)).view(len(octants), -1)
+
+
+def _one_each(values: Tensor, level: Level) -> Tensor:
+    """(coarser n, 8 c) -> (n, c): the transpose of :func:`_side_by_side`."""
+    parent, octants = _family(level)
+    return values.view(octants.numel(), -1).index_select(0, parent * 8 + octant_of(level.grid))
+
+
+class _SideBySide(torch.autograd.Function):
+    """Gathering has gathering as its gradient, which torch, not knowing the family, would do by adding row by row."""
+
+    @staticmethod
+    def forward(ctx: torch.autograd.function.FunctionCtx, x: Tensor, level: Level) -> Tensor:
+        ctx.level = level  # type: ignore[attr-defined]
+        return _side_by_side(x, level)
+
+    @staticmethod
+    def backward(ctx: torch.autograd.function.FunctionCtx, *gradients: Tensor) -> tuple[Tensor, None]:
+        return _one_each(gradients[0].contiguous(), ctx.level), None  # type: ignore[attr-defined]
+
+
+class _OneEach(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: torch.autograd.function.FunctionCtx, values: Tensor, level: Level) -> Tensor:
+        ctx.level = level  # type: ignore[attr-defined]
+        return _one_each(values, level)
+
+    @staticmethod
+    def backward(ctx: torch.autograd.function.FunctionCtx, *gradients: Tensor) -> tuple[Tensor, None]:
+        return _side_by_side(gradients[0], ctx.level), None  # type: ignore[attr-defined]
+
+
+def _uniform(parameter: Tensor, inputs: int) -> None:
+    """The initialization of the published layers (and of torch's own): uniform within 1 / sqrt(inputs)."""
+    bound = 1 / math.sqrt(inputs)
+    nn.init.uniform_(parameter, -bound, bound)
+
+
+def _for_autocast(x: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:
+    if not torch.is_autocast_enabled(x.device.type):
+        return x, weight
+    dtype = torch.get_autocast_dtype(x.device.type)
+    return x.to(dtype), weight.to(dtype)
+
+
 class SubmanifoldConv(nn.Module):
     """Sparse convolution of a level's features with a centred k x k x k kernel.
 
@@ -123,16 +249,48 @@ class SubmanifoldConv(nn.Module):
         self.kernel = kernel
         self.weight = nn.Parameter(torch.empty(kernel**3, in_channels, out_channels))
         self.bias = nn.Parameter(torch.empty(out_channels)) if bias else None
-        bound = 1 / math.sqrt(in_channels * kernel**3)
-        nn.init.uniform_(self.weight, -bound, bound)
+        _uniform(self.weight, in_channels * kernel**3)
         if self.bias is not None:
-            nn.init.uniform_(self.bias, -bound, bound)
+            _uniform(self.bias, in_channels * kernel**3)
 
     def forward(self, x: Tensor, level: Level) -> Tensor:
         """(n, in) features of a level -> (n, out)."""
-        weight: Tensor = self.weight
-        if torch.is_autocast_enabled(x.device.type):
-            dtype = torch.get_autocast_dtype(x.device.type)
-            x, weight = x.to(dtype), weight.to(dtype)
+        x, weight = _for_autocast(x, self.weight)
         out = convolve(x, level.neighbours[self.kernel], weight, mirrored=not level.repeated_cells)
         return out if self.bias is None else out + self.bias.to(out.dtype)
+
+
+class StridedConv(nn.Module):
+    """Sparse convolution to the next coarser level, kernel and stride 2, without a bias."""
+
+    def __init__(self, in_channels: int, out_channels: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.empty(8, in_channels, out_channels))
+        _uniform(self.weight, in_channels * 8)
+
+    def forward(self, x: Tensor, level: Level) -> Tensor:
+        """(n, in) features of ``level`` -> (m, out) features of the next coarser one.
+
+        Raises:
+            ValueError: the coarsest level, or a pyramid built without ``strided``.
+        """
+        x, weight = _for_autocast(x, self.weight)
+        return stride(x, level, weight)
+
+
+class InverseConv(nn.Module):
+    """Sparse convolution back from the next coarser level, kernel 2, without a bias."""
+
+    def __init__(self, in_channels: int, out_channels: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.empty(8, in_channels, out_channels))
+        _uniform(self.weight, in_channels * 8)
+
+    def forward(self, x: Tensor, level: Level) -> Tensor:
+        """(m, in) features of the level next coarser than ``level`` -> (n, out) features of ``level``.
+
+        Raises:
+            ValueError: the coarsest level, or a pyramid built without ``strided``.
+        """
+        x, weight = _for_autocast(x, self.weight)
+        return invert(x, level, weight)
