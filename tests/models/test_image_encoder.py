@@ -19,7 +19,8 @@ from safetensors.torch import load_file, save_file
 
 from ditr.files import InputError
 from ditr.models import wheel_weights
-from ditr.models.dinov2 import Architecture, random_weights
+from ditr.models.dinov2 import Architecture
+from ditr.models.encoder_family import random_weights
 from ditr.models.encoder_weights import EncoderWeights, from_timm, load_weights
 from ditr.models.image_encoder import ImageEncoder, image_size, load_image_encoder
 from tiny_encoder import TINY, write_tiny_encoder
@@ -107,7 +108,8 @@ def test_resamples_positions_with_antialiasing(architecture: Architecture) -> No
     embeddings.position_embeddings.data = weights.tensors["embeddings.position_embeddings"]
     with torch.no_grad():
         expected = embeddings.interpolate_pos_encoding(torch.zeros(1, 1 + 2 * 7, 32), 28, 98)
-    torch.testing.assert_close(ImageEncoder(weights)._positions_of(2, 7), expected)
+    network = architecture.build(weights.tensors, torch.device("cpu"), torch.float32)
+    torch.testing.assert_close(network.positions(2, 7), expected)
 
 
 def test_reads_timm_weights_from_a_folder(tmp_path: Path) -> None:

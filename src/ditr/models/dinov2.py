@@ -2,7 +2,7 @@
 
 Weights travel through the package under one set of names, those of the files on the Hugging Face hub ("hub names":
 ``encoder.layer.0.attention.attention.query.weight``, …), which every version of ``transformers`` reads. Weights under
-timm's names, which the published DITR loads, are renamed by `rename_timm`:
+timm's names, which the published DITR loads, are renamed by `Architecture.from_timm`:
 
 ==================================  ===========================================================================
 timm                                hub
@@ -26,19 +26,28 @@ timm                                hub
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
-from ditr.files import InputError
+from ditr.models.encoder_family import (
+    IMAGENET_MEAN,
+    IMAGENET_STD,
+    Config,
+    Family,
+    Variant,
+    load_network,
+    project_patches,
+)
 
-__all__ = ["SIZES", "Architecture", "build_network", "check_names", "random_weights", "rename_timm"]
+__all__ = ["FAMILY", "SIZES", "Architecture", "Dinov2"]
 
 NORM_EPSILON = 1e-6
+_KEPT_GRIDS = 16
 
 
 @dataclass(frozen=True)
@@ -53,6 +62,10 @@ class Architecture:
     mlp_ratio: int = 4
     patch_size: int = 14
     table: int = 37
+
+    mean: ClassVar = IMAGENET_MEAN
+    std: ClassVar = IMAGENET_STD
+    rule: ClassVar = "antialiased"
 
     @property
     def hidden(self) -> int:
@@ -90,54 +103,35 @@ class Architecture:
             shapes[layer + "layer_scale1.lambda1"] = shapes[layer + "layer_scale2.lambda1"] = (width,)
         return shapes | {"layernorm.weight": (width,), "layernorm.bias": (width,)}
 
+    def from_hub(self, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Weights of a file of the hub: without a prefix, a classifier, and the token of masked training."""
+        named = {re.sub(r"^(dinov2|dinov2_with_registers)\.", "", name): value for name, value in tensors.items()}
+        return {
+            name: value
+            for name, value in named.items()
+            if not name.startswith("classifier.") and name != "embeddings.mask_token"
+        }
 
-SIZES = {
-    "small": Architecture(width=384, depth=12, heads=6),
-    "base": Architecture(width=768, depth=12, heads=12),
-    "large": Architecture(width=1024, depth=24, heads=16),
-    "giant": Architecture(width=1536, depth=40, heads=24, gated_mlp=True),
-}
-"""The four published sizes, without registers."""
+    def from_timm(self, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Weights under timm's names (``vit_*_patch14_dinov2``, ``vit_*_patch14_reg4_dinov2``) by hub name."""
+        gated = ((r"\.mlp\.fc1\.", ".mlp.weights_in."), (r"\.mlp\.fc2\.", ".mlp.weights_out."))
+        rules = _TIMM + (gated if self.gated_mlp else ())
+        renamed: dict[str, Tensor] = {}
+        for key, tensor in tensors.items():
+            name, value = key, tensor
+            for pattern, replacement in rules:
+                name = re.sub(pattern, replacement, name)
+            if ".attn.qkv." in name and value.shape[0] % 3 == 0:
+                for part, third in zip(("query", "key", "value"), value.chunk(3), strict=True):
+                    renamed[name.replace(".attn.qkv.", f".attention.attention.{part}.")] = third
+                continue
+            if key == "pos_embed" and value.shape[1] == self.table**2:
+                value = torch.cat((torch.zeros_like(value[:, :1]), value), dim=1)
+            renamed[name] = value
+        return renamed
 
-
-def check_names(tensors: Mapping[str, Tensor], architecture: Architecture, where: str) -> dict[str, Tensor]:
-    """The weights that ``architecture`` needs, by hub name; a mask token, which only training uses, is dropped.
-
-    Raises:
-        InputError: a weight is missing, has another shape, or does not belong to this network.
-    """
-    shapes = architecture.shapes()
-    given = {name: tensor for name, tensor in tensors.items() if name != "embeddings.mask_token"}
-    faults = [f"{name} is missing" for name in shapes if name not in given]
-    faults += [f"{name} is unknown" for name in given if name not in shapes]
-    faults += [
-        f"{name} has shape {tuple(given[name].shape)} instead of {shape}"
-        for name, shape in shapes.items()
-        if name in given and tuple(given[name].shape) != shape
-    ]
-    if faults:
-        more = f" (and {len(faults) - 1} more)" if len(faults) > 1 else ""
-        raise InputError(
-            where, f"weights do not fit the network: {faults[0]}{more}", "Give weights of a DINOv2 network"
-        )
-    return {name: given[name] for name in shapes}
-
-
-def random_weights(architecture: Architecture, seed: int) -> dict[str, Tensor]:
-    """Untrained weights, the same for the same seed on every machine and with every version of ``transformers``.
-
-    The standard initialisation of vision transformers: normal with deviation 0.02 for matrices and tokens, zero biases.
-    Layer scales start at 1 as in ``transformers``: at timm's 1e-5 the blocks would do nothing, and a control that only
-    embeds its patches says little.
-    """
-    generator = torch.Generator().manual_seed(seed)
-    weights = {}
-    for name, shape in architecture.shapes().items():
-        if len(shape) > 1:
-            weights[name] = torch.empty(shape).normal_(std=0.02, generator=generator)
-        else:
-            weights[name] = torch.zeros(shape) if name.endswith("bias") else torch.ones(shape)
-    return weights
+    def build(self, weights: Mapping[str, Tensor], device: torch.device, dtype: torch.dtype) -> Dinov2:
+        return Dinov2(self, weights, device, dtype)
 
 
 _TIMM = (
@@ -152,44 +146,63 @@ _TIMM = (
 )
 
 
-def rename_timm(tensors: Mapping[str, Tensor], architecture: Architecture) -> dict[str, Tensor]:
-    """Weights under timm's names (``vit_*_patch14_dinov2``, ``vit_*_patch14_reg4_dinov2``) -> hub names."""
-    gated = ((r"\.mlp\.fc1\.", ".mlp.weights_in."), (r"\.mlp\.fc2\.", ".mlp.weights_out."))
-    rules = _TIMM + (gated if architecture.gated_mlp else ())
-    renamed: dict[str, Tensor] = {}
-    for key, tensor in tensors.items():
-        name, value = key, tensor
-        for pattern, replacement in rules:
-            name = re.sub(pattern, replacement, name)
-        if ".attn.qkv." in name and value.shape[0] % 3 == 0:
-            for part, third in zip(("query", "key", "value"), value.chunk(3), strict=True):
-                renamed[name.replace(".attn.qkv.", f".attention.attention.{part}.")] = third
-            continue
-        if key == "pos_embed" and value.shape[1] == architecture.table**2:
-            value = torch.cat((torch.zeros_like(value[:, :1]), value), dim=1)
-        renamed[name] = value
-    return renamed
+SIZES = {
+    "small": Architecture(width=384, depth=12, heads=6),
+    "base": Architecture(width=768, depth=12, heads=12),
+    "large": Architecture(width=1024, depth=24, heads=16),
+    "giant": Architecture(width=1536, depth=40, heads=24, gated_mlp=True),
+}
+"""The four published sizes, without registers."""
 
 
-@contextmanager
-def _no_progress_bars() -> Iterator[None]:
-    """``transformers`` draws a bar for every load, however short."""
-    from transformers.utils import logging
+class Dinov2:
+    """A frozen DINOv2 on a device; of ``transformers`` it uses the blocks, and puts the embedding together itself."""
 
-    shown = logging.is_progress_bar_enabled()
-    logging.disable_progress_bar()
-    try:
-        yield
-    finally:
-        if shown:
-            logging.enable_progress_bar()
+    def __init__(
+        self, architecture: Architecture, weights: Mapping[str, Tensor], device: torch.device, dtype: torch.dtype
+    ) -> None:
+        self.architecture, self.dtype = architecture, dtype
+        # Kept in float32 whatever the precision: it is resampled before it is rounded.
+        self._table = weights["embeddings.position_embeddings"].float().to(device)
+        self._grids: dict[tuple[int, int], Tensor] = {}
+        self._network = _build_network(architecture, weights).to(device, dtype)
+
+    def tokens(self, images: Tensor) -> Tensor:
+        """(V, 1 + registers + rows * columns, D): [cls], registers, patches row by row."""
+        embeddings, side = self._network.embeddings, self.architecture.patch_size
+        projection = embeddings.patch_embeddings.projection
+        patches = project_patches(images, projection.weight, projection.bias)
+        positions = self.positions(images.shape[2] // side, images.shape[3] // side)
+        count = len(images)
+        # Registers have no position.
+        prefix = [(embeddings.cls_token + positions[:, :1]).expand(count, -1, -1)]
+        if self.architecture.registers:
+            prefix.append(embeddings.register_tokens.expand(count, -1, -1))
+        hidden = torch.cat((*prefix, patches + positions[:, 1:]), dim=1)
+        tokens: Tensor = self._network.layernorm(self._network.encoder(hidden).last_hidden_state)
+        return tokens
+
+    def positions(self, rows: int, columns: int) -> Tensor:
+        """Positions of [cls] and the patches, (1, 1 + rows * columns, D).
+
+        The learned table is resampled bicubically *with antialiasing*, as timm does and hence the published DITR;
+        ``transformers`` antialiases the variants with registers only, which is why the embedding is put together here.
+        """
+        grid, side = (rows, columns), self.architecture.table
+        if grid not in self._grids:
+            table = self._table
+            if grid != (side, side):
+                square = table[:, 1:].reshape(1, side, side, -1).permute(0, 3, 1, 2)
+                resampled = F.interpolate(square, grid, mode="bicubic", align_corners=False, antialias=True)
+                table = torch.cat((table[:, :1], resampled.flatten(2).mT), dim=1)
+            if len(self._grids) == _KEPT_GRIDS:
+                del self._grids[next(iter(self._grids))]
+            self._grids[grid] = table.to(self.dtype).contiguous()
+        return self._grids[grid]
 
 
-def build_network(architecture: Architecture, weights: Mapping[str, Tensor]) -> Any:
-    """The network of ``transformers`` with these weights (hub names, complete), float32, in eval mode and frozen.
-
-    It is a ``Dinov2Model`` or a ``Dinov2WithRegistersModel``.
-    """
+def _build_network(architecture: Architecture, weights: Mapping[str, Tensor]) -> Any:
+    """A ``Dinov2Model`` or a ``Dinov2WithRegistersModel`` with these weights, float32, in eval mode and frozen."""
     # Imported late: it takes a second or two. The modules are named directly, since transformers' own lazy names pull
     # in image processors, and these torchvision.
     if architecture.registers:
@@ -216,8 +229,44 @@ def build_network(architecture: Architecture, weights: Mapping[str, Tensor]) -> 
         **registers,
     )
     # Both networks have a parameter for masked training; it takes no part in anything here.
-    state = {name: tensor.float() for name, tensor in weights.items()}
-    state["embeddings.mask_token"] = torch.zeros(1, architecture.width)
-    with _no_progress_bars():
-        network = model_class.from_pretrained(None, config=config, state_dict=state, attn_implementation="sdpa")
-    return network.float().eval().requires_grad_(False)
+    mask = {"embeddings.mask_token": torch.zeros(1, architecture.width)}
+    return load_network(model_class, config, {**weights, **mask})
+
+
+def _read_config(config: Config) -> Architecture:
+    patch = config.number("patch_size")
+    with_registers = config.values["model_type"] == "dinov2_with_registers"
+    return Architecture(
+        width=config.number("hidden_size"),
+        depth=config.number("num_hidden_layers", least=0),
+        heads=config.number("num_attention_heads"),
+        registers=config.number("num_register_tokens", 4, least=0) if with_registers else 0,
+        gated_mlp=bool(config.values.get("use_swiglu_ffn", False)),
+        mlp_ratio=config.number("mlp_ratio", 4),
+        patch_size=patch,
+        table=config.number("image_size") // patch,
+    )
+
+
+FAMILY = Family(
+    title="DINOv2, with and without registers",
+    variants=(
+        *(
+            Variant(f"dinov2-{size}", f"facebook/dinov2-{size}", (f"vit_{size}_patch14_dinov2",), architecture)
+            for size, architecture in SIZES.items()
+        ),
+        # The published DITR uses these.
+        *(
+            Variant(
+                f"dinov2-{size}-reg",
+                f"facebook/dinov2-with-registers-{size}",
+                (f"vit_{size}_patch14_reg4_dinov2",),
+                replace(architecture, registers=4),
+            )
+            for size, architecture in SIZES.items()
+        ),
+    ),
+    timm_tag="lvd142m",
+    model_types=("dinov2", "dinov2_with_registers"),
+    read_config=_read_config,
+)

