@@ -151,8 +151,8 @@ class Dinov3:
         self, architecture: Architecture, weights: Mapping[str, Tensor], device: torch.device, dtype: torch.dtype
     ) -> None:
         network = _build_network(architecture, weights).to(dtype)
-        # In float32 whatever the precision, as in timm and hence in the published DITR: rounded frequencies would turn
-        # distant patches by wrong angles.
+        # In float32 whatever the precision, as in timm, which the published DITR loads; Meta's own code rounds them to
+        # bfloat16 always, which turns the outermost patches by up to a hundredth of a radian.
         exponents = torch.arange(0, 1, 4 * architecture.heads / architecture.width, dtype=torch.float32)
         network.rope_embeddings.inv_freq = ROPE_BASE**-exponents
         network.embeddings.patch_embeddings = _PatchEmbedding(network.embeddings.patch_embeddings)

@@ -108,7 +108,8 @@ class Config:
             InputError: it is missing and there is no default, or is something else.
         """
         value = self.values.get(key, default)
-        if isinstance(value, bool) or not isinstance(value, int | float) or value != int(value) or value < least:
+        whole = isinstance(value, int) or (isinstance(value, float) and value.is_integer())
+        if isinstance(value, bool) or not isinstance(value, int | float) or not whole or value < least:
             raise InputError(self.where, f"{key} is {value!r}", "Get the file again")
         return int(value)
 
