@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from torch import Tensor
 
 from ditr.feature_cache import EncodedView, FeatureCache, encode_views
+from ditr.files import InputError
 from ditr.models.image_encoder import ImageEncoder, load_image_encoder
 from ditr.scene import View
 
@@ -23,12 +24,14 @@ class CachedEncoding:
         cache: where tokens are kept; None to compute them each time.
         device: where the network runs.
         progress: called with the number of views done and their total.
+        image_size: (height, width) at which every view is encoded; None for the encoder's rule by the view's own size.
     """
 
     spec: str
     cache: FeatureCache | None = None
     device: str = "cpu"
     progress: Callable[[int, int], None] | None = None
+    image_size: tuple[int, int] | None = None
     _encoder: ImageEncoder | None = field(default=None, repr=False)
 
     @property
@@ -48,9 +51,40 @@ class CachedEncoding:
         """Number of channels of a token."""
         return self.encoder.width
 
+    def at(self, image_size: tuple[int, int] | None) -> CachedEncoding:
+        """The same encoding with every view at a given size, or by the rule again for None; the network is shared.
+
+        A model's preparation says the size: whoever has both calls this, and asks :meth:`size` for everything else.
+
+        Raises:
+            InputError: the size is not made of whole patches of the encoder.
+        """
+        if image_size == self.image_size:
+            return self
+        if image_size is not None:
+            self._check(image_size)
+        return replace(self, image_size=image_size)
+
     def size(self, view: View) -> tuple[int, int]:
-        """(height, width) at which a view is encoded."""
-        return self.encoder.image_size(view.camera.height, view.camera.width)
+        """(height, width) at which a view is encoded: the one place that decides it.
+
+        Raises:
+            InputError: ``image_size`` is not made of whole patches of the encoder.
+        """
+        if self.image_size is None:
+            return self.encoder.image_size(view.camera.height, view.camera.width)
+        self._check(self.image_size)
+        return self.image_size
+
+    def _check(self, image_size: tuple[int, int]) -> None:
+        side = self.patch_size
+        if any(length < 1 or length % side for length in image_size):
+            height, width = (max(1, round(length / side)) * side for length in image_size)
+            raise InputError(
+                "image_size",
+                f"{image_size[0]}x{image_size[1]} pixels are not whole patches of {side}",
+                f"Take multiples of {side}, as {height}x{width}",
+            )
 
     def encode(self, views: Sequence[View]) -> list[EncodedView]:
         """Features of each view on the CPU."""

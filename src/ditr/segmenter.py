@@ -14,8 +14,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ditr.data.batch import join_samples
+from ditr.data.normals import with_normals
 from ditr.data.readers.ply import write_ply
-from ditr.data.sample import Attribute, Preparation, Sample, prepare
+from ditr.data.sample import Attribute, Preparation, Sample, lacking_attributes, prepare
 from ditr.data.scene_views import SceneViews, choose_rows, scene_views
 from ditr.device import choose_device
 from ditr.encoding import CachedEncoding
@@ -29,6 +30,8 @@ from ditr.saved_model import ModelConfig, load_model
 from ditr.scene import Scene, View
 
 __all__ = ["Prediction", "Segmenter"]
+
+_NEIGHBOURS = 16
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,6 +47,7 @@ class Prediction:
         voxels: how many voxels the network saw.
         up: (3,) the direction that was taken as up.
         seed: of the choice among views.
+        normals: how they were made, for a network that takes them and a scene that has none; None otherwise.
     """
 
     scene: Scene
@@ -54,6 +58,7 @@ class Prediction:
     voxels: int
     up: tuple[float, float, float]
     seed: int
+    normals: str | None = None
 
     def summary(self) -> dict[str, Any]:
         """What there is, in numbers that fit on a page."""
@@ -68,6 +73,8 @@ class Prediction:
             "mean_confidence": round(float(self.confidence.mean()), 4),
             "points_per_class": {name: int(n) for name, n in zip(self.class_names, count, strict=True)},
         }
+        if self.normals is not None:
+            result["normals"] = self.normals
         if self.seen_by is not None:
             result["share_of_points_seen"] = round(float((self.seen_by > 0).mean()), 4)
         return result
@@ -134,6 +141,8 @@ class Segmenter:
         self.model = model.to(self.device).eval()
         if encoding is None and config.encoder is not None:
             encoding = CachedEncoding(config.encoder, device=str(self.device))
+        if encoding is not None:
+            encoding = encoding.at(config.preparation.image_size)
         self.encoding = encoding if config.encoder is not None else None
 
     @classmethod
@@ -166,6 +175,7 @@ class Segmenter:
         substitutes: Mapping[str, float] | None = None,
         strength_scale: float | None = None,
         images_of: Scene | None = None,
+        estimate: bool = True,
     ) -> Prediction:
         """Label every point of a scene.
 
@@ -178,6 +188,8 @@ class Segmenter:
             strength_scale: strengths are divided by it; by default as in training.
             images_of: take the features of this scene's photographs instead, in the same places: a control, which
                 shows what the images contribute. Its photographs must have the sizes of the scene's own.
+            estimate: make normals from each point's neighbours where they are all that the scene lacks and nothing is
+                declared to stand in for them; the prediction says so. Without it they are an error, as in training.
 
         Raises:
             InputError: an attribute is missing, photographs cannot be read, the scene is too large, ``up`` is no
@@ -192,8 +204,14 @@ class Segmenter:
         preparation = self._preparation(rule, substitutes, strength_scale)
         views = self._views(scene, preparation)
         tokens = None if views is None else self._tokens(views, preparation, images_of)
+        estimated = estimate and _lacks_normals_only(scene, preparation)
+        complete = scene
+        if estimated:
+            complete = with_normals(
+                scene, _chosen(scene, preparation), preparation.rule, preparation.origin, neighbours=_NEIGHBOURS
+            )
         sample = prepare(
-            scene, preparation, self.config.network.pyramid, views=views, tokens=tokens, seed=seed, rotation=rotation
+            complete, preparation, self.config.network.pyramid, views=views, tokens=tokens, seed=seed, rotation=rotation
         )
         probability = torch.softmax(self.logits(sample).float(), dim=1)
         confidence, label = probability.max(dim=1)
@@ -207,6 +225,7 @@ class Segmenter:
             voxels=len(sample),
             up=(float(direction[0]), float(direction[1]), float(direction[2])),
             seed=seed,
+            normals=f"estimated from {_NEIGHBOURS} neighbours" if estimated else None,
         )
 
     @torch.no_grad()
@@ -260,6 +279,10 @@ class Segmenter:
                 f"it holds {held}, the model was trained with {self.config.encoder_weights}",
                 "Use the encoder's original weights",
             )
+
+
+def _lacks_normals_only(scene: Scene, preparation: Preparation) -> bool:
+    return lacking_attributes(scene, preparation) == [Attribute.NORMAL]
 
 
 def _chosen(scene: Scene, preparation: Preparation) -> list[View]:

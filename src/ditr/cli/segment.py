@@ -68,6 +68,8 @@ def run(args: Segment) -> None:
         x, y, z = prediction.up
         source = "found from the cameras" if args.up is None else "as told"
         print(f"up is ({x:.2f}, {y:.2f}, {z:.2f}), {source}; the scene was turned for the network")
+    if prediction.normals is not None:
+        print(f"normals: {prediction.normals}, since the points have none")
     prediction.save(out)
     if not args.no_pictures:
         from ditr.viewing.panels import class_legend, save_picture, sheet

@@ -42,6 +42,8 @@ class Train:
     """Intensities are divided by it, so that they lie in 0..1 (255 for nuScenes)."""
     max_views: int | None = None
     """At most so many views of a scene: random ones in training, equidistant ones afterwards."""
+    image_size: tuple[int, int] | None = None
+    """Height and width in pixels at which photographs are encoded, whole patches; by default by their shape."""
     augment_images: bool = False
     """Jitter colours and flip photographs; they are then encoded anew in each step."""
     steps: int | None = None
@@ -84,6 +86,7 @@ def run(args: Train) -> None:
         from ditr.cli.common import make_encoding
 
         encoding = make_encoding(args.encoder, args.cache, use_cache=not args.no_cache, device=args.device)
+        encoding = encoding.at(recipe.preparation.image_size)
         if not args.augment_images:
             from ditr.cli.common import encode_captures
 
@@ -128,6 +131,7 @@ def make_recipe(args: Train, captures: list[Path]) -> Recipe:
         voxel_size=preparation.voxel_size if args.voxel_size is None else args.voxel_size,
         max_views=args.max_views,
         strength_scale=args.strength_scale,
+        image_size=args.image_size,
     )
     optimizer = recipe.optimizer
     if args.lr is not None:

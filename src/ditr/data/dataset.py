@@ -37,6 +37,10 @@ class Encoding(Protocol):
     @property
     def width(self) -> int: ...
 
+    def at(self, image_size: tuple[int, int] | None) -> Encoding:
+        """The same encoding with every view at a given (height, width), by its own rule for None."""
+        ...
+
     def size(self, view: View) -> tuple[int, int]:
         """(height, width) at which a view is encoded."""
         ...
@@ -104,7 +108,7 @@ class TrainingSet(Dataset[Sample]):
         self.augmentations = tuple(augmentations)
         self.crop = tuple(crop)
         self.image_augmentations = tuple(image_augmentations)
-        self.encoding = encoding
+        self.encoding = None if encoding is None else encoding.at(preparation.image_size)
         self.keep = keep
         self._class_names: tuple[str, ...] | None = None
         self._scenes: dict[int, Scene] = {}

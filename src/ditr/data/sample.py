@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ditr.data.augment.point_set import PointAugmentation, PointSet, augment
+from ditr.data.augment.points import CenterShift, PointClip
 from ditr.data.scene_views import SceneViews
 from ditr.files import InputError
 from ditr.geometry.lift import choose_view
@@ -29,12 +30,18 @@ from ditr.scene import Scene
 
 __all__ = [
     "Attribute",
+    "Box",
     "Origin",
     "Preparation",
     "Sample",
     "ViewChoice",
+    "lacking_attributes",
     "prepare",
 ]
+
+
+Box = tuple[float, float, float, float, float, float]
+"""Low x, y, z and high x, y, z in metres."""
 
 
 class Attribute(Enum):
@@ -77,11 +84,16 @@ class Preparation:
         rule: which points a view shows.
         view_choice: among the views that show a point.
         max_views: at most so many views of a scene: random ones in training, equidistant ones at inference.
-        origin: see :class:`Origin`.
+        origin: see :class:`Origin`. With the centre, coordinates that are input features are centred once more in x and
+            y, over the voxels' points, as published.
         strength_scale: strengths are divided by it (255 for nuScenes).
+        image_size: (height, width) in pixels at which every photograph is encoded, whatever its shape; None for the
+            rule of ``ditr.models.image_encoder.image_size``, by each photograph's own size.
+        clip_box: points outside are moved onto its surface (SemanticKITTI, Waymo), after the views were asked what
+            they show; None for no box.
 
     Raises:
-        InputError: numbers that are not positive, no attribute, or one twice.
+        InputError: numbers that are not positive, no attribute, or one twice, or a box without volume.
     """
 
     voxel_size: float = 0.02
@@ -92,6 +104,8 @@ class Preparation:
     max_views: int | None = None
     origin: Origin = Origin.CENTER
     strength_scale: float = 1.0
+    image_size: tuple[int, int] | None = None
+    clip_box: Box | None = None
 
     def __post_init__(self) -> None:
         if not (math.isfinite(self.voxel_size) and self.voxel_size > 0):
@@ -106,10 +120,28 @@ class Preparation:
             raise InputError("max_views", f"it is {self.max_views}", "Give 1 or more, or leave it out for all views")
         if not (math.isfinite(self.strength_scale) and self.strength_scale > 0):
             raise InputError("strength_scale", f"it is {self.strength_scale}", "Give a positive number")
+        if self.image_size is not None and min(self.image_size) < 1:
+            raise InputError("image_size", f"it is {self.image_size}", "Give height and width in pixels, both positive")
+        if self.clip_box is not None:
+            _check_box(self.clip_box)
 
     @property
     def in_channels(self) -> int:
         return sum(attribute.width for attribute in self.attributes)
+
+    @property
+    def clip(self) -> PointClip | None:
+        """``clip_box`` as an augmentation; in training it comes after the rotation and before the scale, as published."""
+        if self.clip_box is None:
+            return None
+        low_x, low_y, low_z, high_x, high_y, high_z = self.clip_box
+        return PointClip((low_x, low_y, low_z), (high_x, high_y, high_z))
+
+
+def _check_box(box: Box) -> None:
+    sides = list(zip(box[:3], box[3:], strict=True))
+    if len(box) != 6 or not all(map(math.isfinite, box)) or any(low >= high for low, high in sides):
+        raise InputError("clip_box", f"it is {box}", "Give low x, y, z and then high x, y, z, in metres")
 
 
 @dataclass(frozen=True, eq=False)
@@ -174,8 +206,11 @@ def prepare(
     rng = np.random.default_rng(seed)
     training = augmentations is not None
     points = _point_set(scene, preparation, rotation)
-    if augmentations is not None:
-        points = augment(points, augmentations, rng)
+    clip, chain = preparation.clip, augmentations or ()
+    # A chain with a box of its own has it at another place: after the rotation.
+    if clip is not None and not any(isinstance(augmentation, PointClip) for augmentation in chain):
+        points = clip(points, rng)
+    points = augment(points, chain, rng)
     voxels = voxelize(points.coord, preparation.voxel_size)
     rows = voxels.random(rng) if training else voxels.first()
     inverse = torch.full((len(scene),), -1, dtype=torch.int64)
@@ -187,6 +222,8 @@ def prepare(
         grid, points = grid[kept.index], _renumbered(kept, points)
         grid = grid - grid.min(dim=0).values
         inverse = _follow_crop(inverse, kept.index, len(voxels))
+    if preparation.origin is Origin.CENTER and Attribute.COORD in preparation.attributes:
+        points = CenterShift(z=False)(points, rng)
     permutations = draw_permutations(rng, pyramid) if training else None
     built = build_pyramid(grid, pyramid, permutations=permutations)
     return Sample(
@@ -245,13 +282,19 @@ def _attribute(scene: Scene, preparation: Preparation, attribute: Attribute) -> 
     substitutes = dict(preparation.substitutes)
     if attribute in substitutes:
         return np.full((len(scene), attribute.width), substitutes[attribute], dtype=np.float32)
-    lacking = [a for a in preparation.attributes if _stored(scene, a) is None and a not in substitutes]
+    lacking = lacking_attributes(scene, preparation)
     raise InputError(
         f"scene {scene.name}",
         f"the points have no {' and no '.join(a.value for a in lacking)}, which this model takes as input",
         "Add it to the point cloud, or declare a substitute "
         f"(--substitute {' '.join(f'{a.value}=VALUE' for a in lacking)})",
     )
+
+
+def lacking_attributes(scene: Scene, preparation: Preparation) -> list[Attribute]:
+    """The input features that a scene has not and that nothing is declared to stand in for."""
+    declared = {attribute for attribute, _ in preparation.substitutes}
+    return [a for a in preparation.attributes if _stored(scene, a) is None and a not in declared]
 
 
 def _stored(scene: Scene, attribute: Attribute) -> NDArray[Any] | None:

@@ -77,6 +77,8 @@ def train(recipe: Recipe, run: TrainingRun) -> ModelConfig:
         InputError: captures that cannot be trained on, or a folder that belongs to another run.
     """
     fabric = _fabric(run)
+    if run.encoding is not None:
+        run = replace(run, encoding=run.encoding.at(recipe.preparation.image_size))
     dataset = _dataset(recipe, run)
     class_names = dataset.class_names
     config = _config(recipe, run, class_names)
@@ -173,7 +175,7 @@ def _dataset(recipe: Recipe, run: TrainingRun) -> TrainingSet:
         recipe.preparation,
         recipe.network.pyramid,
         seed=recipe.seed,
-        augmentations=recipe.augmentation.of_points(),
+        augmentations=recipe.augmentation.of_points(recipe.preparation.clip),
         crop=recipe.augmentation.of_voxels(),
         image_augmentations=recipe.augmentation.of_images() if run.encoding is not None else (),
         encoding=run.encoding,

@@ -9,6 +9,7 @@ from ditr.data.augment.images import ImageAugmentation, image_augmentations
 from ditr.data.augment.point_set import PointAugmentation
 from ditr.data.augment.points import (
     CenterShift,
+    PointClip,
     RandomFlip,
     RandomJitter,
     RandomRotate,
@@ -41,11 +42,12 @@ class Augmentation:
     crop: int | None = None
     images: bool = False
 
-    def of_points(self) -> tuple[PointAugmentation, ...]:
+    def of_points(self, clip: PointClip | None = None) -> tuple[PointAugmentation, ...]:
+        """The chain; ``clip`` is the preparation's box, which only the outdoor chain has a place of its own for."""
         chains: dict[str, tuple[PointAugmentation, ...]] = {
             "none": (),
             "indoor": indoor_augmentations(elastic=self.elastic),
-            "outdoor": outdoor_augmentations(),
+            "outdoor": outdoor_augmentations(clip),
             "light": (
                 CenterShift(),
                 RandomRotate("z", (-1.0, 1.0), center=(0.0, 0.0, 0.0), p=1.0),

@@ -5,6 +5,7 @@ Colours are chosen in OKLab (B. Ottosson, 2020), a space in which distances are 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -15,7 +16,7 @@ from ditr.files import InputError
 from ditr.scene import UNLABELLED
 
 __all__ = ["BOTH_SAME", "GREY", "LIGHT_GREY", "ONLY_FIRST", "ONLY_SECOND", "class_colors", "difference_colors"]
-__all__ += ["label_colors", "value_colors"]
+__all__ += ["chosen_colors", "label_colors", "value_colors"]
 
 Color = tuple[int, int, int]
 
@@ -53,18 +54,36 @@ def class_colors(count: int) -> NDArray[np.uint8]:
     return chosen
 
 
-def label_colors(label: NDArray[np.integer[Any]], count: int) -> NDArray[np.uint8]:
+def chosen_colors(count: int, colors: Sequence[Color] | None) -> NDArray[np.uint8]:
+    """A dataset's own colours as (count, 3) uint8, or :func:`class_colors` without any.
+
+    Raises:
+        InputError: another number of colours than classes, or a value outside 0..255.
+    """
+    if colors is None:
+        return class_colors(count)
+    if len(colors) != count or any(len(c) != 3 or min(c) < 0 or max(c) > 255 for c in colors):
+        raise InputError(
+            "class colours", f"{len(colors)} for {count} classes", "Give red, green, blue of 0..255 for each class"
+        )
+    return np.array(colors, dtype=np.uint8).reshape(count, 3)
+
+
+def label_colors(
+    label: NDArray[np.integer[Any]], count: int, colors: Sequence[Color] | None = None
+) -> NDArray[np.uint8]:
     """The colour of each label, (N, 3) uint8; grey for -1.
 
     Args:
         label: (N,) integers in -1..count-1.
         count: number of classes.
+        colors: of the classes, where a dataset has its own; by default :func:`class_colors`.
 
     Raises:
-        InputError: a label outside that range.
+        InputError: a label outside that range, or another number of colours than classes.
     """
     _check_labels(label, count)
-    table: NDArray[np.uint8] = np.vstack([class_colors(count), np.array([GREY], dtype=np.uint8)])
+    table: NDArray[np.uint8] = np.vstack([chosen_colors(count, colors), np.array([GREY], dtype=np.uint8)])
     return np.asarray(table[label])
 
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
 from ditr.files import InputError, atomic_path
-from ditr.viewing.palette import BOTH_SAME, GREY, LIGHT_GREY, ONLY_FIRST, ONLY_SECOND, class_colors
+from ditr.viewing.palette import BOTH_SAME, GREY, LIGHT_GREY, ONLY_FIRST, ONLY_SECOND, chosen_colors
 
 __all__ = ["LegendEntry", "Panel", "class_legend", "difference_legend", "save_picture", "sheet"]
 
@@ -40,19 +40,20 @@ class LegendEntry:
     color: tuple[int, int, int]
 
 
-def class_legend(class_names: Sequence[str], *labels: NDArray[np.integer]) -> tuple[LegendEntry, ...]:
+def class_legend(
+    class_names: Sequence[str], *labels: NDArray[np.integer], colors: Sequence[tuple[int, int, int]] | None = None
+) -> tuple[LegendEntry, ...]:
     """Entries of the classes that occur in any of the label arrays (all classes if none is given).
 
     Args:
         class_names: the names, in the order of the labels.
         labels: (N,) each; -1 adds the entry "unlabelled".
+        colors: of the classes, where a dataset has its own.
     """
     present = np.unique(np.concatenate(labels)) if labels else np.arange(len(class_names))
-    colors = class_colors(len(class_names))
+    table = chosen_colors(len(class_names), colors)
     entries = [
-        LegendEntry(class_names[i], (int(colors[i][0]), int(colors[i][1]), int(colors[i][2])))
-        for i in present
-        if i >= 0
+        LegendEntry(class_names[i], (int(table[i][0]), int(table[i][1]), int(table[i][2]))) for i in present if i >= 0
     ]
     if len(present) and present[0] < 0:
         entries.append(LegendEntry("unlabelled", GREY))

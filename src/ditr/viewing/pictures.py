@@ -127,10 +127,19 @@ def figure_9(
 
 
 def labels_panels(
-    scene: Scene, labels: Labels, class_names: Sequence[str], *, what: str, width: int = _WIDTH
+    scene: Scene,
+    labels: Labels,
+    class_names: Sequence[str],
+    *,
+    what: str,
+    width: int = _WIDTH,
+    colors: Sequence[tuple[int, int, int]] | None = None,
 ) -> list[list[Panel]]:
-    """One labelling of a scene in up to four photographs, and in 3D from two sides; ``what`` begins the captions."""
-    return _scene_panels(scene, label_colors(labels, len(class_names)), what, None, width)
+    """One labelling of a scene in up to four photographs, and in 3D from two sides; ``what`` begins the captions.
+
+    ``colors`` are those of the classes, where a dataset has its own.
+    """
+    return _scene_panels(scene, label_colors(labels, len(class_names), colors), what, None, width)
 
 
 def features_panels(

@@ -1,0 +1,62 @@
+"""Normals for a scene that has none, on the side from which it was seen."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ditr.data.readers.images import read_depth
+from ditr.data.sample import Origin
+from ditr.geometry.normals import estimate_normals
+from ditr.geometry.projection import VisibilityRule, see
+from ditr.scene import Scene, View
+
+__all__ = ["seen_from", "with_normals"]
+
+
+def with_normals(
+    scene: Scene, views: Sequence[View], rule: VisibilityRule, origin: Origin, *, neighbours: int = 16
+) -> Scene:
+    """The scene with normals estimated from each point's neighbours.
+
+    They point to where the point was seen from: the sensor where coordinates are counted from it; else the nearest
+    camera that shows the point, or the nearest camera where none does; without cameras the middle of the bounding box,
+    because a scan of rooms is made from within them.
+
+    Args:
+        scene: without normals, or with ones to replace.
+        views: whose cameras count.
+        rule: which points a view shows.
+        origin: whether coordinates are counted from the sensor.
+        neighbours: as for :func:`ditr.geometry.normals.estimate_normals`.
+
+    Raises:
+        InputError: damaged depth maps.
+    """
+    if origin is Origin.SENSOR:
+        viewpoints = np.zeros_like(scene.coord)
+    elif views:
+        viewpoints = seen_from(scene, views, rule)
+    else:
+        middle = (scene.coord.min(axis=0) + scene.coord.max(axis=0)) / 2
+        viewpoints = np.broadcast_to(middle, scene.coord.shape)
+    return replace(scene, normal=estimate_normals(scene.coord, neighbours=neighbours, viewpoints=viewpoints))
+
+
+def seen_from(scene: Scene, views: Sequence[View], rule: VisibilityRule) -> NDArray[np.float64]:
+    """(N, 3) the centre of the nearest camera that shows each point, or of the nearest one where none does."""
+    nearest = np.full(len(scene), np.inf)
+    shows = np.zeros(len(scene), dtype=bool)
+    result = np.empty_like(scene.coord)
+    # One view at a time: a distance for every pair of point and view would not fit into memory.
+    for view in views:
+        center = view.center
+        visible = see(scene.coord, view, rule, read_depth(view) if rule.depth_margin is not None else None).visible
+        distance = np.linalg.norm(scene.coord - center, axis=1)
+        better = (visible & ~shows) | ((visible == shows) & (distance < nearest))
+        result[better], nearest[better] = center, distance[better]
+        shows |= visible
+    return result
