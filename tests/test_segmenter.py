@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 import torch
 
+from ditr.data.normals import with_normals
 from ditr.data.readers.capture import write_capture
 from ditr.data.readers.ply import read_ply
 from ditr.data.sample import Attribute, Origin, Sample
@@ -21,7 +22,7 @@ from ditr.files import InputError
 from ditr.geometry.projection import VisibilityRule
 from ditr.scene import Scene, View
 from ditr.segmenter import Segmenter
-from small_world import CAMERA, PREPARATION, RULE, make_scene, tiny_config, tiny_encoding, without, write_model
+from small_world import CAMERA, PREPARATION, RULE, look_at, make_scene, tiny_config, tiny_encoding, without, write_model
 from tiny_encoder import write_tiny_encoder
 
 NOTHING = VisibilityRule(min_depth=1000.0)
@@ -217,6 +218,129 @@ def test_a_scene_far_from_the_sensor_is_refused() -> None:
     far = replace(make_scene(), coord=make_scene().coord + 1e6)
     with pytest.raises(InputError, match="where the sensor is expected"):
         segmenter(far)
+
+
+# ---- normals that the scene lacks -----------------------------------------------------------------------------------
+
+
+def test_missing_normals_are_estimated_and_the_prediction_says_so(
+    ptv3: Segmenter, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    scene = make_scene(points=1500)
+    bare = without(scene, "normal")
+    sample, _ = kept_sample(ptv3, monkeypatch)(bare)
+    known, _ = kept_sample(ptv3, monkeypatch)(scene)
+    normal = sample.feature[:, 3:]
+    np.testing.assert_allclose(normal.norm(dim=1), 1, atol=1e-5)
+    # The floor and the wall, seen from above and from the front; the box is a filled one, without a surface.
+    plane = known.feature[:, 3] == 0
+    assert int(plane.sum()) > 50
+    assert (torch.linalg.vecdot(normal, known.feature[:, 3:])[plane] > 0.99).float().mean() > 0.75
+    prediction = ptv3(bare)
+    assert prediction.summary()["normals"] == "estimated from 16 neighbours"
+    assert "normals" not in ptv3(scene).summary()
+    assert "nx" not in read_ply(prediction.save(tmp_path)), "what is stored is the scene as it was"
+
+
+def test_normals_are_not_estimated_where_something_else_is_asked_for(ptv3: Segmenter) -> None:
+    bare = without(make_scene(), "normal")
+    with pytest.raises(InputError, match="the points have no normal"):
+        ptv3(bare, estimate=False)
+    assert ptv3(bare, substitutes={"normal": 0.0}).normals is None
+    with pytest.raises(InputError, match="no color and no normal"):
+        ptv3(without(bare, "color"))
+
+
+def test_the_command_says_that_normals_are_estimated(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    from ditr.cli.segment import Segment, run
+
+    write_model(tmp_path / "run")
+    for name, scene in (("bare", without(make_scene(), "normal")), ("full", make_scene())):
+        write_capture(scene, tmp_path / name, image_format="png")
+        out = tmp_path / f"{name}-labels"
+        run(Segment(tmp_path / name, tmp_path / "run", out=out, device="cpu", no_pictures=True))
+        said = "normals: estimated from 16 neighbours" in capsys.readouterr().out
+        stored = "normals" in json.loads((out / "summary.json").read_text())
+        assert said == stored == (name == "bare")
+
+
+@pytest.mark.parametrize("views", [0, 2])
+def test_normals_of_one_point(ptv3: Segmenter, views: int) -> None:
+    bare = without(subset(make_scene(views=views), slice(0, 1)), "normal")
+    assert np.isfinite(ptv3(bare).confidence).all()
+
+
+def test_a_room_without_cameras_is_seen_from_within() -> None:
+    """Floor up, ceiling down, walls inwards."""
+    rng = np.random.default_rng(0)
+    on_box = rng.uniform(-1, 1, (3000, 3))
+    axis, side = rng.integers(0, 3, 3000), rng.choice([-1.0, 1.0], 3000)
+    on_box[np.arange(3000), axis] = side
+    scene = Scene("room", on_box * (3, 2, 1.3) + (100, 50, 7))
+    normal = with_normals(scene, (), VisibilityRule(), Origin.CENTER).normal
+    assert normal is not None
+    inner = (np.sort(np.abs(on_box), axis=1)[:, 1] < 0.85) & (np.abs(on_box).max(axis=1) == 1)
+    assert (normal[np.arange(3000), axis] * -side)[inner].min() > 0.7
+    # Where coordinates count from the sensor, it is the sensor that saw the points.
+    away = replace(scene, coord=on_box * (3, 2, 1.3) + (10, 0, 0))
+    normal = with_normals(away, (), VisibilityRule(), Origin.SENSOR).normal
+    assert normal is not None and (np.einsum("ni,ni->n", normal, away.coord) <= 0).all()
+
+
+def test_the_camera_that_shows_a_point_decides_its_side() -> None:
+    """A sheet between two cameras: the nearer one looks the other way."""
+    rng = np.random.default_rng(1)
+    sheet = np.column_stack([rng.uniform(-0.5, 0.5, (500, 2)), np.zeros(500)])
+    far, near = look_at((0, 0, 3), (0, 0, 0), (0, 1, 0)), look_at((0, 0, -1), (0, 0, -5), (0, 1, 0))
+    picture = np.zeros((42, 56, 3), dtype=np.uint8)
+    views = tuple(View(name, CAMERA, pose, picture) for name, pose in (("far", far), ("near", near)))
+    normal = with_normals(Scene("sheet", sheet, views), views, VisibilityRule(), Origin.CENTER).normal
+    assert normal is not None and (normal[:, 2] > 0.999).all()
+    normal = with_normals(Scene("sheet", sheet, views), views, NOTHING, Origin.CENTER).normal
+    assert normal is not None and (normal[:, 2] < -0.999).all(), "shown by none: the nearest camera"
+
+
+# ---- the size of photographs ----------------------------------------------------------------------------------------
+
+
+def test_the_encoder_gets_photographs_at_the_size_of_the_preparation(
+    encoding: CachedEncoding, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    segmenter = with_random_weights(encoding, image_size=(28, 70))
+    scene = make_scene()
+    sample, _ = kept_sample(segmenter, monkeypatch)(scene)
+    assert sample.sizes == ((28, 70), (28, 70))
+    images = [view.image for view in scene.views]
+    expected = encoding.encoder(encoding.encoder.prepare(images, (28, 70))).patch  # type: ignore[arg-type]
+    assert sample.tokens is not None
+    torch.testing.assert_close(sample.tokens, expected.flatten(0, 2))
+    assert encoding.size(scene.views[0]) == (42, 56), "the encoding that others use is left alone"
+
+
+def test_a_size_of_broken_patches_is_refused_before_an_image_is_read(encoding: CachedEncoding, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="30x70 pixels are not whole patches of 14"):
+        with_random_weights(encoding, image_size=(30, 70))
+    write_model(tmp_path / "run", tiny_encoding(tmp_path), image_size=(28, 70))
+    assert Segmenter.load(tmp_path / "run", device="cpu").config.preparation.image_size == (28, 70)
+    text = (tmp_path / "run" / "config.json").read_text()
+    content = json.loads(text)
+    content["preparation"]["image_size"] = [28, 71]
+    (tmp_path / "run" / "config.json").write_text(json.dumps(content))
+    with pytest.raises(InputError, match="28x71 pixels are not whole patches of 14"):
+        Segmenter.load(tmp_path / "run", device="cpu")
+
+
+def test_configs_from_before_there_were_sizes_and_boxes_load(tmp_path: Path) -> None:
+    config = write_model(tmp_path)
+    path = tmp_path / "config.json"
+    content = json.loads(path.read_text())
+    del content["preparation"]["image_size"], content["preparation"]["clip_box"]
+    path.write_text(json.dumps(content))
+    assert Segmenter.load(tmp_path, device="cpu").config == config
+    content["preparation"]["clip_box"] = [0, 0, 0, 1, 1]
+    path.write_text(json.dumps(content))
+    with pytest.raises(InputError, match=r"preparation.clip_box is .* a list of 6"):
+        Segmenter.load(tmp_path, device="cpu")
 
 
 # ---- images of another scene ----------------------------------------------------------------------------------------

@@ -124,8 +124,12 @@ class Segmenter:
     Args:
         config: what the model is.
         model: its network, in eval mode.
-        encoding: of photographs; by default the encoder that the config names.
+        encoding: of photographs; by default the encoder that the config names. The config's preparation decides the
+            size of the photographs.
         device: where to compute.
+
+    Raises:
+        InputError: that size is not whole patches of the encoder.
     """
 
     def __init__(
@@ -141,9 +145,10 @@ class Segmenter:
         self.model = model.to(self.device).eval()
         if encoding is None and config.encoder is not None:
             encoding = CachedEncoding(config.encoder, device=str(self.device))
-        if encoding is not None:
-            encoding = encoding.at(config.preparation.image_size)
-        self.encoding = encoding if config.encoder is not None else None
+        if config.encoder is None or encoding is None:
+            self.encoding = None
+        else:
+            self.encoding = encoding.at(config.preparation.image_size)
 
     @classmethod
     def load(cls, folder: str | Path, *, device: str = "auto", cache: FeatureCache | None = None) -> Segmenter:
@@ -204,12 +209,7 @@ class Segmenter:
         preparation = self._preparation(rule, substitutes, strength_scale)
         views = self._views(scene, preparation)
         tokens = None if views is None else self._tokens(views, preparation, images_of)
-        estimated = estimate and _lacks_normals_only(scene, preparation)
-        complete = scene
-        if estimated:
-            complete = with_normals(
-                scene, _chosen(scene, preparation), preparation.rule, preparation.origin, neighbours=_NEIGHBOURS
-            )
+        complete = _with_normals(scene, preparation) if estimate else scene
         sample = prepare(
             complete, preparation, self.config.network.pyramid, views=views, tokens=tokens, seed=seed, rotation=rotation
         )
@@ -225,7 +225,7 @@ class Segmenter:
             voxels=len(sample),
             up=(float(direction[0]), float(direction[1]), float(direction[2])),
             seed=seed,
-            normals=f"estimated from {_NEIGHBOURS} neighbours" if estimated else None,
+            normals=f"estimated from {_NEIGHBOURS} neighbours" if complete is not scene else None,
         )
 
     @torch.no_grad()
@@ -281,8 +281,12 @@ class Segmenter:
             )
 
 
-def _lacks_normals_only(scene: Scene, preparation: Preparation) -> bool:
-    return lacking_attributes(scene, preparation) == [Attribute.NORMAL]
+def _with_normals(scene: Scene, preparation: Preparation) -> Scene:
+    """The scene itself, or with normals where they are all that it lacks."""
+    if lacking_attributes(scene, preparation) != [Attribute.NORMAL]:
+        return scene
+    views = _chosen(scene, preparation)
+    return with_normals(scene, views, preparation.rule, preparation.origin, neighbours=_NEIGHBOURS)
 
 
 def _chosen(scene: Scene, preparation: Preparation) -> list[View]:

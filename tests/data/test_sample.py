@@ -14,8 +14,9 @@ from hypothesis import strategies as st
 
 from ditr.data.augment.images import HorizontalFlip
 from ditr.data.augment.point_set import PointSet
-from ditr.data.augment.points import SphereCrop
+from ditr.data.augment.points import PointClip, RandomRotate, RandomScale, SphereCrop
 from ditr.data.batch import join_samples
+from ditr.data.dataset import Item, TrainingSet
 from ditr.data.sample import Attribute, Origin, Preparation, ViewChoice, prepare
 from ditr.data.scene_views import SceneViews, choose_rows, profile_rule, scene_views
 from ditr.encoding import CachedEncoding
@@ -23,7 +24,19 @@ from ditr.files import InputError
 from ditr.geometry.projection import INDOOR, OUTDOOR
 from ditr.models.injection import ImageFeatures
 from ditr.scene import Camera, Scene, View
-from small_world import CAMERA, NETWORK, PREPARATION, RULE, make_scene, photograph, tiny_config, tiny_encoding, without
+from ditr.training.recipe import Augmentation
+from small_world import (
+    CAMERA,
+    NETWORK,
+    PREPARATION,
+    RULE,
+    make_scene,
+    photograph,
+    tiny_config,
+    tiny_encoding,
+    without,
+    write_world,
+)
 
 PYRAMID = NETWORK.pyramid
 
@@ -148,11 +161,93 @@ def test_equal_seeds_give_equal_samples_in_training() -> None:
         ({"attributes": (Attribute.COLOR, Attribute.COLOR)}, "attributes"),
         ({"max_views": 0}, "max_views"),
         ({"strength_scale": 0.0}, "strength_scale"),
+        ({"image_size": (0, 14)}, "image_size"),
+        ({"clip_box": (0.0, 0.0, 0.0, 1.0, 1.0)}, "clip_box"),
+        ({"clip_box": (0.0, 0.0, 0.0, 1.0, 0.0, 1.0)}, "clip_box"),
+        ({"clip_box": (0.0, 0.0, 0.0, 1.0, 1.0, float("inf"))}, "clip_box"),
     ],
 )
 def test_impossible_preparations_are_refused(changes: dict[str, object], named: str) -> None:
     with pytest.raises(InputError, match=named):
         Preparation(**changes)  # type: ignore[arg-type]
+
+
+# ---- origin and box --------------------------------------------------------------------------------------------------
+
+AT_SENSOR = replace(PREPARATION, attributes=(Attribute.COORD,), origin=Origin.SENSOR)
+BOX = (0.5, 0.5, 0.1, 3.0, 2.0, 1.0)
+
+
+def test_points_outside_the_box_are_moved_onto_it_and_not_removed() -> None:
+    scene = make_scene()
+    sample = prepare(scene, replace(AT_SENSOR, clip_box=BOX, voxel_size=1e-3), PYRAMID)
+    assert (sample.inverse >= 0).all()
+    expected = np.clip(scene.coord.astype(np.float32), np.float32(BOX[:3]), np.float32(BOX[3:]))
+    assert (expected != scene.coord).any(axis=1).sum() > 100
+    np.testing.assert_allclose(sample.feature.numpy()[sample.inverse.numpy()], expected, atol=1e-3)
+
+
+def test_views_are_asked_about_the_points_where_they_were(encoding: CachedEncoding) -> None:
+    scene = make_scene(views=1)
+    tokens = views_of(scene).tokens[0]
+    sample = prepare(scene, replace(AT_SENSOR, clip_box=BOX, voxel_size=1e-3), PYRAMID, views=views_of(scene))
+    assert sample.lift is not None
+    # Points that the box moved to one place share a voxel, and its first point stands for it.
+    inverse = sample.inverse.numpy()
+    first = np.array([np.flatnonzero(inverse == voxel)[0] for voxel in range(len(sample))])
+    np.testing.assert_array_equal(sample.lift.levels[0].token.numpy(), tokens[first])
+
+
+def test_in_training_the_box_comes_after_the_rotation_and_before_the_scale() -> None:
+    preparation = replace(AT_SENSOR, clip_box=BOX)
+    chain = Augmentation("outdoor").of_points(preparation.clip)
+    kinds = [type(step) for step in chain]
+    assert kinds.index(RandomRotate) < kinds.index(PointClip) < kinds.index(RandomScale)
+    assert PointClip not in map(type, Augmentation("outdoor").of_points(None))
+    scene = make_scene()
+    samples = (prepare(scene, preparation, PYRAMID, seed=seed, augmentations=chain) for seed in range(9))
+    reach = [sample.feature[:, 0].abs().max() for sample in samples]
+    assert max(reach) > BOX[3], "scaled or flipped after the box, and not boxed again"
+    # A chain without a place for the box gets it first.
+    still = prepare(scene, preparation, PYRAMID, augmentations=()).feature.numpy()
+    assert (still >= np.float32(BOX[:3])).all() and (still <= np.float32(BOX[3:])).all()
+
+
+def test_coordinates_as_features_are_centred_over_the_voxels() -> None:
+    scene = make_scene()
+    preparation = replace(PREPARATION, attributes=(Attribute.COORD, Attribute.COLOR), voxel_size=1.0)
+    coord = prepare(scene, preparation, PYRAMID).feature[:, :3]
+    np.testing.assert_allclose((coord.amin(0) + coord.amax(0))[:2], 0, atol=1e-6)
+    # Once only, it would be the middle of all points; z counts from the lowest point of all, not of the voxels.
+    once = prepare(scene, replace(preparation, origin=Origin.SENSOR), PYRAMID).feature[:, :3]
+    assert (once.amin(0) + once.amax(0))[:2].sub(torch.tensor([4.0, 3.0])).abs().max() > 0.01
+    lowest = scene.coord[:, 2].min()
+    assert (coord[:, 2] >= 0).all() and coord[:, 2].min() <= 1.0 and lowest >= 0
+
+
+def test_a_fixed_image_size_holds_for_training_too(encoding: CachedEncoding, tmp_path: Path) -> None:
+    captures = write_world(tmp_path, 1)
+    preparation = replace(PREPARATION, image_size=(28, 70))
+    for augmentations in ((), (HorizontalFlip(),)):
+        training = TrainingSet(
+            captures, preparation, PYRAMID, seed=0, encoding=encoding, image_augmentations=augmentations
+        )
+        sample = training[Item(0, 0)]
+        assert sample.sizes == ((28, 70),) * 2
+        assert sample.lift is not None
+        if augmentations:
+            assert [photo.shape for photo in sample.photographs] == [(28, 70, 3)] * 2
+        else:
+            assert sample.tokens is not None and sample.tokens.shape == (2 * 2 * 5, encoding.width)
+
+
+def test_an_image_size_that_is_not_whole_patches_is_refused(encoding: CachedEncoding) -> None:
+    with pytest.raises(InputError, match=r"image_size: 420x565 pixels are not whole patches of 14. .* 420x560"):
+        encoding.at((420, 565))
+    fixed = encoding.at((28, 28))
+    assert fixed.encoder is encoding.encoder and fixed.at((28, 28)) is fixed
+    view = make_scene(views=1).views[0]
+    assert fixed.size(view) == (28, 28) and fixed.at(None).size(view) == encoding.size(view) == (42, 56)
 
 
 # ---- views ----------------------------------------------------------------------------------------------------------

@@ -21,6 +21,7 @@ from ditr.data.readers.capture import write_capture
 from ditr.encoding import CachedEncoding
 from ditr.files import InputError
 from ditr.saved_model import load_model
+from ditr.segmenter import Segmenter
 from ditr.training.loading import Share, load_batches
 from ditr.training.loop import TrainingRun, train
 from ditr.training.recipe import Augmentation, OptimizerSettings, Recipe
@@ -77,6 +78,20 @@ def test_a_run_leaves_model_recipe_and_logs(world: Path, encoding: CachedEncodin
     assert json.loads((folder / "recipe.json").read_text())["recipe"]["steps"] == 6
     assert told == [(step, 6) for step in range(1, 7)]
     assert not [path for path in folder.rglob("*") if ".part" in path.name]
+
+
+def test_a_run_with_a_fixed_image_size_leaves_a_model_that_uses_it(
+    world: Path, encoding: CachedEncoding, tmp_path: Path
+) -> None:
+    recipe = tiny_recipe(encoding, steps=1)
+    recipe = replace(recipe, preparation=replace(recipe.preparation, image_size=(28, 70)))
+    folder = run(world, tmp_path / "run", recipe, encoding)
+    segmenter = Segmenter.load(folder, device="cpu")
+    assert segmenter.config.preparation.image_size == (28, 70)
+    assert segmenter.encoding is not None and segmenter.encoding.size(make_scene().views[0]) == (28, 70)
+    broken = replace(recipe, preparation=replace(recipe.preparation, image_size=(28, 71)))
+    with pytest.raises(InputError, match="28x71 pixels are not whole patches of 14"):
+        run(world, tmp_path / "broken", broken, encoding)
 
 
 def test_training_learns(world: Path, tmp_path: Path) -> None:

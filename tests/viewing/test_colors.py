@@ -48,6 +48,15 @@ def test_labels_take_their_class_colour_and_none_is_grey() -> None:
         label_colors(np.array([3]), 3)
 
 
+def test_a_dataset_may_have_colours_of_its_own() -> None:
+    own = [(1, 2, 3), (4, 5, 6)]
+    assert label_colors(np.array([1, -1, 0]), 2, own).tolist() == [[4, 5, 6], list(GREY), [1, 2, 3]]
+    assert [entry.color for entry in class_legend(["a", "b"], colors=own)] == own
+    for wrong in (own[:1], [(1, 2, 3), (4, 5, 256)]):
+        with pytest.raises(InputError, match="class colours"):
+            label_colors(np.array([0]), 2, wrong)
+
+
 def test_differences_say_who_is_right() -> None:
     truth = np.array([0, 0, 0, 0, -1])
     color = difference_colors(truth, np.array([0, 1, 0, 1, 0]), np.array([0, 1, 1, 0, 0]))

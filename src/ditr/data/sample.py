@@ -131,7 +131,7 @@ class Preparation:
 
     @property
     def clip(self) -> PointClip | None:
-        """``clip_box`` as an augmentation; in training it comes after the rotation and before the scale, as published."""
+        """``clip_box`` as an augmentation; in training after the rotation, before the scale (as published)."""
         if self.clip_box is None:
             return None
         low_x, low_y, low_z, high_x, high_y, high_z = self.clip_box
@@ -139,8 +139,7 @@ class Preparation:
 
 
 def _check_box(box: Box) -> None:
-    sides = list(zip(box[:3], box[3:], strict=True))
-    if len(box) != 6 or not all(map(math.isfinite, box)) or any(low >= high for low, high in sides):
+    if len(box) != 6 or not all(map(math.isfinite, box)) or any(box[axis] >= box[axis + 3] for axis in range(3)):
         raise InputError("clip_box", f"it is {box}", "Give low x, y, z and then high x, y, z, in metres")
 
 
@@ -205,12 +204,7 @@ def prepare(
     """
     rng = np.random.default_rng(seed)
     training = augmentations is not None
-    points = _point_set(scene, preparation, rotation)
-    clip, chain = preparation.clip, augmentations or ()
-    # A chain with a box of its own has it at another place: after the rotation.
-    if clip is not None and not any(isinstance(augmentation, PointClip) for augmentation in chain):
-        points = clip(points, rng)
-    points = augment(points, chain, rng)
+    points = augment(_point_set(scene, preparation, rotation), _with_box(augmentations or (), preparation), rng)
     voxels = voxelize(points.coord, preparation.voxel_size)
     rows = voxels.random(rng) if training else voxels.first()
     inverse = torch.full((len(scene),), -1, dtype=torch.int64)
@@ -237,6 +231,13 @@ def prepare(
         photographs=() if views is None else views.photographs,
         sizes=() if views is None else views.sizes,
     )
+
+
+def _with_box(chain: Sequence[PointAugmentation], preparation: Preparation) -> tuple[PointAugmentation, ...]:
+    """The chain after the box, unless it has one of its own, which then is at another place: after the rotation."""
+    if preparation.clip is None or any(isinstance(augmentation, PointClip) for augmentation in chain):
+        return tuple(chain)
+    return (preparation.clip, *chain)
 
 
 def _lift(
