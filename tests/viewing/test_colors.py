@@ -19,6 +19,7 @@ from ditr.viewing.palette import (
     label_colors,
     value_colors,
 )
+from ditr.viewing.panels import class_legend
 from ditr.viewing.pca import fit_pca, gather_colors
 
 
