@@ -15,7 +15,18 @@ MODULES = sorted(PACKAGE.rglob("*.py"))
 
 # Where a folder or module stands in the journey of a scene; imports go to what stands at the same place or before.
 FLOORS = (
-    ("files", "plain", "memory", "device", "processes"),
+    (
+        "files",
+        "plain",
+        "memory",
+        "device",
+        "processes",
+        "pickle_names",
+        "pickle_machine",
+        "pickle_reader",
+        "stored_zip",
+        "torch_file",
+    ),
     ("scene",),
     ("geometry",),
     ("nn", "data"),
