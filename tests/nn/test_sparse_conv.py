@@ -289,3 +289,15 @@ def test_a_pyramid_without_the_tables_is_refused() -> None:
             StridedConv(3, 4)(torch.zeros(2, 3), level)
         with pytest.raises(ValueError, match=r"PyramidSpec\.strided"):
             InverseConv(3, 4)(torch.zeros(1, 3), level)
+
+
+def test_many_small_pieces_add_up_in_half_precision(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A sum of 3,000 pieces of about 1 each stops growing at 256 where it is kept in bfloat16."""
+    monkeypatch.setattr(sparse_conv, "_CHUNK_BYTES", 1)  # the shortest pieces: 64 rows
+    count = 64 * 3000
+    table = torch.arange(count, dtype=torch.int32)[:, None]
+    x = torch.full((count, 1), 1 / 64, dtype=torch.bfloat16)
+    weight = torch.ones(1, 1, 1, dtype=torch.bfloat16, requires_grad=True)
+    convolve(x, table, weight).backward(torch.ones(count, 1, dtype=torch.bfloat16))
+    assert weight.grad is not None and weight.grad.dtype == torch.bfloat16
+    assert float(weight.grad) == pytest.approx(3000, rel=2**-8)

@@ -81,7 +81,7 @@ class _GatherConvolution(torch.autograd.Function):
             else:
                 dx = _scatter_product(gradient, table, weight)
         if ctx.needs_input_grad[2]:  # type: ignore[attr-defined]
-            dw = _weight_gradient(x, table, gradient).view_as(weight)
+            dw = _weight_gradient(x, table, gradient).view_as(weight).to(weight.dtype)
         return dx, None, dw, None
 
 
@@ -112,11 +112,16 @@ def _scatter_product(gradient: Tensor, table: Tensor, weight: Tensor) -> Tensor:
 
 
 def _weight_gradient(x: Tensor, table: Tensor, gradient: Tensor) -> Tensor:
+    """In float32 at least: in bfloat16 a sum of many pieces would soon be too large for the next one to count."""
     padded = torch.cat([x, x.new_zeros(1, x.shape[1])])
-    total = x.new_zeros(table.shape[1] * x.shape[1], gradient.shape[1])
+    wide = torch.promote_types(x.dtype, torch.float32)
+    total = x.new_zeros(table.shape[1] * x.shape[1], gradient.shape[1], dtype=wide)
     for start, stop in _pieces(x, table):
         rows = padded.index_select(0, table[start:stop].reshape(-1)).view(stop - start, -1)
-        total.addmm_(rows.t(), gradient[start:stop])
+        if wide == x.dtype:
+            total.addmm_(rows.t(), gradient[start:stop])
+        else:
+            total += rows.t() @ gradient[start:stop]
     return total
 
 
