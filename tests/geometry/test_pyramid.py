@@ -313,6 +313,29 @@ def test_narrow_integers_are_taken() -> None:
         assert torch.equal(left, right)
 
 
+@pytest.mark.parametrize(
+    "permutations",
+    [
+        [],
+        [[0, 1, 2, 3]] * 3,
+        [[0, 1, 2, 3]] * 5,
+        [[0, 1, 2]] * 4,
+        [[0, 1, 2, 2]] * 4,
+        [[0, 1, 2, 3]] * 3 + [[1, 2, 3, 4]],
+        [[-1, 0, 1, 2]] * 4,
+    ],
+)
+def test_permutations_that_are_not_one_per_level_are_refused(permutations: list[list[int]]) -> None:
+    with pytest.raises(ValueError, match="one order of the 4 curves for each of the 4 levels"):
+        build_pyramid(SPECIAL["a line"], SMALL, permutations=permutations)
+
+
+@pytest.mark.parametrize("sizes", [[], [8, 8, 8], [8] * 5, [8, 8, 0, 8]])
+def test_patch_sizes_that_are_not_one_per_level_are_refused(sizes: list[int]) -> None:
+    with pytest.raises(ValueError, match="for each of the 4 levels"):
+        build_pyramid(SPECIAL["a line"], SMALL, patch_sizes=sizes)
+
+
 def test_drawn_permutations_are_repeatable_and_reach_every_order() -> None:
     spec = PyramidSpec()
     assert draw_permutations(np.random.default_rng(3), spec) == draw_permutations(np.random.default_rng(3), spec)

@@ -157,12 +157,14 @@ def build_pyramid(
 
     Raises:
         InputError: no cells, or cells below zero or beyond 16 bits per axis.
-        ValueError: cells that are not (M, 3) integers, or a ``depth`` too small for them.
+        ValueError: cells that are not (M, 3) integers, a ``depth`` too small for them, ``permutations`` that are not
+            one order of all curves per level, or ``patch_sizes`` that are not one size per level.
     """
     if grid.ndim != 2 or grid.shape[1] != 3 or grid.is_floating_point():
         raise ValueError(f"cells are (M, 3) integers, not {tuple(grid.shape)} {grid.dtype}")
     if len(grid) == 0:
         raise InputError("grid", "there are no cells", "A sample needs at least one voxel")
+    _check_levels(spec, permutations, patch_sizes)
     own_depth = curve_depth(grid)
     depth = own_depth if depth is None else depth
     if not own_depth <= depth <= MAX_DEPTH:
@@ -200,6 +202,21 @@ def join_pyramids(pyramids: Sequence[Pyramid]) -> Pyramid:
 
 
 # ---------------------------------------------------------------------------------------------------------------------
+
+
+def _check_levels(
+    spec: PyramidSpec, permutations: Sequence[Sequence[int]] | None, patch_sizes: Sequence[int] | None
+) -> None:
+    """Each has one entry per level: more would be passed over without a word."""
+    if permutations is not None:
+        curves = list(range(len(spec.curves)))
+        if len(permutations) != spec.levels or any(sorted(order) != curves for order in permutations):
+            raise ValueError(
+                f"permutations {[list(order) for order in permutations]}; "
+                f"give one order of the {len(curves)} curves for each of the {spec.levels} levels"
+            )
+    if patch_sizes is not None and (len(patch_sizes) != spec.levels or min(patch_sizes) < 1):
+        raise ValueError(f"patch sizes {list(patch_sizes)}; give a positive one for each of the {spec.levels} levels")
 
 
 def _pool(grid: Tensor, order: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
