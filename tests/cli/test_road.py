@@ -165,6 +165,13 @@ def test_bad_input_is_one_line_and_leaves_nothing(world: Path, tmp_path: Path) -
     assert done.returncode == 0, done.stderr
 
 
+def test_rooms_without_depth_maps_are_told_of_the_indoor_profile(world: Path) -> None:
+    options = ["--data", world / "train", "--device", "cpu", "--steps", 1]
+    line = refused(ditr("train", "taken-for-outdoors", *options, cwd=world))
+    assert str(world / "train" / "scene_0") in line and "no depth maps" in line and "--profile indoor" in line
+    assert not (world / "taken-for-outdoors").exists()
+
+
 @pytest.mark.parametrize(("points", "views"), [(1, 1), (400, 0)])
 def test_one_point_or_no_view_is_labelled(world: Path, tmp_path: Path, points: int, views: int) -> None:
     scene = make_scene(4, views=views)

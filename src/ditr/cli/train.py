@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import tyro
 
 if TYPE_CHECKING:
+    from ditr.data.sample import Preparation
+    from ditr.scene import Scene
     from ditr.training.recipe import Recipe
 
 __all__ = ["Train", "run"]
@@ -112,7 +114,8 @@ def make_recipe(args: Train, captures: list[Path]) -> Recipe:
     """The recipe that the options describe.
 
     Raises:
-        InputError: options that make no recipe, or a first capture that cannot be read.
+        InputError: options that make no recipe, or a first capture that cannot be read or was taken for one outdoors
+            and lacks what that takes.
     """
     from dataclasses import replace
 
@@ -121,7 +124,8 @@ def make_recipe(args: Train, captures: list[Path]) -> Recipe:
     from ditr.data.scene_views import profile_rule
     from ditr.recipes.captures import full, small
 
-    profile, _ = profile_rule(read_capture(captures[0]), args.profile)
+    scene = read_capture(captures[0])
+    profile, _ = profile_rule(scene, args.profile)
     recipe = (full if args.recipe == "full" else small)(profile)
     preparation = recipe.preparation
     preparation = replace(
@@ -133,6 +137,8 @@ def make_recipe(args: Train, captures: list[Path]) -> Recipe:
         strength_scale=args.strength_scale,
         image_size=args.image_size,
     )
+    if args.profile is None and profile == "outdoor":
+        _check_outdoors(captures[0], scene, preparation)
     optimizer = recipe.optimizer
     if args.lr is not None:
         scale = args.lr / optimizer.lr
@@ -150,3 +156,18 @@ def make_recipe(args: Train, captures: list[Path]) -> Recipe:
         accumulate=args.accumulate,
         seed=args.seed,
     )
+
+
+def _check_outdoors(capture: Path, scene: Scene, preparation: Preparation) -> None:
+    """A room without depth maps is taken for a place outdoors; that its points have no strength tells it."""
+    from ditr.data.sample import Attribute
+    from ditr.files import InputError
+
+    wanted, declared = Attribute.STRENGTH in preparation.attributes, dict(preparation.substitutes)
+    if wanted and scene.strength is None and Attribute.STRENGTH not in declared:
+        raise InputError(
+            capture,
+            "it has no depth maps and so is taken for an outdoor capture, whose network takes strength as input, "
+            "but its points have no strength",
+            "Give --profile indoor for rooms, or --attributes coord or --substitute strength=VALUE outdoors",
+        )
