@@ -12,11 +12,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 from safetensors.numpy import load_file
 
 from ditr.data.readers.capture import write_capture
 from ditr.data.readers.ply import read_ply
-from small_world import make_scene, write_world
+from small_world import make_scene, write_model, write_world
 from tiny_encoder import write_tiny_encoder
 
 ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1", "COLUMNS": "120"}
@@ -163,6 +164,27 @@ def test_bad_input_is_one_line_and_leaves_nothing(world: Path, tmp_path: Path) -
     substitutes = ["--substitute", "color=127.5", "normal=0", "--no-pictures"]
     done = ditr("segment", capture, *options, *substitutes, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
+
+
+def test_a_damaged_photograph_costs_a_network_without_images_no_labels(tmp_path: Path) -> None:
+    write_model(tmp_path / "model")
+    write_capture(make_scene(3), tmp_path / "capture", image_format="jpg")
+    damaged = tmp_path / "capture" / "images" / "photo_1.jpg"
+    damaged.write_bytes(damaged.read_bytes()[: damaged.stat().st_size * 2 // 3])
+    options = ["--model", tmp_path / "model", "--out", tmp_path / "out", "--device", "cpu"]
+    done = ditr("segment", tmp_path / "capture", *options, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    lines = [line for line in done.stderr.splitlines() if line.startswith("ditr: ")]
+    assert len(lines) == 1 and lines[0].startswith(f"ditr: warning: {damaged}: the image cannot be decoded"), lines
+    assert lines[0].endswith("It is left out of labels.png.")
+    assert len(np.load(tmp_path / "out" / "label.npy", allow_pickle=False)) == 400
+    with Image.open(tmp_path / "out" / "labels.png") as picture:
+        with_one = picture.height
+    write_capture(make_scene(3), tmp_path / "whole", image_format="jpg")
+    whole = ditr("segment", tmp_path / "whole", *options[:3], tmp_path / "out2", *options[4:], cwd=tmp_path)
+    assert whole.returncode == 0 and "warning" not in whole.stderr
+    with Image.open(tmp_path / "out2" / "labels.png") as picture:
+        assert picture.height > with_one, "a row for each photograph"
 
 
 def test_rooms_without_depth_maps_are_told_of_the_indoor_profile(world: Path) -> None:

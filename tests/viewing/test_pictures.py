@@ -84,6 +84,8 @@ def test_features_are_shown_in_each_photograph_and_from_two_sides(scene: Scene) 
     assert not np.array_equal(rows[-1][0].image, rows[-1][1].image)
     labelled = labels_panels(scene, np.full(len(scene), -1), ("a",), what="Labels", width=320)
     assert near(labelled[0][1].image, GREY) > 0.3
+    chosen = labels_panels(scene, np.full(len(scene), -1), ("a",), scene.views[1:], what="Labels", width=320)
+    assert [row[0].caption for row in chosen[:-1]] == ["Photograph right"]
 
 
 def test_a_scene_without_views_is_still_shown(scene: Scene) -> None:

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
+
+if TYPE_CHECKING:
+    from ditr.scene import View
+    from ditr.segmenter import Prediction
 
 __all__ = ["Segment", "run"]
 
@@ -16,7 +21,8 @@ class Segment:
     """Label every point of a capture with a trained model. No labels are needed.
 
     Writes labels.ply (all properties of the points, with label and confidence), label.npy, confidence.npy,
-    summary.json and pictures.
+    summary.json and pictures. A model that takes images needs all photographs; for one that takes none, a photograph
+    that cannot be read is only missing from the pictures.
     """
 
     capture: Annotated[Path, tyro.conf.Positional]
@@ -72,12 +78,7 @@ def run(args: Segment) -> None:
         print(f"normals: {prediction.normals}, since the points have none")
     prediction.save(out)
     if not args.no_pictures:
-        from ditr.viewing.panels import class_legend, save_picture, sheet
-        from ditr.viewing.pictures import labels_panels
-
-        panels = labels_panels(scene, prediction.label, prediction.class_names, what="Labels")
-        legend = class_legend(prediction.class_names, prediction.label)
-        save_picture(out / "labels.png", sheet(panels, title=scene.name, legends=[legend]))
+        _draw(prediction, out / "labels.png")
     summary = prediction.summary()
     share = "" if prediction.seen_by is None else f", {summary['share_of_points_seen']:.1%} of them in some view"
     print(f"{summary['points']} points{share}; mean confidence {summary['mean_confidence']:.2f}")
@@ -85,3 +86,27 @@ def run(args: Segment) -> None:
         if count:
             print(f"  {name:20} {count:9d}  {count / summary['points']:6.1%}")
     print(f"written to {out}")
+
+
+def _draw(prediction: Prediction, path: Path) -> None:
+    """The labels in some photographs and in 3D; those that cannot be read are named, since the labels are there."""
+    from ditr.viewing.panels import class_legend, save_picture, sheet
+    from ditr.viewing.pictures import labels_panels, spread_views
+
+    scene = prediction.scene
+    views = [view for view in spread_views(scene.views, 4) if _can_be_read(view, path)]
+    panels = labels_panels(scene, prediction.label, prediction.class_names, views, what="Labels")
+    legend = class_legend(prediction.class_names, prediction.label)
+    save_picture(path, sheet(panels, title=scene.name, legends=[legend]))
+
+
+def _can_be_read(view: View, picture: Path) -> bool:
+    from ditr.data.readers.images import read_image
+    from ditr.files import InputError
+
+    try:
+        read_image(view)
+    except InputError as error:
+        print(f"ditr: warning: {error} It is left out of {picture.name}.", file=sys.stderr)
+        return False
+    return True

@@ -130,16 +130,24 @@ def labels_panels(
     scene: Scene,
     labels: Labels,
     class_names: Sequence[str],
+    views: Sequence[View] | None = None,
     *,
     what: str,
     width: int = _WIDTH,
     colors: Sequence[tuple[int, int, int]] | None = None,
 ) -> list[list[Panel]]:
-    """One labelling of a scene in up to four photographs, and in 3D from two sides; ``what`` begins the captions.
+    """One labelling of a scene in some photographs, and in 3D from two sides.
 
-    ``colors`` are those of the classes, where a dataset has its own.
+    Args:
+        scene: points and views.
+        labels: (N,).
+        class_names: what they mean.
+        views: the views to show; by default up to four, spread over the capture.
+        what: how the captions begin.
+        width: of each panel in pixels.
+        colors: of the classes, where a dataset has its own.
     """
-    return _scene_panels(scene, label_colors(labels, len(class_names), colors), what, None, width)
+    return _scene_panels(scene, label_colors(labels, len(class_names), colors), what, views, width)
 
 
 def features_panels(
