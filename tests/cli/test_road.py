@@ -194,6 +194,14 @@ def test_rooms_without_depth_maps_are_told_of_the_indoor_profile(world: Path) ->
     assert not (world / "taken-for-outdoors").exists()
 
 
+def test_a_finished_run_says_so_and_stays(world: Path) -> None:
+    model = world / "run" / "model.safetensors"
+    before = model.stat().st_mtime_ns
+    done = train(world, "run")
+    assert done.returncode == 0 and "run is finished already" in done.stderr, done.stderr
+    assert model.stat().st_mtime_ns == before
+
+
 @pytest.mark.parametrize(("points", "views"), [(1, 1), (400, 0)])
 def test_one_point_or_no_view_is_labelled(world: Path, tmp_path: Path, points: int, views: int) -> None:
     scene = make_scene(4, views=views)

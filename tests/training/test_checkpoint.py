@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from ditr.files import InputError
-from ditr.training.checkpoint import load_newest, save_checkpoint
+from ditr.training.checkpoint import is_finished, load_newest, mark_finished, save_checkpoint
 
 
 def network(seed: int) -> tuple[nn.Module, torch.optim.Optimizer]:
@@ -94,3 +94,23 @@ def test_those_of_another_run_are_refused(tmp_path: Path) -> None:
         load_newest(tmp_path, model, optimizer, "another run")
     assert refused.value.where == str(path)
     assert_same(state(model, optimizer), before)
+
+
+def test_a_run_is_finished_when_mark_and_model_are_there(tmp_path: Path) -> None:
+    for name in ("model.safetensors", "config.json"):
+        assert not is_finished(tmp_path, "run")
+        (tmp_path / name).touch()
+    assert not is_finished(tmp_path, "run")
+    mark_finished(tmp_path, 7, "run")
+    assert is_finished(tmp_path, "run")
+    with pytest.raises(InputError, match="another recipe"):
+        is_finished(tmp_path, "another run")
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b"[]", b"{}", b"\xff"])
+def test_a_damaged_mark_is_named(tmp_path: Path, content: bytes) -> None:
+    for name in ("model.safetensors", "config.json"):
+        (tmp_path / name).touch()
+    (tmp_path / "finished.json").write_bytes(content)
+    with pytest.raises(InputError, match=r"finished\.json"):
+        is_finished(tmp_path, "run")

@@ -211,6 +211,7 @@ def test_a_damaged_checkpoint_is_passed_over(world: Path, tmp_path: Path, caplog
     kept = weights(whole)
     newest = whole / "checkpoints" / "step-00000006.safetensors"
     newest.write_bytes(newest.read_bytes()[:-100])
+    (whole / "finished.json").unlink()
     done: list[int] = []
     with caplog.at_level(logging.WARNING):
         run(world, whole, recipe, checkpoint_every=2, report=lambda step, _: done.append(step))
@@ -234,6 +235,27 @@ def test_a_folder_of_another_run_is_refused(world: Path, tmp_path: Path) -> None
     with pytest.raises(InputError, match="another recipe or other data"):
         run(tmp_path / "else", folder, recipe)
     assert json.loads(before)["recipe"] == json.loads((folder / "recipe.json").read_text())["recipe"]
+
+
+@pytest.mark.parametrize("gone", ["", "checkpoints"])
+def test_a_finished_run_is_not_trained_again(
+    world: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture, gone: str
+) -> None:
+    recipe = tiny_recipe(steps=3)
+    folder = run(world, tmp_path / "run", recipe, checkpoint_every=2)
+    if gone:
+        shutil.rmtree(folder / gone)
+    before = {path: path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
+    told: list[tuple[int, int]] = []
+    with caplog.at_level(logging.WARNING):
+        run(world, folder, recipe, checkpoint_every=2, quiet=False, report=lambda *step: told.append(step))
+    assert f"{folder} is finished already" in caplog.text and told == [(3, 3)]
+    assert {path: path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()} == before
+    with pytest.raises(InputError, match="the model here belongs to another recipe or other data"):
+        run(world, folder, replace(recipe, seed=1))
+    (folder / "model.safetensors").unlink()
+    run(world, folder, recipe, checkpoint_every=2)
+    assert weights(folder)
 
 
 # ---- bad input ------------------------------------------------------------------------------------------------------

@@ -1,4 +1,7 @@
-"""Checkpoints: weights, optimizer state and step in one safetensors file, written whole or not at all."""
+"""Checkpoints: weights, optimizer state and step in one safetensors file, written whole or not at all.
+
+A run that has reached its last step leaves ``finished.json`` beside its model: checkpoints may then be deleted.
+"""
 
 from __future__ import annotations
 
@@ -13,9 +16,10 @@ from torch import Tensor, nn
 
 from ditr.files import InputError, atomic_path
 
-__all__ = ["load_newest", "save_checkpoint"]
+__all__ = ["is_finished", "load_newest", "mark_finished", "save_checkpoint"]
 
 KEPT = 2
+_FINISHED = "finished.json"
 _log = logging.getLogger(__name__)
 
 
@@ -58,6 +62,32 @@ def load_newest(folder: Path, model: nn.Module, optimizer: torch.optim.Optimizer
         _restore(tensors, model, optimizer)
         return int(metadata["step"])
     return 0
+
+
+def mark_finished(folder: Path, steps: int, run: str) -> None:
+    """Say in the run's folder that its model is the last one; to be called when the model is written."""
+    with atomic_path(folder / _FINISHED) as path:
+        path.write_text(json.dumps({"steps": steps, "run": run}) + "\n")
+
+
+def is_finished(folder: Path, run: str) -> bool:
+    """Whether this run has left its last model in ``folder``.
+
+    Raises:
+        InputError: another run has.
+    """
+    mark = folder / _FINISHED
+    if not all((folder / name).exists() for name in (_FINISHED, "model.safetensors", "config.json")):
+        return False
+    try:
+        content = json.loads(mark.read_text())
+    except (OSError, ValueError) as error:
+        raise InputError(mark, f"it cannot be read ({error})", "Delete it to train again") from None
+    if not isinstance(content, dict) or content.get("run") != run:
+        raise InputError(
+            mark, "the model here belongs to another recipe or other data", "Choose another folder, or delete it"
+        )
+    return True
 
 
 def _restore(tensors: dict[str, Tensor], model: nn.Module, optimizer: torch.optim.Optimizer) -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import os
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -26,8 +27,8 @@ from ditr.files import InputError, atomic_path
 from ditr.memory import release_memory
 from ditr.models.injection import ImageFeatures
 from ditr.plain import to_plain
-from ditr.saved_model import ModelConfig, save_model
-from ditr.training.checkpoint import load_newest, save_checkpoint
+from ditr.saved_model import ModelConfig, read_config, save_model
+from ditr.training.checkpoint import is_finished, load_newest, mark_finished, save_checkpoint
 from ditr.training.loading import Share, load_batches
 from ditr.training.losses import cross_entropy, lovasz_softmax
 from ditr.training.recipe import Recipe
@@ -35,6 +36,8 @@ from ditr.training.run_log import RunLog
 from ditr.training.schedule import OneCycle, parameter_groups
 
 __all__ = ["TrainingRun", "train"]
+
+_log = logging.getLogger(__name__)
 
 _RELEASE_EVERY = 16
 """Steps between calls of :func:`release_memory`, which take a few milliseconds."""
@@ -70,6 +73,8 @@ class TrainingRun:
 def train(recipe: Recipe, run: TrainingRun) -> ModelConfig:
     """Train a segmentation network; takes up the run's newest checkpoint if there is one.
 
+    A run that is finished is left as it is, also where its checkpoints are gone.
+
     Returns:
         the config that was saved beside the weights.
 
@@ -82,6 +87,9 @@ def train(recipe: Recipe, run: TrainingRun) -> ModelConfig:
     dataset = _dataset(recipe, run)
     class_names = dataset.class_names
     config = _config(recipe, run, class_names)
+    identity = _identity(recipe, run, class_names)
+    if is_finished(run.folder, identity):
+        return _as_finished(recipe, run)
     torch.manual_seed(recipe.seed)
     bare = config.build()
     groups = parameter_groups(bare.named_parameters(), ((r"blocks\.", recipe.optimizer.block_lr),), recipe.optimizer.lr)
@@ -89,7 +97,6 @@ def train(recipe: Recipe, run: TrainingRun) -> ModelConfig:
     optimizer = torch.optim.AdamW(
         [{"params": group.parameters, "lr": group.lr} for group in groups], weight_decay=recipe.optimizer.weight_decay
     )
-    identity = _identity(recipe, run, class_names)
     start = load_newest(run.folder / "checkpoints", bare, optimizer, identity)
     model, optimizer = fabric.setup(bare, optimizer)
     if fabric.is_global_zero:
@@ -113,7 +120,16 @@ def train(recipe: Recipe, run: TrainingRun) -> ModelConfig:
                 save_checkpoint(run.folder / "checkpoints", step + 1, bare, optimizer, identity)
         if fabric.is_global_zero:
             save_model(run.folder, config, bare)
+            mark_finished(run.folder, recipe.steps, identity)
     return config
+
+
+def _as_finished(recipe: Recipe, run: TrainingRun) -> ModelConfig:
+    if not run.quiet:
+        _log.warning("%s is finished already; to train again, choose another folder or delete this one", run.folder)
+    if run.report is not None:
+        run.report(recipe.steps, recipe.steps)
+    return read_config(run.folder)
 
 
 def _accumulate(recipe: Recipe, fabric: Fabric, model: Any, batches: Iterator[Batch]) -> float:
