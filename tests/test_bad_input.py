@@ -210,12 +210,14 @@ def test_missing_attributes(capsys: pytest.CaptureFixture[str], tmp_path: Path, 
     write_capture(without(make_scene(), "color", "normal"), tmp_path / "capture", image_format="png")
     line = refused(capsys, tmp_path / "capture", models)
     assert "no color and no normal" in line and "--substitute color=VALUE normal=VALUE" in line
-    line = refused(capsys, tmp_path / "capture", models, "--substitute", "color=127.5")
-    assert "no normal" in line and "no color" not in line
+    line = refused(capsys, tmp_path / "capture", models, "--substitute", "normal=0")
+    assert "no color" in line and "no normal" not in line
     assert "ATTRIBUTE=NUMBER" in refused(capsys, tmp_path / "capture", models, "--substitute", "color=red")
     assert "there is no 'colour'" in refused(capsys, tmp_path / "capture", models, "--substitute", "colour=1")
     out = segment(tmp_path / "capture", models, "--substitute", "color=127.5", "normal=0")
-    assert len(labels(out)) == 400
+    assert len(labels(out)) == 400 and "normals" not in json.loads((out / "summary.json").read_text())
+    out = segment(tmp_path / "capture", models, "--substitute", "color=127.5")
+    assert json.loads((out / "summary.json").read_text())["normals"] == "estimated from 16 neighbours"
 
 
 # ---- models ---------------------------------------------------------------------------------------------------------
