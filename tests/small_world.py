@@ -17,7 +17,7 @@ from ditr.encoding import CachedEncoding
 from ditr.feature_cache import FeatureCache
 from ditr.geometry.projection import VisibilityRule
 from ditr.models.ptv3 import PTv3Config
-from ditr.saved_model import ModelConfig, save_model
+from ditr.saved_model import EncoderConfig, ModelConfig, save_model
 from ditr.scene import Camera, Scene, View
 from ditr.training.recipe import Augmentation, OptimizerSettings, Recipe
 from tiny_encoder import write_tiny_encoder
@@ -122,8 +122,7 @@ def tiny_config(encoding: CachedEncoding | None = None, **preparation: object) -
         network=replace(NETWORK, in_channels=prepared.in_channels, image_width=width),
         preparation=prepared,
         class_names=CLASSES,
-        encoder=None if encoding is None else encoding.spec,
-        encoder_weights=None if encoding is None else encoding.encoder.weights,
+        encoder=None if encoding is None else EncoderConfig.of(encoding.encoder, encoding.spec),
     )
 
 

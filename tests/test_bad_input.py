@@ -254,7 +254,7 @@ def test_damaged_models(capsys: pytest.CaptureFixture[str], capture: Path, broke
 
 def test_unknown_encoder(capsys: pytest.CaptureFixture[str], capture: Path, broken: Path) -> None:
     config = broken / "ditr" / "config.json"
-    edit_json(config, lambda c: c.update(encoder="dino-nonsense"))
+    edit_json(config, lambda c: c["encoder"].update(name="dino-nonsense"))
     line = refused(capsys, capture, broken)
     assert "dino-nonsense" in line and "dinov2-small" in line
 

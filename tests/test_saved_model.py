@@ -13,7 +13,7 @@ from safetensors.torch import load_file, save_file
 
 from ditr.data.sample import prepare
 from ditr.files import InputError
-from ditr.saved_model import load_model, read_config, save_model
+from ditr.saved_model import FILES, load_model, read_config, save_model
 from small_world import NETWORK, make_scene, tiny_config, write_model
 
 
@@ -35,7 +35,7 @@ def test_a_model_survives(tmp_path: Path) -> None:
     sample = prepare(make_scene(), config.preparation, NETWORK.pyramid)
     with torch.no_grad():
         assert torch.equal(model(sample.feature, sample.pyramid), loaded(sample.feature, sample.pyramid))
-    assert sorted(path.name for path in (tmp_path / "run").iterdir()) == ["config.json", "model.safetensors"]
+    assert sorted(path.name for path in (tmp_path / "run").iterdir()) == sorted(FILES)
 
 
 def test_no_model_there(tmp_path: Path) -> None:
@@ -67,7 +67,7 @@ def test_weights_of_another_network(tmp_path: Path) -> None:
         {**state, name + ".more": state[name].clone()},
     ):
         save_file(damaged, path)
-        with pytest.raises(InputError, match=f"missing, unknown or of another shape: {name}"):
+        with pytest.raises(InputError, match=f"missing, unknown or of another shape or type: {name}"):
             load_model(tmp_path)
 
 
@@ -88,7 +88,7 @@ def test_a_damaged_config_is_refused_with_its_place(tmp_path: Path) -> None:
     refused(lambda c: c["preparation"].update(voxel_size=-1.0), "voxel size: -1.0 is no length")
     refused(lambda c: c["network"].update(encoder_depths=[1]), "of one length")
     refused(lambda c: c["network"].update(encoder_heads=[5, 5]), "no network can be built")
-    refused(lambda c: c.update(format=2), "format 2, this version reads 1")
+    refused(lambda c: c.update(format=7), "format 7, this version reads 2")
     (tmp_path / "config.json").write_text("{")
     with pytest.raises(InputError, match=r"config\.json: not JSON"):
         load_model(tmp_path)

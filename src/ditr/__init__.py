@@ -21,9 +21,11 @@ _HOME = {
     "Segmenter": "ditr.segmenter",
     "View": "ditr.scene",
     "evaluate": "ditr.evaluation.evaluate",
+    "from_pretrained": "ditr.pretrained",
     "lift_features": "ditr.lifting",
     "load_image_encoder": "ditr.models.image_encoder",
     "read_capture": "ditr.data.readers.capture",
+    "save_pretrained": "ditr.pretrained",
     "train": "ditr.training.loop",
     "write_capture": "ditr.data.readers.capture",
 }
@@ -39,9 +41,11 @@ __all__ = [
     "View",
     "__version__",
     "evaluate",
+    "from_pretrained",
     "lift_features",
     "load_image_encoder",
     "read_capture",
+    "save_pretrained",
     "train",
     "write_capture",
 ]
@@ -53,6 +57,7 @@ if TYPE_CHECKING:
     from ditr.files import InputError
     from ditr.lifting import lift_features
     from ditr.models.image_encoder import load_image_encoder
+    from ditr.pretrained import from_pretrained, save_pretrained
     from ditr.scene import Camera, CameraModel, Scene, View
     from ditr.segmenter import Prediction, Segmenter
     from ditr.training.loop import train

@@ -24,9 +24,11 @@ from ditr.feature_cache import FeatureCache
 from ditr.files import InputError, atomic_path
 from ditr.geometry.orientation import estimate_up, rotation_to_z
 from ditr.geometry.projection import VisibilityRule
+from ditr.models.distillation import Distillation
 from ditr.models.injection import ImageFeatures
 from ditr.models.segmentation import Segmentation
-from ditr.saved_model import ModelConfig, load_model
+from ditr.pretrained import find_model
+from ditr.saved_model import ModelConfig, load_model, save_model
 from ditr.scene import Scene, View
 
 __all__ = ["Prediction", "Segmenter"]
@@ -143,32 +145,74 @@ class Segmenter:
         self.config = config
         self.device = torch.device(device)
         self.model = model.to(self.device).eval()
-        if encoding is None and config.encoder is not None:
-            encoding = CachedEncoding(config.encoder, device=str(self.device))
-        if config.encoder is None or encoding is None:
+        if encoding is None and config.takes_images and config.encoder is not None:
+            encoding = CachedEncoding(config.encoder.spec, device=str(self.device))
+        if not config.takes_images or encoding is None:
             self.encoding = None
         else:
             self.encoding = encoding.at(config.preparation.image_size)
 
     @classmethod
-    def load(cls, folder: str | Path, *, device: str = "auto", cache: FeatureCache | None = None) -> Segmenter:
+    def load(
+        cls,
+        folder: str | Path,
+        *,
+        device: str = "auto",
+        cache: FeatureCache | None = None,
+        dataset: str | None = None,
+    ) -> Segmenter:
         """The model of a finished run.
 
         Args:
             folder: of the run.
             device: "auto" takes a GPU if there is one.
             cache: keeps encoded photographs.
+            dataset: which norms to use, where a joint model has them per dataset; by default the config's.
 
         Raises:
             InputError: no model there, a damaged one, an encoder that cannot be had or holds other weights than in
                 training, or no such device.
         """
         device = choose_device(device)
-        config, model = load_model(Path(folder), device)
-        encoding = None if config.encoder is None else CachedEncoding(config.encoder, cache, device)
+        config, model = load_model(Path(folder), device, dataset=dataset)
+        if isinstance(model, Distillation):
+            raise InputError(
+                folder,
+                "this is a student of distillation, without classes",
+                "Fine-tune it, or name a segmentation model",
+            )
+        encoding = None
+        if config.takes_images and config.encoder is not None:
+            encoding = CachedEncoding(config.encoder.spec, cache, device)
         segmenter = cls(config, model, encoding=encoding, device=device)
         segmenter._check_encoder()
         return segmenter
+
+    @classmethod
+    def from_pretrained(
+        cls,
+        name: str | Path,
+        *,
+        device: str = "auto",
+        cache: FeatureCache | None = None,
+        dataset: str | None = None,
+    ) -> Segmenter:
+        """A model by name; downloads and converts where that is needed, once.
+
+        Args:
+            name: short name of a published model (``ditr weights`` lists them), hub repository, or local folder.
+            device: "auto" takes a GPU if there is one.
+            cache: keeps encoded photographs.
+            dataset: which norms to use, where a joint model has them per dataset; by default the config's.
+
+        Raises:
+            InputError: as for :meth:`load`, an unknown name, or a hub that does not give the files.
+        """
+        return cls.load(find_model(name), device=device, cache=cache, dataset=dataset)
+
+    def save_pretrained(self, folder: str | Path) -> None:
+        """Write the model as a folder that :meth:`from_pretrained` reads and the hub can show."""
+        save_model(Path(folder), self.config, self.model)
 
     def __call__(
         self,
@@ -270,13 +314,27 @@ class Segmenter:
 
     def _check_encoder(self) -> None:
         """The weights that the model was trained with, or an error: other features would give wrong labels."""
-        if self.encoding is None or self.config.encoder_weights is None:
+        wanted = self.config.encoder
+        if self.encoding is None or wanted is None:
             return
-        held = self.encoding.encoder.weights
-        if held.rpartition("SHA-256 ")[2] != self.config.encoder_weights.rpartition("SHA-256 ")[2]:
+        encoder = self.encoding.encoder
+        held = encoder.weights
+        if (encoder.width, encoder.patch_size, encoder.mean, encoder.std) != (
+            wanted.width,
+            wanted.patch_size,
+            wanted.mean,
+            wanted.std,
+        ):
             raise InputError(
-                f"encoder {self.config.encoder}",
-                f"it holds {held}, the model was trained with {self.config.encoder_weights}",
+                f"encoder {wanted.name}",
+                f"it gives {encoder.width} channels for patches of {encoder.patch_size}, normalised by {encoder.mean} "
+                f"and {encoder.std}, and the model takes {wanted}",
+                "Use the encoder that the model was trained with",
+            )
+        if wanted.weights is not None and held.rpartition("SHA-256 ")[2] != wanted.weights.rpartition("SHA-256 ")[2]:
+            raise InputError(
+                f"encoder {wanted.name}",
+                f"it holds {held}, the model was trained with {wanted.weights}",
                 "Use the encoder's original weights",
             )
 

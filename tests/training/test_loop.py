@@ -67,8 +67,12 @@ def test_a_run_leaves_model_recipe_and_logs(world: Path, encoding: CachedEncodin
     folder = run(world, tmp_path / "run", recipe, encoding, checkpoint_every=2, report=lambda *s: told.append(s))
     config, model = load_model(folder)
     assert config.class_names == ("floor", "wall", "box")
-    assert config.network.image_width == encoding.width and config.encoder == encoding.spec
-    assert config.encoder_weights == encoding.encoder.weights
+    assert (
+        config.network.image_width == encoding.width
+        and config.encoder is not None
+        and config.encoder.name == encoding.spec
+    )
+    assert config.encoder.weights == encoding.encoder.weights
     assert not model.training
     rows = [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()]
     assert [row["step"] for row in rows] == list(range(6))

@@ -6,6 +6,7 @@ that loads what the command needs. So ``ditr --help`` answers before torch has l
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable
 from typing import Annotated, Any
@@ -17,7 +18,7 @@ def main(arguments: list[str] | None = None) -> None:
     """The program ``ditr``; exits with 2 and one line on bad input."""
     import tyro
 
-    from ditr.cli import demo, evaluate, features, rooms, segment, train
+    from ditr.cli import convert, demo, evaluate, features, rooms, segment, train, weights
     from ditr.files import InputError
 
     name = tyro.conf.subcommand
@@ -28,6 +29,8 @@ def main(arguments: list[str] | None = None) -> None:
         | Annotated[train.Train, name("train")]
         | Annotated[segment.Segment, name("segment")]
         | Annotated[evaluate.Evaluate, name("evaluate")]
+        | Annotated[weights.Weights, name("weights")]
+        | Annotated[convert.Convert, name("convert")]
     )
     command = tyro.cli(
         commands,
@@ -43,12 +46,18 @@ def main(arguments: list[str] | None = None) -> None:
         train.Train: train.run,
         segment.Segment: segment.run,
         evaluate.Evaluate: evaluate.run,
+        weights.Weights: weights.run,
+        convert.Convert: convert.run,
     }
     try:
         runners[type(command)](command)
     except InputError as error:
         print("ditr:", " ".join(str(error).split()), file=sys.stderr)
         sys.exit(2)
+    except BrokenPipeError:
+        # Whoever read the output has closed it (`ditr weights | head`); the interpreter must not flush into it again.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(141)
     except OSError as error:
         # A full disk or a folder without permission; without a file's name it is no matter of input.
         if error.filename is None:

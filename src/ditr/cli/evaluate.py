@@ -60,7 +60,7 @@ def run(args: Evaluate) -> None:
         **evaluation.to_json(),
         "seed": args.seed,
         "swap_images": args.swap_images,
-        "encoder_weights": segmenter.config.encoder_weights,
+        "encoder_weights": None if segmenter.config.encoder is None else segmenter.config.encoder.weights,
     }
     out = args.out or args.model / "evaluation.json"
     with atomic_path(out) as path:

@@ -15,9 +15,18 @@ from torch import Tensor
 
 from ditr.files import InputError
 from ditr.models import dinov2, dinov3, wheel_weights
-from ditr.models.encoder_family import Architecture, Config, check_names, random_weights
+from ditr.models.encoder_family import Architecture, Config, Variant, check_names, random_weights
 
-__all__ = ["FAMILIES", "SHORT_NAMES", "WHEEL_SPEC", "EncoderWeights", "from_folder", "from_timm", "load_weights"]
+__all__ = [
+    "FAMILIES",
+    "SHORT_NAMES",
+    "WHEEL_SPEC",
+    "EncoderWeights",
+    "from_folder",
+    "from_timm",
+    "known_variant",
+    "load_weights",
+]
 
 FAMILIES = (dinov2.FAMILY, dinov3.FAMILY)
 """All image networks; another one is another module and an entry here."""
@@ -102,6 +111,16 @@ def load_weights(spec: str) -> EncoderWeights:
             return _from_hub(f"timm/{named}.{tag or family.timm_tag}")
     known = ", ".join([*SHORT_NAMES, WHEEL_SPEC])
     raise InputError(spec, "neither a folder nor a known image encoder", f"{THREE_WAYS}. Short names: {known}")
+
+
+def known_variant(spec: str) -> Variant | None:
+    """The published network that a short name, hub repository or name in timm stands for; nothing is loaded."""
+    named = spec.removeprefix("timm/").partition(".")[0]
+    for family in FAMILIES:
+        for variant in family.variants:
+            if spec in (variant.name, variant.hub) or named in variant.timm:
+                return variant
+    return None
 
 
 def _from_wheel(path: Path) -> EncoderWeights:

@@ -27,7 +27,7 @@ from ditr.files import InputError, atomic_path
 from ditr.memory import release_memory
 from ditr.models.injection import ImageFeatures
 from ditr.plain import to_plain
-from ditr.saved_model import ModelConfig, read_config, save_model
+from ditr.saved_model import EncoderConfig, ModelConfig, read_config, save_model
 from ditr.training.checkpoint import is_finished, load_newest, mark_finished, save_checkpoint
 from ditr.training.loading import Share, load_batches
 from ditr.training.losses import cross_entropy, lovasz_softmax
@@ -205,8 +205,7 @@ def _config(recipe: Recipe, run: TrainingRun, class_names: tuple[str, ...]) -> M
         network=network,
         preparation=recipe.preparation,
         class_names=class_names,
-        encoder=recipe.encoder,
-        encoder_weights=None if run.encoding is None else run.encoding.encoder.weights,
+        encoder=None if run.encoding is None else EncoderConfig.of(run.encoding.encoder, run.encoding.spec),
         seed=recipe.seed,
     )
 
