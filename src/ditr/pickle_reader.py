@@ -31,6 +31,8 @@ PlainValue: TypeAlias = (
 )
 
 MAX_DEPTH = 100
+# What a loaded tensor occupies beyond its numbers, so that a million references to a small one count too.
+LEAF_OVERHEAD = 256
 NODES_PER_BYTE, FREE_NODES = 16, 1_000_000
 CONTAINERS = frozenset({list, tuple, dict, OrderedDict})
 SCALARS = frozenset({type(None), bool, int, float, str, bytes})
@@ -93,6 +95,7 @@ def _measure(root: Any, size: int, vocabulary: Vocabulary) -> None:
     """
     measured: dict[int, tuple[int, int, int]] = {}
     most_nodes = FREE_NODES + NODES_PER_BYTE * size
+    too_deep = Fault(f"its values are nested more than {MAX_DEPTH} deep", HOSTILE)
     open_parts: set[int] = set()
     work: list[tuple[Any, bool]] = [(root, False)]
     while work:
@@ -108,6 +111,8 @@ def _measure(root: Any, size: int, vocabulary: Vocabulary) -> None:
             if key in open_parts:
                 raise Fault("a list or dictionary contains itself", HOSTILE)
             open_parts.add(key)
+            if len(open_parts) > MAX_DEPTH:
+                raise too_deep
             work.append((value, True))
             work.extend((child, False) for child in children if type(child) not in SCALARS)
             continue
@@ -119,7 +124,7 @@ def _measure(root: Any, size: int, vocabulary: Vocabulary) -> None:
             more, below, further = measured[id(child)]
             nodes, depth, nbytes = nodes + more, max(depth, below + 1), nbytes + further
         if depth > MAX_DEPTH:
-            raise Fault(f"its values are nested more than {MAX_DEPTH} deep", HOSTILE)
+            raise too_deep
         if nodes > most_nodes or nbytes > vocabulary.most_bytes:
             raise Fault("its values repeat each other to far more than the file is long", HOSTILE)
         open_parts.discard(key)
@@ -129,7 +134,7 @@ def _measure(root: Any, size: int, vocabulary: Vocabulary) -> None:
 def _leaf_bytes(value: Any, vocabulary: Vocabulary) -> int:
     kind = type(value)  # compared by identity: subclasses are nothing that this reader makes
     if kind is vocabulary.leaf:
-        nbytes: int = value.nbytes
+        nbytes: int = value.nbytes + LEAF_OVERHEAD
         if nbytes > vocabulary.most_bytes:
             raise Fault("a tensor repeats its values to far more than the file is long", HOSTILE)
         return nbytes

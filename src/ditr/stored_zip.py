@@ -134,7 +134,7 @@ def _start(file: BinaryIO, header: int, name: str, raw_name: bytes, end: int) ->
         raise Fault(f"the entry {name!r} is beyond the archive's data")
     block = _read(file, header, 30 + len(raw_name))
     mark, _, flags, method, *_, names, extras = struct.unpack_from("<4s5H3L2H", block)
-    if mark != b"PK\x03\x04" or flags & 0x2041 or method or block[30 : 30 + names] != raw_name:
+    if mark != b"PK\x03\x04" or flags & 0x2041 or method or names != len(raw_name) or block[30:] != raw_name:
         raise Fault(f"the header of the entry {name!r} contradicts the archive's directory")
     start = header + 30 + len(raw_name) + int(extras)
     if start > end:
