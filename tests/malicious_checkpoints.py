@@ -356,11 +356,11 @@ def _bombs() -> Iterator[Case]:
     yield "bomb-state", b"\x80\x02" + code(checkpoint())[:-1] + text("x") + doubling(b"]", b"(###l") + b"d."
     yield "bomb-key", b"\x80\x02}" + doubling(b")", b"##\x86") + b"Ns."
     big = tensor((2, 2), (2, 1))
-    yield "bomb-tensors", b"\x80\x02](" + code(big) + b"q\x00" + b"h\x00" * 2_000_000 + b"e."
+    yield "bomb-tensors", b"\x80\x02](" + code(big) + b"q\x00" + b"h\x00" * 200_000 + b"e."
     yield "bomb-tensors-2", b"\x80\x02](" + code(tensor((60_000,), (0,))) + b"q\x00" + b"2" * 300_000 + b"e."
     yield "bomb-dictionaries", b"\x80\x02(" + b"}" * 2_000_000 + b"l."
-    yield "bomb-ordered", b"\x80\x02(ccollections\nOrderedDict\nq\x00" + b"h\x00)R" * 500_000 + b"l."
-    yield "bomb-marks", b"\x80\x02" + b"(" * 3_000_000
+    yield "bomb-ordered", b"\x80\x02(ccollections\nOrderedDict\nq\x00" + b"h\x00)R" * 400_000 + b"l."
+    yield "bomb-marks", b"\x80\x02" + b"(" * 500_000
     yield (
         "bomb-encode",
         b"\x80\x02("
@@ -387,7 +387,7 @@ def _bombs() -> Iterator[Case]:
     yield "memo-place", b"\x80\x02Nr\xff\xff\xff\x7f."
     yield "memo-empty", b"\x80\x02h\x07."
     yield "memo-negative", b"Ng-1\n."
-    for depth in (200, 2_000, 1_000_000):
+    for depth in (200, 2_000, 100_000):
         yield f"deep-lists-{depth}", b"\x80\x02" + b"]" * depth + b"a" * (depth - 1) + b"."
         yield f"deep-tuples-{depth}", b"\x80\x02)" + b"\x85" * depth + b"."
         yield f"deep-dicts-{depth}", b"\x80\x02" + b"}K\x00" * depth + b"N" + b"s" * depth + b"."
@@ -496,7 +496,7 @@ def _odd_archives(folder: Path) -> Iterator[tuple[str, Path]]:
     yield put("entry-short", storages=(("data/0", bytes(15)),))
     yield put("entry-long", storages=(("data/0", bytes(17)),))
     yield put("compressed", method=zipfile.ZIP_DEFLATED)
-    yield put("compressed-bomb", method=zipfile.ZIP_DEFLATED, storages=(("data/0", bytes(50 << 20)),))
+    yield put("compressed-bomb", method=zipfile.ZIP_DEFLATED, storages=(("data/0", bytes(20 << 20)),))
     yield put("compressed-bzip2", method=zipfile.ZIP_BZIP2)
     yield put("compressed-lzma", method=zipfile.ZIP_LZMA)
     yield put("two-pickles", storages=(("data/0", bytes(16)), ("data.pkl", data)))

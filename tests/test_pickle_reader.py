@@ -295,19 +295,42 @@ def outcomes(paths: list[Path]) -> list[tuple[str, float]]:
     return [tuple(json.loads(line)) for line in done.stdout.splitlines()]
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="memory is limited by a call of Linux")
 def test_malicious_files_are_refused(tmp_path: Path) -> None:
+    canary = tmp_path / "canary"
+    count = 0
+    for name, path in malicious_files(tmp_path / "bad", canary):
+        if name.startswith(("bomb-", "deep-")):
+            continue  # these need the limits of the next test
+        with pytest.raises(InputError) as caught:
+            load(read_torch_file(path))
+        assert caught.value.where == str(path), name
+        count += 1
+    assert count > 600
+    assert not canary.exists()
+
+
+def load(value: Any) -> None:
+    if isinstance(value, StoredTensor):
+        value.load()
+    elif isinstance(value, dict | list | tuple):
+        for item in value.values() if isinstance(value, dict) else value:
+            load(item)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="memory is limited by a call of Linux")
+def test_malicious_files_are_refused_within_little_memory_and_time(tmp_path: Path) -> None:
     canary = tmp_path / "canary"
     control = write_archive(tmp_path / "control.pth", pickled(checkpoint()))
     cases = [("control", control), *malicious_files(tmp_path / "bad", canary)]
     names, paths = [name for name, _ in cases], [path for _, path in cases]
-    assert len(set(names)) == len(names) >= 221
+    assert len(set(names)) == len(names)
     assert len({path.read_bytes() for path in paths if path.is_file()}) == len(names) - 1
     first, *others = outcomes(paths)
     assert first[0] == "read"
     for name, path, (outcome, seconds) in zip(names[1:], paths[1:], others, strict=True):
         assert outcome.startswith(f"InputError {path}"), f"{name}: {outcome}"
-        assert seconds < 30, name  # a bomb would take hours
+        assert seconds < 30, name  # a bomb that goes off takes hours
     assert not canary.exists()
 
 
