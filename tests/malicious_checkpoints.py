@@ -338,6 +338,20 @@ def _arrays() -> Iterator[Case]:
         yield f"array-{name}", pickled(checkpoint(Raw(code(Call(array, arguments)) + code(state) + b"b")))
     yield "array-unfilled", pickled(checkpoint(Call(array, empty)))
     yield "array-direct", pickled(checkpoint(Call(Global("numpy", "ndarray"), ((10**12,),))))
+    # NumPy arrays where texts and numbers belong: comparing them gives arrays, which are neither true nor false.
+    three = Raw(code(Call(array, empty)) + code((1, (3,), dtype("i1"), False, b"abc")) + b"b")
+    yield "array-as-encoding", pickled(checkpoint(Call(Global("_codecs", "encode"), ("x", three))))
+    yield "array-as-start", pickled(checkpoint(Call(array, (empty[0], three, b"b"))))
+    yield "array-as-flag", pickled(checkpoint(Call(array, (empty[0], (0,), three))))
+    yield (
+        "array-as-version",
+        pickled(checkpoint(Raw(code(Call(array, empty)) + code((three, (3,), dtype("i1"), False, b"abc")) + b"b"))),
+    )
+    yield "array-as-storage", pickled(checkpoint(tensor(values=storage(tag=three))))
+    yield "array-as-shape", pickled(checkpoint(tensor(shape=three)))
+    yield "array-as-stride", pickled(checkpoint(tensor(stride=(three, 1))))
+    yield "array-as-offset", pickled(checkpoint(tensor(offset=three)))
+    yield "array-as-key", b"\x80\x02}" + code(three) + b"Ns."
     shape = (bytes(8), dtype("f8"), (10**12,), "C")
     yield "buffer-shape", pickled(checkpoint(Call(Global("numpy._core.numeric", "_frombuffer"), shape)))
 

@@ -6,6 +6,7 @@ import collections
 import contextlib
 import json
 import pickle
+import struct
 import subprocess
 import sys
 from pathlib import Path
@@ -236,6 +237,32 @@ def test_attributes_of_an_ordered_dict_are_left_out() -> None:
     for protocol in PROTOCOLS:
         read = read_pickle(pickle.dumps(ordered, protocol), "x")
         assert read == {"a": 1} and not hasattr(read, "_metadata")
+
+
+def in_zip64(data: bytes) -> bytes:
+    """An archive with every size and place in the fields for more than 4 GB, as torch.save has them in large files."""
+    count, length, begin = struct.unpack("<H2L", data[-12:-2])
+    directory, position = b"", begin
+    for _ in range(count):
+        record = bytearray(data[position : position + 46])
+        name_size = struct.unpack_from("<H", record, 28)[0]
+        sizes = struct.unpack_from("<2L", record, 20)
+        wide = struct.pack("<2H3Q", 1, 24, sizes[1], sizes[0], struct.unpack_from("<L", record, 42)[0])
+        record[20:28], record[30:32], record[42:46] = b"\xff" * 8, struct.pack("<H", len(wide)), b"\xff" * 4
+        directory += bytes(record) + data[position + 46 : position + 46 + name_size] + wide
+        position += 46 + name_size
+    assert position == begin + length
+    end = begin + len(directory)
+    last = struct.pack("<4sQ2H2L4Q", b"PK\x06\x06", 44, 45, 45, 0, 0, count, count, len(directory), begin)
+    last += struct.pack("<4sLQL", b"PK\x06\x07", 0, end, 1)
+    last += struct.pack("<4s4H2LH", b"PK\x05\x06", 0, 0, count, count, len(directory), begin, 0)
+    return data[:begin] + directory + last
+
+
+def test_an_archive_with_the_fields_of_large_ones(tmp_path: Path) -> None:
+    path = write_archive(tmp_path / "large.pth", pickled(checkpoint()))
+    path.write_bytes(in_zip64(path.read_bytes()))
+    assert_same(read_torch_file(path), {"epoch": 1, "state_dict": {"weight": torch.zeros(2, 2)}, "extra": None})
 
 
 def test_sharing_as_much_as_honest_files_do_is_no_bomb() -> None:

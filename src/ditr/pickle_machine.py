@@ -287,7 +287,8 @@ class Machine:
             value = target.fill(state)
             self.container(value, 128)
             for place in target.memo_places:
-                self.memo[place] = value
+                if self.memo[place] is target:
+                    self.memo[place] = value
         elif type(target) is OrderedDict and type(state) in (dict, OrderedDict):
             self.push(target)
         else:

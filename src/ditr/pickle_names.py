@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["DAMAGED", "HOSTILE", "NAMES", "RESAVE", "RUNS_CODE", "Fault", "Name", "Slot", "sizes"]
+__all__ = ["DAMAGED", "HOSTILE", "NAMES", "RESAVE", "RUNS_CODE", "Fault", "Name", "Slot", "is_exactly", "sizes"]
 
 DAMAGED = "The file is damaged; get it again"
 HOSTILE = "No program of this field writes such a file; do not open it with pickle or torch.load either"
@@ -63,6 +63,11 @@ def sizes(value: Any, what: str) -> tuple[int, ...]:
     return value
 
 
+def is_exactly(value: Any, expected: str | bytes | int) -> bool:
+    """Equality that never asks a NumPy array, whose answer would be an array."""
+    return type(value) is type(expected) and bool(value == expected)
+
+
 def _ordered_dict(arguments: tuple[Any, ...]) -> OrderedDict[Any, Any]:
     if arguments:
         raise Fault("an OrderedDict is made from values", HOSTILE)
@@ -71,7 +76,7 @@ def _ordered_dict(arguments: tuple[Any, ...]) -> OrderedDict[Any, Any]:
 
 def _encode(arguments: tuple[Any, ...]) -> bytes:
     # How protocols 0 to 2 write bytes.
-    if len(arguments) != 2 or type(arguments[0]) is not str or arguments[1] != "latin1":
+    if len(arguments) != 2 or type(arguments[0]) is not str or not is_exactly(arguments[1], "latin1"):
         raise Fault("bytes are written in an unknown way", HOSTILE)
     try:
         return arguments[0].encode("latin1")
@@ -139,11 +144,13 @@ def _scalar(arguments: tuple[Any, ...]) -> Any:
 
 
 def _reconstruct(arguments: tuple[Any, ...]) -> Slot:
-    if len(arguments) != 3 or arguments[0] is not _NDARRAY or arguments[1] != (0,) or arguments[2] != b"b":
+    if len(arguments) != 3 or arguments[0] is not _NDARRAY or not is_exactly(arguments[2], b"b"):
+        raise Fault("a NumPy array is written in an unknown way", HOSTILE)
+    if sizes(arguments[1], "a NumPy array's first shape") != (0,):
         raise Fault("a NumPy array is written in an unknown way", HOSTILE)
 
     def fill(state: Any) -> NDArray[Any]:
-        if type(state) is not tuple or len(state) != 5 or state[0] != 1 or type(state[3]) is not bool:
+        if type(state) is not tuple or len(state) != 5 or not is_exactly(state[0], 1) or type(state[3]) is not bool:
             raise Fault("a NumPy array is written in an unknown way", HOSTILE)
         shape = sizes(state[1], "a NumPy array's shape")
         return _array(state[4], state[2], shape).reshape(shape, order="F" if state[3] else "C")

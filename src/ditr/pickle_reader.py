@@ -77,14 +77,14 @@ def read_bytes(path: Path, most: int | None = None) -> bytes:
     Raises:
         InputError: no such file, a folder, a device, or no permission.
     """
-    if not path.is_file():
-        fault = "this is no file" if path.exists() else "there is no such file"
-        raise InputError(path, fault, "Give the path of a file")
     try:
+        if not path.is_file():
+            fault = "this is no file" if path.exists() else "there is no such file"
+            raise InputError(path, fault, "Give the path of a file")
         with path.open("rb") as file:
             return file.read() if most is None else file.read(most)
     except OSError as error:
-        raise InputError(path, f"the file cannot be read ({error.strerror})", "Mend its permissions") from None
+        raise InputError(path, f"the file cannot be read ({error.strerror})", "Mend its path or permissions") from None
 
 
 def _measure(root: Any, size: int, vocabulary: Vocabulary) -> None:

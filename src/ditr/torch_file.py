@@ -20,7 +20,7 @@ from torch import Tensor
 
 from ditr.files import InputError
 from ditr.pickle_machine import Vocabulary
-from ditr.pickle_names import DAMAGED, HOSTILE, RESAVE, Fault, Name, sizes
+from ditr.pickle_names import DAMAGED, HOSTILE, RESAVE, Fault, Name, is_exactly, sizes
 from ditr.pickle_reader import PlainValue, read_bytes, read_pickle
 from ditr.stored_zip import Entry, checksum, content, read_directory
 
@@ -139,9 +139,9 @@ def read_torch_file(path: str | Path) -> PlainValue:
             a pickle of anything but plain data, NumPy arrays and tensors.
     """
     where = Path(path)
-    _recognise(where, read_bytes(where, most=max(len(LEGACY), 4)))
-    size = where.stat().st_size
+    _recognize(where, read_bytes(where, most=max(len(LEGACY), 4)))
     try:
+        size = where.stat().st_size
         with where.open("rb") as file:
             entries = read_directory(file, size)
             root = _root(entries)
@@ -156,7 +156,7 @@ def read_torch_file(path: str | Path) -> PlainValue:
     return read_pickle(data, where, _vocabulary(where, size, root, entries))
 
 
-def _recognise(path: Path, head: bytes) -> None:
+def _recognize(path: Path, head: bytes) -> None:
     if head.startswith(b"PK\x03\x04"):
         return
     if not head:
@@ -192,7 +192,7 @@ def _vocabulary(path: Path, size: int, root: str, entries: dict[str, Entry]) -> 
     intact: set[str] = set()
 
     def storage(reference: Any) -> Storage:
-        if type(reference) is not tuple or len(reference) != 5 or reference[0] != "storage":
+        if type(reference) is not tuple or len(reference) != 5 or not is_exactly(reference[0], "storage"):
             raise Fault("it refers to something that is no storage", HOSTILE)
         _, kind, key, location, count = reference
         if type(kind) is not Name or kind not in STORAGES:
@@ -216,11 +216,11 @@ def _vocabulary(path: Path, size: int, root: str, entries: dict[str, Entry]) -> 
 
 
 def _tensor(arguments: tuple[Any, ...]) -> StoredTensor:
-    # (storage, offset, shape, stride, requires_grad, hooks) and, for views of complex numbers, their flags.
-    if len(arguments) not in (6, 7) or type(arguments[0]) is not Storage:
+    # (storage, offset, shape, stride, requires_grad, hooks); flags follow for negated views of complex numbers only.
+    if len(arguments) != 6 or type(arguments[0]) is not Storage:
         raise Fault("a tensor has no storage", HOSTILE)
-    storage, offset, shape, stride, gradient, hooks, *flags = arguments
-    if type(gradient) is not bool or type(hooks) is not OrderedDict or hooks or any(flags):
+    storage, offset, shape, stride, gradient, hooks = arguments
+    if type(gradient) is not bool or type(hooks) is not OrderedDict or hooks:
         raise Fault("a tensor is written in an unknown way", HOSTILE)
     shape, stride = sizes(shape, "a tensor's shape"), _steps(stride, "a tensor's stride")
     if type(offset) is not int or offset < 0 or len(shape) != len(stride):
