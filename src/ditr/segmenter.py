@@ -6,14 +6,14 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ditr.data.batch import join_samples
+from ditr.data.batch import Batch, join_samples
 from ditr.data.normals import with_normals
 from ditr.data.readers.ply import write_ply
 from ditr.data.sample import Attribute, Preparation, Sample, lacking_attributes, prepare
@@ -31,7 +31,44 @@ from ditr.pretrained import find_model
 from ditr.saved_model import ModelConfig, load_model, save_model
 from ditr.scene import Scene, View
 
-__all__ = ["Prediction", "Segmenter"]
+__all__ = ["PointLabels", "Prediction", "SceneInputs", "Segmenter", "Voter"]
+
+
+@dataclass(frozen=True, eq=False)
+class SceneInputs:
+    """A scene and all that was decided about how the network sees it.
+
+    Attributes:
+        scene: the points.
+        preparation: of the model, with the changes that the caller asked for.
+        rotation: (3, 3) turns the scene's up to z; None where it is z.
+        views: of the scene, and the tokens that its points fall into; None for networks without images.
+        tokens: (T, D) the encoded views; None for networks without images.
+        seed: of all chance.
+    """
+
+    scene: Scene
+    preparation: Preparation
+    rotation: NDArray[np.float64] | None
+    views: SceneViews | None
+    tokens: Tensor | None
+    seed: int
+
+
+@dataclass(frozen=True, eq=False)
+class PointLabels:
+    """(N,) int32 labels of a scene's points, (N,) float32 confidences, and the number of voxels that they are from."""
+
+    label: NDArray[np.int32]
+    confidence: NDArray[np.float32]
+    voxels: int
+
+
+class Voter(Protocol):
+    """Another way to label a scene than to run its voxels once: ``ditr.evaluation.voting.Voting``."""
+
+    def __call__(self, segmenter: Segmenter, inputs: SceneInputs) -> PointLabels: ...
+
 
 _NEIGHBOURS = 16
 
@@ -225,6 +262,7 @@ class Segmenter:
         strength_scale: float | None = None,
         images_of: Scene | None = None,
         estimate: bool = True,
+        votes: Voter | None = None,
     ) -> Prediction:
         """Label every point of a scene.
 
@@ -239,6 +277,7 @@ class Segmenter:
                 shows what the images contribute. Its photographs must have the sizes of the scene's own.
             estimate: make normals from each point's neighbours where they are all that the scene lacks and nothing is
                 declared to stand in for them; the prediction says so. Without it they are an error, as in training.
+            votes: run the network many times and let every point vote; by default one point stands for its voxel.
 
         Raises:
             InputError: an attribute is missing, photographs cannot be read, the scene is too large, ``up`` is no
@@ -254,33 +293,50 @@ class Segmenter:
         views = self._views(scene, preparation)
         tokens = None if views is None else self._tokens(views, preparation, images_of)
         complete = _with_normals(scene, preparation) if estimate else scene
-        sample = prepare(
-            complete, preparation, self.config.network.pyramid, views=views, tokens=tokens, seed=seed, rotation=rotation
-        )
-        probability = torch.softmax(self.logits(sample).float(), dim=1)
-        confidence, label = probability.max(dim=1)
-        inverse = sample.inverse.numpy()
+        inputs = SceneInputs(complete, preparation, rotation, views, tokens, seed)
+        found = self._label(inputs) if votes is None else votes(self, inputs)
         return Prediction(
             scene=scene,
-            label=label.cpu().numpy().astype(np.int32)[inverse],
-            confidence=confidence.cpu().numpy()[inverse],
+            label=found.label,
+            confidence=found.confidence,
             seen_by=None if views is None else views.seen_by(len(scene)),
             class_names=self.config.class_names,
-            voxels=len(sample),
+            voxels=found.voxels,
             up=(float(direction[0]), float(direction[1]), float(direction[2])),
             seed=seed,
             normals=f"estimated from {_NEIGHBOURS} neighbours" if complete is not scene else None,
         )
 
-    @torch.no_grad()
     def logits(self, sample: Sample) -> Tensor:
         """(M, classes) for a sample's voxels."""
-        batch = join_samples([sample]).to(self.device)
+        return self.run(join_samples([sample]).to(self.device))
+
+    @torch.no_grad()
+    def run(self, batch: Batch) -> Tensor:
+        """(M, classes) for the voxels of a batch that is on the device."""
         image = None
         if batch.lift is not None and batch.tokens is not None:
             image = ImageFeatures(batch.tokens, batch.lift)
         result: Tensor = self.model(batch.feature, batch.pyramid, image)
         return result
+
+    def _label(self, inputs: SceneInputs) -> PointLabels:
+        """One point stands for its voxel, and the others take its label."""
+        sample = prepare(
+            inputs.scene,
+            inputs.preparation,
+            self.config.network.pyramid,
+            views=inputs.views,
+            tokens=inputs.tokens,
+            seed=inputs.seed,
+            rotation=inputs.rotation,
+        )
+        probability = torch.softmax(self.logits(sample).float(), dim=1)
+        confidence, label = probability.max(dim=1)
+        inverse = sample.inverse.numpy()
+        return PointLabels(
+            label.cpu().numpy().astype(np.int32)[inverse], confidence.cpu().numpy()[inverse], len(sample)
+        )
 
     def _preparation(
         self, rule: VisibilityRule | None, substitutes: Mapping[str, float] | None, strength_scale: float | None

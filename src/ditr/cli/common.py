@@ -7,12 +7,21 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TaskID,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
 
 from ditr.data.readers.capture import read_capture
 from ditr.data.sample import Attribute
 from ditr.device import choose_device
 from ditr.encoding import CachedEncoding
+from ditr.evaluation.voting import VARIANTS, Voting
 from ditr.feature_cache import FeatureCache
 from ditr.files import InputError
 from ditr.models.wheel_weights import cache_folder
@@ -26,14 +35,30 @@ __all__ = [
     "parse_direction",
     "parse_substitutes",
     "progress_bar",
+    "progress_bars",
+    "voting",
 ]
 
 
+Report = Callable[[float, float], None]
+"""Takes what is done and the total; parts of a whole one make the bar and the time left move."""
+
+
 @contextmanager
-def progress_bar(title: str, *, quiet: bool = False) -> Iterator[Callable[[int, int], None]]:
+def progress_bar(title: str, *, quiet: bool = False) -> Iterator[Report]:
     """A bar with counts and the time left; yields a function that takes (done, total)."""
-    bar = Progress(
-        TextColumn(title),
+    with progress_bars(title, quiet=quiet) as (report,):
+        yield report
+
+
+@contextmanager
+def progress_bars(*titles: str, quiet: bool = False) -> Iterator[list[Report]]:
+    """Bars one below the other, for work of several kinds; the first is shown at once, others with their first report.
+
+    Yields a function per title that takes (done, total).
+    """
+    bars = Progress(
+        TextColumn("{task.description}"),
         BarColumn(),
         MofNCompleteColumn(),
         TimeElapsedColumn(),
@@ -41,9 +66,18 @@ def progress_bar(title: str, *, quiet: bool = False) -> Iterator[Callable[[int, 
         TimeRemainingColumn(),
         disable=quiet,
     )
-    with bar:
-        task = bar.add_task(title, total=None)
-        yield lambda done, total: bar.update(task, completed=done, total=total)
+
+    def report_to(task: TaskID) -> Report:
+        def report(done: float, total: float) -> None:
+            if not bars.tasks[task].visible:
+                # The time left is reckoned from the start of the work.
+                bars.reset(task, visible=True)
+            bars.update(task, completed=done, total=total)
+
+        return report
+
+    with bars:
+        yield [report_to(bars.add_task(title, total=None, visible=not i)) for i, title in enumerate(titles)]
 
 
 def make_cache(folder: Path | None, *, use_cache: bool = True) -> FeatureCache | None:
@@ -102,6 +136,19 @@ def parse_substitutes(texts: Sequence[str]) -> tuple[tuple[Attribute, float], ..
                 raise
             raise InputError("--substitute", f"{text!r} is not ATTRIBUTE=NUMBER", "Write color=127.5, say") from None
     return tuple(pairs)
+
+
+def voting(vote: bool, variants: str | None, thin: float | None, progress: Report | None = None) -> Voting | None:
+    """What ``--vote``, ``--variants`` and ``--thin`` ask for; naming variants asks for votes too.
+
+    Raises:
+        InputError: thinning without votes, or to a size that is none.
+    """
+    if not (vote or variants):
+        if thin is not None:
+            raise InputError("--thin", "it does nothing without votes", "Add --vote, or leave it out")
+        return None
+    return Voting(VARIANTS[variants or "none"], thin=thin, progress=progress)
 
 
 def parse_direction(text: str | None) -> tuple[float, float, float] | None:

@@ -27,6 +27,12 @@ class Evaluate:
     """Folder for the labelled point clouds, one folder per capture."""
     seed: int = 0
     """Of the choice among the views that show a point."""
+    vote: bool = False
+    """Let every point vote, not one for each voxel: slower, and the published way to test."""
+    variants: Literal["indoor", "s3dis", "nuscenes", "rotations", "none"] | None = None
+    """Vote over turned, scaled and flipped variants of the scene too, in the published sets; implies --vote."""
+    thin: float | None = None
+    """With votes: first keep a random point of each voxel of this size in metres; the others take its label."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """Where to compute; auto takes a GPU if there is one."""
     cache: Path | None = None
@@ -39,7 +45,7 @@ def run(args: Evaluate) -> None:
     """Evaluate, write the figures and print the table."""
     import json
 
-    from ditr.cli.common import make_cache, progress_bar
+    from ditr.cli.common import make_cache, progress_bar, voting
     from ditr.data.dataset import find_captures
     from ditr.evaluation.evaluate import evaluate
     from ditr.files import atomic_path
@@ -48,18 +54,35 @@ def run(args: Evaluate) -> None:
     captures = find_captures(args.data)
     segmenter = Segmenter.load(args.model, device=args.device, cache=make_cache(args.cache))
 
+    finished = 0
+
     def keep(index: int, prediction: Prediction) -> None:
+        nonlocal finished
+        finished = index + 1
         if args.save_labels is not None:
             prediction.save(args.save_labels / captures[index].name)
 
     with progress_bar(f"evaluate {args.model.name}", quiet=args.quiet) as report:
+
+        def within(done: float, total: float) -> None:
+            report(finished + done / total, len(captures))
+
         evaluation = evaluate(
-            segmenter, captures, seed=args.seed, swap_images=args.swap_images, keep=keep, progress=report
+            segmenter,
+            captures,
+            seed=args.seed,
+            swap_images=args.swap_images,
+            votes=voting(args.vote, args.variants, args.thin, within),
+            keep=keep,
+            progress=report,
         )
     figures = {
         **evaluation.to_json(),
         "seed": args.seed,
         "swap_images": args.swap_images,
+        "vote": args.vote or args.variants is not None,
+        "variants": args.variants,
+        "thin": args.thin,
         "encoder_weights": None if segmenter.config.encoder is None else segmenter.config.encoder.weights,
     }
     out = args.out or args.model / "evaluation.json"

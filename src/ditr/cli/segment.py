@@ -41,6 +41,12 @@ class Segment:
     """The capture's intensities are divided by it (255 for nuScenes); by default as in the model's training."""
     seed: int = 0
     """Of the choice among the views that show a point."""
+    vote: bool = False
+    """Let every point vote, not one for each voxel: slower, and the published way to test."""
+    variants: Literal["indoor", "s3dis", "nuscenes", "rotations", "none"] | None = None
+    """Vote over turned, scaled and flipped variants of the scene too, in the published sets; implies --vote."""
+    thin: float | None = None
+    """With votes: first keep a random point of each voxel of this size in metres; the others take its label."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """Where to compute; auto takes a GPU if there is one."""
     cache: Path | None = None
@@ -53,7 +59,7 @@ class Segment:
 
 def run(args: Segment) -> None:
     """Label, write, and print the summary."""
-    from ditr.cli.common import folder_for, make_cache, parse_direction, parse_substitutes, progress_bar
+    from ditr.cli.common import folder_for, make_cache, parse_direction, parse_substitutes, progress_bars, voting
     from ditr.data.readers.capture import read_capture
     from ditr.data.scene_views import profile_rule
     from ditr.segmenter import Segmenter
@@ -66,10 +72,19 @@ def run(args: Segment) -> None:
     rule = None if args.profile is None else profile_rule(scene, args.profile)[1]
     print(f"visibility: {rule or segmenter.config.preparation.rule}")
     substitutes = {attribute.value: value for attribute, value in parse_substitutes(args.substitute)}
-    with progress_bar("photographs", quiet=segmenter.encoding is None) as report:
+    titles = (*(() if segmenter.encoding is None else ("photographs",)), "votes")
+    quiet = segmenter.encoding is None and voting(args.vote, args.variants, args.thin) is None
+    with progress_bars(*titles, quiet=quiet) as reports:
         if segmenter.encoding is not None:
-            segmenter.encoding.progress = report
-        prediction = segmenter(scene, seed=args.seed, up=parse_direction(args.up), rule=rule, substitutes=substitutes)
+            segmenter.encoding.progress = reports[0]
+        prediction = segmenter(
+            scene,
+            seed=args.seed,
+            up=parse_direction(args.up),
+            rule=rule,
+            substitutes=substitutes,
+            votes=voting(args.vote, args.variants, args.thin, reports[-1]),
+        )
     if prediction.up != (0.0, 0.0, 1.0):
         x, y, z = prediction.up
         source = "found from the cameras" if args.up is None else "as told"

@@ -36,6 +36,8 @@ __all__ = [
     "Sample",
     "ViewChoice",
     "lacking_attributes",
+    "make_sample",
+    "point_set",
     "prepare",
 ]
 
@@ -204,7 +206,8 @@ def prepare(
     """
     rng = np.random.default_rng(seed)
     training = augmentations is not None
-    points = augment(_point_set(scene, preparation, rotation), _with_box(augmentations or (), preparation), rng)
+    points = point_set(scene, preparation, rotation)
+    points = augment(points, _with_box(augmentations or (), preparation), rng)
     voxels = voxelize(points.coord, preparation.voxel_size)
     rows = voxels.random(rng) if training else voxels.first()
     inverse = torch.full((len(scene),), -1, dtype=torch.int64)
@@ -216,15 +219,43 @@ def prepare(
         grid, points = grid[kept.index], _renumbered(kept, points)
         grid = grid - grid.min(dim=0).values
         inverse = _follow_crop(inverse, kept.index, len(voxels))
-    if preparation.origin is Origin.CENTER and Attribute.COORD in preparation.attributes:
-        points = CenterShift(z=False)(points, rng)
     permutations = draw_permutations(rng, pyramid) if training else None
     built = build_pyramid(grid, pyramid, permutations=permutations)
+    return make_sample(
+        points, built, preparation, name=scene.name, inverse=inverse, views=views, tokens=tokens, rng=rng
+    )
+
+
+def make_sample(
+    points: PointSet,
+    pyramid: Pyramid,
+    preparation: Preparation,
+    *,
+    name: str,
+    inverse: Tensor,
+    views: SceneViews | None,
+    tokens: Tensor | None,
+    rng: np.random.Generator,
+) -> Sample:
+    """The sample of points that stand for voxels already.
+
+    Args:
+        points: M, one per voxel, in the pyramid's order; their ``index`` says which points of ``views`` they are.
+        pyramid: of the voxels.
+        preparation: how points become features, and which view each takes.
+        name: of the scene.
+        inverse: (N,) the voxel of every point of the scene.
+        views: from :func:`scene_views`, for networks that take images.
+        tokens: (T, D) the encoded views, where they are known.
+        rng: chance in the choice of views.
+    """
+    if preparation.origin is Origin.CENTER and Attribute.COORD in preparation.attributes:
+        points = CenterShift(z=False)(points, rng)
     return Sample(
-        name=scene.name,
+        name=name,
         feature=_features(points, preparation),
-        pyramid=built,
-        lift=None if views is None else _lift(views, points.index, preparation.view_choice, rng, built),
+        pyramid=pyramid,
+        lift=None if views is None else _lift(views, points.index, preparation.view_choice, rng, pyramid),
         label=None if points.label is None else torch.from_numpy(points.label),
         inverse=inverse,
         tokens=tokens,
@@ -248,7 +279,17 @@ def _lift(
     return build_lift_pyramid(lift.patch_index[:, 0], views.token_count, pyramid)
 
 
-def _point_set(scene: Scene, preparation: Preparation, rotation: NDArray[np.float64] | None) -> PointSet:
+def point_set(scene: Scene, preparation: Preparation, rotation: NDArray[np.float64] | None = None) -> PointSet:
+    """All points of a scene with the attributes of ``preparation``, in the frame in which they are voxelised.
+
+    Args:
+        scene: the points.
+        preparation: which attributes, and where the origin is.
+        rotation: (3, 3) turns points and normals first, where a scene's up is not z.
+
+    Raises:
+        InputError: an attribute is missing and has no substitute, or the origin is far away.
+    """
     coord = scene.coord if rotation is None else scene.coord @ rotation.T
     if preparation.origin is Origin.CENTER:
         low, high = coord.min(axis=0), coord.max(axis=0)

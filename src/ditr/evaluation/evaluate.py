@@ -15,7 +15,7 @@ from ditr.evaluation.metrics import ConfusionMatrix
 from ditr.files import InputError
 from ditr.memory import release_memory
 from ditr.scene import Scene
-from ditr.segmenter import Prediction, Segmenter
+from ditr.segmenter import Prediction, Segmenter, Voter
 
 __all__ = ["Evaluation", "evaluate", "visible_points"]
 
@@ -69,6 +69,7 @@ def evaluate(
     *,
     seed: int = 0,
     swap_images: bool = False,
+    votes: Voter | None = None,
     keep: Callable[[int, Prediction], None] | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> Evaluation:
@@ -79,6 +80,7 @@ def evaluate(
         captures: folders with labels.
         seed: of the choice among views.
         swap_images: give each scene the photographs of the next one: a control.
+        votes: how points vote, as for the segmenter; by default one point stands for its voxel.
         keep: called with the number of a capture and its prediction.
         progress: called with the number of captures done and their total.
 
@@ -98,7 +100,7 @@ def evaluate(
                 f"Evaluate on captures labelled with {', '.join(classes)}",
             )
         other = read_capture(captures[(index + 1) % len(captures)]) if swap_images else None
-        prediction = segmenter(scene, seed=seed, images_of=other)
+        prediction = segmenter(scene, seed=seed, images_of=other, votes=votes)
         visible = visible_points(scene, segmenter)
         for matrix, mask in zip(matrices, (None, visible, ~visible), strict=True):
             matrix.update(prediction.label, scene.label, mask)

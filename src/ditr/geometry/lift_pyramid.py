@@ -71,8 +71,11 @@ def build_lift_pyramid(patch_index: Tensor, tokens: int, pyramid: Pyramid) -> Li
     return LiftPyramid(tuple(levels), tokens)
 
 
-def join_lift_pyramids(parts: Sequence[LiftPyramid]) -> LiftPyramid:
-    """One lift for a batch, whose token list is those of its samples one after the other."""
+def join_lift_pyramids(parts: Sequence[LiftPyramid], *, shared: bool = False) -> LiftPyramid:
+    """One lift for a batch, whose token list is those of its samples one after the other.
+
+    With ``shared`` all samples look into one and the same list, as the fragments of a scene do.
+    """
     if len(parts) == 1:
         return parts[0]
     levels = []
@@ -81,6 +84,6 @@ def join_lift_pyramids(parts: Sequence[LiftPyramid]) -> LiftPyramid:
         for part in parts:
             token = part.levels[index].token
             tokens.append(torch.where(token < 0, token, token + start))
-            start += part.tokens
+            start += 0 if shared else part.tokens
         levels.append(LiftLevel(torch.cat(tokens), torch.cat([part.levels[index].count for part in parts])))
-    return LiftPyramid(tuple(levels), sum(part.tokens for part in parts))
+    return LiftPyramid(tuple(levels), parts[0].tokens if shared else sum(part.tokens for part in parts))
