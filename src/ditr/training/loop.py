@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
+import math
 import os
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -17,7 +18,7 @@ from typing import Any
 
 import torch
 from lightning_fabric import Fabric
-from torch import Tensor
+from torch import Tensor, nn
 
 from ditr.data.batch import Batch
 from ditr.data.dataset import Shuffle, TrainingSet
@@ -35,7 +36,7 @@ from ditr.training.recipe import Recipe
 from ditr.training.run_log import RunLog
 from ditr.training.schedule import OneCycle, parameter_groups
 
-__all__ = ["TrainingRun", "train"]
+__all__ = ["StepResult", "TrainingRun", "make_optimizer", "take_step", "train"]
 
 _log = logging.getLogger(__name__)
 
@@ -92,11 +93,7 @@ def train(recipe: Recipe, run: TrainingRun) -> ModelConfig:
         return _as_finished(recipe, run)
     torch.manual_seed(recipe.seed)
     bare = config.build()
-    groups = parameter_groups(bare.named_parameters(), ((r"blocks\.", recipe.optimizer.block_lr),), recipe.optimizer.lr)
-    schedule = _schedule(recipe, [group.lr for group in groups])
-    optimizer = torch.optim.AdamW(
-        [{"params": group.parameters, "lr": group.lr} for group in groups], weight_decay=recipe.optimizer.weight_decay
-    )
+    optimizer, schedule = make_optimizer(recipe, bare)
     start = load_newest(run.folder / "checkpoints", bare, optimizer, identity)
     model, optimizer = fabric.setup(bare, optimizer)
     if fabric.is_global_zero:
@@ -107,11 +104,8 @@ def train(recipe: Recipe, run: TrainingRun) -> ModelConfig:
         for step in range(start, recipe.steps):
             torch.manual_seed(_step_seed(recipe.seed, step))
             schedule.apply(optimizer, step)
-            loss = _accumulate(recipe, fabric, model, batches)
-            norm = _clip(recipe, fabric, model, optimizer)
-            optimizer.step()
-            optimizer.zero_grad()
-            log.step(step, loss, lr=schedule.lr_and_beta1(step)[0][0], gradient_norm=norm)
+            done = take_step(recipe, fabric, model, optimizer, batches)
+            log.step(step, done.loss, lr=schedule.lr_and_beta1(step)[0][0], gradient_norm=done.gradient_norm)
             if (step + 1) % _RELEASE_EVERY == 0:
                 release_memory()
             if run.report is not None:
@@ -130,6 +124,44 @@ def _as_finished(recipe: Recipe, run: TrainingRun) -> ModelConfig:
     if run.report is not None:
         run.report(recipe.steps, recipe.steps)
     return read_config(run.folder)
+
+
+def make_optimizer(recipe: Recipe, model: nn.Module) -> tuple[torch.optim.AdamW, OneCycle]:
+    """AdamW over the parameters of ``model``, those of its blocks in a group of their own, and the groups' schedule."""
+    settings = recipe.optimizer
+    groups = parameter_groups(model.named_parameters(), ((r"blocks\.", settings.block_lr),), settings.lr)
+    optimizer = torch.optim.AdamW(
+        [{"params": group.parameters, "lr": group.lr} for group in groups], weight_decay=settings.weight_decay
+    )
+    return optimizer, _schedule(recipe, [group.lr for group in groups])
+
+
+@dataclass(frozen=True)
+class StepResult:
+    """The mean loss of a step's batches, and the norm of their gradient before it was clipped."""
+
+    loss: float
+    gradient_norm: float
+
+
+def take_step(recipe: Recipe, fabric: Fabric, model: Any, optimizer: Any, batches: Iterator[Batch]) -> StepResult:
+    """One optimizer step with the learning rates that the optimizer has.
+
+    Args:
+        recipe: how many batches it takes, the weights of the losses, and whether gradients are clipped.
+        fabric: which has set up ``model`` and ``optimizer``.
+        model: in training mode.
+        optimizer: of its parameters.
+        batches: as many as the recipe wants are taken.
+
+    Raises:
+        InputError: a loss that is not finite, or scenes too small to train on.
+    """
+    loss = _accumulate(recipe, fabric, model, batches)
+    norm = _clip(recipe, fabric, model, optimizer)
+    optimizer.step()
+    optimizer.zero_grad()
+    return StepResult(loss, norm)
 
 
 def _accumulate(recipe: Recipe, fabric: Fabric, model: Any, batches: Iterator[Batch]) -> float:
@@ -163,11 +195,12 @@ def _loss(recipe: Recipe, model: Any, batch: Batch) -> Tensor:
     return cross_entropy(logits, batch.label) + recipe.lovasz * lovasz_softmax(logits, batch.label)
 
 
-def _clip(recipe: Recipe, fabric: Fabric, model: Any, optimizer: Any) -> float | None:
-    if recipe.optimizer.clip is None:
-        return None
-    norm = fabric.clip_gradients(model, optimizer, max_norm=recipe.optimizer.clip, error_if_nonfinite=False)
-    return None if norm is None else float(norm)
+def _clip(recipe: Recipe, fabric: Fabric, model: Any, optimizer: Any) -> float:
+    """The gradient's norm, to which nothing is done where the recipe does not clip: the factor is then exactly 1."""
+    limit = math.inf if recipe.optimizer.clip is None else recipe.optimizer.clip
+    norm = fabric.clip_gradients(model, optimizer, max_norm=limit, error_if_nonfinite=False)
+    assert norm is not None
+    return float(norm)
 
 
 def _batches(recipe: Recipe, run: TrainingRun, dataset: TrainingSet, start: int, fabric: Fabric) -> Iterator[Batch]:
