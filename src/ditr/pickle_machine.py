@@ -92,6 +92,13 @@ class Machine:
         self.position = end
         return self.data[begin:end]
 
+    def byte(self) -> int:
+        # Two of five instructions need one, so it is worth a way of its own.
+        if self.position >= len(self.data):
+            raise Fault("the pickle ends early")
+        self.position += 1
+        return self.data[self.position - 1]
+
     def number(self, size: int, signed: bool = False) -> int:
         return int.from_bytes(self.take(size), "little", signed=signed)
 
@@ -108,7 +115,7 @@ class Machine:
         self.frame_end = self.position + size
 
     def protocol(self) -> None:
-        if self.position != 1 or self.number(1) > 5:
+        if self.position != 1 or self.byte() > 5:
             raise Fault("its protocol is unknown")
 
     # The stack.
@@ -122,9 +129,9 @@ class Machine:
         self.stack.append(value)
 
     def top(self) -> Any:
-        value = self.pop()
-        self.stack.append(value)
-        return value
+        if len(self.stack) <= (self.marks[-1] if self.marks else 0):
+            raise Fault("an instruction finds too few values")
+        return self.stack[-1]
 
     def mark(self) -> None:
         self.marks.append(len(self.stack))
@@ -205,8 +212,12 @@ class Machine:
         self.stack.append(value)
 
     def tuple_of(self, count: int) -> None:
-        values = [self.pop() for _ in range(count)]
-        self.container(tuple(reversed(values)), 48 + 8 * count)
+        begin = len(self.stack) - count
+        if begin < (self.marks[-1] if self.marks else 0):
+            raise Fault("an instruction finds too few values")
+        values = tuple(self.stack[begin:])
+        del self.stack[begin:]
+        self.container(values, 48 + 8 * count)
 
     def marked_tuple(self) -> None:
         values = tuple(self.pop_mark())
@@ -315,10 +326,10 @@ HANDLERS: dict[int, Callable[[Machine], None]] = {
     ord("2"): lambda machine: machine.push(machine.top()),
     # The memo.
     ord("g"): lambda machine: machine.get(machine.line_place()),
-    ord("h"): lambda machine: machine.get(machine.number(1)),
+    ord("h"): lambda machine: machine.get(machine.byte()),
     ord("j"): lambda machine: machine.get(machine.number(4)),
     ord("p"): lambda machine: machine.put(machine.line_place()),
-    ord("q"): lambda machine: machine.put(machine.number(1)),
+    ord("q"): lambda machine: machine.put(machine.byte()),
     ord("r"): lambda machine: machine.put(machine.number(4)),
     0x94: lambda machine: machine.put(len(machine.memo)),
     # Scalars.
@@ -327,7 +338,7 @@ HANDLERS: dict[int, Callable[[Machine], None]] = {
     0x89: lambda machine: machine.push(False),
     ord("I"): Machine.integer_or_bool,
     ord("J"): lambda machine: machine.push(machine.number(4, signed=True)),
-    ord("K"): lambda machine: machine.push(machine.number(1)),
+    ord("K"): lambda machine: machine.push(machine.byte()),
     ord("M"): lambda machine: machine.push(machine.number(2)),
     ord("L"): lambda machine: machine.push(machine.line_integer()),
     0x8A: lambda machine: machine.long(1),
@@ -335,10 +346,10 @@ HANDLERS: dict[int, Callable[[Machine], None]] = {
     ord("F"): Machine.line_float,
     ord("G"): lambda machine: machine.push(struct.unpack(">d", machine.take(8))[0]),
     ord("V"): lambda machine: machine.text(machine.line(), "raw-unicode-escape", "strict"),
-    0x8C: lambda machine: machine.text(machine.take(machine.number(1))),
+    0x8C: lambda machine: machine.text(machine.take(machine.byte())),
     ord("X"): lambda machine: machine.text(machine.take(machine.number(4))),
     0x8D: lambda machine: machine.text(machine.take(machine.number(8))),
-    ord("C"): lambda machine: machine.push(machine.take(machine.number(1))),
+    ord("C"): lambda machine: machine.push(machine.take(machine.byte())),
     ord("B"): lambda machine: machine.push(machine.take(machine.number(4))),
     0x8E: lambda machine: machine.push(machine.take(machine.number(8))),
     0x96: lambda machine: machine.push(machine.take(machine.number(8))),
