@@ -180,7 +180,7 @@ def test_photographs_are_encoded_once(encoding: CachedEncoding) -> None:
 
 def test_progress_ends_with_all_fragments(segmenter: Segmenter) -> None:
     told: list[tuple[int, int]] = []
-    segmenter(make_scene(), votes=Voting(S3DIS, progress=lambda *step: told.append(step)))
+    segmenter(make_scene(), votes=Voting(S3DIS, batch_voxels=0, progress=lambda *step: told.append(step)))
     done = [step for step, _ in told]
     assert done == list(range(1, len(told) + 1)) and told[-1][0] == told[-1][1]
     assert all(step <= total for step, total in told)

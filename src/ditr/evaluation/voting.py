@@ -114,7 +114,8 @@ class Voting:
         thin: metres. First keep a random point of each voxel of this size; the others take its label. The published
             tester has 0.025 for nuScenes and Waymo, 0.01 for SemanticKITTI and ScanNet++, none elsewhere. Its choice
             differs from run to run, this one follows from the seed.
-        batch_voxels: fragments are run together as long as they have no more voxels than this.
+        batch_voxels: fragments are run together as long as they have no more voxels than this; 0 for one at a time.
+            On a CPU it halves the time of fragments of 500 voxels and changes nothing for those of 7,000.
         progress: called with the number of fragments done and their total, which is an estimate until the last variant.
 
     Raises:
@@ -123,7 +124,7 @@ class Voting:
 
     variants: tuple[Variant, ...] = NONE
     thin: float | None = None
-    batch_voxels: int = 0
+    batch_voxels: int = 30_000
     progress: Callable[[int, int], None] | None = None
 
     def __post_init__(self) -> None:
