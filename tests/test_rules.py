@@ -27,6 +27,7 @@ FLOORS = (
         "stored_zip",
         "torch_file",
         "hub",
+        "hub_transfer",
         "model_card",
         "published_models",
     ),

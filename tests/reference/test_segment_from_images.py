@@ -12,14 +12,12 @@ from ditr.geometry.lift import choose_view, token_grids, tokens_of
 from ditr.geometry.lift_pyramid import build_lift_pyramid, join_lift_pyramids
 from ditr.models.injection import ImageFeatures, pooled_tokens
 from golden import GoldenCase, error
-from published import Prepared, filled_model, known_encoder, missing_feature, pyramid_of
+from published import Prepared, filled_model, known_encoder, pyramid_of
 from stages import check_segmentation
 
 
 def test_segment_from_images(case_segment_from_images: GoldenCase) -> None:
     case = case_segment_from_images
-    if feature := missing_feature(case.spec):
-        pytest.skip(f"not built yet: {feature}")
     arrays, spec = dict(case.arrays), case.spec
     if "inputs_from" in spec:
         arrays = {**case.sibling(spec["inputs_from"]).arrays, **arrays}
