@@ -49,7 +49,7 @@ class Entry:
 
 @dataclass(frozen=True)
 class Answer:
-    """A request and what was answered: ``kind`` is api, head, resolve or body; ``sent`` bytes of a file from ``start``."""
+    """A request and what was answered: ``kind`` is api, head, resolve or body; ``sent`` bytes from ``start``."""
 
     kind: str
     path: str

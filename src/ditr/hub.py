@@ -62,6 +62,7 @@ def fetch_folder(
     names: Sequence[str],
     *,
     revision: str | None = None,
+    ask: bool = True,
     progress: bool = True,
     patience: Patience | None = None,
 ) -> Path:
@@ -76,6 +77,7 @@ def fetch_folder(
         names: paths in the repository. One with any of ``*?[`` is a pattern, which may match nothing; its ``*`` stays
             within one folder. Any other must exist.
         revision: a branch, a tag or a full commit hash; default: ``main``.
+        ask: whether to ask the hub what the revision is now; without, a complete copy in the cache is taken as it is.
         progress: whether to draw a bar per file, if there is a terminal.
         patience: time limits and numbers of attempts.
 
@@ -91,7 +93,7 @@ def fetch_folder(
     cache = _Cache(source)
     try:
         here = cache.complete_copy()
-        if here is not None and cache.asked_commit:
+        if here is not None and (cache.asked_commit or not ask):
             return here
         try:
             return _from_hub(cache, patience, progress, has_copy=here is not None)

@@ -10,14 +10,16 @@ import logging
 import re
 from pathlib import Path
 
+from huggingface_hub import metadata_load
+
 from ditr.conversion import Origin, convert
 from ditr.files import InputError
-from ditr.hub import MissingFile, fetch_file, fetch_folder, repository_license
+from ditr.hub import Patience, fetch_folder
 from ditr.models.wheel_weights import cache_folder
 from ditr.published_models import PUBLISHED, REPOSITORY, PublishedModel, published_model
 from ditr.saved_model import FILES, Model, ModelConfig, load_model, save_model
 
-__all__ = ["converted_folder", "find_model", "from_pretrained", "save_pretrained"]
+__all__ = ["converted_folder", "find_model", "from_pretrained", "repository_license", "save_pretrained"]
 
 _log = logging.getLogger(__name__)
 
@@ -81,12 +83,27 @@ def _published(model: PublishedModel) -> Path:
     return out
 
 
+def repository_license(repository: str) -> str | None:
+    """The licence on the card of a hub repository; None where it states none, or the hub cannot be reached."""
+    try:
+        folder = fetch_folder(repository, [_optional("README.md")], progress=False, patience=Patience(attempts=1))
+        stated = metadata_load(folder / "README.md")
+    except (InputError, OSError, ValueError):
+        return None
+    license = (stated or {}).get("license")
+    return license if isinstance(license, str) else None
+
+
+def _optional(name: str) -> str:
+    """A pattern that matches one file: patterns may match nothing, while a name has to be there."""
+    return f"{name[:-1]}[{name[-1]}]"
+
+
 def _checkpoint(model: PublishedModel) -> Path:
     for name in model.files:
-        try:
-            return fetch_file(REPOSITORY, name)
-        except MissingFile:
-            continue
+        path = fetch_folder(REPOSITORY, [_optional(name)]) / name
+        if path.exists():
+            return path
     raise InputError(
         REPOSITORY,
         f"none of {', '.join(model.files)} is there",

