@@ -101,6 +101,16 @@ def test_the_seed_decides_and_is_kept(ditr: Segmenter) -> None:
 
 
 @pytest.mark.slow
+def test_the_published_shuffle_of_curves_is_a_switch(ptv3: Segmenter) -> None:
+    """Off, nothing depends on the seed; on, the seed decides, and the same seed gives the same."""
+    scene = make_scene()
+    plain = [ptv3(scene, seed=seed).confidence for seed in (1, 2)]
+    shuffled = [ptv3(scene, seed=seed, shuffle_curves=True).confidence for seed in (1, 2, 1)]
+    assert np.array_equal(plain[0], plain[1])
+    assert np.array_equal(shuffled[0], shuffled[2])
+    assert not np.array_equal(shuffled[0], shuffled[1])
+
+
 def test_two_processes_give_the_same_bits(tmp_path: Path) -> None:
     encoding = tiny_encoding(tmp_path, cache=False)
     write_model(tmp_path / "run", encoding)

@@ -263,6 +263,7 @@ class Segmenter:
         images_of: Scene | None = None,
         estimate: bool = True,
         votes: Voter | None = None,
+        shuffle_curves: bool = False,
     ) -> Prediction:
         """Label every point of a scene.
 
@@ -277,6 +278,8 @@ class Segmenter:
                 shows what the images contribute. Its photographs must have the sizes of the scene's own.
             estimate: make normals from each point's neighbours where they are all that the scene lacks and nothing is
                 declared to stand in for them; the prediction says so. Without it they are an error, as in training.
+            shuffle_curves: draw the order of the curves from the seed, as the published evaluation does, and not as
+                the network lists them.
             votes: run the network many times and let every point vote; by default one point stands for its voxel.
 
         Raises:
@@ -290,6 +293,8 @@ class Segmenter:
             raise InputError("up", f"{direction.tolist()} is no direction", "Give three finite numbers, not all zero")
         rotation = None if np.allclose(direction, (0, 0, 1)) else rotation_to_z(direction)
         preparation = self._preparation(rule, substitutes, strength_scale)
+        if shuffle_curves:
+            preparation = replace(preparation, shuffle_curves=True)
         views = self._views(scene, preparation)
         tokens = None if views is None else self._tokens(views, preparation, images_of)
         complete = _with_normals(scene, preparation) if estimate else scene

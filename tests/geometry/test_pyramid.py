@@ -24,6 +24,7 @@ from ditr.geometry.pyramid import (
     build_pyramid,
     draw_permutations,
     join_pyramids,
+    published_permutations,
 )
 
 SMALL = PyramidSpec(levels=4, patch_size=8)
@@ -371,3 +372,11 @@ def test_a_depth_that_does_not_hold_the_cells_is_refused(depth: int) -> None:
 def test_numbers_that_describe_no_pyramid_are_refused(fault: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match=r"pyramid needs|kernels of"):
         PyramidSpec(**fault)
+
+
+def test_published_permutations_are_those_of_torch_after_its_seed() -> None:
+    spec = PyramidSpec(levels=5)
+    torch.manual_seed(7)
+    expected = [torch.randperm(4).tolist() for _ in range(5)]
+    assert published_permutations(7, spec) == expected
+    assert published_permutations(8, spec) != expected

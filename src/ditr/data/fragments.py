@@ -17,7 +17,7 @@ from ditr.data.batch import Batch
 from ditr.data.sample import Preparation, Sample, make_sample
 from ditr.data.scene_views import SceneViews
 from ditr.geometry.lift_pyramid import join_lift_pyramids
-from ditr.geometry.pyramid import Pyramid, PyramidSpec, build_pyramid, join_pyramids
+from ditr.geometry.pyramid import Pyramid, PyramidSpec, build_pyramid, join_pyramids, published_permutations
 from ditr.geometry.voxels import voxelize
 
 __all__ = ["Fragments"]
@@ -34,6 +34,7 @@ class Fragments:
         views: what shows the scene's points, in the coordinates that they had before they were turned.
         tokens: (T, D) the encoded views, on the device where batches are wanted.
         device: where batches are wanted.
+        seed: of the curves' orders, where the preparation draws them; all fragments share them.
 
     Attributes:
         voxels: of the points; ``voxels.fragment(i)`` is the published choice of points.
@@ -53,11 +54,13 @@ class Fragments:
         views: SceneViews | None = None,
         tokens: Tensor | None = None,
         device: torch.device | str = "cpu",
+        seed: int = 0,
     ) -> None:
         self.points, self.preparation, self.name = points, preparation, name
         self.views, self.tokens, self.device = views, tokens, torch.device(device)
         self.voxels = voxelize(points.coord, preparation.voxel_size)
-        self.pyramid = build_pyramid(self.voxels.grid, pyramid)
+        permutations = published_permutations(seed, pyramid) if preparation.shuffle_curves else None
+        self.pyramid = build_pyramid(self.voxels.grid, pyramid, permutations=permutations)
         self._joined: tuple[int, Pyramid] = (0, self.pyramid)
 
     def __len__(self) -> int:

@@ -24,7 +24,7 @@ from ditr.files import InputError
 from ditr.geometry.lift import choose_view
 from ditr.geometry.lift_pyramid import LiftPyramid, build_lift_pyramid
 from ditr.geometry.projection import INDOOR, VisibilityRule
-from ditr.geometry.pyramid import Pyramid, PyramidSpec, build_pyramid, draw_permutations
+from ditr.geometry.pyramid import Pyramid, PyramidSpec, build_pyramid, draw_permutations, published_permutations
 from ditr.geometry.voxels import voxelize
 from ditr.scene import Scene
 
@@ -91,6 +91,8 @@ class Preparation:
         strength_scale: strengths are divided by it (255 for nuScenes).
         image_size: (height, width) in pixels at which every photograph is encoded, whatever its shape; None for the
             rule of ``ditr.models.image_encoder.image_size``, by each photograph's own size.
+        shuffle_curves: whether the order of the curves is drawn (from the seed) at inference too, as the published
+            evaluation does, whose results differ from run to run; in training it is drawn in any case.
         clip_box: points outside are moved onto its surface (SemanticKITTI, Waymo), after the views were asked what
             they show; None for no box.
 
@@ -108,6 +110,7 @@ class Preparation:
     strength_scale: float = 1.0
     image_size: tuple[int, int] | None = None
     clip_box: Box | None = None
+    shuffle_curves: bool = False
 
     def __post_init__(self) -> None:
         if not (math.isfinite(self.voxel_size) and self.voxel_size > 0):
@@ -220,10 +223,16 @@ def prepare(
         grid = grid - grid.min(dim=0).values
         inverse = _follow_crop(inverse, kept.index, len(voxels))
     permutations = draw_permutations(rng, pyramid) if training else None
+    if preparation.shuffle_curves and not training:
+        permutations = published_permutations(_one_number(seed), pyramid)
     built = build_pyramid(grid, pyramid, permutations=permutations)
     return make_sample(
         points, built, preparation, name=scene.name, inverse=inverse, views=views, tokens=tokens, rng=rng
     )
+
+
+def _one_number(seed: int | Sequence[int]) -> int:
+    return seed if isinstance(seed, int) else int(np.random.SeedSequence(list(seed)).generate_state(1)[0])
 
 
 def make_sample(

@@ -160,6 +160,7 @@ class Voting:
                 views=inputs.views,
                 tokens=None if inputs.tokens is None else inputs.tokens.to(segmenter.device),
                 device=segmenter.device,
+                seed=inputs.seed + number,
             )
             voxels = voxels or len(fragments.voxels)
             total = done + len(fragments) * (len(self.variants) - number)

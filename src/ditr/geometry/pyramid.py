@@ -34,6 +34,7 @@ __all__ = [
     "build_pyramid",
     "draw_permutations",
     "join_pyramids",
+    "published_permutations",
 ]
 
 
@@ -189,6 +190,15 @@ def build_pyramid(
 def draw_permutations(rng: np.random.Generator, spec: PyramidSpec) -> list[list[int]]:
     """Random orders of the curves for all levels, for training (PTv3 calls it "shuffle orders")."""
     return [rng.permutation(len(spec.curves)).tolist() for _ in range(spec.levels)]
+
+
+def published_permutations(seed: int, spec: PyramidSpec) -> list[list[int]]:
+    """The orders that the published code draws for one forward pass after ``torch.manual_seed(seed)``.
+
+    It draws them in evaluation too: once for the finest level and once at every pooling, each on top of the last.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    return [torch.randperm(len(spec.curves), generator=generator).tolist() for _ in range(spec.levels)]
 
 
 def join_pyramids(pyramids: Sequence[Pyramid]) -> Pyramid:
