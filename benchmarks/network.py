@@ -16,20 +16,22 @@ import statistics
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 
 import numpy as np
 import torch
 
 from ditr.data.worlds.rooms import RoomsConfig, make_room
 from ditr.geometry.lift_pyramid import build_lift_pyramid
-from ditr.geometry.pyramid import build_pyramid
+from ditr.geometry.pyramid import Pyramid, PyramidSpec, build_pyramid
 from ditr.geometry.voxels import voxelize
 from ditr.models.injection import ImageFeatures
+from ditr.models.minkunet import MinkUNet, MinkUNetConfig
 from ditr.models.ptv3 import PTv3Config
 from ditr.models.segmentation import Segmentation
 
-TOKENS, WIDTH, UNSEEN = 12_000, 1024, 0.43
-CASES = [("ptv3", 20_000), ("ptv3", 80_000), ("ditr", 20_000), ("ditr", 80_000)]
+TOKENS, WIDTH, UNSEEN, CLASSES = 12_000, 1024, 0.43, 200
+CASES = [(name, count) for name in ("ptv3", "ditr", "minkunet") for count in (20_000, 80_000)]
 
 
 def room_voxels(count: int) -> torch.Tensor:
@@ -44,13 +46,22 @@ def room_voxels(count: int) -> torch.Tensor:
     return grid[rows] - grid[rows].min(dim=0).values
 
 
+def make_network(name: str) -> tuple[PyramidSpec, Callable[[torch.Tensor, Pyramid, ImageFeatures | None], object]]:
+    """The geometry that a network asks for, and the network with its classifier."""
+    if name == "minkunet":
+        backbone = MinkUNet(MinkUNetConfig()).eval()
+        head = torch.nn.Linear(backbone.out_channels, CLASSES)
+        return backbone.config.pyramid, lambda features, pyramid, _: head(backbone(features, pyramid))
+    model = Segmentation(PTv3Config(image_width=WIDTH if name == "ditr" else None), CLASSES).eval()
+    return model.backbone.config.pyramid, model
+
+
 def measure(name: str, count: int, passes: int = 5) -> dict[str, float]:
     """Median seconds of a pass after one to warm up, and the process's largest memory."""
     torch.manual_seed(0)
     rng = np.random.default_rng(0)
     grid = room_voxels(count)
-    with_images = name == "ditr"
-    model = Segmentation(PTv3Config(image_width=WIDTH if with_images else None), 200).eval()
+    spec, network = make_network(name)
     patch = torch.arange(count) * TOKENS // count
     patch[torch.from_numpy(rng.random(count)) < UNSEEN] = -1
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
@@ -58,10 +69,10 @@ def measure(name: str, count: int, passes: int = 5) -> dict[str, float]:
     for _ in range(passes + 1):
         features = torch.randn(count, 6)
         began = time.perf_counter()
-        pyramid = build_pyramid(grid, model.backbone.config.pyramid)
-        image = ImageFeatures(tokens, build_lift_pyramid(patch, TOKENS, pyramid)) if with_images else None
+        pyramid = build_pyramid(grid, spec)
+        image = ImageFeatures(tokens, build_lift_pyramid(patch, TOKENS, pyramid)) if name == "ditr" else None
         with torch.no_grad():
-            model(features, pyramid, image)
+            network(features, pyramid, image)
         seconds.append(time.perf_counter() - began)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return {
@@ -77,14 +88,14 @@ def main() -> None:
         print(json.dumps(measure(sys.argv[1], int(sys.argv[2]))))
         return
     print(f"torch {torch.__version__}, {os.cpu_count()} cores, {torch.get_num_threads()} threads")
-    print("network  voxels   median s  fastest s  process GB (before the first pass)")
+    print("network   voxels   median s  fastest s  process GB (before the first pass)")
     for name, count in CASES:
         output = subprocess.run(
             [sys.executable, __file__, name, str(count)], capture_output=True, text=True, check=True
         ).stdout
         row = json.loads(output.splitlines()[-1])
         times = f"{row['seconds']:10.2f} {row['fastest']:10.2f}"
-        print(f"{name:7} {count:7d} {times} {row['peak_gb']:8.2f} ({row['before_gb']:.2f})")
+        print(f"{name:8} {count:7d} {times} {row['peak_gb']:8.2f} ({row['before_gb']:.2f})")
 
 
 if __name__ == "__main__":

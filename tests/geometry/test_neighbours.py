@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from ditr.geometry.neighbours import kernel_offsets, neighbours_by_search, neighbours_from_parents
+from ditr.geometry.neighbours import kernel_offsets, neighbours_by_search, neighbours_from_parents, pair_up
 
 KERNELS = (1, 3, 5)
 
@@ -116,3 +116,26 @@ def test_descent_refuses_a_kernel_that_reaches_too_far() -> None:
     grid = torch.tensor([[0, 0, 0]])
     with pytest.raises(ValueError, match="reaches beyond"):
         neighbours_from_parents(grid, torch.tensor([0]), neighbours_by_search(grid, 3), 7)
+
+
+@pytest.mark.parametrize("kernel", KERNELS)
+@given(grid=cells)
+def test_pairs_are_what_the_table_holds(kernel: int, grid: Tensor) -> None:
+    table = neighbours_by_search(grid, kernel)
+    (piece,) = pair_up(table)
+    assert (piece.start, piece.stop) == (0, len(grid))
+    expected = [[row for row in column if row < len(grid)] for column in table.T.tolist()]
+    begins = [0, *piece.ends[:-1]]
+    assert [piece.neighbours[a:b].tolist() for a, b in zip(begins, piece.ends, strict=True)] == expected
+    ends = [*piece.begins.tolist()[1:], len(piece.of_rows)]
+    for row, (begin, end) in enumerate(zip(piece.begins.tolist(), ends, strict=True)):
+        found = piece.neighbours[piece.of_rows[begin:end].long()].tolist()
+        assert found == [neighbour for neighbour in table[row].tolist() if neighbour < len(grid)]
+
+
+def test_pairs_come_in_pieces() -> None:
+    table = neighbours_by_search(torch.arange(5000)[:, None] * torch.tensor([[0, 0, 1]]), 3)
+    pieces = pair_up(table)
+    assert [piece.start for piece in pieces[1:]] == [piece.stop for piece in pieces[:-1]]
+    assert pieces[0].start == 0 and pieces[-1].stop == len(table)
+    assert sum(len(piece.neighbours) for piece in pieces) == int((table < len(table)).sum())

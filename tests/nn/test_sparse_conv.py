@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from functools import partial
+from itertools import product
 
 import pytest
 import torch
@@ -13,7 +14,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 from torch.nn import functional
 
-from ditr.geometry.neighbours import neighbours_by_search, octant_of
+from ditr.geometry.neighbours import neighbours_by_search, octant_of, pair_up
 from ditr.geometry.pyramid import Level, PyramidSpec, build_pyramid, join_pyramids
 from ditr.nn import sparse_conv
 from ditr.nn.sparse_conv import (
@@ -50,8 +51,8 @@ def values_and_gradients(function: Callable[[Tensor, Tensor], Tensor], x: Tensor
     return [out, *torch.autograd.grad(out, (x, weight), upstream)]
 
 
-def convolve_with(table: Tensor, mirrored: bool, x: Tensor, weight: Tensor) -> Tensor:
-    return convolve(x, table, weight, mirrored=mirrored)
+def convolve_with(table: Tensor, mirrored: bool, x: Tensor, weight: Tensor, paired: bool = False) -> Tensor:
+    return convolve(x, table, weight, mirrored=mirrored, pairs=pair_up(table) if paired else None)
 
 
 def dense(grid: Tensor, x: Tensor, weight: Tensor) -> Tensor:
@@ -70,8 +71,8 @@ def test_fast_path_equals_the_reference(kernel: int, grid: Tensor) -> None:
     """With repeated cells too, where a cell's neighbour need not be the other way round."""
     x, table, weight = random_inputs(grid, kernel)
     reference = values_and_gradients(lambda x, w: convolve_by_offset(x, table, w), x, weight)
-    for mirrored in {False, is_distinct(grid)}:
-        fast = values_and_gradients(partial(convolve_with, table, mirrored), x, weight)
+    for mirrored, paired in product({False, is_distinct(grid)}, (False, True)):
+        fast = values_and_gradients(partial(convolve_with, table, mirrored, paired=paired), x, weight)
         for found, expected in zip(fast, reference, strict=True):
             torch.testing.assert_close(found, expected)
 
@@ -121,6 +122,19 @@ def test_many_pieces_give_what_one_offset_after_the_other_gives(mirrored: bool) 
         torch.testing.assert_close(one, other)
 
 
+@pytest.mark.parametrize("repeats", [False, True])
+def test_many_pieces_of_pairs_give_what_one_offset_after_the_other_gives(repeats: bool) -> None:
+    """More rows than a piece has, not a whole number of pieces, some of them without neighbours."""
+    grid = torch.unique(torch.randint(0, 20, (8000, 3), generator=torch.Generator().manual_seed(0)), dim=0)
+    grid = torch.cat([grid, grid[:9] if repeats else grid[:9] + 50])
+    x, table, weight = random_inputs(grid, 3, (8, 4))
+    assert len(pair_up(table)) == 3
+    expected = values_and_gradients(lambda x, w: convolve_by_offset(x, table, w), x, weight)
+    found = values_and_gradients(partial(convolve_with, table, not repeats, paired=True), x, weight)
+    for one, other in zip(found, expected, strict=True):
+        torch.testing.assert_close(one, other)
+
+
 def test_one_voxel_meets_the_middle_of_the_kernel() -> None:
     grid = torch.tensor([[7, 0, 3]])
     x, table, weight = random_inputs(grid, 5)
@@ -140,14 +154,15 @@ def level_of(grid: Tensor) -> Level:
     return build_pyramid(grid, PyramidSpec(levels=2)).levels[0]
 
 
+@pytest.mark.parametrize(("channels", "kernel"), [(3, 5), (16, 3)])
 @given(grid=cell_lists)
-def test_module_knows_whether_cells_repeat(grid: Tensor) -> None:
-    """Its gradient is right on mixed scenes too, in a batch with one that is not mixed."""
+def test_module_knows_whether_cells_repeat(channels: int, kernel: int, grid: Tensor) -> None:
+    """Its gradient is right on mixed scenes too, in a batch with one that is not mixed, on both of its ways."""
     level = join_pyramids([build_pyramid(part, PyramidSpec(levels=2)) for part in (grid, torch.tensor([[0, 0, 0]]))])
-    conv = SubmanifoldConv(3, 4, 5, bias=True).double()
-    x = torch.randn(len(level.levels[0]), 3, dtype=torch.float64, requires_grad=True)
+    conv = SubmanifoldConv(channels, 4, kernel, bias=True).double()
+    x = torch.randn(len(level.levels[0]), channels, dtype=torch.float64, requires_grad=True)
     assert conv.bias is not None
-    table = level.levels[0].neighbours[5]
+    table = level.levels[0].neighbours[kernel]
     expected = values_and_gradients(lambda x, w: convolve_by_offset(x, table, w) + conv.bias, x, conv.weight)
     found = values_and_gradients(lambda x, w: conv(x, level.levels[0]), x, conv.weight)
     for one, other in zip(found, expected, strict=True):

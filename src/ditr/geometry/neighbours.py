@@ -2,17 +2,30 @@
 
 Two ways to the same table. The search is short and needs nothing but the cells; it serves the coarsest level. The
 descent gives a finer level's table from the coarser one's by indexing alone: a cell's neighbour is a child of a
-neighbour of its parent, and a kernel of up to 5 never reaches further than the parent's own 3 x 3 x 3.
+neighbour of its parent, and a kernel of up to 5 never reaches further than the parent's own 3 x 3 x 3. A table can then
+be written as pairs, without the neighbours that are not there.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from itertools import product
 
 import torch
 from torch import Tensor
 
-__all__ = ["kernel_offsets", "neighbours_by_search", "neighbours_from_parents", "octant_of", "octant_table"]
+__all__ = [
+    "Pairs",
+    "kernel_offsets",
+    "neighbours_by_search",
+    "neighbours_from_parents",
+    "octant_of",
+    "octant_table",
+    "pair_up",
+]
+
+_PIECE = 2048
+"""Rows of a piece: the products of its pairs fit into a cache, and it is long enough to be multiplied at full speed."""
 
 
 def kernel_offsets(kernel: int) -> Tensor:
@@ -104,3 +117,46 @@ def neighbours_from_parents(
         table[members] = children.index_select(0, slot.view(-1)).view(slot.shape)
     table[:, kernel**3 // 2] = torch.arange(n, dtype=torch.int32, device=grid.device)
     return table
+
+
+@dataclass(frozen=True, eq=False)
+class Pairs:
+    """Neighbours of the rows ``start`` to ``stop`` of a level as pairs: on surfaces about half of a table is empty.
+
+    Attributes:
+        start, stop: the rows.
+        neighbours: (p,) int32, the neighbour of each pair; the pairs are in order of the kernel's offsets.
+        ends: for each offset, where its pairs end.
+        of_rows: (p,) int32, the pairs of the first row, then those of the second, and so on.
+        begins: (stop - start,) int32, where in ``of_rows`` those of each row begin.
+    """
+
+    start: int
+    stop: int
+    neighbours: Tensor
+    ends: tuple[int, ...]
+    of_rows: Tensor
+    begins: Tensor
+
+
+def pair_up(table: Tensor) -> tuple[Pairs, ...]:
+    """The pairs of an (n, k^3) int32 neighbour table, in pieces."""
+    n = len(table)
+    pieces = []
+    for start in range(0, n, _PIECE):
+        part = table[start : start + _PIECE].t().contiguous()
+        there = part < n
+        count = torch.cumsum(there.view(-1), 0, dtype=torch.int32).view(there.shape)
+        by_row = there.t()
+        degree = by_row.sum(dim=1, dtype=torch.int32)
+        pieces.append(
+            Pairs(
+                start=start,
+                stop=start + len(degree),
+                neighbours=part[there],
+                ends=tuple(count[:, -1].tolist()),
+                of_rows=(count - 1).t()[by_row],
+                begins=degree.cumsum(0, dtype=torch.int32) - degree,
+            )
+        )
+    return tuple(pieces)

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -23,7 +24,7 @@ from torch import Tensor
 
 from ditr.files import InputError
 from ditr.geometry.curves import ALL_CURVES, MAX_DEPTH, Curve, curve_depth, encode
-from ditr.geometry.neighbours import neighbours_by_search, neighbours_from_parents, octant_table
+from ditr.geometry.neighbours import Pairs, neighbours_by_search, neighbours_from_parents, octant_table, pair_up
 
 __all__ = [
     "Level",
@@ -120,6 +121,16 @@ class Level:
 
     def __len__(self) -> int:
         return len(self.grid)
+
+    def pairs(self, kernel: int) -> tuple[Pairs, ...]:
+        """The neighbours as pairs. They are made when first asked for, since only convolutions on a CPU ask."""
+        if kernel not in self._pairs:
+            self._pairs[kernel] = pair_up(self.neighbours[kernel])
+        return self._pairs[kernel]
+
+    @cached_property
+    def _pairs(self) -> dict[int, tuple[Pairs, ...]]:
+        return {}
 
 
 @dataclass(frozen=True, eq=False)

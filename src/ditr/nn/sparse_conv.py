@@ -7,11 +7,13 @@ Weights are (k^3, in, out), the kernel's offsets in the order of :func:`ditr.geo
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator, Sequence
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
-from ditr.geometry.neighbours import octant_of
+from ditr.geometry.neighbours import Pairs, octant_of
 from ditr.geometry.pyramid import Level
 
 __all__ = [
@@ -48,13 +50,19 @@ def convolve_by_offset(x: Tensor, table: Tensor, weight: Tensor) -> Tensor:
     return out
 
 
-def convolve(x: Tensor, table: Tensor, weight: Tensor, *, mirrored: bool = True) -> Tensor:
+def convolve(
+    x: Tensor, table: Tensor, weight: Tensor, *, mirrored: bool = True, pairs: Sequence[Pairs] | None = None
+) -> Tensor:
     """The fast path, equal to :func:`convolve_by_offset`: rows of all neighbours side by side, one product per piece.
 
-    ``mirrored`` says that p is q's neighbour wherever q is p's, which holds unless cells repeat; the gradient of the
-    features is then a convolution with the mirrored kernel.
+    Args:
+        x, table, weight: as for :func:`convolve_by_offset`.
+        mirrored: whether p is q's neighbour wherever q is p's, which holds unless cells repeat; the gradient of the
+            features is then a convolution with the mirrored kernel.
+        pairs: the table's pairs. With them only neighbours that are there are multiplied, one product per piece and
+            offset: half the arithmetic, in more and smaller steps.
     """
-    out: Tensor = _GatherConvolution.apply(x, table, weight, mirrored)  # type: ignore[no-untyped-call]
+    out: Tensor = _GatherConvolution.apply(x, table, weight, mirrored, pairs)  # type: ignore[no-untyped-call]
     return out
 
 
@@ -63,26 +71,73 @@ class _GatherConvolution(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx: torch.autograd.function.FunctionCtx, x: Tensor, table: Tensor, weight: Tensor, mirrored: bool
+        ctx: torch.autograd.function.FunctionCtx,
+        x: Tensor,
+        table: Tensor,
+        weight: Tensor,
+        mirrored: bool,
+        pairs: Sequence[Pairs] | None,
     ) -> Tensor:
         ctx.save_for_backward(x, table, weight)
-        ctx.mirrored = mirrored  # type: ignore[attr-defined]
-        return _gather_product(x, table, weight.reshape(-1, weight.shape[2]))
+        ctx.mirrored, ctx.pairs = mirrored, pairs  # type: ignore[attr-defined]
+        return _product(x, table, weight, pairs)
 
     @staticmethod
     def backward(ctx: torch.autograd.function.FunctionCtx, *gradients: Tensor) -> tuple[Tensor | None, ...]:
         x, table, weight = ctx.saved_tensors  # type: ignore[attr-defined]
+        pairs: Sequence[Pairs] | None = ctx.pairs  # type: ignore[attr-defined]
         gradient = gradients[0].contiguous()
         dx = dw = None
         if ctx.needs_input_grad[0]:  # type: ignore[attr-defined]
             if ctx.mirrored:  # type: ignore[attr-defined]
-                flipped = weight.flip(0).transpose(1, 2).reshape(-1, weight.shape[1])
-                dx = _gather_product(gradient, table, flipped)
+                dx = _product(gradient, table, weight.flip(0).transpose(1, 2), pairs)
             else:
                 dx = _scatter_product(gradient, table, weight)
         if ctx.needs_input_grad[2]:  # type: ignore[attr-defined]
-            dw = _weight_gradient(x, table, gradient).view_as(weight).to(weight.dtype)
-        return dx, None, dw, None
+            if pairs is None:
+                dw = _weight_gradient(x, table, gradient).view_as(weight).to(weight.dtype)
+            else:
+                dw = _weight_gradient_of_pairs(x, pairs, gradient)
+        return dx, None, dw, None, None
+
+
+def _product(x: Tensor, table: Tensor, weight: Tensor, pairs: Sequence[Pairs] | None) -> Tensor:
+    if pairs is None:
+        return _gather_product(x, table, weight.reshape(-1, weight.shape[2]))
+    return _pair_product(x, pairs, weight)
+
+
+def _pair_product(x: Tensor, pairs: Sequence[Pairs], weight: Tensor) -> Tensor:
+    out = x.new_empty(len(x), weight.shape[2])
+    for piece in pairs:
+        products = x.new_empty(len(piece.neighbours), weight.shape[2])
+        for offset, first, last in _by_offset(piece):
+            rows = x.index_select(0, piece.neighbours[first:last])
+            torch.mm(rows, weight[offset], out=products[first:last])
+        # Sums of rows, as for bags of words; adding each product to its row would run on one core and take longer.
+        out[piece.start : piece.stop] = functional.embedding_bag(piece.of_rows, products, piece.begins, mode="sum")
+    return out
+
+
+def _weight_gradient_of_pairs(x: Tensor, pairs: Sequence[Pairs], gradient: Tensor) -> Tensor:
+    total = x.new_zeros(len(pairs[0].ends), x.shape[1], gradient.shape[1])
+    for piece in pairs:
+        degree = piece.begins.diff(append=piece.begins.new_tensor([len(piece.of_rows)]))
+        row = torch.empty_like(piece.of_rows)
+        row[piece.of_rows.long()] = torch.arange(piece.start, piece.stop, dtype=row.dtype).repeat_interleave(degree)
+        for offset, first, last in _by_offset(piece):
+            rows = x.index_select(0, piece.neighbours[first:last])
+            total[offset].addmm_(rows.t(), gradient.index_select(0, row[first:last]))
+    return total
+
+
+def _by_offset(piece: Pairs) -> Iterator[tuple[int, int, int]]:
+    """Each offset that has pairs, with where they begin and end."""
+    first = 0
+    for offset, last in enumerate(piece.ends):
+        if last > first:
+            yield offset, first, last
+        first = last
 
 
 def _pieces(x: Tensor, table: Tensor) -> list[tuple[int, int]]:
@@ -261,8 +316,13 @@ class SubmanifoldConv(nn.Module):
     def forward(self, x: Tensor, level: Level) -> Tensor:
         """(n, in) features of a level -> (n, out)."""
         x, weight = _for_autocast(x, self.weight)
-        out = convolve(x, level.neighbours[self.kernel], weight, mirrored=not level.repeated_cells)
+        pairs = level.pairs(self.kernel) if self._in_pairs(x) else None
+        out = convolve(x, level.neighbours[self.kernel], weight, mirrored=not level.repeated_cells, pairs=pairs)
         return out if self.bias is None else out + self.bias.to(out.dtype)
+
+    def _in_pairs(self, x: Tensor) -> bool:
+        """Pays on a CPU, where arithmetic costs more than many steps; half precision would round each product."""
+        return not x.is_cuda and x.dtype in (torch.float32, torch.float64) and self.kernel == 3 and x.shape[1] >= 16
 
 
 class StridedConv(nn.Module):
