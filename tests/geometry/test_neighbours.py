@@ -136,6 +136,7 @@ def test_pairs_are_what_the_table_holds(kernel: int, grid: Tensor) -> None:
 def test_pairs_come_in_pieces() -> None:
     table = neighbours_by_search(torch.arange(5000)[:, None] * torch.tensor([[0, 0, 1]]), 3)
     pieces = pair_up(table)
+    assert len(pieces) > 1
     assert [piece.start for piece in pieces[1:]] == [piece.stop for piece in pieces[:-1]]
     assert pieces[0].start == 0 and pieces[-1].stop == len(table)
     assert sum(len(piece.neighbours) for piece in pieces) == int((table < len(table)).sum())

@@ -128,7 +128,7 @@ def test_many_pieces_of_pairs_give_what_one_offset_after_the_other_gives(repeats
     grid = torch.unique(torch.randint(0, 20, (8000, 3), generator=torch.Generator().manual_seed(0)), dim=0)
     grid = torch.cat([grid, grid[:9] if repeats else grid[:9] + 50])
     x, table, weight = random_inputs(grid, 3, (8, 4))
-    assert len(pair_up(table)) == 3
+    assert len(pair_up(table)) > 1
     expected = values_and_gradients(lambda x, w: convolve_by_offset(x, table, w), x, weight)
     found = values_and_gradients(partial(convolve_with, table, not repeats, paired=True), x, weight)
     for one, other in zip(found, expected, strict=True):

@@ -24,8 +24,8 @@ __all__ = [
     "pair_up",
 ]
 
-_PIECE = 2048
-"""Rows of a piece: the products of its pairs fit into a cache, and it is long enough to be multiplied at full speed."""
+_PIECE = 4096
+"""Rows of a piece: few enough for a cache to keep the products of its pairs, many enough for few steps."""
 
 
 def kernel_offsets(kernel: int) -> Tensor:
