@@ -16,17 +16,16 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Callable
 
 import numpy as np
 import torch
 
 from ditr.data.worlds.rooms import RoomsConfig, make_room
 from ditr.geometry.lift_pyramid import build_lift_pyramid
-from ditr.geometry.pyramid import Pyramid, PyramidSpec, build_pyramid
+from ditr.geometry.pyramid import build_pyramid
 from ditr.geometry.voxels import voxelize
 from ditr.models.injection import ImageFeatures
-from ditr.models.minkunet import MinkUNet, MinkUNetConfig
+from ditr.models.minkunet import MinkUNetConfig
 from ditr.models.ptv3 import PTv3Config
 from ditr.models.segmentation import Segmentation
 
@@ -46,14 +45,10 @@ def room_voxels(count: int) -> torch.Tensor:
     return grid[rows] - grid[rows].min(dim=0).values
 
 
-def make_network(name: str) -> tuple[PyramidSpec, Callable[[torch.Tensor, Pyramid, ImageFeatures | None], object]]:
-    """The geometry that a network asks for, and the network with its classifier."""
-    if name == "minkunet":
-        backbone = MinkUNet(MinkUNetConfig()).eval()
-        head = torch.nn.Linear(backbone.out_channels, CLASSES)
-        return backbone.config.pyramid, lambda features, pyramid, _: head(backbone(features, pyramid))
-    model = Segmentation(PTv3Config(image_width=WIDTH if name == "ditr" else None), CLASSES).eval()
-    return model.backbone.config.pyramid, model
+def make_network(name: str) -> Segmentation:
+    """A network at its published size, with its classifier."""
+    config = MinkUNetConfig() if name == "minkunet" else PTv3Config(image_width=WIDTH if name == "ditr" else None)
+    return Segmentation(config, CLASSES).eval()
 
 
 def measure(name: str, count: int, passes: int = 5) -> dict[str, float]:
@@ -61,7 +56,7 @@ def measure(name: str, count: int, passes: int = 5) -> dict[str, float]:
     torch.manual_seed(0)
     rng = np.random.default_rng(0)
     grid = room_voxels(count)
-    spec, network = make_network(name)
+    model = make_network(name)
     patch = torch.arange(count) * TOKENS // count
     patch[torch.from_numpy(rng.random(count)) < UNSEEN] = -1
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
@@ -69,10 +64,10 @@ def measure(name: str, count: int, passes: int = 5) -> dict[str, float]:
     for _ in range(passes + 1):
         features = torch.randn(count, 6)
         began = time.perf_counter()
-        pyramid = build_pyramid(grid, spec)
+        pyramid = build_pyramid(grid, model.backbone.config.pyramid)
         image = ImageFeatures(tokens, build_lift_pyramid(patch, TOKENS, pyramid)) if name == "ditr" else None
         with torch.no_grad():
-            network(features, pyramid, image)
+            model(features, pyramid, image)
         seconds.append(time.perf_counter() - began)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return {
