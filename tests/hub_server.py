@@ -75,6 +75,7 @@ class Faults:
         gated: repositories whose files need a log-in and an accepted licence.
         ignores_ranges: whole files are sent, whatever range was asked for.
         hides_missing: unknown repositories are answered with 401, as the hub does without a log-in.
+        announces_xet: large files are said to be in the hub's newer storage as well, which this server does not have.
         login_page: every answer is a web page, as in networks that want a log-in first.
     """
 
@@ -89,6 +90,7 @@ class Faults:
     gated: frozenset[str] = frozenset()
     ignores_ranges: bool = False
     hides_missing: bool = False
+    announces_xet: bool = False
     login_page: bool = False
 
 
@@ -323,6 +325,9 @@ class _Handler(BaseHTTPRequestHandler):
         if entry.large:
             headers |= {"X-Linked-ETag": f'"{entry.etag}"', "X-Linked-Size": str(entry.size)}
             headers |= {"Location": f"{self.hub.body_endpoint}/large/{entry.etag}/{name}?signature=none"}
+            if self.hub.faults.announces_xet:
+                token = f"{self.hub.endpoint}/api/models/{repository}/xet-read-token/{commit}"
+                headers |= {"X-Xet-Hash": entry.etag[::-1], "Link": f'<{token}>; rel="xet-auth"'}
             self.plain(kind, path, 302, headers)
         elif not is_last:
             headers |= {"Location": f"/api/resolve-cache/models/{repository}/{commit}/{name}"}

@@ -30,11 +30,16 @@ HASTY = {"attempts": 3, "timeout": 2.0, "pause": 0.02, "longest_pause": 2.0}
 CHUNK = 1 << 16
 
 CLIENT = """
-import json, logging, sys
+import json, logging, os, sys
 from ditr.files import InputError
 from ditr.hub import Patience, fetch_file, fetch_folder
 logging.basicConfig(level="INFO", stream=sys.stderr, format="%(levelname)s %(name)s %(message)s")
-logging.getLogger("httpx").setLevel("ERROR")
+if "WITHOUT_LINKS" in os.environ:
+    def refuse(*arguments, **options):
+        raise OSError("a privilege is not held")
+    os.symlink = refuse
+    if os.environ["WITHOUT_LINKS"] == "hard":
+        os.link = refuse
 for call in json.loads(sys.argv[1]):
     function = fetch_file if isinstance(call["what"], str) else fetch_folder
     try:
@@ -119,6 +124,7 @@ def repository(tmp_path: Path) -> Path:
 
 
 def assert_same(folder: Path, repository: Path, names: tuple[str, ...] = ("config.json", "model.safetensors")) -> None:
+    assert folder != Path()
     for name in names:
         assert (folder / name).read_bytes() == (repository / name).read_bytes()
 
@@ -168,6 +174,38 @@ assert not scan_cache_dir().warnings, scan_cache_dir().warnings
         taken, offline = other.run(server, call(("config.json", "*.safetensors")), call("config.json"))
         assert taken.path == brought and offline.path == brought / "config.json"
         assert server.count("body") == bodies
+
+
+def test_what_other_programs_left_may_be_incomplete(client: Client, repository: Path) -> None:
+    program = "import sys; from huggingface_hub import hf_hub_download; hf_hub_download(sys.argv[1], 'config.json')"
+    with HubServer({REPOSITORY: repository}) as server:
+        environment = os.environ | server.environment(client.home)
+        subprocess.run([sys.executable, "-c", program, REPOSITORY], env=environment, capture_output=True, check=True)
+        names = ("config.json", "*.safetensors")
+        (offline,) = client.run(server, call(names), HF_HUB_OFFLINE="1")
+        assert offline.path.name == server.commit(REPOSITORY) and "perhaps not complete" in offline.log
+        (online,) = client.run(server, call(names, revision=server.commit(REPOSITORY)))
+        assert_same(online.path, repository)
+
+
+def test_the_newer_storage_is_not_needed(client: Client, repository: Path) -> None:
+    with HubServer({REPOSITORY: repository}) as server:
+        server.faults.announces_xet = True
+        (outcome,) = client.run(server, HF_HUB_DISABLE_XET="0")
+        assert_same(outcome.path, repository)
+        assert not [answer for answer in server.answers if "xet" in answer.path]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("without", ["symbolic", "hard"])
+def test_systems_without_links(client: Client, repository: Path, without: str) -> None:
+    with HubServer({REPOSITORY: repository}) as server:
+        first, second = client.run(server, call(), call(), WITHOUT_LINKS=without)
+        assert first.path == second.path and not (first.path / "config.json").is_symlink()
+        assert_same(first.path, repository)
+        assert server.count("body") == 4
+        (offline,) = client.run(server, HF_HUB_OFFLINE="1")
+        assert offline.path == first.path
 
 
 def test_names_and_patterns(client: Client, repository: Path) -> None:
@@ -233,7 +271,7 @@ def test_servers_that_ignore_ranges_send_the_whole_file_again(client: Client, re
         assert_same(outcome.path, repository)
 
 
-@pytest.mark.parametrize("left", ["garbage", "longer", "complete"])
+@pytest.mark.parametrize("left", ["garbage", "complete", pytest.param("longer", marks=pytest.mark.slow)])
 def test_what_an_earlier_process_left_is_not_trusted(client: Client, repository: Path, left: str) -> None:
     content = (repository / "model.safetensors").read_bytes()
     found = {"garbage": bytes(500_000), "longer": content + b"more", "complete": content}[left]
@@ -301,7 +339,9 @@ def test_passing_failures_are_tried_again(client: Client, repository: Path) -> N
         assert len(server.faults.statuses) == 6
 
 
-@pytest.mark.parametrize("kind", ["head", "resolve", "body"])
+@pytest.mark.parametrize(
+    "kind", ["body", *(pytest.param(kind, marks=pytest.mark.slow) for kind in ("head", "resolve"))]
+)
 def test_failures_at_each_step_are_tried_again(client: Client, repository: Path, kind: str) -> None:
     with HubServer({REPOSITORY: repository}) as server:
         server.faults.status_kinds = (kind,)
@@ -372,7 +412,9 @@ def test_a_full_commit_hash_needs_no_hub(client: Client, repository: Path) -> No
         assert first.path == again.path == later.path and first.path.name == commit
         assert len(server.answers) == asked and server.count("api") == 1
         (other,) = client.run(server, call(revision="0" * 40))
-        assert "has no revision" in other.fault and f"{REPOSITORY}/commits/main" in other.remedy
+        assert (
+            "has no revision" in other.fault and "hub" in other.fault and f"{REPOSITORY}/commits/main" in other.remedy
+        )
 
 
 def test_a_branch_that_moved(client: Client, repository: Path) -> None:
@@ -395,18 +437,24 @@ def test_refusals_are_told_apart_and_not_tried_again(client: Client, repository:
         gated, unknown = client.run(
             server, call(repository="meta/gated"), call(repository="no/such"), call(revision="v2")
         )[:2]
-        assert "licence is accepted (401 Unauthorized)" in gated.fault
+        assert "licence is accepted (401 Unauthorized: Access to model meta/gated is restricted.)" in gated.fault
         for remedy in (f"{server.endpoint}/meta/gated", "hf auth login", "HF_TOKEN"):
             assert remedy in gated.remedy
         assert server.count("head", "gated") == 1 and server.count("body") == 0
-        assert "no such repository on the Hugging Face hub, or a private one (404 Not Found)" in unknown.fault
+        assert (
+            "no such repository on the Hugging Face hub, or a private one (404 Not Found: Repository not found)"
+            in unknown.fault
+        )
         assert server.count("api", "no/such") == 1
         server.faults.hides_missing = True
         hidden, gated = client.run(
             server, call(repository="no/such"), call(repository="meta/gated"), HF_TOKEN="hf_without_licence"
         )
-        assert "or a private one (401 Unauthorized)" in hidden.fault and "hf auth login" in hidden.remedy
-        assert "licence is accepted (403 Forbidden)" in gated.fault
+        assert (
+            "or a private one (401 Unauthorized: Invalid username or password.)" in hidden.fault
+            and "hf auth login" in hidden.remedy
+        )
+        assert "licence is accepted (403 Forbidden: " in gated.fault
 
 
 def test_a_log_in_page_is_not_the_hub(client: Client, repository: Path) -> None:

@@ -93,14 +93,15 @@ def fetch_folder(
     cache = _Cache(source)
     try:
         here = cache.complete_copy()
-        if here is not None and (cache.asked_commit or not ask):
+        if here is not None and (cache.asked_commit or not ask) and cache.is_known(here.name):
             return here
         try:
             return _from_hub(cache, patience, progress, has_copy=here is not None)
         except Unreachable as fault:
             if here is None:
                 raise
-            _log.warning("%s: %s; taking the copy in the cache, commit %s", repository, fault.fault, here.name)
+            doubt = "" if cache.is_known(here.name) else " (made by another program, perhaps not complete)"
+            _log.warning("%s: %s; taking the copy in the cache, commit %s%s", repository, fault.fault, here.name, doubt)
             return here
     except OSError as fault:  # those of the network have become InputError
         raise disk_fault(source, cache.folder, fault) from fault
@@ -291,6 +292,10 @@ class _Cache:
         if not chosen or not set(exact) <= set(chosen):
             return None
         return folder if all(self.has(commit, name) for name in chosen) else None
+
+    def is_known(self, commit: str) -> bool:
+        """Whether it can be told without the hub which files of a commit the names mean."""
+        return not any(map(_is_pattern, self.source.names)) or self._listing(commit) is not None
 
     def _known_commit(self) -> str | None:
         if self.asked_commit:

@@ -40,7 +40,7 @@ __all__ = ["Patience", "RemoteFile", "Source", "Unreachable", "disk_fault", "per
 # class of the library's errors is among the bases of the hub's own error, so that none of them is imported here.
 _NETWORK_FAULTS: tuple[type[BaseException], ...] = (*HfHubHTTPError.__bases__, OSError)
 _DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-_CHUNK = 1 << 16
+_CHUNK = 1 << 14
 
 _log = logging.getLogger(__name__)
 _T = TypeVar("_T")
@@ -62,9 +62,9 @@ class _Passing(Exception):
 class Patience:
     """How long to try.
 
-    One request takes at most ``attempts`` * ``timeout`` seconds and the pauses between them: with these numbers and a
-    ``timeout`` of 10 s, 65 s. A file may take that and ``size / slowest`` more; attempts that bring bytes are not
-    counted.
+    A hub that says nothing is given up after ``attempts`` * ``timeout`` seconds and the pauses between them: with
+    these numbers and a ``timeout`` of 10 s, after 65 s. One that asks for pauses gets them. A file may take
+    ``size / slowest`` seconds more than a silence; attempts that bring bytes are not counted.
 
     Attributes:
         attempts: how often in a row a request may fail.
@@ -343,7 +343,8 @@ def understood(source: Source) -> Iterator[None]:
 def _refusal(fault: Exception, status: int, source: Source) -> InputError:
     by_hand = f"or {source.by_hand}"
     log_in = "log in with `hf auth login` or set HF_TOKEN"
-    answer = _phrase(status)
+    told_by_hub = getattr(fault, "server_message", None)  # an expired log-in, for example
+    answer = _phrase(status) + (f": {_first_line(str(told_by_hub))}" if told_by_hub else "")
     if isinstance(fault, GatedRepoError):
         told = f"the Hugging Face hub refuses access until its licence is accepted ({answer})"
         remedy = f"Accept the licence on {source.page}, then {log_in}, {by_hand}"
@@ -378,4 +379,8 @@ def _asked_pause(response: Any) -> float | None:
 
 
 def _brief(fault: BaseException) -> str:
-    return f"{type(fault).__name__}: {str(fault).strip()}".partition("\n")[0]
+    return _first_line(f"{type(fault).__name__}: {fault}")
+
+
+def _first_line(text: str) -> str:
+    return text.strip().partition("\n")[0]
