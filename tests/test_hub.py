@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
+import pty
 import random
 import resource
 import signal
 import socket
+import struct
 import subprocess
 import sys
+import termios
 import time
 from collections import deque
 from dataclasses import dataclass
@@ -208,6 +212,24 @@ def test_systems_without_links(client: Client, repository: Path, without: str) -
         assert offline.path == first.path
 
 
+@pytest.mark.parametrize("progress", [True, pytest.param(False, marks=pytest.mark.slow)])
+def test_a_bar_is_drawn_on_a_terminal(client: Client, repository: Path, progress: bool) -> None:
+    terminal, end = pty.openpty()
+    fcntl.ioctl(end, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 80, 0, 0))
+    program = f"from ditr.hub import fetch_file; fetch_file({REPOSITORY!r}, 'model.safetensors', progress={progress})"
+    with HubServer({REPOSITORY: repository}) as server:
+        environment = os.environ | server.environment(client.home)
+        subprocess.run([sys.executable, "-c", program], env=environment, stderr=end, check=True, timeout=60)
+    os.write(end, b"over")
+    drawn = b""
+    while not drawn.endswith(b"over"):
+        drawn += os.read(terminal, 1 << 16)
+    os.close(terminal)
+    os.close(end)
+    assert (b"model.safetensors: 100%" in drawn) == progress
+    assert progress or drawn == b"over"
+
+
 def test_names_and_patterns(client: Client, repository: Path) -> None:
     (repository / "parts" / "two.safetensors").write_bytes(b"2")
     with HubServer({REPOSITORY: repository}) as server:
@@ -228,7 +250,7 @@ def test_a_download_goes_on_where_it_was_broken_off(client: Client, repository: 
     with HubServer({REPOSITORY: repository}) as server:
         server.faults.only = "/large/"
         server.faults.drops = deque([0, *drops, 0])
-        (outcome,) = client.run(server, call(("*.safetensors",), pause=0.001))
+        (outcome,) = client.run(server, call(("*.safetensors",), pause=0.001, attempts=8))
         assert_same(outcome.path, repository, ("model.safetensors",))
         bodies = server.bodies("/large/")
         assert len(bodies) >= 24
@@ -515,6 +537,7 @@ def test_unsafe_names_of_a_hub_are_refused(client: Client, repository: Path) -> 
         ("../model", ["config.json"], None),
         ("a/b/c", ["config.json"], None),
         ("a--b", ["config.json"], None),
+        ("a/b-", ["config.json"], None),
         ("a/b", [], None),
         ("a/b", ["../config.json"], None),
         ("a/b", ["/etc/passwd"], None),

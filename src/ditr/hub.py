@@ -31,7 +31,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 
 from huggingface_hub import HfApi, constants, get_hf_file_metadata, hf_hub_url
-from huggingface_hub.utils import WeakFileLock
+from huggingface_hub.utils import WeakFileLock, validate_repo_id
 
 from ditr.files import InputError, atomic_path
 from ditr.hub_transfer import Patience, RemoteFile, Source, Unreachable, disk_fault, persist, receive, understood
@@ -40,7 +40,6 @@ __all__ = ["Patience", "Unreachable", "fetch_file", "fetch_folder"]
 
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 _ETAG = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
-_REPOSITORY = re.compile(r"\w[\w.-]*(/\w[\w.-]*)?", re.ASCII)
 
 _log = logging.getLogger(__name__)
 
@@ -108,8 +107,12 @@ def fetch_folder(
 
 
 def _check_arguments(source: Source) -> None:
-    if not _REPOSITORY.fullmatch(source.repository) or "--" in source.repository or ".." in source.repository:
-        raise InputError(source.repository, "not the name of a hub repository", "Name it like facebook/dinov2-small")
+    try:
+        validate_repo_id(source.repository)
+    except ValueError as fault:
+        raise InputError(
+            source.repository, f"not the name of a hub repository ({fault})", "Name it like facebook/dinov2-small"
+        ) from fault
     if not source.names:
         raise InputError(source.repository, "no file was asked for", "Name the files, or patterns like *.safetensors")
     for text in (source.revision, *source.names):

@@ -331,8 +331,6 @@ def understood(source: Source) -> Iterator[None]:
     """
     try:
         yield
-    except _NETWORK_FAULTS:
-        raise  # some of them are ValueErrors too
     except (ValueError, TypeError, KeyError) as fault:
         raise source.unreachable(
             f"what answers at {constants.ENDPOINT} does not speak like the Hugging Face hub ({_brief(fault)}); "
