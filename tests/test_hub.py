@@ -30,8 +30,8 @@ from hub_server import Entry, HubServer
 REPOSITORY = "someone/model"
 NAMES = ("config.json", "*.safetensors", "parts/*", "preprocessor*.json")
 HASTY = {"attempts": 3, "timeout": 2.0, "pause": 0.02, "longest_pause": 2.0}
-# A read of one library may take this much with it when the connection breaks.
-CHUNK = 1 << 16
+# One of the HTTP libraries loses up to this much when the connection breaks.
+CHUNK = 1 << 12
 
 CLIENT = """
 import json, logging, os, sys
@@ -245,15 +245,15 @@ def test_names_and_patterns(client: Client, repository: Path) -> None:
 def test_a_download_goes_on_where_it_was_broken_off(client: Client, repository: Path) -> None:
     size = (repository / "model.safetensors").stat().st_size
     generator = random.Random(7)
-    ends = sorted({1, size - 1, *(generator.randrange(size) for _ in range(24))})
-    drops = [end - begin for begin, end in zip([0, *ends], ends, strict=False)]
+    drops = [0, 1, *(generator.randrange(5_000, 70_000) for _ in range(24)), 0]
     with HubServer({REPOSITORY: repository}) as server:
         server.faults.only = "/large/"
-        server.faults.drops = deque([0, *drops, 0])
-        (outcome,) = client.run(server, call(("*.safetensors",), pause=0.001, attempts=8))
+        server.faults.drops = deque(drops)
+        (outcome,) = client.run(server, call(("*.safetensors",), pause=0.001))
         assert_same(outcome.path, repository, ("model.safetensors",))
         bodies = server.bodies("/large/")
-        assert len(bodies) >= 24
+        assert len(bodies) >= 22
+        assert len({body.start for body in bodies}) > 20
         for before, after in pairwise(bodies):
             end = before.start + before.sent
             assert end - CHUNK < after.start <= end

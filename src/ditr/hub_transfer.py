@@ -40,7 +40,7 @@ __all__ = ["Patience", "RemoteFile", "Source", "Unreachable", "disk_fault", "per
 # class of the library's errors is among the bases of the hub's own error, so that none of them is imported here.
 _NETWORK_FAULTS: tuple[type[BaseException], ...] = (*HfHubHTTPError.__bases__, OSError)
 _DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-_CHUNK = 1 << 14
+_CHUNK = 1 << 12
 
 _log = logging.getLogger(__name__)
 _T = TypeVar("_T")
@@ -92,9 +92,9 @@ class Patience:
         return float(min(self.pause * 2.0 ** (failures - 1), self.longest_pause))
 
     def limit(self, size: int | None) -> float:
-        """Seconds after which a file of ``size`` bytes is given up."""
+        """Seconds after which a file of ``size`` bytes is given up; one of unknown size may be a gigabyte."""
         pauses = sum(self.pause_after(failures) for failures in range(1, self.attempts))
-        return self.attempts * self.seconds + pauses + (size or 0) / self.slowest
+        return self.attempts * self.seconds + pauses + (1e9 if size is None else size) / self.slowest
 
 
 @dataclass(frozen=True)
@@ -215,6 +215,8 @@ def _receive_once(
                 for chunk in _chunks(response, file.name):
                     _write(output, chunk)
                     bar.update(len(chunk))
+                    if file.size is not None and output.tell() > file.size:
+                        break  # whatever this is, its hash will be wrong
                     if time.monotonic() > deadline:
                         raise source.unreachable(
                             f"{file.name} came too slowly: {output.tell()} of {file.size} bytes when "
