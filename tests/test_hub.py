@@ -47,8 +47,7 @@ if "WITHOUT_LINKS" in os.environ:
 for call in json.loads(sys.argv[1]):
     function = fetch_file if isinstance(call["what"], str) else fetch_folder
     try:
-        path = function(call["repository"], call["what"], revision=call["revision"],
-                        patience=Patience(**call["patience"]))
+        path = function(call["repository"], call["what"], patience=Patience(**call["patience"]), **call["options"])
         print(json.dumps({"path": str(path)}), flush=True)
     except InputError as fault:
         told = {"kind": type(fault).__name__, "where": fault.where, "fault": fault.fault, "remedy": fault.remedy}
@@ -69,9 +68,15 @@ class Outcome:
 
 
 def call(
-    what: str | tuple[str, ...] = NAMES, *, repository: str = REPOSITORY, revision: str | None = None, **patience: float
+    what: str | tuple[str, ...] = NAMES,
+    *,
+    repository: str = REPOSITORY,
+    revision: str | None = None,
+    ask: bool = True,
+    **patience: float,
 ) -> dict[str, object]:
-    return {"what": what, "repository": repository, "revision": revision, "patience": {**HASTY, **patience}}
+    options = {"revision": revision} | ({} if ask else {"ask": False})
+    return {"what": what, "repository": repository, "options": options, "patience": {**HASTY, **patience}}
 
 
 class Client:
@@ -188,8 +193,11 @@ def test_what_other_programs_left_may_be_incomplete(client: Client, repository: 
         names = ("config.json", "*.safetensors")
         (offline,) = client.run(server, call(names), HF_HUB_OFFLINE="1")
         assert offline.path.name == server.commit(REPOSITORY) and "perhaps not complete" in offline.log
-        (online,) = client.run(server, call(names, revision=server.commit(REPOSITORY)))
-        assert_same(online.path, repository)
+        by_commit, unasked = call(names, revision=server.commit(REPOSITORY)), call(names, ask=False)
+        assert_same(client.run(server, by_commit)[0].path, repository)
+        asked = len(server.answers)
+        assert_same(client.run(server, unasked, by_commit)[0].path, repository)
+        assert len(server.answers) == asked
 
 
 def test_the_newer_storage_is_not_needed(client: Client, repository: Path) -> None:
@@ -233,13 +241,18 @@ def test_a_bar_is_drawn_on_a_terminal(client: Client, repository: Path, progress
 def test_names_and_patterns(client: Client, repository: Path) -> None:
     (repository / "parts" / "two.safetensors").write_bytes(b"2")
     with HubServer({REPOSITORY: repository}) as server:
-        flat, missing, nothing = client.run(
-            server, call(("*.safetensors", "tokenizer*")), call(("config.json", "weights.bin")), call(("*.bin",))
+        nothing, again, flat, missing = client.run(
+            server,
+            call(("*.bin", "model.pt[h]")),
+            call(("*.bin",), ask=False),
+            call(("*.safetensors", "tokenizer*")),
+            call(("config.json", "weights.bin")),
         )
+        assert nothing.path == again.path == flat.path and flat.path.is_dir()
+        assert server.count("api") == 3
         assert sorted(path.name for path in flat.path.iterdir()) == ["model.safetensors"]  # no parts/two.safetensors
         assert missing.fault == "has no file weights.bin in revision 'main' on the hub"
         assert "model.safetensors" in missing.remedy and "parts/one.json" in missing.remedy
-        assert "no file *.bin" in nothing.fault
 
 
 def test_a_download_goes_on_where_it_was_broken_off(client: Client, repository: Path) -> None:

@@ -73,10 +73,11 @@ def fetch_folder(
 
     Args:
         repository: like ``facebook/dinov2-small``.
-        names: paths in the repository. One with any of ``*?[`` is a pattern, which may match nothing; its ``*`` stays
-            within one folder. Any other must exist.
+        names: paths in the repository. One with any of ``*?[`` is a pattern, which may match nothing (so
+            ``README.m[d]`` is a file that need not be there); its ``*`` stays within one folder. Any other must exist.
         revision: a branch, a tag or a full commit hash; default: ``main``.
         ask: whether to ask the hub what the revision is now; without, a complete copy in the cache is taken as it is.
+            Whether one that other programs made is complete, the hub is asked once, if there are patterns.
         progress: whether to draw a bar per file, if there is a terminal.
         patience: time limits and numbers of attempts.
 
@@ -150,16 +151,17 @@ def _from_hub(cache: _Cache, patience: Patience, progress: bool, *, has_copy: bo
         )
     missing = [name for name in source.names if not _is_pattern(name) and name not in listing]
     chosen = _select(source.names, listing)
-    if missing or not chosen:
+    if missing:
         raise InputError(
             source.repository,
-            f"has no file {', '.join(missing or source.names)} in revision {source.revision!r} on the hub",
+            f"has no file {', '.join(missing)} in revision {source.revision!r} on the hub",
             f"It has: {_shortened(sorted(listing))}",
         )
     for name in chosen:
         if not cache.has(commit, name):
             _bring(cache, commit, name, patience, progress)
     cache.note(commit, listing)
+    cache.snapshot(commit).mkdir(parents=True, exist_ok=True)  # patterns alone may have matched nothing
     return cache.snapshot(commit)
 
 
@@ -281,20 +283,21 @@ class _Cache:
     def complete_copy(self) -> Path | None:
         """The snapshot that the revision was when last asked for, if it has all files that are asked for, intact.
 
-        Where other programs made it, what the commit holds is not known: then every exact name must be there, and at
-        least one file.
+        Where other programs made it, what the commit holds may not be known: then every exact name must be there, and
+        at least one file.
         """
         commit = self._known_commit()
         if commit is None:
             return None
         folder, listing = self.snapshot(commit), self._listing(commit)
+        is_listed = listing is not None
         if listing is None:
             listing = [path.relative_to(folder).as_posix() for path in folder.rglob("*") if not path.is_dir()]
         exact = [name for name in self.source.names if not _is_pattern(name)]
         chosen = _select(self.source.names, listing)
-        if not chosen or not set(exact) <= set(chosen):
+        if not set(exact) <= set(chosen) or not (chosen or is_listed):
             return None
-        return folder if all(self.has(commit, name) for name in chosen) else None
+        return folder if folder.is_dir() and all(self.has(commit, name) for name in chosen) else None
 
     def is_known(self, commit: str) -> bool:
         """Whether it can be told without the hub which files of a commit the names mean."""
