@@ -18,7 +18,7 @@ def main(arguments: list[str] | None = None) -> None:
     """The program ``ditr``; exits with 2 and one line on bad input."""
     import tyro
 
-    from ditr.cli import convert, demo, evaluate, features, rooms, segment, train, weights
+    from ditr.cli import convert, demo, doctor, evaluate, features, rooms, segment, train, weights
     from ditr.files import InputError
 
     name = tyro.conf.subcommand
@@ -31,6 +31,7 @@ def main(arguments: list[str] | None = None) -> None:
         | Annotated[evaluate.Evaluate, name("evaluate")]
         | Annotated[weights.Weights, name("weights")]
         | Annotated[convert.Convert, name("convert")]
+        | Annotated[doctor.Doctor, name("doctor")]
     )
     command = tyro.cli(
         commands,
@@ -48,6 +49,7 @@ def main(arguments: list[str] | None = None) -> None:
         evaluate.Evaluate: evaluate.run,
         weights.Weights: weights.run,
         convert.Convert: convert.run,
+        doctor.Doctor: doctor.run,
     }
     try:
         runners[type(command)](command)
