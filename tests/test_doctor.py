@@ -23,6 +23,7 @@ from safetensors.torch import load_file, save_file
 from ditr import doctor, parts
 from ditr.contract import FILE, compare, contract_output, sha256
 from ditr.files import InputError
+from ditr.plain import to_plain
 from ditr.self_check import NETWORKS, OUTPUTS, build_network, compute, read_outputs, write_outputs
 from small_world import ditr, tiny_encoding, write_model
 
@@ -116,6 +117,7 @@ def test_models_that_are_not_what_they_were(tmp_path: Path) -> None:
     assert check["difference"] > 1000 * check["tolerance"]
     said = " ".join(done.stdout.split())
     assert f"the largest difference is {check['difference']:.2g}, 1e-04 is allowed" in said
+    assert done.stdout.count("NOT LOADED") == 5
     assert "its SHA-256 is not the one in contract.safetensors" in said
     assert "there is no trained model here" in said
     assert "Did you mean 'ditr-nuscenes-dinov2-" in said
@@ -141,6 +143,34 @@ def test_a_missing_encoder_is_a_note(tmp_path: Path) -> None:
     shutil.rmtree(encoding.spec)
     found = doctor.examine([str(tmp_path / "model")])
     assert not found.problems and any("its image encoder" in note and "not here" in note for note in found.notes)
+
+
+def test_a_model_in_the_cache_of_the_hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is found there without asking the hub, by branch and by commit, and so is its encoder; half a one is not."""
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
+    encoding = tiny_encoding(tmp_path)
+
+    def place(repository: str, source: Path) -> Path:
+        folder = tmp_path / "hub" / f"models--{repository.replace('/', '--')}"
+        shutil.copytree(source, folder / "snapshots" / ("a" * 40))
+        (folder / "refs").mkdir()
+        (folder / "refs" / "main").write_text("a" * 40)
+        return folder / "snapshots" / ("a" * 40)
+
+    config = write_model(tmp_path / "model", encoding)
+    assert config.encoder is not None
+    named = replace(config, encoder=replace(config.encoder, name="someone/encoder"))
+    (tmp_path / "model" / "config.json").write_text(json.dumps(to_plain(named)))
+    folder = place("someone/rooms", tmp_path / "model")
+    found = doctor.examine(["someone/rooms", "someone/rooms@" + "a" * 40])
+    assert not found.problems and [model.folder for model in found.models] == [str(folder)] * 2
+    assert found.models[0].encoder is not None and not found.models[0].encoder.here
+
+    place("someone/encoder", Path(encoding.spec))
+    encoder = doctor.examine(["someone/rooms"]).models[0].encoder
+    assert encoder is not None and encoder.here
+    (folder / FILE).unlink()
+    assert "nor complete in the hub's cache" in doctor.examine(["someone/rooms"]).problems[0].text
 
 
 def test_a_cache_that_cannot_be_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -221,18 +221,19 @@ def _find(name: str, *, fetch: bool) -> Path:
     Raises:
         InputError: the model is not on this machine, or there is none of this name.
     """
+    if Path(name).exists() or name.startswith((".", "/", "~")):
+        return find_model(name)
     if any(model.name == name for model in PUBLISHED):
         folder = converted_folder(published_model(name))
         if not (folder / "config.json").exists():
             raise InputError(name, "it was not converted on this machine yet", "Its first use does that")
         return folder
-    is_path = Path(name).exists() or name.startswith((".", "/", "~"))
-    if is_path or fetch or not re.fullmatch(r"[\w.-]+/[\w.-]+(@[\w./-]+)?", name):
+    if fetch or not re.fullmatch(r"[\w.-]+/[\w.-]+(@[\w./-]+)?", name):
         return find_model(name)
     repository, _, revision = name.partition("@")
     found = [_cached(repository, file, revision or None) for file in FILES]
     if found[0] is None or None in found[:3]:
-        remedy = "Correct the path, or add --online to fetch it from the hub"
+        remedy = "Correct the path, or fetch it with --online while the hub answers"
         raise InputError(name, "neither a folder nor complete in the hub's cache on this machine", remedy)
     return found[0].parent
 
@@ -255,7 +256,7 @@ def _encoder(encoder: EncoderConfig) -> WantedEncoder:
     if folder.exists() or name.startswith((".", "/", "~")):
         here = folder.suffix == ".whl" or ((folder / "config.json").exists() and any(folder.glob("model*.safetensors")))
         here = here and folder.exists()
-        return WantedEncoder(name, here, "in its folder" if here else "its folder is not here; restore it")
+        return WantedEncoder(name, here, "in its folder" if here else "restore its folder")
     variant = known_variant(name)
     repository = SHORT_NAMES.get(name) or (variant.hub if variant is not None and "/" not in name else name)
     weights = ("model.safetensors", "model.safetensors.index.json")
@@ -340,7 +341,7 @@ def _faults(
             faults.append(Fault(f"{check.what} is not repeatable", text))
     for model in models:
         if model.fault is not None:
-            faults.append(Fault(Path(model.name).name, model.fault))
+            faults.append(Fault(model.name if model.folder is None else Path(model.name).name, model.fault))
         for check in model.checks:
             if not check.holds and not check.device.startswith("mps"):
                 where = f"{Path(model.name).name} on {check.device}"
@@ -385,7 +386,7 @@ def _notes(
             notes.append(f"{check.what} on {check.device}: a second run gave other bits.")
     for model in models:
         if model.encoder is not None and not model.encoder.here:
-            notes.append(f"{model.name}: its image encoder {model.encoder.name} is not here; {model.encoder.text}.")
+            notes.append(f"{model.name}: its image encoder {model.encoder.name} is not here: {model.encoder.text}.")
     return tuple(notes)
 
 

@@ -151,7 +151,7 @@ def _repeatable(checks: Sequence[Check], threads: int) -> str:
 def _model(model: ModelCheck) -> list[str]:
     lines = [_wrapped(model.name, "  ")]
     if model.fault is not None:
-        return [*lines, _row("  NOT GOOD", model.fault)]
+        return [*lines, _row("  NOT LOADED", "see the problems below")]
     lines.append(_row("  weights", "hash as when it was saved"))
     lines += [_check(check, "  output") for check in model.checks]
     if model.encoder is not None:
