@@ -24,6 +24,7 @@ from ditr import doctor, parts
 from ditr.contract import FILE, compare, contract_output, sha256
 from ditr.files import InputError
 from ditr.plain import to_plain
+from ditr.saved_model import EncoderConfig
 from ditr.self_check import NETWORKS, OUTPUTS, build_network, compute, read_outputs, write_outputs
 from small_world import ditr, tiny_encoding, write_model
 
@@ -143,6 +144,29 @@ def test_a_missing_encoder_is_a_note(tmp_path: Path) -> None:
     shutil.rmtree(encoding.spec)
     found = doctor.examine([str(tmp_path / "model")])
     assert not found.problems and any("its image encoder" in note and "not here" in note for note in found.notes)
+
+
+@pytest.mark.parametrize(
+    ("name", "repository"),
+    [
+        ("dinov2-small-reg", "facebook/dinov2-with-registers-small"),
+        ("facebook/dinov2-small", "facebook/dinov2-small"),
+        ("vit_small_patch14_dinov2", "timm/vit_small_patch14_dinov2.lvd142m"),
+    ],
+)
+def test_encoders_are_looked_for_where_they_are_fetched_to(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, repository: str
+) -> None:
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
+    config = EncoderConfig(name, 14, 384, (0.5, 0.5, 0.5), (0.2, 0.2, 0.2))
+    assert not doctor._encoder(config).here
+    folder = tmp_path / f"models--{repository.replace('/', '--')}"
+    (folder / "snapshots" / ("a" * 40)).mkdir(parents=True)
+    (folder / "snapshots" / ("a" * 40) / "model.safetensors").touch()
+    (folder / "refs").mkdir()
+    (folder / "refs" / "main").write_text("a" * 40)
+    assert doctor._encoder(config).here
+    assert not doctor._encoder(replace(config, revision="b" * 40)).here
 
 
 def test_a_model_in_the_cache_of_the_hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

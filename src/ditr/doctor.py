@@ -21,7 +21,7 @@ from huggingface_hub import constants, try_to_load_from_cache
 from ditr.contract import TOLERANCE, Comparison, check_contract, compare
 from ditr.files import InputError
 from ditr.machine import Device, Kernels, Machine, describe_devices, describe_kernels, describe_machine
-from ditr.models.encoder_weights import SHORT_NAMES, WHEEL_SPEC, known_variant
+from ditr.models.encoder_weights import FAMILIES, SHORT_NAMES, WHEEL_SPEC
 from ditr.models.wheel_weights import WHEEL, cache_folder
 from ditr.parts import Part, Version, missing_parts, versions
 from ditr.pretrained import converted_folder, find_model
@@ -257,10 +257,11 @@ def _encoder(encoder: EncoderConfig) -> WantedEncoder:
         here = folder.suffix == ".whl" or ((folder / "config.json").exists() and any(folder.glob("model*.safetensors")))
         here = here and folder.exists()
         return WantedEncoder(name, here, "in its folder" if here else "restore its folder")
-    variant = known_variant(name)
-    repository = SHORT_NAMES.get(name) or (variant.hub if variant is not None and "/" not in name else name)
+    named, _, tag = name.partition(".")
+    timm = [f"timm/{named}.{tag or f.timm_tag}" for f in FAMILIES if any(named in v.timm for v in f.variants)]
+    repository, _, revision = (SHORT_NAMES.get(name) or next(iter(timm), name)).partition("@")
     weights = ("model.safetensors", "model.safetensors.index.json")
-    here = any(_cached(repository, file, encoder.revision) for file in weights)
+    here = any(_cached(repository, file, revision or encoder.revision) for file in weights)
     return WantedEncoder(name, here, "in the hub's cache" if here else "fetched from the hub when it is first used")
 
 

@@ -132,7 +132,7 @@ def describe_kernels(device: str) -> Kernels:
         matmul_precision=precision,
         tf32=kind == "cuda" and precision != "highest",
         linear_algebra=_linear_algebra(kind),
-        sparse_convolution="gather and matrix product, of ditr",
+        sparse_convolution="gather and matrix products, of ditr",
         bf16=_has_bf16(device),
     )
 
