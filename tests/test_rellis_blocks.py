@@ -19,7 +19,10 @@ from ditr.data.augment.point_set import PointSet, augment
 from ditr.data.augment.points import outdoor_augmentations
 from ditr.data.readers.capture import read_capture
 from ditr.files import InputError
+from ditr.saved_model import ModelConfig
 from ditr.scene import Scene
+from ditr.segmenter import Segmenter
+from ditr.training.recipe import Augmentation
 from small_world import make_scene
 
 
@@ -140,6 +143,28 @@ def test_recipe_can_be_trained(study: ModuleType, scan: Scene, tmp_path: Path) -
         for side in ("test", "train"):
             parts = row[kind][side]
             assert parts["all"]["points"] == parts["visible"]["points"] + parts["invisible"]["points"] > 300
+
+
+def test_new_averages_are_the_means_of_the_finished_networks_statistics(
+    study: ModuleType, scan: Scene, tmp_path: Path
+) -> None:
+    """Without chance in the samples every batch has the statistics of the scan, and so has their mean."""
+    study.write_sides(scan, study.test_blocks(scan.coord, 4.0), tmp_path)
+    recipe = study.make_recipe("ptv3", 0, 1, 2)
+    config = ModelConfig(replace(recipe.network, in_channels=4), recipe.preparation, scan.class_names)
+    torch.manual_seed(0)
+    segmenter = Segmenter(config, config.build())
+    for parameter in segmenter.model.parameters():
+        parameter.requires_grad_(False)
+    with study.own_statistics(segmenter.model):
+        own = segmenter(scan).confidence
+    before = segmenter(scan).confidence
+    # Each point has a voxel of its own, or chance would choose which one stands for it.
+    still = replace(recipe, augmentation=Augmentation("none"), preparation=replace(recipe.preparation, voxel_size=0.2))
+    study.renew_averages(segmenter, still, tmp_path / "train")
+    after = segmenter(scan).confidence
+    assert not any(module.training for module in segmenter.model.modules())
+    assert np.abs(after - own).max() < 0.2 * np.abs(before - own).max()
 
 
 def test_every_sample_is_turned(study: ModuleType) -> None:
