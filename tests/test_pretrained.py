@@ -148,6 +148,7 @@ def test_weights_that_were_changed_on_the_way_are_refused(tmp_path: Path) -> Non
     assert "its SHA-256 is not the one in contract.safetensors" in line
 
 
+@pytest.mark.slow
 def test_a_hub_that_is_not_there(tmp_path: Path) -> None:
     with HubServer({}) as server:
         pass
