@@ -380,7 +380,7 @@ def test_passing_failures_are_tried_again(client: Client, repository: Path) -> N
 def test_failures_at_each_step_are_tried_again(client: Client, repository: Path, kind: str) -> None:
     with HubServer({REPOSITORY: repository}) as server:
         server.faults.status_kinds = (kind,)
-        server.faults.statuses = deque([502, 429])
+        server.faults.statuses = deque([502, 500])
         (outcome,) = client.run(server)
         assert_same(outcome.path, repository)
         assert outcome.log.count("trying again") == 2
