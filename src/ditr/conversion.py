@@ -18,11 +18,11 @@ from ditr.data.conventions import Benchmark, by_name
 from ditr.data.readers import scannet
 from ditr.data.sample import Preparation
 from ditr.files import InputError, atomic_folder
-from ditr.models.convert import from_published, to_published
+from ditr.models.convert import from_published, published_name, to_published
 from ditr.models.encoder_weights import known_variant
 from ditr.models.recognize import Recognized, recognize
 from ditr.published_models import PublishedModel
-from ditr.saved_model import EncoderConfig, Model, ModelConfig, save_model
+from ditr.saved_model import FILES, EncoderConfig, Model, ModelConfig, save_model
 from ditr.torch_file import StoredTensor, read_torch_file
 
 __all__ = ["Origin", "convert", "published_state", "read_checkpoint"]
@@ -63,15 +63,14 @@ def convert(checkpoint: Path, out: Path, origin: Origin) -> ModelConfig:
 
     Args:
         checkpoint: a file of torch.save in the published layout: a state dict, or a dictionary that holds one.
-        out: the folder; it appears whole or not at all. An existing one is replaced if it holds a model.
+        out: the folder; it appears whole or not at all. An existing one is replaced if it holds a model and no more.
         origin: what the checkpoint does not say.
 
     Raises:
         InputError: not such a file, one that would run code, another architecture, tensors missing, left over or
             misshapen, or an origin that does not fit; nothing is written then.
     """
-    if out.exists() and not (out / "config.json").exists() and (not out.is_dir() or any(out.iterdir())):
-        raise InputError(out, "exists and is no model", "Name a new folder")
+    _check_out(out)
     tensors = read_checkpoint(checkpoint)
     recognized = _recognized(checkpoint, tensors, origin)
     config = _config(checkpoint, recognized, origin)
@@ -116,6 +115,19 @@ def published_state(model: Model, config: ModelConfig) -> dict[str, Tensor]:
     return to_published(model.state_dict(), config.network)
 
 
+def _check_out(out: Path) -> None:
+    """Nothing but a model is replaced: a run's folder also has a model in it, and a checkpoint beside."""
+    if not out.exists():
+        return
+    names = {path.name for path in out.iterdir()} if out.is_dir() else {""}
+    if not names:
+        return
+    if "config.json" not in names:
+        raise InputError(out, "exists and is no model", "Name a new folder")
+    if names - set(FILES):
+        raise InputError(out, f"holds more than a model: {_few(sorted(names - set(FILES)))}", "Name a new folder")
+
+
 def _recognized(path: Path, tensors: Mapping[str, StoredTensor], origin: Origin) -> Recognized:
     shapes = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
     try:
@@ -138,6 +150,12 @@ def _config(path: Path, recognized: Recognized, origin: Origin) -> ModelConfig:
         )
     benchmark = by_name(origin.dataset)
     network, student = recognized.network, recognized.student
+    if recognized.classes is not None and not benchmark.classes:
+        raise InputError(
+            path,
+            f"the classes of {benchmark.name} are in a file of the dataset, not in this program",
+            "Convert checkpoints of other datasets",
+        )
     if recognized.classes is not None and recognized.classes != len(benchmark.classes):
         raise InputError(
             path,
@@ -213,11 +231,17 @@ def _state(path: Path, tensors: Mapping[str, StoredTensor], model: Model, config
     for name, value in shapes.items():
         if value.dtype != wanted[name].dtype:
             raise InputError(
-                path, f"{name} is {value.dtype}, not {wanted[name].dtype}", "Convert the original, in single precision"
+                path,
+                f"{published_name(name, config.network)} is {value.dtype}, not {wanted[name].dtype}",
+                "Convert the original, in single precision",
             )
     del shapes, shadows
     state = from_published({name: tensor.load() for name, tensor in tensors.items()}, wanted, config.network)
-    broken = [name for name, value in state.items() if value.is_floating_point() and not value.isfinite().all()]
+    broken = [
+        published_name(name, config.network)
+        for name, value in state.items()
+        if value.is_floating_point() and not value.isfinite().all()
+    ]
     if broken:
         raise InputError(
             path, f"not all numbers are finite in {_few(broken)}", "Take a checkpoint from before the fault"

@@ -63,6 +63,7 @@ def recognize(
             f"neither a Point Transformer V3 nor a MinkUNet of the published code (it has {_sample(shapes)}): "
             "there is no backbone.embedding.stem.conv.weight and no backbone.conv_input.0.weight"
         )
+    _ = network.pyramid  # which refuses sizes that there is no geometry for
     classes, student = _heads(shapes)
     if (classes is None) == (student is None):
         raise ValueError("a model has either a segmentation head (seg_head, final) or a projection (proj)")
@@ -98,7 +99,6 @@ def _ptv3(shapes: Shapes, datasets: tuple[str, ...], patch_size: int | None, pre
     if f"{block}attn.rpe.rpe_table" in shapes:
         rows = _shape(shapes, f"{block}attn.rpe.rpe_table", 2)[0]
         bound = (rows // 3 - 1) // 2
-    image = shapes.get("backbone.dec.dec0.up.proj_image_feat.1.weight")
     return PTv3Config(
         in_channels=stem[4],
         encoder_depths=tuple(stage.depth for stage in encoder),
@@ -111,7 +111,7 @@ def _ptv3(shapes: Shapes, datasets: tuple[str, ...], patch_size: int | None, pre
         stem_kernel=stem[1],
         kernel=_shape(shapes, f"{block}cpe.0.weight", 5)[1],
         mlp_ratio=_shape(shapes, f"{block}mlp.0.fc1.weight", 2)[0] // channels,
-        image_width=None if image is None else image[-1],
+        image_width=_last(shapes, "backbone.dec.dec0.up.proj_image_feat.1.weight"),
         missing_embedding="backbone.missing_feature_embedding" in shapes,
         pre_norm=pre_norm,
         layer_scale=1.0 if f"{block}ls1.0.gamma" in shapes else None,
@@ -160,8 +160,10 @@ def _stages(shapes: Shapes, part: str) -> list[_Stage]:
         depth = sum(s == stage for s, _ in blocks)
         prefix = f"backbone.{part}.{part}{stage}.block0.attn."
         channels = _shape(shapes, f"{prefix}proj.weight", 2)[0]
-        table = shapes.get(f"{prefix}rpe.rpe_table")
-        stages.append(_Stage(depth, channels, channels // HEAD_WIDTH if table is None else table[-1]))
+        heads = _last(shapes, f"{prefix}rpe.rpe_table") or channels // HEAD_WIDTH
+        if heads == 0 or channels % heads:
+            raise ValueError(f"{prefix}proj.weight has {channels} channels, which do not make whole attention heads")
+        stages.append(_Stage(depth, channels, heads))
     if not stages:
         raise ValueError(f"a Point Transformer V3 without blocks in its {part}oder")
     return stages
@@ -187,12 +189,11 @@ def _norms(shapes: Shapes, datasets: tuple[str, ...], *, batch: str, layer: str 
         )
     if count == 0:
         return None
-    table = shapes.get("embedding_table.weight")
     return DatasetNorms(
         datasets,
         batch=of_batch > 0,
         layer=of_layer > 0,
-        context_width=None if table is None else table[-1],
+        context_width=_last(shapes, "embedding_table.weight"),
         adaptive=f"{batch.removesuffix('norm.')}modulation.1.weight" in shapes,
     )
 
@@ -207,6 +208,11 @@ def _shape(shapes: Shapes, name: str, dimensions: int) -> tuple[int, ...]:
     if len(shapes[name]) != dimensions or 0 in shapes[name]:
         raise ValueError(f"{name} has the shape {shapes[name]}, where {dimensions} dimensions are expected")
     return shapes[name]
+
+
+def _last(shapes: Shapes, name: str) -> int | None:
+    """The last dimension of a matrix that may not be there."""
+    return _shape(shapes, name, 2)[1] if name in shapes else None
 
 
 def _sample(shapes: Shapes) -> str:
