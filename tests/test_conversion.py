@@ -9,6 +9,7 @@ import contextlib
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -182,13 +183,15 @@ LAYOUTS = (
 )
 
 
-def changed_shapes(layout: Layout, sizes: tuple[int | None, ...]) -> Iterator[dict[str, tuple[int, ...]]]:
+def changed_shapes(layout: Layout, *sizes: int) -> Iterator[dict[str, tuple[int, ...]]]:
     """One tensor at a time: gone, without dimensions, or with other numbers or sizes of them."""
     shapes = published_shapes(layout, SMALLEST[layout.network])
     for name, shape in shapes.items():
+        if re.search(r"(norm|bns)\.[12]\.\w+$", name) and len(shape) < 2:
+            continue  # as those of the first dataset
         yield {key: value for key, value in shapes.items() if key != name}
         others = {(), (*shape, 1), shape[:-1] + tuple(2 * size for size in shape[-1:])}
-        others |= {tuple(shape if size is None else size for _ in shape) for size in sizes}  # type: ignore[misc]
+        others |= {(size,) * len(shape) for size in sizes}
         for other in others - {shape}:
             yield shapes | {name: other}
 
@@ -196,7 +199,7 @@ def changed_shapes(layout: Layout, sizes: tuple[int | None, ...]) -> Iterator[di
 @pytest.mark.parametrize(("layout", "origin"), LAYOUTS)
 def test_any_changed_shape_is_refused_or_recognised(layout: Layout, origin: Origin) -> None:
     count = 0
-    for shapes in changed_shapes(layout, (1,)):
+    for shapes in changed_shapes(layout, 1):
         with contextlib.suppress(ValueError):
             assert recognize(shapes, datasets=origin.norms).network.pyramid
         count += 1
@@ -208,7 +211,7 @@ def test_any_changed_shape_is_refused_or_recognised(layout: Layout, origin: Orig
 def test_any_changed_shape_is_refused_and_nothing_written(tmp_path: Path, layout: Layout, origin: Origin) -> None:
     """All but those that make another network of the kind, which has no embedding or another one."""
     converted = 0
-    for shapes in changed_shapes(layout, (0, 1, 3)):
+    for shapes in changed_shapes(layout, 1):
         state = {
             name: torch.zeros(shape, dtype=torch.int64 if name.endswith("tracked") else torch.float32)
             for name, shape in shapes.items()
@@ -345,6 +348,17 @@ def test_a_model_is_replaced_when_the_new_one_is_whole(tmp_path: Path, kitti: St
     assert sorted(path.name for path in out.iterdir()) == sorted(FILES)
     assert_same_bytes(published_state(load_model(out)[1], config), other)
     assert {path.name for path in tmp_path.iterdir()} == {"model_best.pth", "out"}
+
+
+def test_links_lead_to_the_model(tmp_path: Path, kitti: State) -> None:
+    """One to a model, which is replaced where it is, and one to nowhere yet."""
+    checkpoint = write_checkpoint(tmp_path / "model_best.pth", kitti)
+    (tmp_path / "link").symlink_to(tmp_path / "real", target_is_directory=True)
+    for source in ("first", "second"):
+        convert(checkpoint, tmp_path / "link", replace(KITTI, source=source))
+        assert read_config(tmp_path / "real").source == source
+        assert (tmp_path / "link").is_symlink()
+        assert {path.name for path in tmp_path.iterdir()} == {"model_best.pth", "link", "real"}
 
 
 def test_a_checkpoint_beside_the_model_survives(tmp_path: Path, kitti: State) -> None:
@@ -486,28 +500,77 @@ def test_malicious_files_are_not_converted(tmp_path: Path) -> None:
     assert not canary.exists() and not any(out.parent.iterdir())
 
 
+# Converts, and is killed by itself when something is about to be renamed for the n-th time.
+KILLED = """
+import os, signal, sys
+from ditr.cli import main
+
+def watch(event, arguments):
+    if event == "os.rename":
+        left[0] -= 1
+        if left[0] == 0:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+left = [int(sys.argv[1])]
+sys.addaudithook(watch)
+main(["convert", *sys.argv[2:], "--dataset", "SemanticKITTI"])
+"""
+
+
+def models_in(folder: Path) -> set[str]:
+    """The folders that load; the others are refused."""
+    found = set()
+    for inner in folder.iterdir():
+        with contextlib.suppress(InputError):
+            load_model(inner)
+            found.add(inner.name)
+    return found
+
+
 @pytest.mark.slow
 @pytest.mark.skipif(os.name != "posix", reason="signals of POSIX")
-def test_a_killed_conversion_leaves_no_model(tmp_path: Path) -> None:
-    """Killed when each file appears, at first under its temporary name."""
+@pytest.mark.parametrize("existing", [False, True])
+def test_a_conversion_killed_between_two_files_leaves_no_half_model(
+    tmp_path: Path, kitti: State, existing: bool
+) -> None:
+    """Before each of the four files takes its name, and before the folder does."""
+    checkpoint, out = tmp_path / "model_best.pth", tmp_path / "models" / "out"
+    write_checkpoint(checkpoint, kitti)
+    if existing:
+        convert(checkpoint, out, replace(KITTI, source="the first"))
+    for count in range(1, 6):
+        done = subprocess.run([sys.executable, "-c", KILLED, str(count), str(checkpoint), str(out)], check=False)
+        assert done.returncode == -signal.SIGKILL
+        assert out.exists() == existing
+        # Before the last step the new model is whole, still under a hidden name.
+        visible = {name for name in models_in(out.parent) if not name.startswith(".") or count < 5}
+        assert visible == ({"out"} if existing else set())
+        if existing:
+            assert read_config(out).source == "the first"
+        for folder in out.parent.glob(".*"):
+            shutil.rmtree(folder)
+    done = subprocess.run([sys.executable, "-c", KILLED, "7", str(checkpoint), str(out)], check=False)
+    assert done.returncode == 0
+    assert [path.name for path in out.parent.iterdir()] == ["out"]
+    assert read_config(out).source == "model_best.pth" and models_in(out.parent) == {"out"}
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(os.name != "posix", reason="signals of POSIX")
+def test_a_conversion_killed_while_it_writes_weights_leaves_no_model(tmp_path: Path) -> None:
     checkpoint, out = tmp_path / "model_best.pth", tmp_path / "models" / "out"
     write_checkpoint(checkpoint, published_values(published_shapes(Layout("", 4, 19))))
     out.parent.mkdir()
     program = [sys.executable, "-m", "ditr", *command(checkpoint, out, "--dataset", "SemanticKITTI")]
-    for moment in ("*", "*/.model.*", "*/model.safetensors", "*/contract.safetensors", "*/README.md"):
+    for moment in (".out.*.part", ".out.*.part/.model.*"):
         running = subprocess.Popen(program, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        while running.poll() is None and not any(out.parent.glob(f".out.*.part{moment[1:]}")):
+        while running.poll() is None and not any(out.parent.glob(moment)):
             time.sleep(0.0005)
         running.send_signal(signal.SIGKILL)
-        assert running.wait() == -signal.SIGKILL, f"it had ended before {moment}"
-        assert not out.exists()
+        assert running.wait() == -signal.SIGKILL
+        assert not out.exists() and not models_in(out.parent)
         for folder in out.parent.iterdir():
-            with pytest.raises(InputError):
-                load_model(folder)
-            for file in folder.iterdir():
-                file.unlink()
-            folder.rmdir()
+            shutil.rmtree(folder)
     done = subprocess.run(program, capture_output=True, text=True, check=True)
     assert "19 classes of SemanticKITTI" in done.stdout
-    assert [path.name for path in out.parent.iterdir()] == ["out"]
-    load_model(out)
+    assert models_in(out.parent) == {"out"}

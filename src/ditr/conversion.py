@@ -79,7 +79,8 @@ def convert(checkpoint: Path, out: Path, origin: Origin) -> ModelConfig:
     state = _state(checkpoint, tensors, model, config)
     model.load_state_dict(state, assign=True)
     del state
-    with atomic_folder(out) as folder:
+    # Through a link: what it points to is replaced, not the link.
+    with atomic_folder(out.resolve()) as folder:
         save_model(folder, config, model)
     return config
 
