@@ -320,11 +320,15 @@ def test_only_a_model_is_replaced(tmp_path: Path, kitti: State) -> None:
     project = tmp_path / "project"
     project.mkdir()
     (project / "config.json").write_text("{}")
-    (project / "thesis.tex").write_text("years of work")
+    (project / "README.md").write_text("years of work")
+    run = tmp_path / "run"
+    convert(checkpoint, run, KITTI)
+    (run / "log.jsonl").write_text("days of training")
     before = contents(tmp_path)
     for out, message in (
         (photos, "photos: exists and is no model. Name a new folder"),
-        (project, "project: holds more than a model: thesis.tex. Name a new folder"),
+        (project, "project: exists and is no model. Name a new folder"),
+        (run, "run: holds more than a model: log.jsonl. Name a new folder"),
         (checkpoint, "model_best.pth: exists and is no model"),
     ):
         with pytest.raises(InputError, match=message):
@@ -366,7 +370,9 @@ def test_a_checkpoint_beside_the_model_survives(tmp_path: Path, kitti: State) ->
     out = tmp_path / "model"
     out.mkdir()
     write_checkpoint(out / "model_best.pth", kitti)
-    (out / "config.json").write_text("{}")
+    convert(out / "model_best.pth", tmp_path / "first", KITTI)
+    for file in (tmp_path / "first").iterdir():
+        file.rename(out / file.name)
     before = contents(tmp_path)
     with pytest.raises(InputError, match=r"holds more than a model: model_best\.pth"):
         convert(out / "model_best.pth", out, KITTI)

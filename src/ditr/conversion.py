@@ -123,7 +123,7 @@ def _check_out(out: Path) -> None:
     names = {path.name for path in out.iterdir()} if out.is_dir() else {""}
     if not names:
         return
-    if "config.json" not in names:
+    if not {"config.json", "model.safetensors"} <= names:
         raise InputError(out, "exists and is no model", "Name a new folder")
     if names - set(FILES):
         raise InputError(out, f"holds more than a model: {_few(sorted(names - set(FILES)))}", "Name a new folder")
