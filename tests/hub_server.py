@@ -298,7 +298,8 @@ class _Handler(BaseHTTPRequestHandler):
         if what == "tree":
             told = [_tree_entry(entry) for entry in entries.values()]
         else:
-            siblings = [{"rfilename": name} for name in entries]
+            sizes = "blobs=" in urlsplit(self.path).query
+            siblings = [{"rfilename": name} | ({"size": file.size} if sizes else {}) for name, file in entries.items()]
             told = {"_id": "0", "id": repository, "modelId": repository, "sha": commit, "siblings": siblings}
             told |= {"private": False, "tags": [], "downloads": 0, "likes": 0}
         headers = {"Content-Type": "application/json", "X-Repo-Commit": commit}

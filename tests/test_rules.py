@@ -47,7 +47,7 @@ FLOORS = (
         "self_check",
         "doctor",
     ),
-    ("segmenter", "lifting", "viewing"),
+    ("suggestion", "acquisition", "segmenter", "account", "lifting", "viewing"),
     ("evaluation", "training", "recipes"),
     ("demo",),
     ("cli", "__init__", "__main__"),

@@ -57,6 +57,8 @@ def find_model(name: str | Path) -> Path:
     if re.fullmatch(r"[\w.-]+/[\w.-]+(@[\w./-]+)?", name):
         repository, _, revision = name.partition("@")
         return fetch_folder(repository, FILES, revision=revision or None)
+    if "/" in name or "\\" in name:
+        raise InputError(name, "there is no such folder", "Name the folder of a finished run or of a converted model")
     published_model(name)  # which says what was probably meant
     raise AssertionError("unreachable")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -10,7 +11,8 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import tyro
 
 if TYPE_CHECKING:
-    from ditr.scene import View
+    from ditr.saved_model import ModelConfig
+    from ditr.scene import Scene, View
     from ditr.segmenter import Prediction
 
 __all__ = ["Segment", "run"]
@@ -20,6 +22,8 @@ __all__ = ["Segment", "run"]
 class Segment:
     """Label every point of a capture with a trained model. No labels are needed.
 
+    Without --model a published one is chosen by what the capture has, named, and downloaded when it is first used.
+
     Writes labels.ply (all properties of the points, with label and confidence), label.npy, confidence.npy,
     summary.json and pictures. A model that takes images needs all photographs; for one that takes none, a photograph
     that cannot be read is only missing from the pictures.
@@ -27,12 +31,14 @@ class Segment:
 
     capture: Annotated[Path, tyro.conf.Positional]
     """Folder with transforms.json, the photographs and a PLY."""
-    model: Path
-    """Folder of a finished run."""
+    model: str | None = None
+    """Folder of a finished run or a converted model, short name of a published one (`ditr weights`), or hub repository;
+    by default a published model that fits."""
     out: Path | None = None
     """Folder for the results; by default CAPTURE's name with -labels, in the current folder."""
     profile: Literal["indoor", "outdoor"] | None = None
-    """Which points a view shows; by default as in the model's training."""
+    """Which points a view shows, by default as in the model's training; and which kind of model is chosen without
+    --model, by default by what the capture has."""
     up: str | None = None
     """Direction against gravity, as 0,0,1; by default found from the cameras."""
     substitute: tuple[str, ...] = ()
@@ -59,59 +65,85 @@ class Segment:
 
 def run(args: Segment) -> None:
     """Label, write, and print the summary."""
+    from ditr.account import used_views
     from ditr.cli.common import folder_for, make_cache, parse_direction, parse_substitutes, progress_bars, voting
     from ditr.data.readers.capture import read_capture
     from ditr.data.scene_views import profile_rule
     from ditr.segmenter import Segmenter
 
+    substitutes = {attribute.value: value for attribute, value in parse_substitutes(args.substitute)}
+    up = parse_direction(args.up)
+    votes = voting(args.vote, args.variants, args.thin)
     scene = read_capture(args.capture)
     out = folder_for(args.out or Path(f"{scene.name}-labels"))
-    segmenter = Segmenter.load(
-        args.model, device=args.device, cache=make_cache(args.cache, use_cache=not args.no_cache)
+    model = args.model if args.model is not None else _chosen_model(scene, args.profile, substitutes)
+    segmenter = Segmenter.from_pretrained(
+        model, device=args.device, cache=make_cache(args.cache, use_cache=not args.no_cache)
     )
     rule = None if args.profile is None else profile_rule(scene, args.profile)[1]
-    print(f"visibility: {rule or segmenter.config.preparation.rule}")
-    substitutes = {attribute.value: value for attribute, value in parse_substitutes(args.substitute)}
+    print("\n".join(used_views(segmenter, scene, rule)), flush=True)
     titles = (*(() if segmenter.encoding is None else ("photographs",)), "votes")
-    quiet = segmenter.encoding is None and voting(args.vote, args.variants, args.thin) is None
-    with progress_bars(*titles, quiet=quiet) as reports:
+    with progress_bars(*titles, quiet=segmenter.encoding is None and votes is None) as reports:
         if segmenter.encoding is not None:
             segmenter.encoding.progress = reports[0]
         prediction = segmenter(
             scene,
             seed=args.seed,
-            up=parse_direction(args.up),
+            up=up,
             rule=rule,
             substitutes=substitutes,
+            strength_scale=args.strength_scale,
             votes=voting(args.vote, args.variants, args.thin, reports[-1]),
         )
-    if prediction.up != (0.0, 0.0, 1.0):
-        x, y, z = prediction.up
-        source = "found from the cameras" if args.up is None else "as told"
-        print(f"up is ({x:.2f}, {y:.2f}, {z:.2f}), {source}; the scene was turned for the network")
-    if prediction.normals is not None:
-        print(f"normals: {prediction.normals}, since the points have none")
     prediction.save(out)
     if not args.no_pictures:
-        _draw(prediction, out / "labels.png")
+        _draw(prediction, segmenter.config, out / "labels.png")
+    _account(args, segmenter.config, prediction)
+    print(f"written to {out}")
+
+
+def _chosen_model(scene: Scene, profile: str | None, substitutes: Mapping[str, float]) -> str:
+    """The name of the published model that fits, after everything about it has been said."""
+    from ditr.acquisition import announce
+    from ditr.suggestion import suggest_model
+
+    chosen = suggest_model(scene, profile, substitutes=substitutes)
+    name = chosen.model.name
+    print(f"model: {name}, chosen since this is {chosen.reason}; --model names another, `ditr weights` lists them")
+    for line in announce(chosen.model):
+        print(f"  {line}", flush=True)
+    return name
+
+
+def _account(args: Segment, config: ModelConfig, prediction: Prediction) -> None:
+    """What was done, what it gave, and what speaks against trusting it."""
+    from ditr.account import differences, used_up
+
+    print(used_up(prediction, told=args.up is not None))
+    if prediction.normals is not None:
+        print(f"normals: {prediction.normals}, since the points have none")
+    print(f"voxels: {prediction.voxels} of {config.preparation.voxel_size:g} m")
     summary = prediction.summary()
     share = "" if prediction.seen_by is None else f", {summary['share_of_points_seen']:.1%} of them in some view"
     print(f"{summary['points']} points{share}; mean confidence {summary['mean_confidence']:.2f}")
     for name, count in sorted(summary["points_per_class"].items(), key=lambda item: -item[1]):
         if count:
             print(f"  {name:20} {count:9d}  {count / summary['points']:6.1%}")
-    print(f"written to {out}")
+    unlike = differences(config, prediction, args.strength_scale)
+    if unlike:
+        text = f"this capture is unlike {config.dataset}, with which the model was trained: {'; '.join(unlike)}."
+        print(f"ditr: warning: {text} Expect worse labels than published.", file=sys.stderr)
 
 
-def _draw(prediction: Prediction, path: Path) -> None:
+def _draw(prediction: Prediction, config: ModelConfig, path: Path) -> None:
     """The labels in some photographs and in 3D; those that cannot be read are named, since the labels are there."""
     from ditr.viewing.panels import class_legend, save_picture, sheet
     from ditr.viewing.pictures import labels_panels, spread_views
 
-    scene = prediction.scene
+    scene, colors = prediction.scene, config.class_colors
     views = [view for view in spread_views(scene.views, 4) if _can_be_read(view, path)]
-    panels = labels_panels(scene, prediction.label, prediction.class_names, views, what="Labels")
-    legend = class_legend(prediction.class_names, prediction.label)
+    panels = labels_panels(scene, prediction.label, prediction.class_names, views, what="Labels", colors=colors)
+    legend = class_legend(prediction.class_names, prediction.label, colors=colors)
     save_picture(path, sheet(panels, title=scene.name, legends=[legend]))
 
 
