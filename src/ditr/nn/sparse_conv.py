@@ -321,8 +321,14 @@ class SubmanifoldConv(nn.Module):
         return out if self.bias is None else out + self.bias.to(out.dtype)
 
     def _in_pairs(self, x: Tensor) -> bool:
-        """Pays on a CPU, where arithmetic costs more than many steps; half precision would round each product."""
-        return not x.is_cuda and x.dtype in (torch.float32, torch.float64) and self.kernel == 3 and x.shape[1] >= 16
+        """Pays on one core, where arithmetic costs more than many small steps.
+
+        Several threads would wait for each other after every step: on two busy cores a pass then takes not a third
+        less but ten times as long. Half precision would round each product.
+        """
+        if x.is_cuda or torch.get_num_threads() > 1:
+            return False
+        return x.dtype in (torch.float32, torch.float64) and self.kernel == 3 and x.shape[1] >= 16
 
 
 class StridedConv(nn.Module):
