@@ -44,6 +44,7 @@ def minkunet_config(spec: dict[str, Any]) -> MinkUNetConfig:
         decoder_channels=tuple(spec["channels"][: half - 1 : -1]),
         stem_kernel=spec["stem_kernel"],
         kernel=spec["block_kernel"],
+        norms=norms_of(spec),
     )
 
 
@@ -70,14 +71,20 @@ def ptv3_config(spec: dict[str, Any]) -> PTv3Config:
 
 
 def norms_of(spec: dict[str, Any]) -> DatasetNorms | None:
-    if "norms" not in spec:
+    """From a text like "one BN and one LN per dataset"."""
+    if not spec.get("norms"):
         return None
-    assert spec["norms"] == "one BN and one LN per dataset"
-    return DatasetNorms(tuple(spec["datasets"]), context_width=spec["context_channels"], adaptive=spec["adaptive"])
+    return DatasetNorms(
+        tuple(spec["datasets"]),
+        batch="BN" in spec["norms"],
+        layer="LN" in spec["norms"],
+        context_width=spec.get("context_channels"),
+        adaptive=bool(spec.get("adaptive")),
+    )
 
 
 def filled_model(case: GoldenCase) -> Segmentation:
-    return fill(case, Segmentation(config_of(case.spec), case.spec["num_classes"]))
+    return fill(case, Segmentation(config_of(case.spec), case.spec["num_classes"], case.spec.get("dataset")))
 
 
 M = TypeVar("M", Segmentation, Distillation)
