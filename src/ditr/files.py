@@ -49,8 +49,11 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
 
 @contextmanager
 def atomic_folder(path: str | os.PathLike[str]) -> Iterator[Path]:
-    """Yield a new temporary folder beside ``path``; on success it becomes ``path`` (which is replaced if it exists)."""
-    target = Path(path)
+    """Yield a new temporary folder beside ``path``; on success it becomes ``path`` (which is replaced if it exists).
+
+    A link is followed: what it points to is replaced, and it stays.
+    """
+    target = Path(path).resolve()
     target.parent.mkdir(parents=True, exist_ok=True)
     temporary = _temporary_sibling(target)
     temporary.mkdir()
