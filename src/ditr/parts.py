@@ -54,6 +54,7 @@ PARTS = (
     Part("lightning_fabric", "training: `ditr train`, `ditr demo`", "pip install lightning-fabric"),
     Part("tensorboard", "the curves of a training: `ditr train`", "pip install tensorboard"),
     Part("transformers.models.dinov3_vit", "DINOv3 as image encoder", "pip install -U transformers"),
+    Part("transformers.models.aimv2", "AIMv2 as image encoder", "pip install -U transformers"),
 )
 
 

@@ -32,22 +32,22 @@ from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 from ditr.models.encoder_family import (
     IMAGENET_MEAN,
     IMAGENET_STD,
     Config,
     Family,
+    PositionTable,
     Variant,
     load_network,
     project_patches,
+    rename,
 )
 
 __all__ = ["FAMILY", "SIZES", "Architecture", "Dinov2"]
 
 NORM_EPSILON = 1e-6
-_KEPT_GRIDS = 16
 
 
 @dataclass(frozen=True)
@@ -116,18 +116,11 @@ class Architecture:
         """Weights under timm's names (``vit_*_patch14_dinov2``, ``vit_*_patch14_reg4_dinov2``) by hub name."""
         gated = ((r"\.mlp\.fc1\.", ".mlp.weights_in."), (r"\.mlp\.fc2\.", ".mlp.weights_out."))
         rules = _TIMM + (gated if self.gated_mlp else ())
-        renamed: dict[str, Tensor] = {}
-        for key, tensor in tensors.items():
-            name, value = key, tensor
-            for pattern, replacement in rules:
-                name = re.sub(pattern, replacement, name)
-            if ".attn.qkv." in name and value.shape[0] % 3 == 0:
-                for part, third in zip(("query", "key", "value"), value.chunk(3), strict=True):
-                    renamed[name.replace(".attn.qkv.", f".attention.attention.{part}.")] = third
-                continue
-            if key == "pos_embed" and value.shape[1] == self.table**2:
-                value = torch.cat((torch.zeros_like(value[:, :1]), value), dim=1)
-            renamed[name] = value
+        parts = [f".attention.attention.{part}." for part in ("query", "key", "value")]
+        renamed = rename(tensors, rules, ".attn.qkv.", parts)
+        table = renamed.get("embeddings.position_embeddings")
+        if table is not None and table.shape[1] == self.table**2:
+            renamed["embeddings.position_embeddings"] = torch.cat((torch.zeros_like(table[:, :1]), table), dim=1)
         return renamed
 
     def build(self, weights: Mapping[str, Tensor], device: torch.device, dtype: torch.dtype) -> Dinov2:
@@ -161,10 +154,8 @@ class Dinov2:
     def __init__(
         self, architecture: Architecture, weights: Mapping[str, Tensor], device: torch.device, dtype: torch.dtype
     ) -> None:
-        self.architecture, self.dtype = architecture, dtype
-        # Kept in float32 whatever the precision: it is resampled before it is rounded.
-        self._table = weights["embeddings.position_embeddings"].float().to(device)
-        self._grids: dict[tuple[int, int], Tensor] = {}
+        self.architecture = architecture
+        self._positions = PositionTable(weights["embeddings.position_embeddings"].to(device), 1, dtype)
         self._network = _build_network(architecture, weights).to(device, dtype)
 
     def tokens(self, images: Tensor) -> Tensor:
@@ -183,22 +174,8 @@ class Dinov2:
         return tokens
 
     def positions(self, rows: int, columns: int) -> Tensor:
-        """Positions of [cls] and the patches, (1, 1 + rows * columns, D).
-
-        The learned table is resampled bicubically *with antialiasing*, as timm does and hence the published DITR;
-        ``transformers`` antialiases the variants with registers only, which is why the embedding is put together here.
-        """
-        grid, side = (rows, columns), self.architecture.table
-        if grid not in self._grids:
-            table = self._table
-            if grid != (side, side):
-                square = table[:, 1:].reshape(1, side, side, -1).permute(0, 3, 1, 2)
-                resampled = F.interpolate(square, grid, mode="bicubic", align_corners=False, antialias=True)
-                table = torch.cat((table[:, :1], resampled.flatten(2).mT), dim=1)
-            if len(self._grids) == _KEPT_GRIDS:
-                del self._grids[next(iter(self._grids))]
-            self._grids[grid] = table.to(self.dtype).contiguous()
-        return self._grids[grid]
+        """Positions of [cls] and the patches, (1, 1 + rows * columns, D); see `PositionTable`."""
+        return self._positions.on_grid(rows, columns)
 
 
 def _build_network(architecture: Architecture, weights: Mapping[str, Tensor]) -> Any:

@@ -24,13 +24,12 @@ timm                                    hub
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from ditr.files import InputError
 from ditr.models.encoder_family import (
@@ -38,9 +37,10 @@ from ditr.models.encoder_family import (
     IMAGENET_STD,
     Config,
     Family,
+    PatchEmbedding,
     Variant,
     load_network,
-    project_patches,
+    rename,
 )
 
 __all__ = ["FAMILY", "SIZES", "Architecture", "Dinov3"]
@@ -103,21 +103,12 @@ class Architecture:
             if self.gated_mlp
             else ((r"\.mlp\.fc1\.", ".mlp.up_proj."),)
         )
-        renamed = {
+        zeros = {
             f"layer.{index}.attention.{part}_proj.bias": torch.zeros(self.width)
             for index in range(self.depth)
             for part in "qv"
         }
-        for key, value in tensors.items():
-            name = key
-            for pattern, replacement in (*_TIMM, *mlp):
-                name = re.sub(pattern, replacement, name)
-            if name.endswith(".attn.qkv.weight") and value.shape[0] % 3 == 0:
-                for part, third in zip("qkv", value.chunk(3), strict=True):
-                    renamed[name.replace(".attn.qkv.", f".attention.{part}_proj.")] = third
-            else:
-                renamed[name] = value
-        return renamed
+        return zeros | rename(tensors, (*_TIMM, *mlp), ".attn.qkv.", [f".attention.{part}_proj." for part in "qkv"])
 
     def build(self, weights: Mapping[str, Tensor], device: torch.device, dtype: torch.dtype) -> Dinov3:
         return Dinov3(self, weights, device, dtype)
@@ -155,27 +146,13 @@ class Dinov3:
         # bfloat16 always, which turns the outermost patches by up to a hundredth of a radian.
         exponents = torch.arange(0, 1, 4 * architecture.heads / architecture.width, dtype=torch.float32)
         network.rope_embeddings.inv_freq = ROPE_BASE**-exponents
-        network.embeddings.patch_embeddings = _PatchEmbedding(network.embeddings.patch_embeddings)
+        network.embeddings.patch_embeddings = PatchEmbedding(network.embeddings.patch_embeddings)
         self._network = network.to(device)
 
     def tokens(self, images: Tensor) -> Tensor:
         """(V, 1 + registers + rows * columns, D): [cls], registers, patches row by row."""
         tokens: Tensor = self._network(images).last_hidden_state
         return tokens
-
-
-class _PatchEmbedding(nn.Module):
-    """Takes the place of the network's convolution; see `project_patches`."""
-
-    def __init__(self, convolution: Any) -> None:
-        super().__init__()
-        self.weight, self.bias = convolution.weight, convolution.bias
-
-    def forward(self, images: Tensor) -> Tensor:
-        """(V, D, rows, columns)."""
-        side = self.weight.shape[-1]
-        patches = project_patches(images, self.weight, self.bias)
-        return patches.mT.reshape(len(images), -1, images.shape[2] // side, images.shape[3] // side)
 
 
 def _build_network(architecture: Architecture, weights: Mapping[str, Tensor]) -> Any:

