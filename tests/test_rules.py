@@ -212,7 +212,7 @@ def test_geometry_knows_no_networks_and_data_no_models() -> None:
         if room(path) == "nn":
             assert rooms <= {"nn", "geometry"}
         if room(path) == "data":
-            assert rooms <= {"data", "geometry", "scene", "files", "processes"}
+            assert rooms <= {"data", "geometry", "scene", "files", "processes", "pickle_reader", "torch_file"}
 
 
 @pytest.mark.parametrize("statement", ["import ditr", "import ditr.cli", "from ditr.scene import Scene"])

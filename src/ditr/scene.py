@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from ditr.files import InputError
 
-__all__ = ["Camera", "CameraModel", "Scene", "View"]
+__all__ = ["Camera", "CameraModel", "PointPixels", "Scene", "View"]
 
 UNLABELLED = -1
 
@@ -80,6 +80,24 @@ class Camera:
 
 
 @dataclass(frozen=True, eq=False)
+class PointPixels:
+    """Which points of the scene a photograph shows and where, for data that store this instead of a pose.
+
+    Files (``.npy``) or arrays: ``rows`` (n,) int numbers of points, each at most once, and ``pixel`` (n, 2) their
+    image coordinates (u, v). A room with hundreds of photographs has gigabytes of them, so files stay files;
+    :func:`ditr.data.readers.images.read_pixels` reads and checks them.
+    """
+
+    rows: Path | NDArray[np.integer[Any]]
+    pixel: Path | NDArray[Any]
+
+    @classmethod
+    def none(cls) -> PointPixels:
+        """A photograph that shows no point: what becomes of one whose pose is unknown."""
+        return cls(np.empty(0, dtype=np.int64), np.empty((0, 2)))
+
+
+@dataclass(frozen=True, eq=False)
 class View:
     """One photograph: where its pixels are, and from where it was taken.
 
@@ -87,6 +105,10 @@ class View:
     (h, w) float32 metres along the optical axis with 0 for "no value". A depth map may have another size than its
     image; ``depth_unit`` is the length in metres of one unit of a depth file. ``extra`` keeps what the reader of a
     format does not know, so that writing the scene loses nothing.
+
+    With ``pixels`` the data say themselves which points the view shows; then there is no pose (``world_to_camera`` is
+    the identity and means nothing), and of ``camera`` only the size counts. An image file has ``cut_top`` rows more
+    than the camera, which are cut off at its upper edge before anything else.
 
     Raises:
         InputError: a pose that is not a finite, invertible rigid transform.
@@ -99,6 +121,8 @@ class View:
     depth: Path | NDArray[np.float32] | None = None
     depth_unit: float = 0.001
     extra: Mapping[str, Any] = field(default_factory=dict)
+    pixels: PointPixels | None = None
+    cut_top: int = 0
 
     def __post_init__(self) -> None:
         pose = np.array(self.world_to_camera, dtype=np.float64)
@@ -116,6 +140,25 @@ class View:
         pose.flags.writeable = False
         object.__setattr__(self, "world_to_camera", pose)
         object.__setattr__(self, "extra", MappingProxyType(dict(self.extra)))
+
+    @classmethod
+    def unposed(
+        cls,
+        name: str,
+        size: tuple[int, int],
+        image: Path | NDArray[np.uint8],
+        pixels: PointPixels,
+        cut_top: int = 0,
+    ) -> View:
+        """A view whose pose is not known, of an image of ``size`` (width, height) after the cut."""
+        width, height = size
+        camera = Camera(width, height, float(width), float(width), width / 2, height / 2)
+        return cls(name, camera, np.eye(4), image, pixels=pixels, cut_top=cut_top)
+
+    @property
+    def is_posed(self) -> bool:
+        """Whether it is known from where the photograph was taken."""
+        return self.pixels is None
 
     @property
     def camera_to_world(self) -> NDArray[np.float64]:
@@ -200,6 +243,11 @@ class Scene:
 
     def __len__(self) -> int:
         return len(self.coord)
+
+    @property
+    def posed_views(self) -> tuple[View, ...]:
+        """The views of which it is known from where they were taken, for whatever needs a camera's position."""
+        return tuple(view for view in self.views if view.is_posed)
 
 
 def _frozen(array: NDArray[Any]) -> NDArray[Any]:

@@ -141,7 +141,7 @@ def _draw(prediction: Prediction, config: ModelConfig, path: Path) -> None:
     from ditr.viewing.pictures import labels_panels, spread_views
 
     scene, colors = prediction.scene, config.class_colors
-    views = [view for view in spread_views(scene.views, 4) if _can_be_read(view, path)]
+    views = [view for view in spread_views(scene.posed_views, 4) if _can_be_read(view, path)]
     panels = labels_panels(scene, prediction.label, prediction.class_names, views, what="Labels", colors=colors)
     legend = class_legend(prediction.class_names, prediction.label, colors=colors)
     save_picture(path, sheet(panels, title=scene.name, legends=[legend]))

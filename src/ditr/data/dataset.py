@@ -18,7 +18,7 @@ from torch.utils.data import Dataset, Sampler
 
 from ditr.data.augment.images import ImageAugmentation
 from ditr.data.augment.point_set import PointAugmentation
-from ditr.data.readers.capture import read_capture
+from ditr.data.readers.source import Captures, SceneSource
 from ditr.data.sample import Preparation, Sample, prepare
 from ditr.data.scene_views import SceneViews, choose_rows, scene_views
 from ditr.files import InputError
@@ -74,10 +74,10 @@ def find_captures(folder: str | Path) -> list[Path]:
 
 
 class TrainingSet(Dataset[Sample]):
-    """Augmented samples of captures.
+    """Augmented samples of captures, or of another source of scenes with labels.
 
     Args:
-        captures: their folders.
+        scenes: the captures' folders, or the source.
         preparation: how scenes become samples.
         pyramid: the geometry that the network asks for.
         seed: of the run.
@@ -90,7 +90,7 @@ class TrainingSet(Dataset[Sample]):
 
     def __init__(
         self,
-        captures: Sequence[Path],
+        scenes: Sequence[Path] | SceneSource,
         preparation: Preparation,
         pyramid: PyramidSpec,
         *,
@@ -101,7 +101,7 @@ class TrainingSet(Dataset[Sample]):
         encoding: Encoding | None = None,
         keep: bool = True,
     ) -> None:
-        self.captures = list(captures)
+        self.source = Captures(scenes) if isinstance(scenes, Sequence) else scenes
         self.preparation = preparation
         self.pyramid = pyramid
         self.seed = seed
@@ -116,7 +116,7 @@ class TrainingSet(Dataset[Sample]):
         self._tokens: dict[int, list[Tensor]] = {}
 
     def __len__(self) -> int:
-        return len(self.captures)
+        return len(self.source)
 
     def __getitem__(self, item: Item) -> Sample:
         """The sample of an item.
@@ -141,38 +141,40 @@ class TrainingSet(Dataset[Sample]):
 
     @property
     def class_names(self) -> tuple[str, ...]:
-        """The class list of the first capture, which is that of all others.
+        """The class list of the first scene, which is that of all others.
 
         Raises:
-            InputError: that capture cannot be trained on.
+            InputError: that scene cannot be trained on.
         """
         if self._class_names is None:
             self._class_names = self.scene(0).class_names
         return self._class_names
 
     def scene(self, index: int) -> Scene:
-        """The scene of a capture.
+        """One of the scenes.
 
         Raises:
-            InputError: a damaged capture, one without labels, or one with another class list than the first.
+            InputError: a damaged scene, one without labels, or one with another class list than the first.
         """
         if index in self._scenes:
             return self._scenes[index]
-        folder = self.captures[index]
-        scene = read_capture(folder)
+        scene = self.source.scene(index)
         if scene.label is None:
-            raise InputError(folder, "the points have no labels", "Train on captures with labels")
+            raise InputError(self._place(index), "the points have no labels", "Train on scenes with labels")
         if not scene.class_names:
-            raise InputError(folder, "it has no class list", 'Add labels.json with {"classes": [...]}')
+            raise InputError(self._place(index), "it has no class list", 'Add labels.json with {"classes": [...]}')
         if index and scene.class_names != self.class_names:
             raise InputError(
-                folder,
-                f"its classes are {', '.join(scene.class_names)}; those of {self.captures[0].name} are others",
-                f"Label all captures with {', '.join(self.class_names)}",
+                self._place(index),
+                f"its classes are {', '.join(scene.class_names)}; those of {self.source.names()[0]} are others",
+                f"Label all of them with {', '.join(self.class_names)}",
             )
         if self.keep:
             self._scenes[index] = scene
         return scene
+
+    def _place(self, index: int) -> str:
+        return f"{self.source.name}/{self.source.names()[index]}"
 
     def _images(self, index: int, scene: Scene, rng: np.random.Generator) -> tuple[SceneViews | None, Tensor | None]:
         encoding, rule = self.encoding, self.preparation.rule
@@ -186,13 +188,17 @@ class TrainingSet(Dataset[Sample]):
                 scene, chosen, sizes, encoding.patch_size, rule, augmentations=self.image_augmentations, rng=rng
             )
             return augmented, None
+        if not self.keep:
+            # Scenes of hundreds of photographs: only those that were drawn are projected and encoded.
+            chosen = [scene.views[row] for row in rows]
+            sizes = [encoding.size(view) for view in chosen]
+            drawn, encoded = scene_views(scene, chosen, sizes, encoding.patch_size, rule), encoding.tokens(chosen)
+            return drawn, torch.cat([torch.zeros(0, encoding.width), *encoded])
         if index not in self._views:
             sizes = [encoding.size(view) for view in scene.views]
             self._views[index] = scene_views(scene, scene.views, sizes, encoding.patch_size, rule)
             self._tokens[index] = encoding.tokens(scene.views)
         views, tokens = self._views[index], self._tokens[index]
-        if not self.keep:
-            del self._views[index], self._tokens[index]
         if len(rows) < len(scene.views):
             views, tokens = views.select(rows, encoding.patch_size), [tokens[row] for row in rows]
         return views, torch.cat([torch.zeros(0, encoding.width), *tokens])

@@ -38,8 +38,8 @@ def with_normals(
     """
     if origin is Origin.SENSOR:
         viewpoints = np.zeros_like(scene.coord)
-    elif views:
-        viewpoints = seen_from(scene, views, rule)
+    elif posed := [view for view in views if view.is_posed]:
+        viewpoints = seen_from(scene, posed, rule)
     else:
         middle = (scene.coord.min(axis=0) + scene.coord.max(axis=0)) / 2
         viewpoints = np.broadcast_to(middle, scene.coord.shape)

@@ -10,13 +10,13 @@ import torch
 from numpy.typing import NDArray
 
 from ditr.data.augment.images import ImageAugmentation, augment_image
-from ditr.data.readers.images import read_depth, read_image
+from ditr.data.readers.images import read_depth, read_image, read_pixels
 from ditr.files import InputError
 from ditr.geometry.lift import TokenGrid, token_grids, tokens_of
 from ditr.geometry.projection import INDOOR, OUTDOOR, VisibilityRule, see
 from ditr.scene import Scene, View
 
-__all__ = ["SceneViews", "choose_rows", "profile_rule", "scene_views"]
+__all__ = ["SceneViews", "choose_rows", "points_in", "profile_rule", "scene_views"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -89,6 +89,25 @@ def choose_rows(count: int, limit: int | None, rng: np.random.Generator | None) 
     return [index * (count // limit) for index in range(limit)]
 
 
+def points_in(scene: Scene, view: View, rule: VisibilityRule) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+    """Where a view shows the points of its scene: (N, 2) image coordinates (u, v), and (N,) whether it shows them.
+
+    Where the data say this themselves (``View.pixels``) their word counts, and other points have NaN. Otherwise points
+    are projected, and shown by ``rule``; its depth test needs the view's depth map and is left out without one.
+
+    Raises:
+        InputError: missing or damaged depth maps or lists of pixels.
+    """
+    stored = read_pixels(view, len(scene))
+    if stored is None:
+        seen = see(scene.coord, view, rule, read_depth(view) if rule.depth_margin is not None else None)
+        return seen.pixel, seen.visible
+    rows, at = stored
+    pixel, visible = np.full((len(scene), 2), np.nan), np.zeros(len(scene), dtype=bool)
+    pixel[rows], visible[rows] = at, True
+    return pixel, visible
+
+
 def scene_views(
     scene: Scene,
     views: Sequence[View],
@@ -99,27 +118,25 @@ def scene_views(
     augmentations: Sequence[ImageAugmentation] = (),
     rng: np.random.Generator | None = None,
 ) -> SceneViews:
-    """Project all points of a scene into views, once.
+    """Find all points of a scene in views, once.
 
     Args:
         scene: whose points are projected, in its own coordinates and before any augmentation of points.
         views: the chosen ones.
         sizes: (height, width) at which each is encoded.
         patch_size: of the encoder.
-        rule: which points a view shows; a depth test needs the views' depth maps and is left out without them.
+        rule: see :func:`points_in`.
         augmentations: of the photographs; each moves the pixels of points along.
         rng: the augmentations' chance.
 
     Raises:
-        InputError: missing or damaged photographs or depth maps.
+        InputError: missing or damaged photographs, depth maps or lists of pixels.
     """
     native = [(view.camera.height, view.camera.width) for view in views]
     grids = token_grids(native, sizes, patch_size)
     tokens, photographs = [], []
     for view, size, grid in zip(views, sizes, grids, strict=True):
-        depth = read_depth(view) if rule.depth_margin is not None else None
-        seen = see(scene.coord, view, rule, depth)
-        pixel, visible = seen.pixel, seen.visible
+        pixel, visible = points_in(scene, view, rule)
         if augmentations:
             if rng is None:
                 raise ValueError("augmentations of photographs need a random generator")

@@ -21,7 +21,7 @@ def estimate_up(scene: Scene) -> Vector:
     much of what points up (floors, tables) points straight up.
     """
     z = np.array([0.0, 0.0, 1.0])
-    views = scene.views
+    views = scene.posed_views
     if not views:
         return z
     rotation = np.stack([view.world_to_camera[:3, :3] for view in views])

@@ -189,7 +189,7 @@ def telling_view(scene: Scene, interesting: NDArray[np.bool_]) -> View | None:
     """
     cloud = Cloud.of(scene)
     best: tuple[float, View] | None = None
-    for view in scene.views:
+    for view in scene.posed_views:
         index = cloud.from_view(view, width=160).index
         share = float((interesting[np.maximum(index, 0)] & (index >= 0)).mean())
         if best is None or share > best[0]:
@@ -208,7 +208,9 @@ def _scene_panels(
     cloud = Cloud.of(scene)
     rows = []
     size = _free_size((2 * width // 3, width))
-    for view in spread_views(scene.views, 4) if views is None else views:
+    for view in spread_views(scene.posed_views, 4) if views is None else views:
+        if not view.is_posed:
+            continue  # the cloud cannot be drawn from there
         overlay = Overlay(cloud, view, width=width)
         size = _free_size(overlay.size)
         rows.append(

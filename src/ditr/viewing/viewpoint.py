@@ -79,9 +79,10 @@ def two_sides(
     coord = scene.coord
     enclosed = is_enclosed(scene) if enclosed is None else enclosed
     axes = _floor_axes(coord, up)
-    facing = _facing(scene.views, up)
+    facing = _facing(scene.posed_views, up)
     if not enclosed:
-        forward = _flat(scene.views[0].world_to_camera[2, :3], up) if scene.views else axes[0]
+        posed = scene.posed_views
+        forward = _flat(posed[0].world_to_camera[2, :3], up) if posed else axes[0]
         bulk = _bulk(coord, up)
         return (
             _fit(coord, bulk, _direction(-forward, up, 0, 28), up, size),
@@ -159,7 +160,8 @@ def _inward(scene: Scene, up: Vector) -> NDArray[np.float32] | None:
     """The normals, if most of them face the middle of the scene (or the cameras), as culling by them needs."""
     if scene.normal is None:
         return None
-    middle = np.mean([view.center for view in scene.views], axis=0) if scene.views else scene.coord.mean(axis=0)
+    posed = scene.posed_views
+    middle = np.mean([view.center for view in posed], axis=0) if posed else scene.coord.mean(axis=0)
     facing = np.einsum("ij,ij->i", scene.normal, middle - scene.coord) > 0
     return scene.normal if facing.mean() > 0.65 else None
 

@@ -222,8 +222,8 @@ def write_capture(scene: Scene, folder: str | os.PathLike[str], *, image_format:
     1e-12 relative.
 
     Raises:
-        InputError: what the format cannot hold: two views of one name, depth beyond 65535 units, extra properties with
-            more than one number per point or that JSON does not know.
+        InputError: what the format cannot hold: two views of one name, views without a pose, depth beyond 65535
+            units, extra properties with more than one number per point or that JSON does not know.
     """
     double = [name for name, count in Counter(view.name for view in scene.views).items() if count > 1]
     if double:
@@ -231,6 +231,13 @@ def write_capture(scene: Scene, folder: str | os.PathLike[str], *, image_format:
     unfit = [view.name for view in scene.views if view.name in ("", ".", "..") or set(view.name) & set("/\\\0")]
     if unfit:
         raise InputError(f"scene {scene.name}", f"the view name {unfit[0]!r} is no file name", "Rename the view")
+    unposed = [view.name for view in scene.views if not view.is_posed or view.cut_top]
+    if unposed:
+        raise InputError(
+            f"scene {scene.name}",
+            f"the pose of view {unposed[0]} is not known, or its image is cut; captures have neither",
+            "Leave such views out: replace(scene, views=scene.posed_views)",
+        )
     reserved = sorted(scene.properties.keys() & Transforms.model_fields.keys())
     if reserved:
         raise InputError(f"scene {scene.name}", f"the property {reserved[0]} has a meaning in the file", "Rename it")

@@ -17,7 +17,7 @@ from PIL import Image, TiffImagePlugin, WebPImagePlugin
 from ditr.files import InputError
 from ditr.scene import View
 
-__all__ = ["image_size", "read_depth", "read_image"]
+__all__ = ["image_size", "read_depth", "read_image", "read_pixels"]
 
 # Naming the formats keeps Pillow's other plugins (some start external programs) away from untrusted files. Pillow
 # registers the first ones by itself; importing a plugin registers it too.
@@ -57,15 +57,16 @@ def read_image(view: View) -> NDArray[np.uint8]:
             )
         return array
     with _opened(view.image, _IMAGE_FORMATS) as image:
-        if image.size != (camera.width, camera.height):
+        if image.size != (camera.width, camera.height + view.cut_top):
+            cut = f" below {view.cut_top} rows that are cut" if view.cut_top else ""
             raise InputError(
                 view.image,
-                f"the image is {image.width}x{image.height}, its camera {camera.width}x{camera.height}",
+                f"the image is {image.width}x{image.height}, its camera {camera.width}x{camera.height}{cut}",
                 "Scale the intrinsics with the image",
             )
         if image.mode not in _EIGHT_BIT:
             raise InputError(view.image, f"the image is not 8 bit (mode {image.mode})", "Convert it to 8-bit RGB")
-        return np.array(image.convert("RGB"))
+        return np.array(image.convert("RGB"))[view.cut_top :]
 
 
 def read_depth(view: View) -> NDArray[np.float32] | None:
@@ -86,6 +87,44 @@ def read_depth(view: View) -> NDArray[np.float32] | None:
         return _only_positive(depth)
     stored = _load_npy(view.depth) if view.depth.suffix.lower() == ".npy" else _load_depth_image(view.depth)
     return _only_positive((stored.astype(np.float64) * view.depth_unit).astype(np.float32))
+
+
+def read_pixels(view: View, points: int) -> tuple[NDArray[np.int64], NDArray[np.float64]] | None:
+    """The points that a view is said to show, (n,), and where, (n, 2) image coordinates; None for views with a pose.
+
+    Raises:
+        InputError: missing or damaged files, lists of different length, numbers of points that the scene has not, or a
+            coordinate more than a pixel outside the image (those nearer are left out: float32 rounds onto its border).
+    """
+    if view.pixels is None:
+        return None
+    rows, where = _loaded(view.pixels.rows, "iu", view.name)
+    pixel, file = _loaded(view.pixels.pixel, "fui", view.name)
+    again = "Prepare the images of this scene anew"
+    if rows.ndim != 1 or pixel.shape != (len(rows), 2):
+        raise InputError(file, f"pixels of shape {pixel.shape} for points of shape {rows.shape}", again)
+    if rows.size and (rows.min() < 0 or rows.max() >= points):
+        raise InputError(where, f"it names points {rows.min()} to {rows.max()}; the scene has {points}", again)
+    pixel = pixel.astype(np.float64)
+    size = np.array((view.camera.width, view.camera.height))
+    if not ((pixel >= -1) & (pixel <= size + 1)).all():
+        raise InputError(file, f"pixels lie outside the image of {size[0]}x{size[1]}", again)
+    inside = ((pixel >= 0) & (pixel < size)).all(axis=1)
+    return rows[inside].astype(np.int64), pixel[inside]
+
+
+def _loaded(source: Path | NDArray[Any], kinds: str, name: str) -> tuple[NDArray[Any], str]:
+    """An array, and where it comes from for errors."""
+    if not isinstance(source, Path):
+        return source, f"view {name}"
+    try:
+        # Mapped first, for the reason given below.
+        array = np.load(source, mmap_mode="r", allow_pickle=False)
+    except (OSError, ValueError, EOFError) as error:
+        raise InputError(source, f"the pixels of points cannot be read ({error})", "Prepare it anew") from None
+    if not isinstance(array, np.ndarray) or array.dtype.kind not in kinds:
+        raise InputError(source, "this is not an array of such numbers", "Prepare it anew")
+    return np.array(array), str(source)
 
 
 def _load_depth_image(path: Path) -> NDArray[Any]:

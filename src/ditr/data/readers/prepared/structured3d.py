@@ -1,0 +1,137 @@
+"""Structured3D as it is prepared for the published code: fused rooms, and the photographs of the unpacked dataset.
+
+``structured3d/SPLIT/scene_S/room_R/{coord,color,normal,segment}.npy`` and, beside it, the dataset itself:
+``structured3d_images/scene_S/2D_rendering/R/perspective/full/N/{rgb_rawlight.png,depth.png,camera_pose.txt}``.
+
+The prepared points are a mirror image: x and y of the dataset are exchanged, which no camera can show. They are
+exchanged back here, for normals too, so scenes are in the dataset's own frame and its poses hold; the published
+training, which flips and turns rooms at random, draws the one as often as the other.
+
+Rooms and photographs come sorted; the published order is that of the file system. Rooms with fewer than three
+photographs get no black ones to fill up: those would show nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ditr.data.readers import structured3d
+from ditr.data.readers.images import image_size
+from ditr.data.readers.prepared.arrays import (
+    build_scene,
+    load_array,
+    need,
+    need_folder,
+    optional_labels,
+    read_numbers,
+    split_folders,
+)
+from ditr.files import InputError
+from ditr.scene import Camera, Scene, View
+
+__all__ = ["PreparedStructured3D", "open_structured3d"]
+
+_ARRAYS = ("coord", "color", "normal")
+_FILES = ("rgb_rawlight.png", "depth.png", "camera_pose.txt")
+_IMAGES = f"scene_S/2D_rendering/R/perspective/full/N/{{{','.join(_FILES)}}}"
+_MILLIMETRE = 0.001
+
+
+@dataclass(frozen=True)
+class PreparedStructured3D:
+    """Rooms of some splits; see :class:`~ditr.data.readers.source.SceneSource`."""
+
+    folders: tuple[Path, ...]
+    images: Path | None
+    layout: str
+    name: str = "Structured3D"
+
+    def __len__(self) -> int:
+        return len(self.folders)
+
+    def names(self) -> list[str]:
+        return [f"{folder.parent.name}-{folder.name}" for folder in self.folders]
+
+    def scene(self, index: int) -> Scene:
+        """One room with all its perspective photographs, which may be none.
+
+        Raises:
+            InputError: a missing or damaged file.
+        """
+        folder = self.folders[index]
+        need((folder / f"{name}.npy" for name in _ARRAYS), self.layout)
+        views = () if self.images is None else _views(self.images, folder)
+        coord = load_array(folder / "coord.npy", "f", 3)
+        return build_scene(
+            folder,
+            {
+                "name": self.names()[index],
+                "coord": coord[:, [1, 0, 2]],
+                "views": views,
+                "color": load_array(folder / "color.npy", "fu", 3, len(coord)),
+                "normal": load_array(folder / "normal.npy", "f", 3, len(coord))[:, [1, 0, 2]],
+                "label": optional_labels(folder / "segment.npy", len(coord)),
+                "class_names": structured3d.CLASSES,
+            },
+        )
+
+
+def open_structured3d(root: Path, splits: Sequence[str], images: Path | None) -> PreparedStructured3D:
+    """The rooms of ``train``, ``val`` or ``test``.
+
+    Raises:
+        InputError: the folder, a split, a room's arrays or its scene's photographs are missing.
+    """
+    layout = f"{root.name}/{{train,val,test}}/scene_S/room_R/{{coord,color,normal,segment}}.npy"
+    rooms = []
+    for folder in split_folders(root, splits, layout):
+        inside = sorted(path for path in folder.glob("scene_*/*") if path.is_dir())
+        if not inside:
+            raise InputError(folder, "there is no room here", f"Expected is {layout}")
+        rooms += inside
+    for room in rooms:
+        need((room / f"{name}.npy" for name in _ARRAYS), layout)
+    for scene in sorted({room.parent.name for room in rooms}) if images is not None else ():
+        assert images is not None
+        need_folder(images / scene / "2D_rendering", "a scene's photographs", f"{images.name}/{_IMAGES}")
+    return PreparedStructured3D(tuple(rooms), images, layout)
+
+
+def _views(images: Path, room: Path) -> tuple[View, ...]:
+    number = room.name.removeprefix("room_")
+    folder = images / room.parent.name / "2D_rendering" / number / "perspective" / "full"
+    frames = sorted((path for path in folder.glob("*") if path.is_dir()), key=lambda path: (len(path.name), path.name))
+    for frame in frames:
+        need((frame / name for name in _FILES), f"{images.name}/{_IMAGES}")
+    return tuple(_view(frame) for frame in frames)
+
+
+def _view(frame: Path) -> View:
+    image, depth, file = (frame / name for name in _FILES)
+    numbers = read_numbers(file)
+    if len(numbers) < 11 or not np.isfinite(numbers).all():
+        raise InputError(file, "it does not hold 11 numbers", "Unpack the dataset again")
+    width, height = image_size(image)
+    half = np.tan(numbers[9:11])
+    try:
+        camera = Camera(width, height, width / 2 / half[0], height / 2 / half[1], width / 2, height / 2)
+        pose = _world_to_camera(numbers[:3] * _MILLIMETRE, numbers[3:6], numbers[6:9])
+        return View(frame.name, camera, pose, image, depth, depth_unit=_MILLIMETRE)
+    except (InputError, np.linalg.LinAlgError):
+        raise InputError(file, "this is no pose of a camera", "Unpack the dataset again") from None
+
+
+def _world_to_camera(
+    position: NDArray[np.float64], front: NDArray[np.float64], up: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """The file has the directions to the front and up; the camera's axes are right, down, front."""
+    pose = np.eye(4)
+    pose[:3, :3] = np.stack([front, up, np.cross(front, up)], axis=1)
+    pose[:3, 3] = position
+    inverse = np.linalg.inv(pose)
+    return np.stack([inverse[2], -inverse[1], inverse[0], inverse[3]])
