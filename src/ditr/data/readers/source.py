@@ -126,7 +126,9 @@ def _opened(name: str, root: Path, splits: Sequence[str], images: bool | str | P
         case "ScanNet" | "ScanNet200":
             return open_scannet(root, splits, beside("_images"), fine=name == "ScanNet200")
         case "ScanNet++":
-            return open_scannetpp(root, splits, None if images is True else beside(""))
+            folder = beside("_images")
+            there = folder if images is not True or (folder is not None and folder.is_dir()) else None
+            return open_scannetpp(root, splits, there)
         case "S3DIS":
             return open_s3dis(root, splits, beside("_images"))
         case "Structured3D":
