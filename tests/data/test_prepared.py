@@ -81,6 +81,7 @@ def assert_views(read: Scene, written: Scene, rule: VisibilityRule, tolerance: f
 def test_scannet(tmp_path: Path, room: Scene, name: str, classes: tuple[str, ...]) -> None:
     root = write_scannet(tmp_path / "scannet", [replace(room, name="scene0001_00"), replace(room, name="scene0000_01")])
     write_scannet(root, [replace(room, name="scene0002_00", label=None)], "test")
+    (root / "train" / ".thumbnails").mkdir()
     data = open_dataset(name, root, "train")
     assert (data.name.casefold(), len(data)) == (name.casefold(), 2)
     assert data.names() == ["scene0000_01", "scene0001_00"]
@@ -339,6 +340,12 @@ def test_lists_of_pixels_that_do_not_fit_are_named(tmp_path: Path) -> None:
     pixel[0] = view.camera.width, 3  # what float32 makes of the last pixel's far end
     np.save(folder / "0_points.npy", pixel)
     assert points_in(scene, view, OUTDOOR)[1].sum() == len(rows) - 1
+
+
+def test_an_empty_split_is_named(tmp_path: Path) -> None:
+    (tmp_path / "waymo" / "validation").mkdir(parents=True)
+    with pytest.raises(InputError, match=r"validation: there is nothing here. Expected is waymo/\{training"):
+        open_dataset("Waymo", tmp_path / "waymo", "val")
 
 
 def test_unknown_names_are_answered_with_the_known_ones(tmp_path: Path) -> None:

@@ -85,7 +85,8 @@ class TrainingSet(Dataset[Sample]):
         crop: of the voxels.
         image_augmentations: of the photographs; these are then encoded anew in each step.
         encoding: of the photographs; None for networks without images.
-        keep: hold scenes in memory once they are read (and the tokens of photographs that are not augmented).
+        keep: hold scenes in memory once they are read (and the tokens of photographs that are not augmented); in each
+            worker, so not for datasets of thousands of scenes.
     """
 
     def __init__(

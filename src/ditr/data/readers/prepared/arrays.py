@@ -13,7 +13,7 @@ from ditr.files import InputError
 from ditr.scene import UNLABELLED, Scene
 
 __all__ = ["build_scene", "frame_files", "load_array", "load_floats", "load_labels", "need", "need_folder"]
-__all__ += ["optional_labels", "read_numbers", "split_folders"]
+__all__ += ["optional_labels", "read_numbers", "split_folders", "subfolders"]
 
 
 def need(paths: Iterable[Path], layout: str) -> None:
@@ -41,6 +41,18 @@ def split_folders(root: Path, splits: Sequence[str], layout: str) -> list[Path]:
             there = ", ".join(sorted(path.name for path in root.iterdir() if path.is_dir())) or "none"
             raise InputError(root / split, f"there is no such split (folders here: {there})", f"Expected is {layout}")
     return [root / split for split in splits]
+
+
+def subfolders(folder: Path, pattern: str, layout: str) -> list[Path]:
+    """The folders that fit a pattern, sorted; hidden ones are not counted.
+
+    Raises:
+        InputError: there is none.
+    """
+    found = sorted(path for path in folder.glob(pattern) if path.is_dir() and not path.name.startswith("."))
+    if not found:
+        raise InputError(folder, "there is nothing here", f"Expected is {layout}")
+    return found
 
 
 def load_array(path: Path, kinds: str, width: int | None = None, count: int | None = None) -> NDArray[Any]:
@@ -73,7 +85,7 @@ def load_array(path: Path, kinds: str, width: int | None = None, count: int | No
 
 
 def load_labels(path: Path, count: int, column: int | None = None) -> NDArray[np.int32]:
-    """(N,) int32 classes of a ``.npy``; every negative number is "not labelled", as in the published preparation.
+    """(N,) int32 classes of a ``.npy``; every negative number is "not labelled".
 
     Args:
         path: (N,) or (N, 1) numbers, or (N, 3) with ``column``.

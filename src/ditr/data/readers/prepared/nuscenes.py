@@ -4,7 +4,8 @@
 dataset with ``samples``, ``sweeps`` and ``lidarseg``. The list is a pickle, read as data. Of each sweep the points of
 one turn are taken, in the LiDAR's frame; the cameras' poses account for the way between the two moments.
 
-A list of the whole training split takes a minute to read; only what is needed of it is kept. The order is the list's.
+The list of the whole training split takes half a minute to read; only what is needed of it is kept. The order is the
+list's.
 """
 
 from __future__ import annotations

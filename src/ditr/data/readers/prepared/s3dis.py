@@ -24,8 +24,8 @@ from ditr.data.readers.prepared.arrays import (
     need_folder,
     optional_labels,
     split_folders,
+    subfolders,
 )
-from ditr.files import InputError
 from ditr.scene import PointPixels, Scene, View
 
 __all__ = ["PreparedS3DIS", "open_s3dis"]
@@ -82,12 +82,7 @@ def open_s3dis(root: Path, splits: Sequence[str], images: Path | None) -> Prepar
     """
     layout = f"{root.name}/Area_K/ROOM/{{coord,color,normal,segment}}.npy"
     areas = [area for split in splits for area in (f"Area_{k}" for k in _SPLITS[split])] if _known(splits) else splits
-    rooms = []
-    for folder in split_folders(root, areas, layout):
-        inside = sorted(path for path in folder.iterdir() if path.is_dir())
-        if not inside:
-            raise InputError(folder, "there is no room here", f"Expected is {layout}")
-        rooms += inside
+    rooms = [room for area in split_folders(root, areas, layout) for room in subfolders(area, "*", layout)]
     for room in rooms:
         need((room / f"{name}.npy" for name in _ARRAYS), layout)
         if images is not None:

@@ -31,6 +31,7 @@ from ditr.data.readers.prepared.arrays import (
     optional_labels,
     read_numbers,
     split_folders,
+    subfolders,
 )
 from ditr.files import InputError
 from ditr.scene import Camera, PointPixels, Scene, View
@@ -124,12 +125,7 @@ def open_scannetpp(root: Path, splits: Sequence[str], images: Path | None) -> Pr
 
 
 def _scenes(root: Path, splits: Sequence[str], layout: str, images: Path | None) -> tuple[Path, ...]:
-    found = []
-    for folder in split_folders(root, splits, layout):
-        scenes = sorted(path for path in folder.iterdir() if path.is_dir())
-        if not scenes:
-            raise InputError(folder, "there is no scene here", f"Expected is {layout}")
-        found += scenes
+    found = [scene for split in split_folders(root, splits, layout) for scene in subfolders(split, "*", layout)]
     for scene in found:
         need((scene / f"{name}.npy" for name in _ARRAYS), layout)
     if images is not None:

@@ -30,6 +30,7 @@ from ditr.data.readers.prepared.arrays import (
     optional_labels,
     read_numbers,
     split_folders,
+    subfolders,
 )
 from ditr.files import InputError
 from ditr.scene import Camera, Scene, View
@@ -88,12 +89,8 @@ def open_structured3d(root: Path, splits: Sequence[str], images: Path | None) ->
         InputError: the folder, a split, a room's arrays or its scene's photographs are missing.
     """
     layout = f"{root.name}/{{train,val,test}}/scene_S/room_R/{{coord,color,normal,segment}}.npy"
-    rooms = []
-    for folder in split_folders(root, splits, layout):
-        inside = sorted(path for path in folder.glob("scene_*/*") if path.is_dir())
-        if not inside:
-            raise InputError(folder, "there is no room here", f"Expected is {layout}")
-        rooms += inside
+    folders = split_folders(root, splits, layout)
+    rooms = [room for folder in folders for room in subfolders(folder, "scene_*/*", layout)]
     for room in rooms:
         need((room / f"{name}.npy" for name in _ARRAYS), layout)
     for scene in sorted({room.parent.name for room in rooms}) if images is not None else ():

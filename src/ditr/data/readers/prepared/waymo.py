@@ -25,6 +25,7 @@ from ditr.data.readers.prepared.arrays import (
     need,
     optional_labels,
     split_folders,
+    subfolders,
 )
 from ditr.files import InputError
 from ditr.scene import PointPixels, Scene, View
@@ -79,12 +80,8 @@ def open_waymo(root: Path, splits: Sequence[str], images: bool) -> PreparedWaymo
         InputError: the folder, a split or a sweep's first files are missing.
     """
     layout = f"{root.name}/{{training,validation,testing}}/SEGMENT/TIME/{{{','.join(_files(images))},segment.npy}}"
-    sweeps = []
-    for folder in split_folders(root, [_SPLITS.get(split, split) for split in splits], layout):
-        inside = sorted(path for path in folder.glob("*/*") if path.is_dir())
-        if not inside:
-            raise InputError(folder, "there is no sweep here", f"Expected is {layout}")
-        sweeps += inside
+    folders = split_folders(root, [_SPLITS.get(split, split) for split in splits], layout)
+    sweeps = [sweep for folder in folders for sweep in subfolders(folder, "*/*", layout)]
     # The first sweep tells whether the images were prepared; asking for all files of 24 000 sweeps takes minutes.
     need((sweeps[0] / name for name in _files(images)), layout)
     return PreparedWaymo(tuple(sweeps), images, layout)
