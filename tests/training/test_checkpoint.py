@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from ditr.files import InputError
-from ditr.training.checkpoint import is_finished, load_newest, mark_finished, save_checkpoint
+from ditr.training.checkpoint import Progress, is_finished, load_newest, mark_finished, save_checkpoint
 
 
 def network(seed: int) -> tuple[nn.Module, torch.optim.Optimizer]:
@@ -42,9 +42,9 @@ def assert_same(a: dict[str, torch.Tensor], b: dict[str, torch.Tensor]) -> None:
 def test_training_goes_on_bit_for_bit(tmp_path: Path) -> None:
     model, optimizer = network(0)
     step(model, optimizer, 3)
-    save_checkpoint(tmp_path, 3, model, optimizer, "run")
+    save_checkpoint(tmp_path, Progress(3, 1, best=0.5, best_step=2), model, optimizer, "run")
     other, other_optimizer = network(1)
-    assert load_newest(tmp_path, other, other_optimizer, "run") == 3
+    assert load_newest(tmp_path, other, other_optimizer, "run") == Progress(3, 1, best=0.5, best_step=2)
     assert_same(state(model, optimizer), state(other, other_optimizer))
     torch.manual_seed(5)
     step(model, optimizer, 2)
@@ -55,16 +55,16 @@ def test_training_goes_on_bit_for_bit(tmp_path: Path) -> None:
 
 def test_nothing_to_take_up(tmp_path: Path) -> None:
     model, optimizer = network(0)
-    assert load_newest(tmp_path / "none", model, optimizer, "run") == 0
-    save_checkpoint(tmp_path, 0, model, optimizer, "run")
-    assert load_newest(tmp_path, model, optimizer, "run") == 0
+    assert load_newest(tmp_path / "none", model, optimizer, "run") == Progress()
+    save_checkpoint(tmp_path, Progress(), model, optimizer, "run")
+    assert load_newest(tmp_path, model, optimizer, "run") == Progress()
 
 
 def test_the_last_two_are_kept_and_rests_of_killed_writers_go(tmp_path: Path) -> None:
     model, optimizer = network(0)
     for number in (2, 4, 10):
         (tmp_path / f".step-{number:08d}.1-ab.part.safetensors").write_bytes(b"half")
-        save_checkpoint(tmp_path, number, model, optimizer, "run")
+        save_checkpoint(tmp_path, Progress(number), model, optimizer, "run")
     assert sorted(path.name for path in tmp_path.iterdir()) == [
         "step-00000004.safetensors",
         "step-00000010.safetensors",
@@ -76,19 +76,19 @@ def test_the_newest_readable_one_is_taken(tmp_path: Path, caplog: pytest.LogCapt
     model, optimizer = network(0)
     step(model, optimizer)
     wanted = {name: value.clone() for name, value in state(model, optimizer).items()}
-    save_checkpoint(tmp_path, 1, model, optimizer, "run")
+    save_checkpoint(tmp_path, Progress(1), model, optimizer, "run")
     step(model, optimizer)
-    newest = save_checkpoint(tmp_path, 2, model, optimizer, "run")
+    newest = save_checkpoint(tmp_path, Progress(2), model, optimizer, "run")
     newest.write_bytes(newest.read_bytes()[:kept])
     with caplog.at_level(logging.WARNING):
-        assert load_newest(tmp_path, model, optimizer, "run") == 1
+        assert load_newest(tmp_path, model, optimizer, "run") == Progress(1)
     assert str(newest) in caplog.text
     assert_same(state(model, optimizer), wanted)
 
 
 def test_those_of_another_run_are_refused(tmp_path: Path) -> None:
     model, optimizer = network(0)
-    path = save_checkpoint(tmp_path, 1, model, optimizer, "run")
+    path = save_checkpoint(tmp_path, Progress(1), model, optimizer, "run")
     before = {name: value.clone() for name, value in state(model, optimizer).items()}
     with pytest.raises(InputError, match=r"another recipe or other data\. Choose another folder") as refused:
         load_newest(tmp_path, model, optimizer, "another run")

@@ -142,7 +142,8 @@ def make_recipe(args: Train, captures: list[Path]) -> Recipe:
     optimizer = recipe.optimizer
     if args.lr is not None:
         scale = args.lr / optimizer.lr
-        optimizer = replace(optimizer, lr=args.lr, block_lr=optimizer.block_lr * scale)
+        block_lr = None if optimizer.block_lr is None else optimizer.block_lr * scale
+        optimizer = replace(optimizer, lr=args.lr, block_lr=block_lr)
     if not args.quiet:
         print(f"profile {profile}: {preparation.rule}")
     return replace(

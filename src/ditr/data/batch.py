@@ -30,6 +30,9 @@ class Batch:
         label: (M,) int64, -1 for unlabelled; None where a sample has none.
         photographs: of all samples, one after the other, where they have to be encoded still; stay on the CPU.
         sizes: (height, width) at which each view is encoded.
+        views: how many views each sample has.
+        cls: (V, D) [cls] tokens of all views, where they were asked for.
+        dataset: whose norms and heads of the network serve, where these exist per dataset.
     """
 
     names: tuple[str, ...]
@@ -40,6 +43,9 @@ class Batch:
     label: Tensor | None
     photographs: tuple[NDArray[np.uint8], ...] = ()
     sizes: tuple[tuple[int, int], ...] = ()
+    views: tuple[int, ...] = ()
+    cls: Tensor | None = None
+    dataset: str | None = None
 
     def to(self, device: torch.device | str) -> Batch:
         """A copy whose tensors are on ``device``."""
@@ -50,6 +56,7 @@ class Batch:
             lift=None if self.lift is None else self.lift.to(device),
             tokens=None if self.tokens is None else self.tokens.to(device),
             label=None if self.label is None else self.label.to(device),
+            cls=None if self.cls is None else self.cls.to(device),
         )
 
 
@@ -67,4 +74,5 @@ def join_samples(samples: Sequence[Sample]) -> Batch:
         label=torch.cat(labels) if len(labels) == len(samples) else None,
         photographs=tuple(photograph for sample in samples for photograph in sample.photographs),
         sizes=tuple(size for sample in samples for size in sample.sizes),
+        views=tuple(len(sample.sizes) for sample in samples),
     )

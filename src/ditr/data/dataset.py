@@ -87,6 +87,7 @@ class TrainingSet(Dataset[Sample]):
         encoding: of the photographs; None for networks without images.
         keep: hold scenes in memory once they are read (and the tokens of photographs that are not augmented); in each
             worker, so not for datasets of thousands of scenes.
+        labelled: whether scenes have to have labels and a class list; distillation needs neither.
     """
 
     def __init__(
@@ -101,6 +102,7 @@ class TrainingSet(Dataset[Sample]):
         image_augmentations: Sequence[ImageAugmentation] = (),
         encoding: Encoding | None = None,
         keep: bool = True,
+        labelled: bool = True,
     ) -> None:
         self.source = Captures(scenes) if isinstance(scenes, Sequence) else scenes
         self.preparation = preparation
@@ -111,6 +113,7 @@ class TrainingSet(Dataset[Sample]):
         self.image_augmentations = tuple(image_augmentations)
         self.encoding = None if encoding is None else encoding.at(preparation.image_size)
         self.keep = keep
+        self.labelled = labelled
         self._class_names: tuple[str, ...] | None = None
         self._scenes: dict[int, Scene] = {}
         self._views: dict[int, SceneViews] = {}
@@ -160,6 +163,13 @@ class TrainingSet(Dataset[Sample]):
         if index in self._scenes:
             return self._scenes[index]
         scene = self.source.scene(index)
+        if self.labelled:
+            self._check_labels(index, scene)
+        if self.keep:
+            self._scenes[index] = scene
+        return scene
+
+    def _check_labels(self, index: int, scene: Scene) -> None:
         if scene.label is None:
             raise InputError(self._place(index), "the points have no labels", "Train on scenes with labels")
         if not scene.class_names:
@@ -170,9 +180,6 @@ class TrainingSet(Dataset[Sample]):
                 f"its classes are {', '.join(scene.class_names)}; those of {self.source.names()[0]} are others",
                 f"Label all of them with {', '.join(self.class_names)}",
             )
-        if self.keep:
-            self._scenes[index] = scene
-        return scene
 
     def _place(self, index: int) -> str:
         return f"{self.source.name}/{self.source.names()[index]}"

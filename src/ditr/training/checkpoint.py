@@ -1,4 +1,4 @@
-"""Checkpoints: weights, optimizer state and step in one safetensors file, written whole or not at all.
+"""Checkpoints: weights, optimizer state and progress in one safetensors file, written whole or not at all.
 
 A run that has reached its last step leaves ``finished.json`` beside its model: checkpoints may then be deleted.
 """
@@ -7,6 +7,9 @@ from __future__ import annotations
 
 import json
 import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -15,38 +18,91 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from ditr.files import InputError, atomic_path
+from ditr.plain import from_plain, to_plain
 
-__all__ = ["is_finished", "load_newest", "mark_finished", "save_checkpoint"]
+__all__ = ["Progress", "is_finished", "load_newest", "mark_finished", "remove_rests", "save_checkpoint", "writing"]
 
 KEPT = 2
 _FINISHED = "finished.json"
 _log = logging.getLogger(__name__)
 
 
-def save_checkpoint(folder: Path, step: int, model: nn.Module, optimizer: torch.optim.Optimizer, run: str) -> Path:
-    """Write the state after ``step`` optimizer steps; older files go, but for the one before.
+@dataclass(frozen=True)
+class Progress:
+    """How far a run is: with weights and optimizer all that its next step depends on.
+
+    Attributes:
+        step: steps done, those included that were skipped.
+        skipped: of these; the schedule does not count them.
+        bad: of the last steps, how many in a row were skipped for a loss or gradient that was not finite.
+        best: the best validation so far, the larger the better; None before the first one.
+        best_step: the step after which it was.
+        scale, growth: of the gradient scaler of a run in fp16.
+    """
+
+    step: int = 0
+    skipped: int = 0
+    bad: int = 0
+    best: float | None = None
+    best_step: int | None = None
+    scale: float | None = None
+    growth: int = 0
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """A full disk or a folder that cannot be written becomes an error that says what to do about it."""
+    try:
+        yield
+    except InputError:
+        raise
+    except (OSError, SafetensorError) as error:
+        cause = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+        raise InputError(
+            path,
+            f"it cannot be written ({cause})",
+            "Free space or choose another folder; given the same command, the run goes on from its last checkpoint",
+        ) from None
+
+
+def save_checkpoint(
+    folder: Path, progress: Progress, model: nn.Module, optimizer: torch.optim.Optimizer, run: str
+) -> Path:
+    """Write the state after ``progress.step`` steps; older files go, but for the one before.
 
     ``run`` identifies the recipe and the data, so that a checkpoint is not taken up by another run.
+
+    Raises:
+        InputError: the disk is full or the folder cannot be written; the checkpoints before stay.
     """
     tensors = {f"model.{name}": value.detach().cpu().contiguous() for name, value in model.state_dict().items()}
     for index, state in optimizer.state_dict()["state"].items():
         for name, value in state.items():
-            tensors[f"optimizer.{index}.{name}"] = torch.as_tensor(value).detach().cpu().contiguous()
-    target = folder / f"step-{step:08d}.safetensors"
-    with atomic_path(target) as path:
-        save_file(tensors, path, metadata={"step": str(step), "run": json.dumps(run)})
-    # What starts with a dot is what a process left that was killed while it wrote.
-    for old in [*sorted(folder.glob("step-*.safetensors"))[:-KEPT], *folder.glob(".step-*.part.safetensors")]:
+            if value is not None:
+                tensors[f"optimizer.{index}.{name}"] = torch.as_tensor(value).detach().cpu().contiguous()
+    target = folder / f"step-{progress.step:08d}.safetensors"
+    metadata = {"progress": json.dumps(to_plain(progress)), "run": json.dumps(run)}
+    with writing(target), atomic_path(target) as path:
+        save_file(tensors, path, metadata=metadata)
+    for old in sorted(folder.glob("step-*.safetensors"))[:-KEPT]:
         old.unlink()
+    remove_rests(folder)
     return target
 
 
-def load_newest(folder: Path, model: nn.Module, optimizer: torch.optim.Optimizer, run: str) -> int:
-    """Take up the newest readable checkpoint; returns its step, 0 where there is none.
+def remove_rests(folder: Path) -> None:
+    """Remove what a process left in ``folder`` that was killed while it wrote."""
+    for rest in folder.glob(".*.part*"):
+        rest.unlink()
+
+
+def load_newest(folder: Path, model: nn.Module, optimizer: torch.optim.Optimizer, run: str) -> Progress:
+    """Take up the newest readable checkpoint; where there is none, the progress is that of a run that begins.
 
     Raises:
         InputError: the checkpoints belong to another recipe or other data.
     """
+    unreadable = 0
     for path in sorted(folder.glob("step-*.safetensors"), reverse=True):
         try:
             with safe_open(path, framework="pt") as file:
@@ -54,19 +110,23 @@ def load_newest(folder: Path, model: nn.Module, optimizer: torch.optim.Optimizer
                 tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
         except (OSError, SafetensorError) as error:
             _log.warning("%s cannot be read (%s); trying the one before", path, error)
+            unreadable += 1
             continue
         if json.loads(metadata.get("run", '""')) != run:
             raise InputError(
                 path, "this checkpoint belongs to another recipe or other data", "Choose another folder, or delete it"
             )
+        progress = from_plain(Progress, json.loads(metadata["progress"]), str(path))
         _restore(tensors, model, optimizer)
-        return int(metadata["step"])
-    return 0
+        return progress
+    if unreadable:
+        _log.warning("no checkpoint in %s can be read: the run begins anew", folder)
+    return Progress()
 
 
 def mark_finished(folder: Path, steps: int, run: str) -> None:
     """Say in the run's folder that its model is the last one; to be called when the model is written."""
-    with atomic_path(folder / _FINISHED) as path:
+    with writing(folder), atomic_path(folder / _FINISHED) as path:
         path.write_text(json.dumps({"steps": steps, "run": run}) + "\n")
 
 

@@ -1,62 +1,170 @@
-"""Batches for the training loop: samples made in the loader's processes, photographs encoded in this one."""
+"""Batches for the training loop: samples made in the loader's processes, photographs encoded in this one.
+
+Which scenes a batch has, and all chance in it, follows from its number: so a resumed run goes on with the same batches,
+and the number of processes that make them changes none.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import replace
+import copy
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 
+import numpy as np
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader, Dataset, Sampler
 
 from ditr.data.batch import Batch, join_samples
 from ditr.data.dataset import Item, Shuffle, TrainingSet
-from ditr.data.sample import Sample
+from ditr.data.mix import cells_only, mix_pairs
 from ditr.encoding import CachedEncoding
 from ditr.files import InputError
 
-__all__ = ["Share", "load_batches"]
+__all__ = ["Draw", "Share", "Source", "Turns", "load_batches"]
 
 
-class Share:
-    """The part of each batch that one of ``shares`` processes takes."""
+@dataclass(frozen=True)
+class Draw:
+    """What one batch is made of.
 
-    def __init__(self, batches: Shuffle, rank: int, shares: int) -> None:
-        self.batches, self.rank, self.shares = batches, rank, shares
+    Attributes:
+        dataset: number of the dataset that it comes from.
+        items: its scenes.
+        mix: seed of the chance in mixing them in pairs; None to leave them apart.
+    """
+
+    dataset: int
+    items: tuple[Item, ...]
+    mix: tuple[int, ...] | None = None
+
+
+@dataclass(frozen=True)
+class Source:
+    """A dataset and the name under which the network has norms or a head for it."""
+
+    dataset: TrainingSet
+    name: str | None = None
+
+
+class Turns:
+    """Batches of several datasets in turn, ``ratios[d]`` of each, the main dataset 0 first; starts at any batch.
+
+    As published, an epoch is one pass over the main dataset: n batches of it make n // ratio rounds through all
+    datasets, and n % ratio batches of its own at the end. Other than there, where every epoch begins each dataset anew
+    and drops what fills no batch, a dataset goes on where it was, so that all its scenes come up equally often.
+
+    Args:
+        sizes: number of scenes of each dataset.
+        ratios: of the datasets.
+        batch_size: scenes per batch, of all processes together.
+        batches: number of batches in all.
+        seed: of the run.
+        start: first batch to give.
+
+    Raises:
+        InputError: a main dataset of fewer batches than its ratio, with which the others would never have a turn.
+    """
+
+    def __init__(
+        self, sizes: Sequence[int], ratios: Sequence[int], batch_size: int, batches: int, seed: int, start: int = 0
+    ) -> None:
+        self.sizes, self.ratios, self.batch_size, self.seed = tuple(sizes), tuple(ratios), batch_size, seed
+        self.batches, self.start = batches, start
+        self.main = max(1, sizes[0] // batch_size)
+        if len(sizes) > 1 and self.main < ratios[0]:
+            raise InputError(
+                "datasets",
+                f"the main one has {self.main} batches in an epoch and takes {ratios[0]} in a row",
+                "Lower its ratio or the batch size",
+            )
+        rounds = self.main // ratios[0]
+        order = [d for d, ratio in enumerate(ratios) for _ in range(ratio)]
+        self.epoch = (*(order * rounds), *([0] * (self.main % ratios[0])))
+
+    def __len__(self) -> int:
+        return self.batches - self.start
+
+    def dataset(self, number: int) -> tuple[int, int]:
+        """The dataset of a batch, and how many batches of it come before."""
+        epoch, place = divmod(number, len(self.epoch))
+        which = self.epoch[place]
+        return which, epoch * self.epoch.count(which) + self.epoch[:place].count(which)
+
+    def __iter__(self) -> Iterator[tuple[int, list[Item]]]:
+        running: dict[int, Iterator[list[Item]]] = {}
+        for number in range(self.start, self.batches):
+            which, before = self.dataset(number)
+            if which not in running:
+                order = Shuffle(self.sizes[which], self.batch_size, self.batches, self.seed, start=before)
+                running[which] = iter(order)
+            yield which, next(running[which])
+
+
+class Share(Sampler[Draw]):
+    """The part of each batch that one of ``shares`` processes takes.
+
+    Args:
+        batches: of all processes together.
+        rank, shares: which part.
+        mix3d: probability with which the scenes of a part are mixed in pairs, one per dataset; none for never.
+        seed: of the run; decides which parts these are.
+    """
+
+    def __init__(
+        self, batches: Shuffle | Turns, rank: int, shares: int, *, mix3d: Sequence[float] = (), seed: int = 0
+    ) -> None:
+        self.batches, self.rank, self.shares, self.mix3d, self.seed = batches, rank, shares, tuple(mix3d), seed
 
     def __len__(self) -> int:
         return len(self.batches)
 
-    def __iter__(self) -> Iterator[list[Item]]:
-        for batch in self.batches:
-            yield batch[self.rank :: self.shares]
+    def __iter__(self) -> Iterator[Draw]:
+        for number, (which, items) in enumerate(self._whole(), start=self.batches.start):
+            chance = (self.seed, number, self.rank, _MIX)
+            mix = bool(self.mix3d) and np.random.default_rng(chance).random() < self.mix3d[which]
+            yield Draw(which, tuple(items[self.rank :: self.shares]), (*chance, 1) if mix else None)
+
+    def _whole(self) -> Iterator[tuple[int, list[Item]]]:
+        if isinstance(self.batches, Turns):
+            yield from self.batches
+        else:
+            yield from ((0, items) for items in self.batches)
+
+
+_MIX = 3
+"""Of the numbers that make a stream of chance; points and photographs have streams of their own."""
 
 
 def load_batches(
-    dataset: TrainingSet,
+    dataset: TrainingSet | Sequence[Source],
     order: Share,
     *,
     encoding: CachedEncoding | None,
     device: torch.device | str,
     workers: int,
+    cls: bool = False,
 ) -> Iterator[Batch]:
     """Batches on the device, with image tokens where there is an encoder.
 
     Args:
-        dataset: of samples.
+        dataset: of samples; several where ``order`` takes turns among them.
         order: which samples make a batch.
         encoding: of photographs that were augmented and so have no tokens yet.
         device: where the batches go.
         workers: processes that make samples; 0 makes them in this one.
+        cls: whether [cls] tokens are wanted too; photographs must then come as such, augmented or not.
 
     Raises:
         InputError: a damaged capture, also where a worker met it.
     """
-    loader: DataLoader[Sample | InputError] = DataLoader(
-        _Reporting(dataset),
-        batch_sampler=order,
+    sources = [Source(dataset)] if isinstance(dataset, TrainingSet) else dataset
+    loader: DataLoader[Batch | InputError] = DataLoader(
         # Joined in the worker: every tensor on its way takes a file descriptor, and samples have dozens of them.
-        collate_fn=_join,
+        _Batches(sources),
+        sampler=order,
+        batch_size=None,
+        collate_fn=_as_it_is,  # type: ignore[arg-type]  # of samples, says torch; here of one batch
         num_workers=workers,
         worker_init_fn=_one_thread if workers else None,
         # The loader draws a number when it starts; from the default generator, a resumed run would get other dropout.
@@ -66,44 +174,55 @@ def load_batches(
         if isinstance(batch, InputError):
             raise batch
         if encoding is not None and batch.tokens is None:
-            batch = replace(batch, tokens=_encode(encoding, batch), photographs=())
+            batch = _encode(encoding, batch, cls)
         yield batch.to(device)
 
 
-class _Reporting(Dataset[Sample | InputError]):
-    """An error that a worker raises loses its type on the way to the main process; as a value it keeps it."""
+class _Batches(Dataset["Batch | InputError"]):
+    """From draws to batches. An error that a worker raises loses its type on the way here; as a value it keeps it."""
 
-    def __init__(self, dataset: TrainingSet) -> None:
-        self.dataset = dataset
+    def __init__(self, sources: Sequence[Source]) -> None:
+        self.sources = list(sources)
+        # These share what the datasets keep in memory, and make samples that are cheap, since they will be mixed.
+        self.cells = [copy.copy(source.dataset) for source in sources]
+        for cells in self.cells:
+            cells.pyramid = cells_only(cells.pyramid)
 
-    def __len__(self) -> int:
-        return len(self.dataset)
-
-    def __getitem__(self, item: Item) -> Sample | InputError:
+    def __getitem__(self, draw: Draw) -> Batch | InputError:
+        source = self.sources[draw.dataset]
         try:
-            return self.dataset[item]
+            if draw.mix is None:
+                samples = [source.dataset[item] for item in draw.items]
+            else:
+                apart = [self.cells[draw.dataset][item] for item in draw.items]
+                samples = mix_pairs(apart, source.dataset.pyramid, np.random.default_rng(draw.mix))
         except InputError as error:
             return error
+        return replace(join_samples(samples), dataset=source.name)
 
 
-def _join(samples: list[Sample | InputError]) -> Batch | InputError:
-    good = []
-    for sample in samples:
-        if isinstance(sample, InputError):
-            return sample
-        good.append(sample)
-    return join_samples(good)
+def _as_it_is(batch: Batch | InputError) -> Batch | InputError:
+    return batch
 
 
-def _encode(encoding: CachedEncoding, batch: Batch) -> Tensor:
-    """(T, D) tokens of photographs that were augmented; those of one size are encoded together."""
+def _encode(encoding: CachedEncoding, batch: Batch, cls: bool) -> Batch:
+    """With the tokens of photographs that were augmented; those of one size are encoded together."""
     parts: dict[int, Tensor] = {}
+    whole: dict[int, Tensor] = {}
     for size in set(batch.sizes):
         rows = [row for row, other in enumerate(batch.sizes) if other == size]
         images = encoding.encoder.prepare([batch.photographs[row] for row in rows], size)
-        encoded = encoding.encoder(images).patch.float()
-        parts.update(zip(rows, encoded.flatten(1, 2).unbind(), strict=True))
-    return torch.cat([torch.zeros(0, encoding.width), *(parts[row].cpu() for row in range(len(batch.sizes)))])
+        encoded = encoding.encoder(images)
+        parts.update(zip(rows, encoded.patch.float().flatten(1, 2).unbind(), strict=True))
+        whole.update(zip(rows, encoded.cls.float()[:, None].unbind(), strict=True))
+    none = torch.zeros(0, encoding.width)
+    order = range(len(batch.sizes))
+    return replace(
+        batch,
+        tokens=torch.cat([none, *(parts[row].cpu() for row in order)]),
+        cls=torch.cat([none, *(whole[row].cpu() for row in order)]) if cls else None,
+        photographs=(),
+    )
 
 
 def _one_thread(_worker: int) -> None:

@@ -1,23 +1,30 @@
-"""What a run says while it works: a progress bar, a text log, JSON lines and TensorBoard."""
+"""What a run says while it works: a progress bar, a text log, JSON lines and TensorBoard.
+
+Lines that a killed run left and will write again are dropped, so that the files of a run that was interrupted hold
+what those of one without a break hold, but for the time.
+"""
 
 from __future__ import annotations
 
 import json
+import math
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import TextIO
+from typing import Any, TextIO
 
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from torch.utils.tensorboard import SummaryWriter
 
 from ditr.files import atomic_path
+from ditr.training.checkpoint import writing
 
-__all__ = ["RunLog"]
+__all__ = ["RunLog", "read_rows"]
 
 
 class RunLog:
-    """Logs of a training run in its folder: ``train.log``, ``log.jsonl`` and ``tensorboard/``.
+    """Logs of a training run in its folder: ``train.log``, ``log.jsonl``, ``validation.jsonl`` and ``tensorboard/``.
 
     A run that is taken up at step s keeps the lines of the steps before s and drops those that were done twice.
 
@@ -27,15 +34,24 @@ class RunLog:
         start: first step to be done.
         quiet: no progress bar; the files are written all the same.
         writes: False for all but one of several processes that train together; these write and show nothing.
+
+    Raises:
+        InputError: the folder cannot be written, or the disk is full; also while the run works.
     """
 
     def __init__(self, folder: Path, steps: int, start: int, *, quiet: bool, writes: bool = True) -> None:
+        self.folder, self.steps, self.start, self.quiet = folder, steps, start, quiet
+        self._jsonl: TextIO | None = None
+        self._validation: TextIO | None = None
+        self._text: TextIO | None = None
+        self._board: SummaryWriter | None = None
         if writes:
-            folder.mkdir(parents=True, exist_ok=True)
-        self.steps, self.start, self.quiet = steps, start, quiet
-        self._jsonl = _continue(folder / "log.jsonl", start) if writes else None
-        self._text: TextIO | None = (folder / "train.log").open("a") if writes else None
-        self._board = SummaryWriter(str(folder / "tensorboard"), purge_step=start) if writes else None
+            with writing(folder):
+                folder.mkdir(parents=True, exist_ok=True)
+                self._jsonl = _continue(folder / "log.jsonl", start)
+                self._validation = _continue(folder / "validation.jsonl", start)
+                self._text = (folder / "train.log").open("a")
+                self._board = SummaryWriter(str(folder / "tensorboard"), purge_step=start)
         self._began = time.perf_counter()
         self._bar = Progress(
             TextColumn(f"train {folder.name}"),
@@ -51,53 +67,90 @@ class RunLog:
 
     def __enter__(self) -> RunLog:
         self._bar.start()
-        self._say(f"steps {self.start} to {self.steps}")
+        self.say(f"steps {self.start} to {self.steps}")
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._bar.stop()
-        self._say("done" if error is None else f"stopped: {error!r}")
-        for file in (self._jsonl, self._text, self._board):
+        self.say("done" if error is None else f"stopped: {error!r}")
+        for file in (self._jsonl, self._validation, self._text, self._board):
             if file is not None:
                 file.close()
 
-    def step(self, step: int, loss: float, *, lr: float, gradient_norm: float | None) -> None:
-        """Record one optimizer step."""
+    def step(
+        self,
+        step: int,
+        loss: float,
+        *,
+        lr: float,
+        gradient_norm: float,
+        more: Mapping[str, float | int | str | bool] | None = None,
+    ) -> None:
+        """Record one optimizer step; what is not finite is null in the JSON lines."""
         if self._jsonl is None or self._board is None:
             return
         seconds = time.perf_counter() - self._began
-        row: dict[str, float | int] = {"step": step, "loss": loss, "lr": lr, "seconds": round(seconds, 3)}
-        if gradient_norm is not None:
-            row["gradient_norm"] = gradient_norm
-            self._board.add_scalar("gradient_norm", gradient_norm, step)
-        self._jsonl.write(json.dumps(row) + "\n")
-        self._jsonl.flush()
-        self._board.add_scalar("loss", loss, step)
-        self._board.add_scalar("lr", lr, step)
+        row = {
+            "step": step,
+            "loss": loss if math.isfinite(loss) else None,
+            "lr": lr,
+            "seconds": round(seconds, 3),
+            "gradient_norm": gradient_norm if math.isfinite(gradient_norm) else None,
+            **(more or {}),
+        }
+        with writing(self.folder):
+            self._jsonl.write(json.dumps(row) + "\n")
+            self._jsonl.flush()
+            for name, value in (("loss", loss), ("lr", lr), ("gradient_norm", gradient_norm)):
+                self._board.add_scalar(name, value, step)
         self._bar.update(self._task, completed=step + 1, loss=loss)
         done = step + 1 - self.start
         if done % 20 == 0 or step + 1 == self.steps:
             left = seconds / done * (self.steps - step - 1)
-            self._say(f"step {step + 1}/{self.steps}  loss {loss:.4f}  lr {lr:.2e}  {left:.0f} s left")
+            self.say(f"step {step + 1}/{self.steps}  loss {loss:.4f}  lr {lr:.2e}  {left:.0f} s left")
 
-    def _say(self, line: str) -> None:
+    def validation(self, step: int, figures: Mapping[str, Mapping[str, Any]], *, best: bool) -> None:
+        """Record what a validation after step number ``step`` gave, by what was counted: voxels, points."""
+        if self._validation is None or self._board is None:
+            return
+        with writing(self.folder):
+            self._validation.write(json.dumps({"step": step, **figures, "best": best}) + "\n")
+            self._validation.flush()
+            shown = []
+            for counted, values in figures.items():
+                for name, value in values.items():
+                    if isinstance(value, float):
+                        self._board.add_scalar(f"validation/{name} of {counted}", value, step)
+                        shown.append(f"{name} of {counted} {value:.4f}")
+        self.say(f"validation after step {step + 1}: {', '.join(shown)}{' (the best so far)' if best else ''}")
+
+    def say(self, line: str) -> None:
+        """Write a line to ``train.log``."""
         if self._text is not None:
             self._text.write(f"{time.strftime('%F %T')}  {line}\n")
             self._text.flush()
 
 
-def _continue(path: Path, start: int) -> TextIO:
-    """Open a JSON-lines log for the steps from ``start`` on, without lines that were torn or will be done again."""
-    kept = []
+def read_rows(path: Path) -> list[dict[str, Any]]:
+    """The rows of a JSON-lines log up to the first that is torn; none where there is no log."""
+    rows: list[dict[str, Any]] = []
     if path.exists():
         for line in path.read_text().splitlines():
             try:
-                if json.loads(line)["step"] < start:
-                    kept.append(line)
-            except (json.JSONDecodeError, KeyError):
+                row = json.loads(line)
+            except json.JSONDecodeError:
                 break
+            if not isinstance(row, dict) or not isinstance(row.get("step"), int):
+                break
+            rows.append(row)
+    return rows
+
+
+def _continue(path: Path, start: int) -> TextIO:
+    """Open a JSON-lines log for the steps from ``start`` on, without lines that were torn or will be done again."""
+    kept = [json.dumps(row) + "\n" for row in read_rows(path) if row["step"] < start]
     with atomic_path(path) as temporary:
-        temporary.write_text("".join(line + "\n" for line in kept))
+        temporary.write_text("".join(kept))
     return path.open("a")

@@ -1,0 +1,298 @@
+"""What a run is made of, before its first step: fabric, datasets, the model's config, and what tells runs apart."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from lightning_fabric import Fabric
+from lightning_fabric.plugins import MixedPrecision
+from lightning_fabric.strategies import DDPStrategy
+
+from ditr.data.augment.images import HorizontalFlip
+from ditr.data.batch import Batch
+from ditr.data.dataset import TrainingSet
+from ditr.device import choose_device
+from ditr.encoding import CachedEncoding
+from ditr.files import InputError
+from ditr.models.distillation import Student, load_backbone
+from ditr.plain import to_plain
+from ditr.saved_model import EncoderConfig, Model, ModelConfig, load_model
+from ditr.training.loading import Share, Source, Turns, load_batches
+from ditr.training.recipe import Distill, JointDataset, Recipe
+
+__all__ = ["Data", "TrainingRun", "load_start", "make_data", "make_fabric", "model_config", "run_identity"]
+
+
+@dataclass(frozen=True)
+class TrainingRun:
+    """Where a run reads, writes and computes.
+
+    Attributes:
+        folder: of the run; holds the model, checkpoints, the recipe and the logs.
+        captures: the training scenes; of a recipe with datasets by their names.
+        encoding: of the photographs, for recipes with an encoder.
+        device: "auto", "cpu" or "cuda".
+        precision: as lightning-fabric names it; None for bf16 on a GPU and fp32 on a CPU.
+        workers: loader processes; 0 prepares samples in this process.
+        checkpoint_every: optimizer steps between checkpoints.
+        quiet: no progress bar.
+        report: called with the number of steps done and their total.
+        validation: scenes on which the model is tried out while it trains, those of the main dataset.
+    """
+
+    folder: Path
+    captures: Sequence[Path] | Mapping[str, Sequence[Path]]
+    encoding: CachedEncoding | None = None
+    device: str = "auto"
+    precision: str | None = None
+    workers: int = 0
+    checkpoint_every: int = 500
+    quiet: bool = False
+    report: Callable[[int, int], None] | None = None
+    validation: Sequence[Path] = ()
+
+
+@dataclass(frozen=True)
+class Data:
+    """The datasets of a run, the main one first, and its scenes for validation."""
+
+    sources: tuple[Source, ...]
+    validation: TrainingSet | None
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """Of all datasets; none in distillation.
+
+        Raises:
+            InputError: a dataset that cannot be trained on, or has another class list than the main one.
+        """
+        main = self.sources[0].dataset
+        if not main.labelled:
+            return ()
+        others = [source.dataset for source in self.sources[1:]]
+        for other in [*others, *([] if self.validation is None else [self.validation])]:
+            if other.class_names != main.class_names:
+                raise InputError(
+                    other.captures[0],
+                    f"its classes are {', '.join(other.class_names)}; those of {main.captures[0].name} are others",
+                    f"Label all captures with {', '.join(main.class_names)}",
+                )
+        return main.class_names
+
+    def batches(self, recipe: Recipe, run: TrainingRun, start: int, fabric: Fabric) -> Iterator[Batch]:
+        """Batches from the first one after ``start`` optimizer steps; each process takes its share."""
+        turns = Turns(
+            [len(source.dataset) for source in self.sources],
+            [dataset.ratio for dataset in _datasets(recipe)],
+            recipe.batch_size * fabric.world_size,
+            recipe.steps * recipe.accumulate,
+            recipe.seed,
+            start=start * recipe.accumulate,
+        )
+        mix3d = [(dataset.augmentation or recipe.augmentation).mix3d for dataset in _datasets(recipe)]
+        return load_batches(
+            self.sources,
+            Share(turns, fabric.global_rank, fabric.world_size, mix3d=mix3d, seed=recipe.seed),
+            encoding=run.encoding,
+            device=fabric.device,
+            workers=run.workers,
+            cls=_wants_cls(recipe),
+        )
+
+
+def make_data(recipe: Recipe, run: TrainingRun) -> Data:
+    """The datasets that the recipe and the run name.
+
+    Raises:
+        InputError: datasets that the one names and the other does not, or an unknown augmentation.
+        ValueError: an encoder without its encoding, or the reverse.
+    """
+    if (recipe.encoder is None) != (run.encoding is None):
+        raise ValueError("a recipe with an encoder needs the run's encoding, one without must not have it")
+    captures = _captures(recipe, run)
+    sources = tuple(
+        Source(_training_set(recipe, run, dataset, captures[dataset.name]), dataset.norms or dataset.name or None)
+        for dataset in _datasets(recipe)
+    )
+    validation = None
+    if run.validation:
+        main = _datasets(recipe)[0]
+        validation = TrainingSet(
+            run.validation,
+            main.preparation or recipe.preparation,
+            recipe.network.pyramid,
+            seed=recipe.seed,
+            encoding=run.encoding,
+            keep=False,
+            labelled=not isinstance(recipe.task, Distill),
+        )
+    return Data(sources, validation)
+
+
+def _datasets(recipe: Recipe) -> tuple[JointDataset, ...]:
+    return recipe.datasets or (JointDataset(""),)
+
+
+def _captures(recipe: Recipe, run: TrainingRun) -> dict[str, Sequence[Path]]:
+    names = [dataset.name for dataset in _datasets(recipe)]
+    given = dict(run.captures) if isinstance(run.captures, Mapping) else {names[0]: run.captures}
+    for name in names:
+        if not given.get(name):
+            raise InputError(f"dataset {name}", "the run has no scenes of it", f"Give scenes of {', '.join(names)}")
+    left = ", ".join(given.keys() - set(names))
+    if left:
+        raise InputError("recipe", f"it has no dataset {left}", "Add it to the recipe's datasets, or leave it out")
+    return given
+
+
+def _training_set(recipe: Recipe, run: TrainingRun, dataset: JointDataset, captures: Sequence[Path]) -> TrainingSet:
+    preparation = dataset.preparation or recipe.preparation
+    augmentation = dataset.augmentation or recipe.augmentation
+    images = augmentation.of_images()
+    if _wants_cls(recipe):
+        # Only photographs that come with the batch are encoded with their [cls] token.
+        images = images or (HorizontalFlip(p=0.0),)
+    return TrainingSet(
+        captures,
+        preparation,
+        recipe.network.pyramid,
+        seed=recipe.seed,
+        augmentations=augmentation.of_points(preparation.clip),
+        crop=augmentation.of_voxels(),
+        image_augmentations=images if run.encoding is not None else (),
+        encoding=run.encoding,
+        labelled=not isinstance(recipe.task, Distill),
+    )
+
+
+def _wants_cls(recipe: Recipe) -> bool:
+    return isinstance(recipe.task, Distill) and recipe.task.cls_tokens > 0
+
+
+def model_config(recipe: Recipe, run: TrainingRun, class_names: tuple[str, ...]) -> ModelConfig:
+    """Of the model that the run will leave: the main dataset's, where there are several."""
+    width = None if run.encoding is None else run.encoding.encoder.width
+    main, task = _datasets(recipe)[0], recipe.task
+    preparation = main.preparation or recipe.preparation
+    student = None
+    network = replace(recipe.network, in_channels=preparation.in_channels)
+    if isinstance(task, Distill):
+        assert width is not None
+        student = Student(width, task.head_per_dataset, task.cls_tokens)
+    elif network.image_width != width:
+        network = _taking_images(network, width)
+    norms = network.norms
+    _check_norms(recipe, () if norms is None else norms.datasets)
+    _check_class_weights(recipe, class_names)
+    return ModelConfig(
+        network=network,
+        preparation=preparation,
+        class_names=class_names,
+        encoder=None if run.encoding is None else EncoderConfig.of(run.encoding.encoder, run.encoding.spec),
+        student=student,
+        dataset=main.name or None,
+        norms_of=None if norms is None else main.norms or main.name,
+        seed=recipe.seed,
+    )
+
+
+def _taking_images(network: Any, width: int | None) -> Any:
+    if network.kind != "ptv3":
+        raise InputError("network", "MinkUNet takes no image features", "Leave the encoder out, or distil")
+    return replace(network, image_width=width)
+
+
+def _check_norms(recipe: Recipe, known: tuple[str, ...]) -> None:
+    for dataset in _datasets(recipe):
+        name = dataset.norms or dataset.name
+        if known and name not in known:
+            raise InputError(
+                f"dataset {dataset.name or 'without a name'}",
+                f"the network has norms of {', '.join(known)}",
+                "Name the dataset like one of these, or say with `norms` which of them serve it",
+            )
+
+
+def _check_class_weights(recipe: Recipe, class_names: tuple[str, ...]) -> None:
+    weights = () if isinstance(recipe.task, Distill) else recipe.task.class_weights
+    if weights and len(weights) != len(class_names):
+        raise InputError("class_weights", f"{len(weights)} for {len(class_names)} classes", "Give one per class")
+
+
+def load_start(recipe: Recipe, model: Model) -> None:
+    """Give ``model`` the backbone of the trained model that the recipe starts from, if it does.
+
+    Raises:
+        InputError: no model there, or one of which anything but the heads does not fit; all of it is named.
+    """
+    if recipe.init is None:
+        return
+    _, trained = load_model(Path(recipe.init))
+    try:
+        load_backbone(model, trained.state_dict())
+    except ValueError as error:
+        raise InputError(recipe.init, str(error), "Start from a model of the same network") from None
+
+
+def make_fabric(run: TrainingRun) -> Fabric:
+    """For one process, or for those that torchrun started."""
+    on_gpu = choose_device(run.device).startswith("cuda")
+    precision: Any = run.precision or ("bf16-mixed" if on_gpu else "32-true")
+    local = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
+    world = int(os.environ.get("WORLD_SIZE", "1"))
+    mixed = precision in ("16-mixed", "bf16-mixed")
+    if precision == "16-mixed" and not on_gpu:
+        raise InputError("precision", "fp16 is for GPUs", "Take bf16-mixed or 32-true on a CPU")
+    fabric = Fabric(
+        accelerator="cuda" if on_gpu else "cpu",
+        # A dataset whose norms no batch asked for has parameters without gradient. As published, BatchNorm's averages
+        # are each process's own, and those of the first are saved.
+        strategy=DDPStrategy(find_unused_parameters=True, broadcast_buffers=False) if world > 1 else "auto",
+        devices=local,
+        num_nodes=max(1, world // local),
+        precision=None if mixed else precision,
+        plugins=[Mixed(precision, "cuda" if on_gpu else "cpu")] if mixed else [],
+    )
+    fabric.launch()
+    return fabric
+
+
+class Mixed(MixedPrecision):  # type: ignore[misc]  # fabric's plugins have no types
+    """Mixed precision by autocast alone: fabric would convert inputs and outputs, and cannot when they are frozen."""
+
+    def convert_input(self, data: Any) -> Any:
+        return data
+
+    def convert_output(self, data: Any) -> Any:
+        return data
+
+
+def run_identity(recipe: Recipe, run: TrainingRun, class_names: tuple[str, ...]) -> str:
+    """Of the recipe, the weights that it starts from and the captures, wherever these have gone meanwhile.
+
+    Raises:
+        InputError: the weights to start from are not there.
+    """
+    captures = [
+        [name, [_fingerprint(capture) for capture in captures]]
+        for name, captures in (*_captures(recipe, run).items(), ("validation", run.validation))
+    ]
+    start = None
+    if recipe.init is not None:
+        path = Path(recipe.init) / "model.safetensors"
+        try:
+            start = hashlib.sha256(path.read_bytes()).hexdigest()
+        except OSError as error:
+            raise InputError(path, f"cannot be read ({error.strerror})", "Name the folder of a trained model") from None
+    content = [to_plain(replace(recipe, init=start)), captures, list(class_names)]
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+
+def _fingerprint(capture: Path) -> list[str]:
+    return [capture.name, hashlib.sha256((capture / "transforms.json").read_bytes()).hexdigest()]

@@ -1,0 +1,213 @@
+"""One optimizer step: batches, their loss, its gradient, and what happens when these are not finite.
+
+With several processes every quotient over points (cross-entropy, cosine) has the points of all of them below the line,
+so that it does not matter how a batch is split. What differs by definition between processes and one that has the whole
+batch: Lovász-softmax, whose classes and order are those of the process's own points; which scenes are mixed; DropPath
+and the drop of image features; and, without ``sync_batch_norm``, BatchNorm's statistics.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from lightning_fabric import Fabric
+from torch import Tensor, nn
+
+from ditr.data.batch import Batch
+from ditr.files import InputError
+from ditr.models.distillation import Distilled
+from ditr.models.injection import ImageFeatures
+from ditr.training.losses import cosine_loss, cross_entropy, lovasz_softmax
+from ditr.training.recipe import Distill, Method, Recipe, Segment
+from ditr.training.schedule import OneCycle, ParameterGroup, parameter_groups
+
+__all__ = ["StepResult", "cls_loss", "make_optimizer", "take_step", "targets_of"]
+
+
+@dataclass(frozen=True)
+class StepResult:
+    """What a step did.
+
+    Attributes:
+        loss: the mean of its batches, over all processes.
+        gradient_norm: before it was clipped.
+        names: of its samples, in this process.
+        dataset: where its last batch came from.
+        skipped: whether loss or gradient were not finite, so that nothing was learned.
+        unseen: how many of its batches had no point that a view sees, and so no loss (distillation).
+    """
+
+    loss: float
+    gradient_norm: float
+    names: tuple[str, ...] = ()
+    dataset: str | None = None
+    skipped: bool = False
+    unseen: int = 0
+
+
+def make_optimizer(recipe: Recipe, model: nn.Module) -> tuple[torch.optim.Optimizer, OneCycle]:
+    """AdamW or SGD over the parameters of ``model`` in the groups of the recipe, and the groups' schedule.
+
+    Raises:
+        InputError: a pattern that no parameter matches.
+    """
+    settings = recipe.optimizer
+    groups = parameter_groups(model.named_parameters(), settings.patterns, settings.lr)
+    parameters = [{"params": group.parameters, "lr": group.lr} for group in groups]
+    optimizer: torch.optim.Optimizer
+    if settings.method is Method.SGD:
+        optimizer = torch.optim.SGD(
+            parameters, momentum=settings.momentum[1], nesterov=True, weight_decay=settings.weight_decay
+        )
+    else:
+        optimizer = torch.optim.AdamW(parameters, weight_decay=settings.weight_decay)
+    return optimizer, _schedule(recipe, groups)
+
+
+def _schedule(recipe: Recipe, groups: tuple[ParameterGroup, ...]) -> OneCycle:
+    settings = recipe.optimizer
+    return OneCycle(
+        tuple(group.lr for group in groups),
+        recipe.steps,
+        pct_start=settings.warmup,
+        div_factor=settings.div_factor,
+        final_div_factor=settings.final_div_factor,
+        beta1_min=settings.momentum[0],
+        beta1_max=settings.momentum[1],
+    )
+
+
+def take_step(recipe: Recipe, fabric: Fabric, model: Any, optimizer: Any, batches: Iterator[Batch]) -> StepResult:
+    """One optimizer step with the learning rates that the optimizer has.
+
+    Where loss or gradient are not finite, weights, optimizer and BatchNorm's averages stay as they were; a gradient
+    scaler (fp16) learns of it and lowers its scale.
+
+    Args:
+        recipe: how many batches it takes, the losses and their weights, and whether gradients are clipped.
+        fabric: which has set up ``model`` and ``optimizer``.
+        model: in training mode.
+        optimizer: of its parameters.
+        batches: as many as the recipe wants are taken.
+
+    Raises:
+        InputError: scenes too small to train on.
+    """
+    before = [(buffer, buffer.clone()) for buffer in model.buffers()]
+    done = _accumulate(recipe, fabric, model, batches)
+    norm = _clip(recipe, fabric, model, optimizer)
+    scaler = getattr(fabric.strategy.precision, "scaler", None)
+    finite = math.isfinite(done.loss) and math.isfinite(norm)
+    if finite or (scaler is not None and not math.isfinite(norm)):
+        optimizer.step()  # which a scaler leaves out when the gradient is not finite
+    elif scaler is not None:
+        scaler.update()
+    if not finite:
+        for buffer, value in before:
+            buffer.copy_(value)
+    optimizer.zero_grad()
+    return StepResult(done.loss, norm, done.names, done.dataset, not finite, done.unseen)
+
+
+def _accumulate(recipe: Recipe, fabric: Fabric, model: Any, batches: Iterator[Batch]) -> StepResult:
+    """Gradients of ``recipe.accumulate`` batches; their mean loss."""
+    names: list[str] = []
+    total, unseen, batch = 0.0, 0, None
+    for part in range(recipe.accumulate):
+        batch = next(batches)
+        names += batch.names
+        with fabric.no_backward_sync(model, enabled=part + 1 < recipe.accumulate):
+            loss, seen = _loss(recipe, fabric, model, batch)
+            loss = loss / recipe.accumulate
+            fabric.backward(loss)
+        unseen += not seen
+        total += float(_mean_over_processes(fabric, loss.detach()))
+    return StepResult(total, 0.0, tuple(names), None if batch is None else batch.dataset, unseen=unseen)
+
+
+def _loss(recipe: Recipe, fabric: Fabric, model: Any, batch: Batch) -> tuple[Tensor, bool]:
+    """Of a batch, and whether it has anything to learn from (only distillation asks)."""
+    if len(batch.pyramid.levels[-1]) < 2:
+        raise InputError(
+            f"scenes {', '.join(batch.names)}",
+            "they fill a single cell of the coarsest level, over which no statistics can be taken",
+            "Use smaller voxels, a larger batch, or leave these scenes out",
+        )
+    if isinstance(recipe.task, Distill):
+        return _distillation_loss(recipe.task, fabric, model, batch)
+    return _segmentation_loss(recipe.task, fabric, model, batch), True
+
+
+def _segmentation_loss(task: Segment, fabric: Fabric, model: Any, batch: Batch) -> Tensor:
+    image = None
+    if batch.lift is not None and batch.tokens is not None:
+        image = ImageFeatures(batch.tokens, batch.lift)
+    logits = model(batch.feature, batch.pyramid, image, batch.dataset).float()
+    assert batch.label is not None
+    weights = torch.tensor(task.class_weights, device=logits.device) if task.class_weights else None
+    share = None if fabric.world_size == 1 else _Share(fabric)
+    loss = task.cross_entropy * cross_entropy(logits, batch.label, weights, share)
+    return loss + task.lovasz * lovasz_softmax(logits, batch.label) if task.lovasz else loss
+
+
+def _distillation_loss(task: Distill, fabric: Fabric, model: Any, batch: Batch) -> tuple[Tensor, bool]:
+    out: Distilled = model(batch.feature, batch.pyramid, batch.dataset)
+    target, visible = targets_of(batch)
+    share = None if fabric.world_size == 1 else _Share(fabric)
+    loss = task.cosine * cosine_loss(out.prediction, target, visible, share=share)
+    if out.cls is not None:
+        loss = loss + task.cls * cls_loss(out.cls, batch)
+    return loss, bool(visible.any())
+
+
+def targets_of(batch: Batch) -> tuple[Tensor, Tensor]:
+    """The teacher's feature of each voxel (M, D), and whether a view sees it (M,) bool."""
+    assert batch.lift is not None and batch.tokens is not None
+    token = batch.lift.levels[0].token
+    rows = torch.cat([batch.tokens, batch.tokens.new_zeros(1, batch.tokens.shape[1])])
+    return rows.index_select(0, torch.where(token < 0, len(rows) - 1, token)), token >= 0
+
+
+def cls_loss(prediction: Tensor, batch: Batch) -> Tensor:
+    """Mean of 1 - cosine between predicted and the teacher's [cls] tokens, views in their order.
+
+    A sample of fewer views than the head predicts counts with these; of more, with the first ones.
+
+    Args:
+        prediction: (B, T, D).
+        batch: with its ``cls`` tokens.
+    """
+    assert batch.cls is not None
+    wanted = torch.split(batch.cls, list(batch.views))
+    count = [min(len(tokens), prediction.shape[1]) for tokens in wanted]
+    ours = torch.cat([prediction[sample, :n] for sample, n in enumerate(count)])
+    return cosine_loss(ours, torch.cat([tokens[:n] for tokens, n in zip(wanted, count, strict=True)]))
+
+
+@dataclass(frozen=True)
+class _Share:
+    """See :data:`ditr.training.losses.Share`."""
+
+    fabric: Fabric
+
+    def __call__(self, weight: Tensor) -> Tensor:
+        return _mean_over_processes(self.fabric, weight.detach())
+
+
+def _mean_over_processes(fabric: Fabric, value: Tensor) -> Tensor:
+    if fabric.world_size == 1:
+        return value
+    reduced: Tensor = fabric.all_reduce(value.clone(), reduce_op="mean")
+    return reduced
+
+
+def _clip(recipe: Recipe, fabric: Fabric, model: Any, optimizer: Any) -> float:
+    """The gradient's norm, to which nothing is done where the recipe does not clip: the factor is then exactly 1."""
+    limit = math.inf if recipe.optimizer.clip is None else recipe.optimizer.clip
+    norm = fabric.clip_gradients(model, optimizer, max_norm=limit, error_if_nonfinite=False)
+    assert norm is not None
+    return float(norm)

@@ -1,0 +1,109 @@
+"""Validation during training: on voxels, which is what the loss sees, and on the original points, which is what counts.
+
+Every scene is labelled once, as at inference: no augmentation, the first point of a voxel stands for it, and all points
+take their voxel's label.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+from lightning_fabric import Fabric
+
+from ditr.data.batch import Batch, join_samples
+from ditr.data.dataset import TrainingSet
+from ditr.data.sample import Sample, prepare
+from ditr.data.scene_views import choose_rows, scene_views
+from ditr.evaluation.metrics import ConfusionMatrix
+from ditr.memory import release_memory
+from ditr.models.distillation import Distillation
+from ditr.models.injection import ImageFeatures
+from ditr.saved_model import Model
+from ditr.scene import Scene
+from ditr.training.losses import cosine_loss
+from ditr.training.step import targets_of
+
+__all__ = ["Figures", "score", "validate"]
+
+Figures = dict[str, dict[str, Any]]
+"""What was found, by what was counted: "voxels" and, of segmentation, "points"."""
+
+
+@torch.no_grad()
+def validate(fabric: Fabric, model: Model, data: TrainingSet) -> Figures:
+    """Figures over all scenes, fractions 0..1; the model is in training mode again afterwards.
+
+    Args:
+        fabric: for device and precision.
+        model: not the one that fabric wraps: only one process validates.
+        data: the scenes, with the preparation of the model. mIoU is over all classes, those without a point count as 0.
+
+    Raises:
+        InputError: a damaged scene.
+    """
+    model.eval()
+    try:
+        with fabric.autocast():
+            if isinstance(model, Distillation):
+                return _distillation(fabric, model, data)
+            return _segmentation(fabric, model, data)
+    finally:
+        model.train()
+        release_memory()
+
+
+def score(figures: Figures) -> float:
+    """The larger the better: mIoU of the points, or minus the loss of a student."""
+    if "points" in figures:
+        return float(figures["points"]["miou"])
+    return -float(figures["voxels"]["cosine_loss"])
+
+
+def _segmentation(fabric: Fabric, model: torch.nn.Module, data: TrainingSet) -> Figures:
+    matrices = {counted: ConfusionMatrix(len(data.class_names)) for counted in ("voxels", "points")}
+    for scene, sample, batch in _batches(fabric, data):
+        image = None
+        if batch.lift is not None and batch.tokens is not None:
+            image = ImageFeatures(batch.tokens, batch.lift)
+        label = model(batch.feature, batch.pyramid, image).argmax(dim=1).cpu().numpy()
+        assert sample.label is not None and scene.label is not None
+        matrices["voxels"].update(label, sample.label.numpy())
+        matrices["points"].update(label[sample.inverse.numpy()], scene.label)
+    return {
+        counted: {
+            "miou": matrix.miou,
+            "miou_present": matrix.miou_present,
+            "accuracy": matrix.accuracy,
+            "count": matrix.points,
+            "iou": matrix.iou.tolist(),
+        }
+        for counted, matrix in matrices.items()
+    }
+
+
+def _distillation(fabric: Fabric, model: Distillation, data: TrainingSet) -> Figures:
+    total, count = 0.0, 0
+    for _, _, batch in _batches(fabric, data):
+        prediction = model(batch.feature, batch.pyramid).prediction.float()
+        target, visible = targets_of(batch)
+        seen = int(visible.sum())
+        total, count = total + float(cosine_loss(prediction, target, visible)) * seen, count + seen
+    return {"voxels": {"cosine_loss": total / count if count else math.inf, "count": count}}
+
+
+def _batches(fabric: Fabric, data: TrainingSet) -> Iterator[tuple[Scene, Sample, Batch]]:
+    """Every scene as it is seen at inference."""
+    preparation, encoding = data.preparation, data.encoding
+    for index in range(len(data)):
+        scene = data.scene(index)
+        views, tokens = None, None
+        if encoding is not None:
+            chosen = [scene.views[row] for row in choose_rows(len(scene.views), preparation.max_views, None)]
+            sizes = [encoding.size(view) for view in chosen]
+            views = scene_views(scene, chosen, sizes, encoding.patch_size, preparation.rule)
+            tokens = torch.cat([torch.zeros(0, encoding.width), *encoding.tokens(chosen)])
+        sample = prepare(scene, preparation, data.pyramid, views=views, tokens=tokens, seed=0)
+        yield scene, sample, join_samples([sample]).to(fabric.device)
