@@ -33,7 +33,7 @@ from ditr.training.checkpoint import (
 from ditr.training.recipe import Recipe
 from ditr.training.run_log import RunLog, read_rows
 from ditr.training.setup import Data, TrainingRun, load_start, make_data, make_fabric, model_config, run_identity
-from ditr.training.step import StepResult, make_optimizer, take_step
+from ditr.training.step import StepResult, make_optimizer, take_step, to_train
 from ditr.training.validation import score, validate
 
 __all__ = ["StepResult", "TrainingRun", "make_optimizer", "take_step", "train"]
@@ -72,7 +72,7 @@ def train(recipe: Recipe, run: TrainingRun) -> ModelConfig:
         share_batch_norms(bare)
     optimizer, schedule = make_optimizer(recipe, bare)
     progress = load_newest(run.folder / "checkpoints", bare, optimizer, identity)
-    model, optimizer = fabric.setup(bare, optimizer)
+    model, optimizer = fabric.setup(to_train(bare), optimizer)
     _restore_scaler(fabric, progress)
     work = _Work(recipe, run, fabric, data, config, identity, bare, optimizer)
     work.begin()

@@ -19,13 +19,15 @@ from torch import Tensor, nn
 
 from ditr.data.batch import Batch
 from ditr.files import InputError
-from ditr.models.distillation import Distilled
+from ditr.geometry.pyramid import Pyramid
+from ditr.models.distillation import Distillation, Distilled
 from ditr.models.injection import ImageFeatures
+from ditr.saved_model import Model
 from ditr.training.losses import cosine_loss, cross_entropy, lovasz_softmax
 from ditr.training.recipe import Distill, Method, Recipe, Segment
 from ditr.training.schedule import OneCycle, ParameterGroup, parameter_groups
 
-__all__ = ["StepResult", "cls_loss", "make_optimizer", "take_step", "targets_of"]
+__all__ = ["StepResult", "cls_loss", "make_optimizer", "take_step", "targets_of", "to_train"]
 
 
 @dataclass(frozen=True)
@@ -81,6 +83,23 @@ def _schedule(recipe: Recipe, groups: tuple[ParameterGroup, ...]) -> OneCycle:
     )
 
 
+class _TrainedStudent(nn.Module):
+    """A student whose outputs are plain tensors: fabric hooks them, and cannot where they are frozen."""
+
+    def __init__(self, student: Distillation) -> None:
+        super().__init__()
+        self.student = student
+
+    def forward(self, features: Tensor, pyramid: Pyramid, dataset: str | None) -> tuple[Tensor, Tensor | None]:
+        out: Distilled = self.student(features, pyramid, dataset)
+        return out.prediction, out.cls
+
+
+def to_train(model: Model) -> nn.Module:
+    """What fabric sets up to train ``model``, and :func:`take_step` takes."""
+    return _TrainedStudent(model) if isinstance(model, Distillation) else model
+
+
 def take_step(recipe: Recipe, fabric: Fabric, model: Any, optimizer: Any, batches: Iterator[Batch]) -> StepResult:
     """One optimizer step with the learning rates that the optimizer has.
 
@@ -89,7 +108,7 @@ def take_step(recipe: Recipe, fabric: Fabric, model: Any, optimizer: Any, batche
 
     Args:
         recipe: how many batches it takes, the losses and their weights, and whether gradients are clipped.
-        fabric: which has set up ``model`` and ``optimizer``.
+        fabric: which has set up ``model`` (as :func:`to_train` gives it) and ``optimizer``.
         model: in training mode.
         optimizer: of its parameters.
         batches: as many as the recipe wants are taken.
@@ -155,12 +174,12 @@ def _segmentation_loss(task: Segment, fabric: Fabric, model: Any, batch: Batch) 
 
 
 def _distillation_loss(task: Distill, fabric: Fabric, model: Any, batch: Batch) -> tuple[Tensor, bool]:
-    out: Distilled = model(batch.feature, batch.pyramid, batch.dataset)
+    prediction, cls = model(batch.feature, batch.pyramid, batch.dataset)
     target, visible = targets_of(batch)
     share = None if fabric.world_size == 1 else _Share(fabric)
-    loss = task.cosine * cosine_loss(out.prediction, target, visible, share=share)
-    if out.cls is not None:
-        loss = loss + task.cls * cls_loss(out.cls, batch)
+    loss = task.cosine * cosine_loss(prediction, target, visible, share=share)
+    if cls is not None:
+        loss = loss + task.cls * cls_loss(cls, batch)
     return loss, bool(visible.any())
 
 

@@ -1,0 +1,317 @@
+"""Runs of other kinds than one dataset with labels: distillation, joint runs, starts from weights, validation."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from ditr.data.dataset import Shuffle
+from ditr.data.readers.capture import write_capture
+from ditr.encoding import CachedEncoding
+from ditr.evaluation.evaluate import evaluate
+from ditr.files import InputError
+from ditr.nn.norms import DatasetNorms
+from ditr.plain import to_plain
+from ditr.saved_model import load_model
+from ditr.segmenter import Segmenter
+from ditr.training.loading import Turns
+from ditr.training.loop import TrainingRun, train
+from ditr.training.recipe import (
+    Augmentation,
+    Distill,
+    JointDataset,
+    OptimizerSettings,
+    Recipe,
+    Segment,
+    read_recipe,
+)
+from small_world import NETWORK, make_scene, tiny_encoding, tiny_recipe, without, write_world
+
+JOINT = replace(NETWORK, norms=DatasetNorms(("a", "b")))
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("world")
+    write_world(folder / "data", 4)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def encoding(world: Path) -> CachedEncoding:
+    return tiny_encoding(world)
+
+
+def scenes(world: Path) -> list[Path]:
+    return sorted((world / "data").iterdir())
+
+
+def run(world: Path, folder: Path, recipe: Recipe, encoding: CachedEncoding | None = None, **how: object) -> Path:
+    settings: dict[str, object] = {"device": "cpu", "quiet": True, "captures": scenes(world)[:3], **how}
+    train(recipe, TrainingRun(folder=folder, encoding=encoding, **settings))  # type: ignore[arg-type]
+    return folder
+
+
+def rows(folder: Path, name: str = "log.jsonl") -> list[dict[str, object]]:
+    return [json.loads(line) for line in (folder / name).read_text().splitlines()]
+
+
+def bits(folder: Path) -> bytes:
+    return (folder / "model.safetensors").read_bytes()
+
+
+# ---- recipes --------------------------------------------------------------------------------------------------------
+
+
+def test_recipes_are_read_from_json(tmp_path: Path) -> None:
+    recipe = tiny_recipe(
+        encoder="dinov2-large",
+        task=Distill(cls_tokens=2),
+        network=JOINT,
+        datasets=(JointDataset("a", 2), JointDataset("b", augmentation=Augmentation("none", crop=9))),
+        optimizer=OptimizerSettings(rates=(("^backbone", 1e-4),)),
+    )
+    path = tmp_path / "recipe.json"
+    path.write_text(json.dumps(to_plain(recipe)))
+    assert read_recipe(path) == recipe
+    path.write_text(json.dumps({"recipe": {"task": {"kind": "segmentation", "class_weights": [1, 2.5]}}}))
+    assert read_recipe(path).task == Segment(class_weights=(1.0, 2.5))
+    for content, message in (
+        ({"task": {"kind": "segmentation", "lovas": 1.0}}, "task.lovas'. Did you mean 'lovasz'"),
+        ({"datasets": [{"name": "a", "ration": 2}]}, "datasets.0..ration'. Did you mean 'ratio'"),
+        ({"optimiser": {}}, "Did you mean 'optimizer'"),
+        ({"optimizer": {"method": "adam"}}, "Give one of adamw, sgd"),
+        ({"augmentation": {"mix3d": 1.5}}, "mix3d"),
+        ({"task": {"kind": "distillation"}}, "no teacher"),
+        ({"validate_every": 2, "validate_epochs": 1}, "Give one of them"),
+        ({"datasets": [{"name": "a"}, {"name": "a"}]}, "twice"),
+    ):
+        path.write_text(json.dumps(content))
+        with pytest.raises(InputError, match=message) as refused:
+            read_recipe(path)
+        assert refused.value.where == str(path)
+
+
+def test_epochs_are_said_in_steps_as_published() -> None:
+    scannet = Recipe(epochs=800, validate_epochs=8)
+    assert scannet.in_steps([1201]).steps == 80_000 and scannet.in_steps([1201]).validate_every == 800
+    assert Recipe(epochs=50).in_steps([28_130]).steps == 117_200
+    assert Recipe(epochs=50, batch_size=3).in_steps([28_130], processes=4).steps == 117_200
+    joint = Recipe(epochs=800, datasets=(JointDataset("ScanNet"), JointDataset("Structured3D")))
+    assert joint.in_steps([1201, 20_000]).steps == 160_000
+    assert Recipe(steps=7).in_steps([3]).steps == 7
+
+
+# ---- joint runs -----------------------------------------------------------------------------------------------------
+
+
+def test_datasets_take_turns_and_the_main_one_ends_an_epoch() -> None:
+    """Five batches of the main dataset at 2 : 1 make two rounds and one batch more."""
+    turns = Turns([10, 3], (2, 1), 2, 14, seed=0)
+    drawn = list(turns)
+    assert [which for which, _ in drawn] == [0, 0, 1, 0, 0, 1, 0] * 2
+    for dataset, size in ((0, 10), (1, 3)):
+        items = [items for which, items in drawn if which == dataset]
+        assert items == list(Shuffle(size, 2, len(items), 0)), "each goes on in its own order"
+    for start in range(14):
+        assert list(Turns([10, 3], (2, 1), 2, 14, seed=0, start=start)) == drawn[start:]
+    with pytest.raises(InputError, match="has 1 batches in an epoch and takes 2"):
+        Turns([2, 9], (2, 1), 2, 5, seed=0)
+
+
+def test_joint_distillation_trains_each_datasets_norms_and_needs_no_labels(
+    world: Path, encoding: CachedEncoding, tmp_path: Path
+) -> None:
+    bare = tmp_path / "bare"
+    for seed in range(2):
+        scene = replace(without(make_scene(seed + 5), "label"), class_names=())
+        write_capture(scene, bare / f"scene_{seed}", image_format="png")
+    recipe = tiny_recipe(
+        encoding,
+        network=JOINT,
+        task=Distill(head_per_dataset=True),
+        datasets=(JointDataset("a"), JointDataset("b", 2, augmentation=Augmentation("none"))),
+    )
+    captures = {"a": scenes(world)[:3], "b": sorted(bare.iterdir())}
+    folder = run(world, tmp_path / "run", recipe, encoding, captures=captures, validation=scenes(world)[3:])
+    assert [row["dataset"] for row in rows(folder)] == ["a", "b", "b", "a", "b", "b"]
+    config, _ = load_model(folder)
+    assert config.norms_of == "a" and config.student is not None and config.student.head_per_dataset
+    state = load_file(folder / "model.safetensors")
+    tracked = [int(state[f"backbone.stem.norm.norm.{i}.num_batches_tracked"]) for i in range(2)]
+    assert tracked == [2, 4]
+    (validated,) = rows(folder, "validation.jsonl")
+    assert 0 < validated["voxels"]["cosine_loss"] < 2  # type: ignore[index]
+    with pytest.raises(InputError, match="the run has no scenes of it"):
+        run(world, tmp_path / "else", recipe, encoding, captures={"a": scenes(world)})
+    wrong = replace(recipe, datasets=(JointDataset("a"), JointDataset("c")))
+    with pytest.raises(InputError, match="the network has norms of a, b"):
+        run(world, tmp_path / "else", wrong, encoding, captures={"a": scenes(world), "c": scenes(world)})
+
+
+def test_cls_tokens_are_learned_too(world: Path, encoding: CachedEncoding, tmp_path: Path) -> None:
+    plain, tokens = (tiny_recipe(encoding, steps=1, task=Distill(cls_tokens=count)) for count in (0, 2))
+    losses = [
+        rows(run(world, tmp_path / name, recipe, encoding))[0]["loss"]
+        for name, recipe in (("plain", plain), ("cls", tokens))
+    ]
+    assert losses[1] > losses[0]  # type: ignore[operator]
+
+
+# ---- starting from weights ------------------------------------------------------------------------------------------
+
+
+def test_a_run_starts_from_a_backbone_and_a_fresh_head(world: Path, encoding: CachedEncoding, tmp_path: Path) -> None:
+    student = run(world, tmp_path / "student", tiny_recipe(encoding, steps=2, task=Distill()), encoding)
+    rates = OptimizerSettings(lr=1e-12, block_lr=1e-12, weight_decay=0.0)
+    tuned = tiny_recipe(steps=1, init=str(student), optimizer=rates)
+    folder = run(world, tmp_path / "tuned", tuned)
+    before, after = load_file(student / "model.safetensors"), load_file(folder / "model.safetensors")
+    assert set(after) - set(before) == {"head.weight", "head.bias"}
+    for name in set(before) & set(after):
+        if "running" not in name and "tracked" not in name:
+            torch.testing.assert_close(after[name], before[name], rtol=0, atol=1e-9)
+    moved = (tmp_path / "student").rename(tmp_path / "moved")
+    with pytest.raises(InputError, match="Name the folder of a trained model"):
+        run(world, folder, tuned)
+    run(world, folder, replace(tuned, init=str(moved)))  # the same weights in another place are the same run
+
+    wider = replace(NETWORK, encoder_channels=(16, 32), encoder_heads=(2, 4))
+    with pytest.raises(InputError, match=r"backbone\.\S+ is \(\d+, 24\) and not \(\d+, 32\)"):
+        run(world, tmp_path / "wider", replace(tuned, init=str(moved), network=wider))
+    with pytest.raises(InputError, match=r"is missing.*is left over|is left over.*is missing"):
+        run(
+            world,
+            tmp_path / "joint",
+            replace(tuned, init=str(moved), network=JOINT, datasets=(JointDataset("x", norms="a"),)),
+            captures={"x": scenes(world)},
+        )
+
+
+# ---- validation -----------------------------------------------------------------------------------------------------
+
+
+def test_validation_says_what_evaluation_says(
+    world: Path, encoding: CachedEncoding, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    recipe = tiny_recipe(encoding, steps=7, validate_every=3)
+    folder = run(world, tmp_path / "run", recipe, encoding, validation=scenes(world)[3:], quiet=False)
+    found = rows(folder, "validation.jsonl")
+    assert [row["step"] for row in found] == [2, 5, 6]
+    figures = evaluate(Segmenter.load(folder, device="cpu"), scenes(world)[3:]).all_points
+    last = found[-1]
+    assert last["points"]["miou"] == pytest.approx(figures.miou, abs=0.02)  # type: ignore[index]
+    assert last["points"]["count"] == figures.points > last["voxels"]["count"]  # type: ignore[index]
+    metrics = json.loads((folder / "metrics.json").read_text())
+    assert metrics["last"] == last and metrics["best"] == max(found, key=lambda row: row["points"]["miou"])  # type: ignore[index]
+    best, _ = load_model(folder / "best")
+    assert best == load_model(folder)[0]
+    if metrics["best"] == last:
+        assert bits(folder / "best") == bits(folder)
+    assert "last mIoU of points" in capsys.readouterr().out
+    assert "mIoU of points" in (folder / "train.log").read_text().replace("miou", "mIoU")
+    untried = run(world, tmp_path / "untried", replace(recipe, validate_every=None), encoding)
+    assert bits(untried) == bits(folder), "to try a model out changes nothing"
+
+
+# ---- mixing ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("images", [False, True], ids=["cached", "augmented"])
+def test_mixed_runs_do_not_depend_on_the_workers(
+    world: Path, encoding: CachedEncoding, tmp_path: Path, images: bool
+) -> None:
+    recipe = tiny_recipe(encoding, steps=3, batch_size=3, augmentation=Augmentation("light", images=images, mix3d=0.6))
+    alone = run(world, tmp_path / "alone", recipe, encoding)
+    assert bits(alone) == bits(run(world, tmp_path / "two", recipe, encoding, workers=2))
+    apart = replace(recipe, augmentation=replace(recipe.augmentation, mix3d=0.0))
+    assert bits(alone) != bits(run(world, tmp_path / "apart", apart, encoding))
+
+
+def test_mixed_precision_trains(world: Path, encoding: CachedEncoding, tmp_path: Path) -> None:
+    for task in (Segment(), Distill()):
+        folder = run(world, tmp_path / task.kind, tiny_recipe(encoding, task=task), encoding, precision="bf16-mixed")
+        assert all(row["loss"] > 0 for row in rows(folder))  # type: ignore[operator]
+    with pytest.raises(InputError, match="fp16 is for GPUs"):
+        run(world, tmp_path / "half", tiny_recipe(), precision="16-mixed")
+
+
+# ---- what can go wrong ----------------------------------------------------------------------------------------------
+
+
+def poisoned(folder: Path, world: Path) -> list[Path]:
+    """Scenes of which one has normals that are not numbers."""
+    scene = make_scene(8, name="poisoned")
+    assert scene.normal is not None
+    write_capture(replace(scene, normal=scene.normal * np.float32(np.nan)), folder / "poisoned", image_format="png")
+    return [*scenes(world)[:2], folder / "poisoned"]
+
+
+def test_a_scene_whose_loss_is_not_finite_is_named_and_skipped(
+    world: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    recipe = tiny_recipe(batch_size=1, augmentation=Augmentation("none"))
+    captures = poisoned(tmp_path, world)
+    with caplog.at_level(logging.WARNING):
+        folder = run(world, tmp_path / "run", recipe, captures=captures)
+    skipped = [row for row in rows(folder) if row.get("skipped")]
+    assert len(skipped) == 2 and all(row["loss"] is None for row in skipped)
+    assert "scenes poisoned: the loss is not finite; the step is skipped" in caplog.text
+    assert all(bool(value.isfinite().all()) for value in load_file(folder / "model.safetensors").values())
+    assert json.loads((folder / "metrics.json").read_text())["skipped_steps"] == 2
+    rates = [row["lr"] for row in rows(folder)]
+    regular = [row["lr"] for row in rows(run(world, tmp_path / "regular", recipe))]
+    taken = [rate for rate, row in zip(rates, rows(folder), strict=True) if not row.get("skipped")]
+    assert taken == regular[:4], "the schedule waits"
+    with pytest.raises(InputError, match="scenes poisoned: the loss is not finite"):
+        run(world, tmp_path / "strict", replace(recipe, bad_steps=1), captures=captures)
+
+
+def test_a_folder_that_cannot_be_written_is_named(world: Path, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(InputError, match="it cannot be written .*choose another folder"):
+        run(world, tmp_path / "file" / "run", tiny_recipe())
+
+
+def test_a_full_disk_is_said_and_the_run_goes_on_when_there_is_room(world: Path, tmp_path: Path) -> None:
+    """A limit on the size of files stands for the disk: the checkpoint does not fit, logs do."""
+    code = """
+import resource, sys
+from pathlib import Path
+from ditr.files import InputError
+from ditr.training.loop import TrainingRun, train
+from small_world import tiny_recipe
+captures = sorted(Path(sys.argv[1]).iterdir())[:3]
+limit = lambda done, total: done == 3 and resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, resource.RLIM_INFINITY))
+try:
+    train(tiny_recipe(), TrainingRun(Path(sys.argv[2]), captures, device="cpu", checkpoint_every=1, report=limit, quiet=True))
+except InputError as error:
+    print(error)
+"""
+    folder = tmp_path / "run"
+    paths = os.pathsep.join([str(Path(__file__).parents[1]), *filter(None, sys.path)])
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(world / "data"), str(folder)],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "PYTHONPATH": paths},
+        check=False,
+    )
+    assert "step-00000003.safetensors: it cannot be written" in done.stdout, done.stdout + done.stderr
+    assert "goes on from its last checkpoint" in done.stdout
+    assert [path.name for path in sorted((folder / "checkpoints").iterdir())] == [
+        "step-00000001.safetensors",
+        "step-00000002.safetensors",
+    ]
+    run(world, folder, tiny_recipe(), checkpoint_every=1)
+    assert bits(folder) == bits(run(world, tmp_path / "whole", tiny_recipe()))
