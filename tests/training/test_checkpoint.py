@@ -86,6 +86,16 @@ def test_the_newest_readable_one_is_taken(tmp_path: Path, caplog: pytest.LogCapt
     assert_same(state(model, optimizer), wanted)
 
 
+def test_where_none_can_be_read_the_run_begins_anew_and_says_so(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    model, optimizer = network(0)
+    save_checkpoint(tmp_path, Progress(1), model, optimizer, "run").write_bytes(b"torn")
+    with caplog.at_level(logging.WARNING):
+        assert load_newest(tmp_path, model, optimizer, "run") == Progress()
+    assert f"no checkpoint in {tmp_path} can be read: the run begins anew" in caplog.text
+
+
 def test_those_of_another_run_are_refused(tmp_path: Path) -> None:
     model, optimizer = network(0)
     path = save_checkpoint(tmp_path, Progress(1), model, optimizer, "run")

@@ -219,7 +219,7 @@ def test_validation_says_what_evaluation_says(
     if metrics["best"] == last:
         assert bits(folder / "best") == bits(folder)
     assert "last mIoU of points" in capsys.readouterr().out
-    assert "mIoU of points" in (folder / "train.log").read_text().replace("miou", "mIoU")
+    assert "miou of points" in (folder / "train.log").read_text()
     untried = run(world, tmp_path / "untried", replace(recipe, validate_every=None), encoding)
     assert bits(untried) == bits(folder), "to try a model out changes nothing"
 

@@ -40,7 +40,7 @@ class StepResult:
         names: of its samples, in this process.
         dataset: where its last batch came from.
         skipped: whether loss or gradient were not finite, so that nothing was learned.
-        unseen: how many of its batches had no point that a view sees, and so no loss (distillation).
+        unseen: how many of its batches in this process had no point that a view sees, and so no loss (distillation).
     """
 
     loss: float

@@ -6,7 +6,6 @@ take their voxel's label.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 from typing import Any
 
@@ -18,6 +17,7 @@ from ditr.data.dataset import TrainingSet
 from ditr.data.sample import Sample, prepare
 from ditr.data.scene_views import choose_rows, scene_views
 from ditr.evaluation.metrics import ConfusionMatrix
+from ditr.files import InputError
 from ditr.memory import release_memory
 from ditr.models.distillation import Distillation
 from ditr.models.injection import ImageFeatures
@@ -42,7 +42,7 @@ def validate(fabric: Fabric, model: Model, data: TrainingSet) -> Figures:
         data: the scenes, with the preparation of the model. mIoU is over all classes, those without a point count as 0.
 
     Raises:
-        InputError: a damaged scene.
+        InputError: a damaged scene, or for a student scenes of which no view sees anything.
     """
     model.eval()
     try:
@@ -91,7 +91,11 @@ def _distillation(fabric: Fabric, model: Distillation, data: TrainingSet) -> Fig
         target, visible = targets_of(batch)
         seen = int(visible.sum())
         total, count = total + float(cosine_loss(prediction, target, visible)) * seen, count + seen
-    return {"voxels": {"cosine_loss": total / count if count else math.inf, "count": count}}
+    if not count:
+        raise InputError(
+            data.captures[0], "no view sees any point of the scenes for validation", "Give scenes with views"
+        )
+    return {"voxels": {"cosine_loss": total / count, "count": count}}
 
 
 def _batches(fabric: Fabric, data: TrainingSet) -> Iterator[tuple[Scene, Sample, Batch]]:
