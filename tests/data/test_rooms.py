@@ -17,6 +17,9 @@ import pytest
 pytest.importorskip("embreex", reason="Rooms needs embreex")
 
 from ditr.data.readers.capture import read_capture
+from ditr.data.worlds.common.mesh import Frame, Material, MeshBuilder
+from ditr.data.worlds.common.rays import Hits, RayCaster
+from ditr.data.worlds.common.workshop import Workshop
 from ditr.data.worlds.rooms import (
     CLASS_NAMES,
     Label,
@@ -29,9 +32,6 @@ from ditr.data.worlds.rooms import (
     render_view,
     write_rooms,
 )
-from ditr.data.worlds.rooms.mesh import Frame, Material, MeshBuilder
-from ditr.data.worlds.rooms.rays import Hits, RayCaster
-from ditr.data.worlds.rooms.workshop import Workshop
 from ditr.files import InputError
 from ditr.scene import Scene
 

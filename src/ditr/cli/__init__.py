@@ -18,13 +18,14 @@ def main(arguments: list[str] | None = None) -> None:
     """The program ``ditr``; exits with 2 and one line on bad input."""
     import tyro
 
-    from ditr.cli import convert, demo, doctor, evaluate, features, rooms, segment, train, weights
+    from ditr.cli import convert, demo, doctor, evaluate, features, rooms, segment, streets, train, weights
     from ditr.files import InputError
 
     name = tyro.conf.subcommand
     commands = (
         Annotated[demo.Demo, name("demo")]
         | Annotated[rooms.Rooms, name("rooms")]
+        | Annotated[streets.Streets, name("streets")]
         | Annotated[features.Features, name("features")]
         | Annotated[train.Train, name("train")]
         | Annotated[segment.Segment, name("segment")]
@@ -43,6 +44,7 @@ def main(arguments: list[str] | None = None) -> None:
     runners: dict[type, Callable[[Any], object]] = {
         demo.Demo: demo.run,
         rooms.Rooms: rooms.run,
+        streets.Streets: streets.run,
         features.Features: features.run,
         train.Train: train.run,
         segment.Segment: segment.run,

@@ -9,9 +9,9 @@ import numpy as np
 from numpy.random import Generator
 from numpy.typing import NDArray
 
+from ditr.data.worlds.common.rays import RayCaster
 from ditr.data.worlds.rooms.camera_path import free_positions
 from ditr.data.worlds.rooms.layout import Room
-from ditr.data.worlds.rooms.rays import RayCaster
 from ditr.data.worlds.rooms.sensor import Sensor
 
 __all__ = ["Cloud", "scan"]

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
+from ditr.data.worlds.common.mesh import Frame, Material
 from ditr.data.worlds.rooms import fronts, materials, pictures
 from ditr.data.worlds.rooms.config import Label
-from ditr.data.worlds.rooms.mesh import Frame, Material
 from ditr.data.worlds.rooms.workshop import Painters, Plan, Workshop
 
 WALLS: Painters = (

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.random import Generator
 
+from ditr.data.worlds.common.paint import Canvas, Pixels, color, noise, size, tinted
 from ditr.data.worlds.rooms.materials import colored_lacquer, lacquer, wood
-from ditr.data.worlds.rooms.paint import Canvas, Pixels, color, noise, size, tinted
 
 
 def _board(rng: Generator, width: float, height: float) -> Pixels:

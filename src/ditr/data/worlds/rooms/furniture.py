@@ -6,10 +6,10 @@ import math
 
 import numpy as np
 
+from ditr.data.worlds.common.mesh import Frame, Material
 from ditr.data.worlds.rooms import fronts, materials, pictures
 from ditr.data.worlds.rooms.config import Label
 from ditr.data.worlds.rooms.fittings import FRAMES, METALS, PLASTICS, SCREENS
-from ditr.data.worlds.rooms.mesh import Frame, Material
 from ditr.data.worlds.rooms.workshop import Painters, Plan, Workshop
 
 WOODS: Painters = ((materials.wood, materials.lacquer), ())

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from dataclasses import asdict
 
+from ditr.data.worlds.common.rays import RayCaster
 from ditr.data.worlds.rooms.camera_path import choose_camera, choose_poses
 from ditr.data.worlds.rooms.cloud import scan
 from ditr.data.worlds.rooms.config import RoomsConfig, Split
 from ditr.data.worlds.rooms.layout import build_room, generator
-from ditr.data.worlds.rooms.rays import RayCaster
 from ditr.data.worlds.rooms.sensor import Sensor
 from ditr.files import InputError
 from ditr.scene import Scene, View

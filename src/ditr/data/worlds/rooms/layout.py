@@ -7,10 +7,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ditr.data.worlds.common.atlas import Atlas
+from ditr.data.worlds.common.mesh import Mesh
 from ditr.data.worlds.rooms import fittings, furniture
-from ditr.data.worlds.rooms.atlas import Atlas
 from ditr.data.worlds.rooms.config import RoomsConfig, Split
-from ditr.data.worlds.rooms.mesh import Mesh
 from ditr.data.worlds.rooms.workshop import Plan, Workshop
 
 __all__ = ["Room", "build_room", "generator"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.random import Generator
 
-from ditr.data.worlds.rooms.paint import Canvas, Color, Pixels, color, noise, size, tinted
+from ditr.data.worlds.common.paint import Canvas, Color, Pixels, color, noise, size, tinted
 
 # --- walls and ceilings ------------------------------------------------------------------------------------------
 

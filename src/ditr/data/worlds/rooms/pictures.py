@@ -6,7 +6,7 @@ import numpy as np
 from numpy.random import Generator
 from numpy.typing import NDArray
 
-from ditr.data.worlds.rooms.paint import Canvas, Color, Pixels, color, noise, size, tinted
+from ditr.data.worlds.common.paint import Canvas, Color, Pixels, color, noise, size, tinted
 
 # --- outdoors: also the motif of many paintings -------------------------------------------------------------------
 

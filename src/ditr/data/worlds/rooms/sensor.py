@@ -8,9 +8,10 @@ import numpy as np
 from numpy.random import Generator
 from numpy.typing import NDArray
 
+from ditr.data.worlds.common.paint import noise
+from ditr.data.worlds.common.photography import Skin, blurred, photographed, pixel_rays
+from ditr.data.worlds.common.rays import RayCaster
 from ditr.data.worlds.rooms.layout import Room
-from ditr.data.worlds.rooms.paint import noise
-from ditr.data.worlds.rooms.rays import RayCaster
 from ditr.scene import Camera
 
 __all__ = ["Rendering", "Sensor", "render_view"]
@@ -49,24 +50,16 @@ class Sensor:
 
     def __init__(self, room: Room, caster: RayCaster) -> None:
         mesh = room.mesh
-        self._atlas, self._mesh, self._caster = room.atlas, mesh, caster
+        self._mesh, self._caster = mesh, caster
         self._normal = mesh.normal.astype(np.float32)
-        self._uv = mesh.uv[:, 0].astype(np.float32)
-        edges = np.stack([mesh.uv[:, 1] - mesh.uv[:, 0], mesh.uv[:, 2] - mesh.uv[:, 0]], axis=1)
-        self._edges = edges.astype(np.float32)
-        # Texels per metre, from the number of texels that a triangle covers.
-        texels = np.abs(np.linalg.det(edges)) / 2 * room.atlas.sizes()[mesh.texture].prod(axis=1)
-        self._density = np.sqrt(texels / mesh.area).astype(np.float32)
+        self._skin = Skin(mesh, room.atlas)
         length, width, height = room.plan.size
         self._lamp = np.array([0.55 * length, 0.45 * width, height - 0.06], dtype=np.float32)
 
     def albedo(self, triangle: NDArray[np.int32], u: NDArray[np.float32], v: NDArray[np.float32],
                footprint: NDArray[np.float32]) -> NDArray[np.float32]:  # fmt: skip
         """Texture colours (n, 3) in 0..255 at points of triangles, averaged over ``footprint`` metres."""
-        edges = self._edges[triangle]
-        uv = self._uv[triangle] + edges[:, 0] * u[:, None] + edges[:, 1] * v[:, None]
-        level = np.log2(np.maximum(footprint * self._density[triangle], np.float32(1e-3)))
-        return self._atlas.sample(self._mesh.texture[triangle], uv, level)
+        return self._skin.albedo(triangle, u, v, footprint)
 
     def in_lamplight(self, point: NDArray[np.float32], normal: NDArray[np.float32]) -> NDArray[np.float32]:
         """1 where the lamp shines on surface points (n, 3), 0 in its shadow; (n,)."""
@@ -89,7 +82,7 @@ class Sensor:
     def render(self, camera: Camera, world_to_camera: NDArray[np.float64], rng: Generator | None = None) -> Rendering:
         """Photograph the room; without ``rng`` the picture and the depth are free of noise and holes."""
         shape = camera.height, camera.width
-        rays, position = _rays(camera, world_to_camera)
+        rays, position = pixel_rays(camera, world_to_camera)
         hits = self._caster.cast(position, rays)
         miss = hits.triangle < 0
         triangle = np.where(miss, 0, hits.triangle)
@@ -104,7 +97,7 @@ class Sensor:
         image, measured = self._shade(surface, footprint, shape), depth.reshape(shape)
         label = np.where(miss, np.int32(-1), self._mesh.label[triangle]).reshape(shape)
         if rng is not None:
-            image = _photograph(image, rng)
+            image = photographed(image, rng)
             measured = _measure(measured, cosine.reshape(shape), self._mesh.glossy[triangle].reshape(shape), rng)
         return Rendering(np.clip(image, 0, 255).astype(np.uint8), measured, label)
 
@@ -114,37 +107,11 @@ class Sensor:
         # Shadows at half the resolution, then blurred: a lamp is not a point.
         half = np.arange(rows * columns).reshape(shape)[::2, ::2]
         sampled = self.in_lamplight(surface.point[half.reshape(-1)], surface.normal[half.reshape(-1)])
-        soft = _blurred(_blurred(sampled.reshape(half.shape), 1 / 3), 1 / 3)
+        soft = blurred(blurred(sampled.reshape(half.shape), 1 / 3), 1 / 3)
         lamplight = soft.repeat(2, axis=0).repeat(2, axis=1)[:rows, :columns].reshape(-1)
         color = self.albedo(surface.triangle, surface.u, surface.v, footprint)
         color *= self.brightness(surface.triangle, surface.point, surface.normal, lamplight)[:, None]
         return color.reshape(rows, columns, 3)
-
-
-def _blurred(image: NDArray[np.float32], side: float) -> NDArray[np.float32]:
-    """The image (h, w, ...) averaged over 3x3 pixels; ``side`` is the weight of each neighbour in a row or column."""
-    middle, around = np.float32(1 - 2 * side), np.float32(side)
-    tall = image.copy()
-    tall[1:-1] = middle * image[1:-1] + around * (image[:-2] + image[2:])
-    wide = tall.copy()
-    wide[:, 1:-1] = middle * tall[:, 1:-1] + around * (tall[:, :-2] + tall[:, 2:])
-    return wide
-
-
-def _rays(camera: Camera, world_to_camera: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Directions (n, 3) through the pixels' centres, of length 1 along the optical axis, and the camera's position."""
-    x = (np.arange(camera.width) + 0.5 - camera.cx) / camera.fx
-    y = (np.arange(camera.height) + 0.5 - camera.cy) / camera.fy
-    local = np.stack([*np.meshgrid(x, y), np.ones((camera.height, camera.width))], axis=-1).reshape(-1, 3)
-    rotation = world_to_camera[:3, :3]
-    return local @ rotation, -rotation.T @ world_to_camera[:3, 3]
-
-
-def _photograph(image: NDArray[np.float32], rng: Generator) -> NDArray[np.float32]:
-    """Exposure, white balance, a lens that is not quite sharp, and the noise of a small sensor."""
-    balance = (rng.uniform(0.88, 1.12) * rng.uniform(0.96, 1.04, 3)).astype(np.float32)
-    grain = rng.standard_normal((*image.shape[:2], 1), dtype=np.float32) * np.float32(rng.uniform(1.5, 4.0))
-    return _blurred(image, 0.15) * balance + grain
 
 
 def _measure(depth: NDArray[np.float32], cosine: NDArray[np.float32], glossy: NDArray[np.bool_],

@@ -3,30 +3,32 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-__all__ = ["Frame", "Material", "Mesh", "MeshBuilder"]
+__all__ = ["Frame", "Material", "Mesh", "MeshBuilder", "Model"]
 
 
 @dataclass(frozen=True)
 class Material:
     """How a surface looks.
 
-    ``texture`` is an index into the room's atlas. ``tile`` is the (width, height) in metres after which the texture
+    ``texture`` is an index into the world's atlas. ``tile`` is the (width, height) in metres after which the texture
     repeats, or None where the texture is stretched once over each face. ``glow`` is the share of light that the
     surface gives by itself, whatever falls on it (screens, lamps, the view out of a window). ``glossy`` surfaces give
-    the depth sensor holes.
+    the depth sensor holes. ``reflectance`` (0..1) is how much of a LiDAR's light comes back when it falls in square;
+    above 1 are retroreflectors.
     """
 
     texture: int
     tile: tuple[float, float] | None = None
     glow: float = 0.0
     glossy: bool = False
+    reflectance: float = 0.3
 
 
 @dataclass(frozen=True)
@@ -57,13 +59,14 @@ class Frame:
 
 @dataclass(frozen=True, eq=False)
 class Mesh:
-    """All triangles of a room.
+    """All triangles of a world.
 
     Attributes:
         corner: (T, 3, 3) float64 metres, world; the numbers are those of float32, which the ray caster works with.
         uv: (T, 3, 2) float64, texture coordinates of the corners; one unit is one repeat, v grows downward.
         texture, label: (T,) int32.
-        glow: (T,) float32.
+        item: (T,) int32, the number of the object that a triangle is of.
+        glow, reflectance: (T,) float32.
         glossy: (T,) bool.
         normal: (T, 3) float64, unit length, pointing to the side from which the surface is meant to be seen.
         area: (T,) float64 square metres.
@@ -73,13 +76,30 @@ class Mesh:
     uv: NDArray[np.float64]
     texture: NDArray[np.int32]
     label: NDArray[np.int32]
+    item: NDArray[np.int32]
     glow: NDArray[np.float32]
+    reflectance: NDArray[np.float32]
     glossy: NDArray[np.bool_]
     normal: NDArray[np.float64]
     area: NDArray[np.float64]
 
     def __len__(self) -> int:
         return len(self.corner)
+
+
+@dataclass(frozen=True, eq=False)
+class Model:
+    """Faces that can be put up many times: parts as the builder keeps them, in the frame of the whole.
+
+    ``ends`` says how many triangles the parts have up to each, ``items`` counts from the model's first object.
+    """
+
+    corner: NDArray[np.float64]
+    uvs: list[NDArray[np.float64]]
+    ends: NDArray[np.int64]
+    labels: list[int]
+    items: list[int]
+    materials: list[Material]
 
 
 # Corners of a unit box's faces, clockwise from the upper left as seen from outside.
@@ -97,14 +117,16 @@ _BOX_FACES = np.array(
 
 
 class MeshBuilder:
-    """Collects faces. ``frame`` and ``label`` apply to everything that is added after they are set."""
+    """Collects faces. ``frame``, ``label`` and ``item`` apply to everything that is added after they are set."""
 
     def __init__(self) -> None:
         self.frame = Frame(0.0, 0.0)
         self.label = -1
+        self.item = 0
         self._corners: list[NDArray[np.float64]] = []
         self._uvs: list[NDArray[np.float64]] = []
         self._labels: list[int] = []
+        self._items: list[int] = []
         self._materials: list[Material] = []
 
     def patches(self, corners: NDArray[np.float64], material: Material, chained: bool = False) -> None:
@@ -122,10 +144,38 @@ class MeshBuilder:
         if chained:
             uv[..., 0] += (np.cumsum(repeat[..., 0]) - repeat[:, 0, 0])[:, None]
         for half in ([0, 1, 3], [2, 3, 1]):
-            self._corners.append(quad[:, half])
-            self._uvs.append(uv[:, half])
-            self._labels.append(self.label)
-            self._materials.append(material)
+            self._add(quad[:, half], uv[:, half], material)
+
+    def triangles(self, corners: NDArray[np.float64], uv: NDArray[np.float64], material: Material) -> None:
+        """Add triangles (n, 3, 3) in the local frame with the texture coordinates (n, 3, 2) of their corners."""
+        self._add(self.frame.to_world(corners), uv, material)
+
+    def _add(self, corners: NDArray[np.float64], uv: NDArray[np.float64], material: Material) -> None:
+        self._corners.append(corners)
+        self._uvs.append(uv)
+        self._labels.append(self.label)
+        self._items.append(self.item)
+        self._materials.append(material)
+
+    def record(self, build: Callable[[], None]) -> Model:
+        """What ``build`` adds, taken off again; it should build about the world's origin."""
+        start, item = len(self._corners), self.item
+        build()
+        corners, uvs = self._corners[start:], self._uvs[start:]
+        labels, items, materials = self._labels[start:], self._items[start:], self._materials[start:]
+        del self._corners[start:], self._uvs[start:], self._labels[start:], self._items[start:], self._materials[start:]
+        self.item = item
+        ends = np.cumsum([len(part) for part in corners])
+        return Model(np.concatenate(corners), uvs, ends, labels, [number - item for number in items], materials)
+
+    def stamp(self, model: Model, frame: Frame) -> None:
+        """Put a model up at a place, as new objects."""
+        self._corners.extend(np.split(frame.to_world(model.corner), model.ends[:-1]))
+        self._uvs.extend(model.uvs)
+        self._labels.extend(model.labels)
+        self._items.extend(self.item + number for number in model.items)
+        self._materials.extend(model.materials)
+        self.item += max(model.items)
 
     def sheet(self, origin: ArrayLike, along: ArrayLike, down: ArrayLike, material: Material) -> None:
         """Add one parallelogram from its upper left corner and its two edges; it is seen from ``down x along``."""
@@ -169,7 +219,9 @@ class MeshBuilder:
             uv=np.concatenate(self._uvs)[keep],
             texture=spread([m.texture for m in self._materials], np.int32),
             label=spread(self._labels, np.int32),
+            item=spread(self._items, np.int32),
             glow=spread([m.glow for m in self._materials], np.float32),
+            reflectance=spread([m.reflectance for m in self._materials], np.float32),
             glossy=spread([m.glossy for m in self._materials], np.bool_),
             normal=cross[keep] / double[keep, None],
             area=double[keep] / 2,

@@ -34,6 +34,11 @@ class Atlas:
         parts: list[NDArray[np.uint32]] = []
         shapes: list[tuple[int, int]] = []
         for image in self._images:
+            if image.shape[:2] == (1, 1):  # one colour: all copies are alike
+                texel = np.append(image[0, 0], np.uint8(255)).view(np.uint32)
+                parts.extend([texel] * LEVELS)
+                shapes.extend([(1, 1)] * LEVELS)
+                continue
             level = Image.fromarray(image).convert("RGBA")
             for _ in range(LEVELS):
                 parts.append(np.asarray(level).view(np.uint32).reshape(-1))

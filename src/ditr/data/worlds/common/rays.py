@@ -1,4 +1,4 @@
-"""Ray casting against a room's triangles, and a visibility test that does not depend on the processor."""
+"""Ray casting against a world's triangles, and a visibility test that does not depend on the processor."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ditr.data.worlds.rooms.mesh import Mesh
+from ditr.data.worlds.common.mesh import Mesh
 
 __all__ = ["Hits", "RayCaster"]
 
@@ -43,7 +43,7 @@ class RayCaster:
             from embreex.mesh_construction import TriangleMesh
             from embreex.rtcore_scene import EmbreeScene
         except ImportError as error:
-            raise ImportError("Rooms needs embreex: pip install 'ditr[rooms]'") from error
+            raise ImportError("Rooms and Streets need embreex: pip install 'ditr[rooms]'") from error
         self.mesh = mesh
         self._scene = EmbreeScene(robust=True)
         self._triangles = TriangleMesh(self._scene, mesh.corner.astype(np.float32))
@@ -82,6 +82,28 @@ class RayCaster:
             rim = _RIM * np.linalg.norm(ray[some], axis=1)[:, None]
             visible[some] = ~((at > 0) & (at < reach[some, None]) & (inside >= rim)).any(axis=1)
         return visible
+
+    def nearest(
+        self, origin: NDArray[np.float64], ray: NDArray[np.float64]
+    ) -> tuple[NDArray[np.int32], NDArray[np.float64]]:
+        """What rays (n, 3) from ``origin`` (3,) meet first: triangles (n,), -1 for none, and distances (n,).
+
+        Distances are in lengths of the ray, inf where it meets nothing. As in :meth:`sees`, Embree only proposes the
+        triangle, distances are float64, and where it proposes the rim of a triangle all others are tried.
+        """
+        hits = self.cast(origin, ray)
+        planes = self._planes(origin)
+        at, inside = _meet(np.einsum("knj,nj->kn", planes.terms[:, hits.triangle], ray), planes, hits.triangle)
+        triangle, distance = hits.triangle.copy(), np.where(hits.triangle < 0, np.inf, at)
+        rim = _RIM * np.linalg.norm(ray, axis=1)
+        unsure = np.flatnonzero((triangle >= 0) & (inside < rim))
+        for some in np.array_split(unsure, 1 + len(unsure) // 128):
+            at, inside = _meet(ray[some] @ planes.terms.transpose(0, 2, 1), planes, np.arange(len(self.mesh)))
+            at = np.where((at > 0) & (inside >= rim[some, None]), at, np.inf)
+            best = at.argmin(axis=1)
+            distance[some] = at[np.arange(len(some)), best]
+            triangle[some] = np.where(np.isfinite(distance[some]), best, -1)
+        return triangle, distance
 
     def _planes(self, origin: NDArray[np.float64]) -> _Planes:
         corner = self.mesh.corner

@@ -20,9 +20,9 @@ Painter = Callable[[Generator, float, float], Pixels]
 TEXELS_PER_METRE = 200
 
 
-def size(width: float, height: float) -> tuple[int, int]:
-    """Columns and rows of a texture for a surface in metres."""
-    return max(8, round(width * TEXELS_PER_METRE)), max(8, round(height * TEXELS_PER_METRE))
+def size(width: float, height: float, density: float = TEXELS_PER_METRE) -> tuple[int, int]:
+    """Columns and rows of a texture for a surface in metres, ``density`` texels per metre."""
+    return max(8, round(width * density)), max(8, round(height * density))
 
 
 def color(
@@ -51,8 +51,8 @@ def tinted(base: Color, *fields: NDArray[np.float32]) -> Pixels:
 class Canvas:
     """A picture to draw on in metres, with x to the right and y down."""
 
-    def __init__(self, width: float, height: float, ground: Color | Pixels) -> None:
-        columns, rows = size(width, height)
+    def __init__(self, width: float, height: float, ground: Color | Pixels, density: float = TEXELS_PER_METRE) -> None:
+        columns, rows = size(width, height, density)
         self.width, self.height = width, height
         self.scale = np.array([columns / width, rows / height])
         if isinstance(ground, tuple):

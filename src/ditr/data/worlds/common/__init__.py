@@ -1,0 +1,1 @@
+"""What the procedural worlds share: meshes, textures, ray casting, photography, and writing captures."""
