@@ -120,7 +120,7 @@ class _Work:
             remove_rests(place)
         content = {
             "recipe": to_plain(self.recipe),
-            "captures": [source.dataset.captures for source in self.data.sources],
+            "scenes": {source.dataset.source.name: source.dataset.source.names() for source in self.data.sources},
             "started": time.strftime("%F %T"),
         }
         with writing(folder), atomic_path(folder / "recipe.json") as path:

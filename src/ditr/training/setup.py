@@ -17,6 +17,7 @@ from lightning_fabric.strategies import DDPStrategy
 from ditr.data.augment.images import HorizontalFlip
 from ditr.data.batch import Batch
 from ditr.data.dataset import TrainingSet
+from ditr.data.readers.source import SceneSource
 from ditr.device import choose_device
 from ditr.encoding import CachedEncoding
 from ditr.files import InputError
@@ -29,13 +30,18 @@ from ditr.training.recipe import Distill, JointDataset, Recipe
 __all__ = ["Data", "TrainingRun", "load_start", "make_data", "make_fabric", "model_config", "run_identity"]
 
 
+Scenes = Sequence[Path] | SceneSource
+"""Folders of captures, or a source of scenes."""
+
+
 @dataclass(frozen=True)
 class TrainingRun:
     """Where a run reads, writes and computes.
 
     Attributes:
         folder: of the run; holds the model, checkpoints, the recipe and the logs.
-        captures: the training scenes; of a recipe with datasets by their names.
+        captures: the training scenes, as folders of captures or as a source of scenes (a prepared dataset); of a recipe
+            with datasets by their names.
         encoding: of the photographs, for recipes with an encoder.
         device: "auto", "cpu" or "cuda".
         precision: as lightning-fabric names it; None for bf16 on a GPU and fp32 on a CPU.
@@ -47,7 +53,7 @@ class TrainingRun:
     """
 
     folder: Path
-    captures: Sequence[Path] | Mapping[str, Sequence[Path]]
+    captures: Scenes | Mapping[str, Scenes]
     encoding: CachedEncoding | None = None
     device: str = "auto"
     precision: str | None = None
@@ -55,7 +61,7 @@ class TrainingRun:
     checkpoint_every: int = 500
     quiet: bool = False
     report: Callable[[int, int], None] | None = None
-    validation: Sequence[Path] = ()
+    validation: Scenes = ()
 
 
 @dataclass(frozen=True)
@@ -79,9 +85,9 @@ class Data:
         for other in [*others, *([] if self.validation is None else [self.validation])]:
             if other.class_names != main.class_names:
                 raise InputError(
-                    other.captures[0],
-                    f"its classes are {', '.join(other.class_names)}; those of {main.captures[0].name} are others",
-                    f"Label all captures with {', '.join(main.class_names)}",
+                    other.source.name,
+                    f"its classes are {', '.join(other.class_names)}; those of {main.source.name} are others",
+                    f"Label all scenes with {', '.join(main.class_names)}",
                 )
         return main.class_names
 
@@ -121,7 +127,7 @@ def make_data(recipe: Recipe, run: TrainingRun) -> Data:
         for dataset in _datasets(recipe)
     )
     validation = None
-    if run.validation:
+    if len(run.validation):
         main = _datasets(recipe)[0]
         validation = TrainingSet(
             run.validation,
@@ -139,11 +145,11 @@ def _datasets(recipe: Recipe) -> tuple[JointDataset, ...]:
     return recipe.datasets or (JointDataset(""),)
 
 
-def _captures(recipe: Recipe, run: TrainingRun) -> dict[str, Sequence[Path]]:
+def _captures(recipe: Recipe, run: TrainingRun) -> dict[str, Scenes]:
     names = [dataset.name for dataset in _datasets(recipe)]
-    given = dict(run.captures) if isinstance(run.captures, Mapping) else {names[0]: run.captures}
+    given: dict[str, Scenes] = dict(run.captures) if isinstance(run.captures, Mapping) else {names[0]: run.captures}
     for name in names:
-        if not given.get(name):
+        if name not in given or not len(given[name]):
             raise InputError(f"dataset {name}", "the run has no scenes of it", f"Give scenes of {', '.join(names)}")
     left = ", ".join(given.keys() - set(names))
     if left:
@@ -151,7 +157,7 @@ def _captures(recipe: Recipe, run: TrainingRun) -> dict[str, Sequence[Path]]:
     return given
 
 
-def _training_set(recipe: Recipe, run: TrainingRun, dataset: JointDataset, captures: Sequence[Path]) -> TrainingSet:
+def _training_set(recipe: Recipe, run: TrainingRun, dataset: JointDataset, scenes: Scenes) -> TrainingSet:
     preparation = dataset.preparation or recipe.preparation
     augmentation = dataset.augmentation or recipe.augmentation
     images = augmentation.of_images()
@@ -159,7 +165,7 @@ def _training_set(recipe: Recipe, run: TrainingRun, dataset: JointDataset, captu
         # Only photographs that come with the batch are encoded with their [cls] token.
         images = images or (HorizontalFlip(p=0.0),)
     return TrainingSet(
-        captures,
+        scenes,
         preparation,
         recipe.network.pyramid,
         seed=recipe.seed,
@@ -167,6 +173,8 @@ def _training_set(recipe: Recipe, run: TrainingRun, dataset: JointDataset, captu
         crop=augmentation.of_voxels(),
         image_augmentations=images if run.encoding is not None else (),
         encoding=run.encoding,
+        # A prepared dataset may have more scenes than memory holds.
+        keep=isinstance(scenes, Sequence),
         labelled=not isinstance(recipe.task, Distill),
     )
 
@@ -280,8 +288,8 @@ def run_identity(recipe: Recipe, run: TrainingRun, class_names: tuple[str, ...])
         InputError: the weights to start from are not there.
     """
     captures = [
-        [name, [_fingerprint(capture) for capture in captures]]
-        for name, captures in (*_captures(recipe, run).items(), ("validation", run.validation))
+        [name, _fingerprint(scenes)]
+        for name, scenes in (*_captures(recipe, run).items(), ("validation", run.validation))
     ]
     start = None
     if recipe.init is not None:
@@ -294,5 +302,8 @@ def run_identity(recipe: Recipe, run: TrainingRun, class_names: tuple[str, ...])
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
-def _fingerprint(capture: Path) -> list[str]:
-    return [capture.name, hashlib.sha256((capture / "transforms.json").read_bytes()).hexdigest()]
+def _fingerprint(scenes: Scenes) -> list[list[str]]:
+    """Of captures, what their cameras are; of a prepared dataset, which scenes it has."""
+    if not isinstance(scenes, Sequence):
+        return [[scenes.name, *scenes.names()]]
+    return [[c.name, hashlib.sha256((c / "transforms.json").read_bytes()).hexdigest()] for c in scenes]

@@ -93,7 +93,7 @@ def _distillation(fabric: Fabric, model: Distillation, data: TrainingSet) -> Fig
         total, count = total + float(cosine_loss(prediction, target, visible)) * seen, count + seen
     if not count:
         raise InputError(
-            data.captures[0], "no view sees any point of the scenes for validation", "Give scenes with views"
+            data.source.name, "no view sees any point of the scenes for validation", "Give scenes with views"
         )
     return {"voxels": {"cosine_loss": total / count, "count": count}}
 
