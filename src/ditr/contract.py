@@ -31,7 +31,7 @@ from ditr.models.segmentation import Segmentation
 __all__ = ["Comparison", "check_contract", "check_weights", "contract_output", "pseudo_random", "write_contract"]
 
 FILE = "contract.safetensors"
-TOKENS = 60
+TOKENS, VIEWS = 60, 2
 TOLERANCE = {"cpu": 1e-4, "cuda": 1e-3}
 """Largest difference over root mean square; GPUs sum in other orders, and some in TF32."""
 
@@ -168,4 +168,5 @@ def _image(width: int, grid: Tensor, pyramid: Pyramid, device: torch.device) -> 
     # About a third of the cells is seen by no view.
     token = torch.from_numpy((pseudo_random((len(grid),), 3) * TOKENS).astype(np.int64)).clamp(min=-TOKENS // 3)
     lift = build_lift_pyramid(torch.where(token < 0, -1, token), TOKENS, pyramid.to("cpu"))
-    return ImageFeatures(tokens.to(device), lift.to(device))
+    cls = torch.from_numpy(pseudo_random((VIEWS, width), 4))
+    return ImageFeatures(tokens.to(device), lift.to(device), cls.to(device), (VIEWS,))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
+import torch
 from torch import Tensor
 
 from ditr.feature_cache import EncodedView, FeatureCache, encode_views
@@ -93,4 +94,10 @@ class CachedEncoding:
 
     def tokens(self, views: Sequence[View]) -> list[Tensor]:
         """For each view (rows * columns, D) float32 on the CPU."""
-        return [encoded.patch.flatten(0, 1) for encoded in self.encode(views)]
+        return self.tokens_and_cls(views)[0]
+
+    def tokens_and_cls(self, views: Sequence[View]) -> tuple[list[Tensor], Tensor]:
+        """:meth:`tokens`, and the views' [cls] tokens (V, D) float32 on the CPU."""
+        found = self.encode(views)
+        cls = torch.stack([encoded.cls for encoded in found]) if found else torch.zeros(0, self.width)
+        return [encoded.patch.flatten(0, 1) for encoded in found], cls

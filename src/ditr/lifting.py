@@ -133,20 +133,25 @@ def lift_features(
         scene: points and views; labels are not needed.
         encoding: of the photographs.
         rule: which points a view shows.
-        choice: among the views that show a point.
+        choice: among the views that show a point: one of those that take a single view.
         max_views: at most so many views, equidistant; None for all.
         seed: of the choice.
 
     Raises:
-        InputError: missing or damaged photographs or depth maps.
+        InputError: missing or damaged photographs or depth maps, no view at all, or a choice of several.
     """
     if seed < 0:
         raise InputError("seed", f"it is {seed}", "Give 0 or more")
+    if max_views is not None and max_views < 1:
+        raise InputError("max_views", f"it is {max_views}", "Give 1 or more, or leave it out for all views")
+    if choice is ViewChoice.MEAN or choice is ViewChoice.MAX:
+        raise InputError("choice", f"{choice.value} makes one feature of several tokens", "Choose one view per point")
     views = [scene.views[row] for row in choose_rows(len(scene.views), max_views, None)]
     sizes = [encoding.size(view) for view in views]
     seen = scene_views(scene, views, sizes, encoding.patch_size, rule)
     rng = np.random.default_rng(seed)
-    lift = choose_view(seen.tokens, len(scene), seen.token_count, choice=choice.value, rng=rng)
+    distances = seen.distances(np.arange(len(scene))) if choice is ViewChoice.NEAREST else None
+    lift = choose_view(seen.tokens, len(scene), seen.token_count, choice=choice.value, rng=rng, distances=distances)
     tokens = encoding.tokens(views)
     return LiftedFeatures(
         scene=scene,

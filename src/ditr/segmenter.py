@@ -17,7 +17,7 @@ from ditr.data.batch import Batch, join_samples
 from ditr.data.normals import with_normals
 from ditr.data.readers.ply import write_ply
 from ditr.data.sample import Attribute, Preparation, Sample, lacking_attributes, prepare
-from ditr.data.scene_views import SceneViews, choose_rows, scene_views
+from ditr.data.scene_views import SceneViews, ViewOrder, choose_rows, scene_views
 from ditr.device import choose_device
 from ditr.encoding import CachedEncoding
 from ditr.feature_cache import FeatureCache
@@ -295,9 +295,8 @@ class Segmenter:
         preparation = self._preparation(rule, substitutes, strength_scale)
         if shuffle_curves:
             preparation = replace(preparation, shuffle_curves=True)
-        views = self._views(scene, preparation)
-        tokens = None if views is None else self._tokens(views, preparation, images_of)
-        complete = _with_normals(scene, preparation) if estimate else scene
+        views, tokens = self._images(scene, preparation, images_of, seed)
+        complete = _with_normals(scene, preparation, seed) if estimate else scene
         inputs = SceneInputs(complete, preparation, rotation, views, tokens, seed)
         found = self._label(inputs) if votes is None else votes(self, inputs)
         return Prediction(
@@ -321,7 +320,7 @@ class Segmenter:
         """(M, classes) for the voxels of a batch that is on the device."""
         image = None
         if batch.lift is not None and batch.tokens is not None:
-            image = ImageFeatures(batch.tokens, batch.lift)
+            image = ImageFeatures(batch.tokens, batch.lift, batch.cls, batch.views)
         result: Tensor = self.model(batch.feature, batch.pyramid, image)
         return result
 
@@ -354,24 +353,22 @@ class Segmenter:
         more = tuple((Attribute(name), value) for name, value in (substitutes or {}).items())
         return replace(preparation, substitutes=(*preparation.substitutes, *more))
 
-    def _views(self, scene: Scene, preparation: Preparation) -> SceneViews | None:
+    def _images(
+        self, scene: Scene, preparation: Preparation, images_of: Scene | None, seed: int
+    ) -> tuple[SceneViews | None, Tensor | None]:
         if self.encoding is None:
-            return None
-        views = _chosen(scene, preparation)
-        sizes = [self.encoding.size(view) for view in views]
-        return scene_views(scene, views, sizes, self.encoding.patch_size, preparation.rule)
-
-    def _tokens(self, views: SceneViews, preparation: Preparation, images_of: Scene | None) -> Tensor:
-        assert self.encoding is not None
-        shown = list(views.views)
+            return None, None
+        shown = _chosen(scene, preparation, seed)
+        sizes = [self.encoding.size(view) for view in shown]
+        views = scene_views(scene, shown, sizes, self.encoding.patch_size, preparation.rule, lookup=preparation.lookup)
         if images_of is not None:
-            shown = _chosen(images_of, preparation)[: len(shown)]
-            if [self.encoding.size(view) for view in shown] != list(views.sizes):
+            shown = _chosen(images_of, preparation, seed)[: len(shown)]
+            if [self.encoding.size(view) for view in shown] != sizes:
                 raise InputError(
                     f"scene {images_of.name}", "its photographs have other sizes or numbers", "Swap with a like scene"
                 )
-        tokens = self.encoding.tokens(shown)
-        return torch.cat(tokens) if tokens else torch.zeros(0, self.encoding.width)
+        tokens, cls = self.encoding.tokens_and_cls(shown)
+        return replace(views, cls=cls), torch.cat([torch.zeros(0, self.encoding.width), *tokens])
 
     def _check_encoder(self) -> None:
         """The weights that the model was trained with, or an error: other features would give wrong labels."""
@@ -400,13 +397,15 @@ class Segmenter:
             )
 
 
-def _with_normals(scene: Scene, preparation: Preparation) -> Scene:
+def _with_normals(scene: Scene, preparation: Preparation, seed: int) -> Scene:
     """The scene itself, or with normals where they are all that it lacks."""
     if lacking_attributes(scene, preparation) != [Attribute.NORMAL]:
         return scene
-    views = _chosen(scene, preparation)
+    views = _chosen(scene, preparation, seed)
     return with_normals(scene, views, preparation.rule, preparation.origin, neighbours=_NEIGHBOURS)
 
 
-def _chosen(scene: Scene, preparation: Preparation) -> list[View]:
-    return [scene.views[row] for row in choose_rows(len(scene.views), preparation.max_views, None)]
+def _chosen(scene: Scene, preparation: Preparation, seed: int) -> list[View]:
+    # A stream of its own: which views are used does not change what is drawn among them.
+    rng = np.random.default_rng([seed, 1]) if preparation.view_order is ViewOrder.RANDOM else None
+    return [scene.views[row] for row in choose_rows(len(scene.views), preparation.max_views, rng)]

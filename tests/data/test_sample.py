@@ -159,7 +159,7 @@ def test_equal_seeds_give_equal_samples_in_training() -> None:
         ({"voxel_size": float("nan")}, "voxel size"),
         ({"attributes": ()}, "attributes"),
         ({"attributes": (Attribute.COLOR, Attribute.COLOR)}, "attributes"),
-        ({"max_views": 0}, "max_views"),
+        ({"max_views": -1}, "max_views"),
         ({"strength_scale": 0.0}, "strength_scale"),
         ({"image_size": (0, 14)}, "image_size"),
         ({"clip_box": (0.0, 0.0, 0.0, 1.0, 1.0)}, "clip_box"),
@@ -256,12 +256,12 @@ def test_an_image_size_that_is_not_whole_patches_is_refused(encoding: CachedEnco
 def test_which_views_are_used() -> None:
     assert choose_rows(3, None, None) == choose_rows(3, 5, None) == [0, 1, 2]
     assert choose_rows(10, 4, None) == [0, 2, 4, 6]
-    assert choose_rows(0, 4, None) == []
+    assert choose_rows(0, 4, None) == choose_rows(3, 0, None) == choose_rows(3, 0, np.random.default_rng(0)) == []
     drawn = choose_rows(10, 4, np.random.default_rng(0))
     assert drawn == choose_rows(10, 4, np.random.default_rng(0)) and len(set(drawn)) == 4
     assert {tuple(choose_rows(10, 4, np.random.default_rng(seed))) for seed in range(5)} != {tuple(drawn)}
     with pytest.raises(InputError, match="max_views"):
-        choose_rows(3, 0, None)
+        choose_rows(3, -1, None)
 
 
 @pytest.mark.parametrize("rows", [[0, 1, 2], [2, 0], [1], []])

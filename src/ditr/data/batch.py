@@ -31,7 +31,7 @@ class Batch:
         photographs: of all samples, one after the other, where they have to be encoded still; stay on the CPU.
         sizes: (height, width) at which each view is encoded.
         views: how many views each sample has.
-        cls: (V, D) [cls] tokens of all views, where they were asked for.
+        cls: (V, D) [cls] tokens of all views; None where ``tokens`` is.
         dataset: whose norms and heads of the network serve, where these exist per dataset.
     """
 
@@ -65,6 +65,7 @@ def join_samples(samples: Sequence[Sample]) -> Batch:
     lifts = [sample.lift for sample in samples if sample.lift is not None]
     labels = [sample.label for sample in samples if sample.label is not None]
     tokens = [sample.tokens for sample in samples if sample.tokens is not None]
+    cls = [sample.cls for sample in samples if sample.cls is not None]
     return Batch(
         names=tuple(sample.name for sample in samples),
         feature=torch.cat([sample.feature for sample in samples]),
@@ -74,5 +75,6 @@ def join_samples(samples: Sequence[Sample]) -> Batch:
         label=torch.cat(labels) if len(labels) == len(samples) else None,
         photographs=tuple(photograph for sample in samples for photograph in sample.photographs),
         sizes=tuple(size for sample in samples for size in sample.sizes),
+        cls=torch.cat(cls) if len(cls) == len(samples) else None,
         views=tuple(len(sample.sizes) for sample in samples),
     )

@@ -7,7 +7,7 @@ changes it.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
 
@@ -47,6 +47,10 @@ class Encoding(Protocol):
 
     def tokens(self, views: Sequence[View]) -> list[Tensor]:
         """For each view (rows * columns, D) float32 on the CPU."""
+        ...
+
+    def tokens_and_cls(self, views: Sequence[View]) -> tuple[list[Tensor], Tensor]:
+        """:meth:`tokens`, and the views' [cls] tokens (V, D)."""
         ...
 
 
@@ -188,24 +192,36 @@ class TrainingSet(Dataset[Sample]):
         encoding, rule = self.encoding, self.preparation.rule
         if encoding is None:
             return None, None
+        lookup, drop = self.preparation.lookup, self.preparation.view_drop
         rows = choose_rows(len(scene.views), self.preparation.max_views, rng)
+        if drop is not None:
+            rows = drop.keep(rows, rng)
         if self.image_augmentations:
             chosen = [scene.views[row] for row in rows]
             sizes = [encoding.size(view) for view in chosen]
             augmented = scene_views(
-                scene, chosen, sizes, encoding.patch_size, rule, augmentations=self.image_augmentations, rng=rng
+                scene,
+                chosen,
+                sizes,
+                encoding.patch_size,
+                rule,
+                lookup=lookup,
+                augmentations=self.image_augmentations,
+                rng=rng,
             )
             return augmented, None
         if not self.keep:
             # Scenes of hundreds of photographs: only those that were drawn are projected and encoded.
             chosen = [scene.views[row] for row in rows]
             sizes = [encoding.size(view) for view in chosen]
-            drawn, encoded = scene_views(scene, chosen, sizes, encoding.patch_size, rule), encoding.tokens(chosen)
-            return drawn, torch.cat([torch.zeros(0, encoding.width), *encoded])
+            drawn = scene_views(scene, chosen, sizes, encoding.patch_size, rule, lookup=lookup)
+            encoded, cls = encoding.tokens_and_cls(chosen)
+            return replace(drawn, cls=cls), torch.cat([torch.zeros(0, encoding.width), *encoded])
         if index not in self._views:
             sizes = [encoding.size(view) for view in scene.views]
-            self._views[index] = scene_views(scene, scene.views, sizes, encoding.patch_size, rule)
-            self._tokens[index] = encoding.tokens(scene.views)
+            seen = scene_views(scene, scene.views, sizes, encoding.patch_size, rule, lookup=lookup)
+            self._tokens[index], cls = encoding.tokens_and_cls(scene.views)
+            self._views[index] = replace(seen, cls=cls)
         views, tokens = self._views[index], self._tokens[index]
         if len(rows) < len(scene.views):
             views, tokens = views.select(rows, encoding.patch_size), [tokens[row] for row in rows]

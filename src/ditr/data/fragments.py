@@ -95,6 +95,7 @@ class Fragments:
         if self._joined[0] != count:
             self._joined = count, join_pyramids([self.pyramid] * count).to(self.device)
         lifts = [sample.lift for sample in samples if sample.lift is not None]
+        cls = [sample.cls for sample in samples if sample.cls is not None]
         return Batch(
             names=tuple(sample.name for sample in samples),
             feature=torch.cat([sample.feature for sample in samples]).to(self.device),
@@ -102,4 +103,6 @@ class Fragments:
             lift=join_lift_pyramids(lifts, shared=True).to(self.device) if lifts else None,
             tokens=self.tokens,
             label=None,
+            cls=None if not cls else torch.cat(cls).to(self.device),
+            views=tuple(len(sample.sizes) for sample in samples),
         )

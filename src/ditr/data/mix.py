@@ -44,9 +44,11 @@ def _mix(parts: Sequence[Sample], spec: PyramidSpec, rng: np.random.Generator) -
     lift = None
     if len(lifts) == len(parts):
         joined = join_lift_pyramids(lifts)
-        lift = build_lift_pyramid(joined.levels[0].token, joined.tokens, pyramid)
+        built = build_lift_pyramid(joined.levels[0].token, joined.entries, pyramid)
+        lift = replace(joined, levels=built.levels)
     labels = [part.label for part in parts if part.label is not None]
     tokens = [part.tokens for part in parts if part.tokens is not None]
+    cls = [part.cls for part in parts if part.cls is not None]
     starts = np.cumsum([0, *(len(part) for part in parts)]).tolist()
     inverse = [torch.where(p.inverse < 0, -1, p.inverse + s) for p, s in zip(parts, starts, strict=False)]
     return Sample(
@@ -59,4 +61,5 @@ def _mix(parts: Sequence[Sample], spec: PyramidSpec, rng: np.random.Generator) -
         tokens=torch.cat(tokens) if len(tokens) == len(parts) else None,
         photographs=tuple(photograph for part in parts for photograph in part.photographs),
         sizes=tuple(size for part in parts for size in part.sizes),
+        cls=torch.cat(cls) if len(cls) == len(parts) else None,
     )

@@ -19,10 +19,9 @@ from torch import Tensor
 
 from ditr.data.augment.point_set import PointAugmentation, PointSet, augment
 from ditr.data.augment.points import CenterShift, PointClip
-from ditr.data.scene_views import SceneViews
+from ditr.data.scene_views import Lookup, SceneViews, ViewChoice, ViewDrop, ViewOrder, lift_points
 from ditr.files import InputError
-from ditr.geometry.lift import choose_view
-from ditr.geometry.lift_pyramid import LiftPyramid, build_lift_pyramid
+from ditr.geometry.lift_pyramid import LiftPyramid
 from ditr.geometry.projection import INDOOR, VisibilityRule
 from ditr.geometry.pyramid import Pyramid, PyramidSpec, build_pyramid, draw_permutations, published_permutations
 from ditr.geometry.voxels import voxelize
@@ -66,15 +65,6 @@ class Origin(Enum):
     SENSOR = "sensor"
 
 
-class ViewChoice(Enum):
-    """Which view a point takes its feature from where several see it."""
-
-    RANDOM = "random"
-    """Any of them, drawn for each point (the paper, section 3.1)."""
-    LAST = "last"
-    """The last in the capture's order (the published weights)."""
-
-
 @dataclass(frozen=True)
 class Preparation:
     """All that decides how a scene becomes a sample, in training and at inference.
@@ -85,7 +75,11 @@ class Preparation:
         substitutes: attributes that a scene may lack, each with the value that stands in for it (colours 0..255).
         rule: which points a view shows.
         view_choice: among the views that show a point.
-        max_views: at most so many views of a scene: random ones in training, equidistant ones at inference.
+        lookup: how a point takes its feature from the tokens of a view.
+        max_views: at most so many views of a scene (0 for none): random ones in training, and at inference those that
+            ``view_order`` says.
+        view_order: see :class:`ditr.data.scene_views.ViewOrder`.
+        view_drop: which views training samples lose; None for none, as published.
         origin: see :class:`Origin`. With the centre, coordinates that are input features are centred once more in x and
             y, over the voxels' points, as published.
         strength_scale: strengths are divided by it (255 for nuScenes).
@@ -105,7 +99,10 @@ class Preparation:
     substitutes: tuple[tuple[Attribute, float], ...] = ()
     rule: VisibilityRule = INDOOR
     view_choice: ViewChoice = ViewChoice.RANDOM
+    lookup: Lookup = Lookup.PATCH
     max_views: int | None = None
+    view_order: ViewOrder = ViewOrder.EQUIDISTANT
+    view_drop: ViewDrop | None = None
     origin: Origin = Origin.CENTER
     strength_scale: float = 1.0
     image_size: tuple[int, int] | None = None
@@ -121,8 +118,8 @@ class Preparation:
                 f"{', '.join(a.value for a in self.attributes) or 'none'}",
                 "Name at least one, and each once",
             )
-        if self.max_views is not None and self.max_views < 1:
-            raise InputError("max_views", f"it is {self.max_views}", "Give 1 or more, or leave it out for all views")
+        if self.max_views is not None and self.max_views < 0:
+            raise InputError("max_views", f"it is {self.max_views}", "Give 0 or more, or leave it out for all views")
         if not (math.isfinite(self.strength_scale) and self.strength_scale > 0):
             raise InputError("strength_scale", f"it is {self.strength_scale}", "Give a positive number")
         if self.image_size is not None and min(self.image_size) < 1:
@@ -162,6 +159,7 @@ class Sample:
         tokens: (T, D) float32 image tokens of the chosen views, where they are known already.
         photographs: what has to be encoded to get them, otherwise.
         sizes: (height, width) of the encoder's input for each view.
+        cls: (V, D) float32 [cls] tokens of the chosen views, where they are known already.
     """
 
     name: str
@@ -173,6 +171,7 @@ class Sample:
     tokens: Tensor | None = None
     photographs: tuple[NDArray[np.uint8], ...] = ()
     sizes: tuple[tuple[int, int], ...] = field(default=())
+    cls: Tensor | None = None
 
     def __len__(self) -> int:
         return len(self.feature)
@@ -264,12 +263,13 @@ def make_sample(
         name=name,
         feature=_features(points, preparation),
         pyramid=pyramid,
-        lift=None if views is None else _lift(views, points.index, preparation.view_choice, rng, pyramid),
+        lift=None if views is None else lift_points(views, points.index, preparation.view_choice, rng, pyramid),
         label=None if points.label is None else torch.from_numpy(points.label),
         inverse=inverse,
         tokens=tokens,
         photographs=() if views is None else views.photographs,
         sizes=() if views is None else views.sizes,
+        cls=None if views is None else views.cls,
     )
 
 
@@ -278,14 +278,6 @@ def _with_box(chain: Sequence[PointAugmentation], preparation: Preparation) -> t
     if preparation.clip is None or any(isinstance(augmentation, PointClip) for augmentation in chain):
         return tuple(chain)
     return (preparation.clip, *chain)
-
-
-def _lift(
-    views: SceneViews, rows: NDArray[np.int64], choice: ViewChoice, rng: np.random.Generator, pyramid: Pyramid
-) -> LiftPyramid:
-    of_voxels = (tokens[rows] for tokens in views.tokens)
-    lift = choose_view(of_voxels, len(rows), views.token_count, choice=choice.value, rng=rng)
-    return build_lift_pyramid(lift.patch_index[:, 0], views.token_count, pyramid)
 
 
 def point_set(scene: Scene, preparation: Preparation, rotation: NDArray[np.float64] | None = None) -> PointSet:

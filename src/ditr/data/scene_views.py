@@ -4,19 +4,108 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from enum import Enum
+from typing import Literal
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from ditr.data.augment.images import ImageAugmentation, augment_image
 from ditr.data.readers.images import read_depth, read_image, read_pixels
 from ditr.files import InputError
-from ditr.geometry.lift import TokenGrid, token_grids, tokens_of
+from ditr.geometry.lift import (
+    TokenGrid,
+    aggregate_views,
+    bilinear_tokens_of,
+    choose_view,
+    interpolate_view,
+    token_grids,
+    tokens_of,
+)
+from ditr.geometry.lift_pyramid import LiftPyramid, blend_lift_pyramid, build_lift_pyramid
 from ditr.geometry.projection import INDOOR, OUTDOOR, VisibilityRule, see
+from ditr.geometry.pyramid import Pyramid
 from ditr.scene import Scene, View
 
-__all__ = ["SceneViews", "choose_rows", "points_in", "profile_rule", "scene_views"]
+__all__ = [
+    "Lookup",
+    "SceneViews",
+    "ViewChoice",
+    "ViewDrop",
+    "ViewOrder",
+    "choose_rows",
+    "lift_points",
+    "points_in",
+    "profile_rule",
+    "scene_views",
+]
+
+
+class ViewChoice(Enum):
+    """Which view a point takes its feature from where several see it.
+
+    The paper (section 3.1) found aggregation over all of them to be worse than a random one.
+    """
+
+    RANDOM = "random"
+    """Any of them, drawn for each point (the paper, section 3.1)."""
+    LAST = "last"
+    """The last in the capture's order (the published weights)."""
+    NEAREST = "nearest"
+    """The one whose camera is nearest to the point."""
+    MEAN = "mean"
+    """None: the mean of what all of them give."""
+    MAX = "max"
+    """None: the maximum, channel by channel, of what all of them give."""
+
+
+class Lookup(Enum):
+    """How a point takes its feature from the tokens of a view."""
+
+    PATCH = "patch"
+    """The token of the patch that the point falls into (the paper, section 3.1)."""
+    BILINEAR = "bilinear"
+    """Interpolated between the four patches whose centres are around the point; the paper found it to be worse."""
+
+
+class ViewOrder(Enum):
+    """Which views of a scene inference uses where it uses a limited number (paper, appendix B and Table 9)."""
+
+    EQUIDISTANT = "equidistant"
+    """At equal steps in the capture's order, which usually is that of time."""
+    RANDOM = "random"
+    """Drawn from the seed, as in training."""
+
+
+@dataclass(frozen=True)
+class ViewDrop:
+    """Leave out views of training samples, so that a network learns to do without (paper, Tables 8 and 9).
+
+    The published models were trained with none left out.
+
+    Attributes:
+        all: probability that a sample loses all its views.
+        each: probability, for a sample that does not, that it loses a view, for each view on its own.
+
+    Raises:
+        InputError: numbers that are no probabilities.
+    """
+
+    all: float = 0.1
+    each: float = 0.2
+
+    def __post_init__(self) -> None:
+        for name, value in (("all", self.all), ("each", self.each)):
+            if not 0 <= value <= 1:
+                raise InputError(f"view_drop.{name}", f"it is {value}", "Give a probability, 0 to 1")
+
+    def keep(self, rows: Sequence[int], rng: np.random.Generator) -> list[int]:
+        """Those of the views that a sample keeps, in their order."""
+        if rng.random() < self.all:
+            return []
+        return [row for row, chance in zip(rows, rng.random(len(rows)), strict=True) if chance >= self.each]
 
 
 @dataclass(frozen=True, eq=False)
@@ -26,10 +115,14 @@ class SceneViews:
     Attributes:
         views: the chosen views.
         sizes: for each, (height, width) at which it is encoded.
-        tokens: for each, (N,) int64 rows of the sample's token list, -1 where the view does not show the point.
+        tokens: for each, (N,) int64 rows of the sample's token list, -1 where the view does not show the point; (N, 4)
+            where tokens are interpolated.
         token_count: length of the token list.
         photographs: (height, width, 3) uint8 each, at the encoder's size, where they were augmented and so have to be
             encoded anew; empty otherwise.
+        weights: for each, (N, 4) float32 of the tokens, where these are interpolated; empty otherwise.
+        coord: (N, 3) the scene's own points, in the frame of the cameras.
+        cls: (V, D) the views' [cls] tokens, where they are encoded already.
     """
 
     views: tuple[View, ...]
@@ -37,6 +130,9 @@ class SceneViews:
     tokens: tuple[NDArray[np.int64], ...]
     token_count: int
     photographs: tuple[NDArray[np.uint8], ...] = ()
+    weights: tuple[NDArray[np.float32], ...] = ()
+    coord: NDArray[np.float64] | None = None
+    cls: Tensor | None = None
 
     def select(self, rows: Sequence[int], patch_size: int) -> SceneViews:
         """Some of the views, in the order of ``rows``; their tokens are counted anew."""
@@ -47,14 +143,33 @@ class SceneViews:
             tokens.append(np.where(old < 0, old, old - ends[row] + start))
             start += ends[row + 1] - ends[row]
         return SceneViews(
-            tuple(self.views[row] for row in rows), tuple(self.sizes[row] for row in rows), tuple(tokens), start
+            tuple(self.views[row] for row in rows),
+            tuple(self.sizes[row] for row in rows),
+            tuple(tokens),
+            start,
+            weights=tuple(self.weights[row] for row in rows) if self.weights else (),
+            coord=self.coord,
+            cls=None if self.cls is None else self.cls[list(rows)],
         )
+
+    @property
+    def interpolated(self) -> bool:
+        """Whether points take four tokens of a view; of no views, it does not matter."""
+        return bool(self.weights)
+
+    def distances(self, rows: NDArray[np.int64]) -> list[NDArray[np.float64]]:
+        """For each view, (M,) metres from its camera's centre to the scene's points ``rows``."""
+        if self.coord is None:
+            raise ValueError("distances to cameras need the scene's points")
+        coord = self.coord[rows]
+        poses = [view.world_to_camera for view in self.views]
+        return [np.linalg.norm(coord @ pose[:3, :3].T + pose[:3, 3], axis=1) for pose in poses]
 
     def seen_by(self, points: int) -> NDArray[np.int64]:
         """(N,) the number of views that show each of the scene's ``points`` points."""
         count = np.zeros(points, dtype=np.int64)
         for tokens in self.tokens:
-            count += tokens >= 0
+            count += (tokens if tokens.ndim == 1 else tokens[:, 0]) >= 0
         return count
 
 
@@ -78,10 +193,10 @@ def choose_rows(count: int, limit: int | None, rng: np.random.Generator | None) 
     Random ones come in random order, and equidistant ones with the step ``count // limit``, both as published.
 
     Raises:
-        InputError: a limit below 1.
+        InputError: a limit below 0.
     """
-    if limit is not None and limit < 1:
-        raise InputError("max_views", f"it is {limit}", "Give 1 or more, or leave it out for all views")
+    if limit is not None and limit < 0:
+        raise InputError("max_views", f"it is {limit}", "Give 0 or more, or leave it out for all views")
     if limit is None or count <= limit:
         return list(range(count))
     if rng is not None:
@@ -115,6 +230,7 @@ def scene_views(
     patch_size: int,
     rule: VisibilityRule,
     *,
+    lookup: Lookup = Lookup.PATCH,
     augmentations: Sequence[ImageAugmentation] = (),
     rng: np.random.Generator | None = None,
 ) -> SceneViews:
@@ -126,6 +242,7 @@ def scene_views(
         sizes: (height, width) at which each is encoded.
         patch_size: of the encoder.
         rule: see :func:`points_in`.
+        lookup: whether tokens are interpolated.
         augmentations: of the photographs; each moves the pixels of points along.
         rng: the augmentations' chance.
 
@@ -134,7 +251,7 @@ def scene_views(
     """
     native = [(view.camera.height, view.camera.width) for view in views]
     grids = token_grids(native, sizes, patch_size)
-    tokens, photographs = [], []
+    tokens, weights, photographs = [], [], []
     for view, size, grid in zip(views, sizes, grids, strict=True):
         pixel, visible = points_in(scene, view, rule)
         if augmentations:
@@ -144,9 +261,43 @@ def scene_views(
             photographs.append(photograph)
             visible = ~np.isnan(pixel[:, 0])
             grid = replace(grid, scale=(1.0, 1.0))
-        tokens.append(tokens_of(pixel, visible, grid))
+        if lookup is Lookup.BILINEAR:
+            index, weight = bilinear_tokens_of(pixel, visible, grid)
+            tokens.append(index)
+            weights.append(weight)
+        else:
+            tokens.append(tokens_of(pixel, visible, grid))
     total = sum(grid.token_count for grid in grids)
-    return SceneViews(tuple(views), tuple(sizes), tuple(tokens), total, tuple(photographs))
+    return SceneViews(tuple(views), tuple(sizes), tuple(tokens), total, tuple(photographs), tuple(weights), scene.coord)
+
+
+def lift_points(
+    views: SceneViews, rows: NDArray[np.int64], choice: ViewChoice, rng: np.random.Generator, pyramid: Pyramid
+) -> LiftPyramid:
+    """Which tokens the cells of a sample see.
+
+    Args:
+        views: which tokens the scene's points fall into.
+        rows: (M,) the points that stand for the finest cells.
+        choice: among the views that show a point.
+        rng: chance in the choice.
+        pyramid: of the cells.
+    """
+    count = views.token_count
+    tokens = (of_view[rows] for of_view in views.tokens)
+    weights = [of_view[rows] for of_view in views.weights]
+    if choice is ViewChoice.MEAN or choice is ViewChoice.MAX:
+        reduce: Literal["mean", "max"] = "mean" if choice is ViewChoice.MEAN else "max"
+        lift = aggregate_views(tokens, weights if views.interpolated else None, len(rows), count, reduce=reduce)
+        return blend_lift_pyramid(lift, pyramid)
+    distances = views.distances(rows) if choice is ViewChoice.NEAREST else None
+    if views.interpolated:
+        lift = interpolate_view(
+            list(tokens), weights, len(rows), count, choice=choice.value, rng=rng, distances=distances
+        )
+        return blend_lift_pyramid(lift, pyramid)
+    lift = choose_view(tokens, len(rows), count, choice=choice.value, rng=rng, distances=distances)
+    return build_lift_pyramid(lift.patch_index[:, 0], count, pyramid)
 
 
 def _augmented(

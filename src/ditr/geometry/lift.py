@@ -2,7 +2,8 @@
 
 Projection, visibility, the choice among views, flips and crops of images all end here. What remains of them is one
 table of indices into the flat list of a sample's tokens (view after view, row-major in each), and :func:`gather` reads
-it. The paper's section 3.1: one view per point, and the one patch of it that the point falls into.
+it. The paper's section 3.1: one view per point, and the one patch of it that the point falls into. What it found to be
+worse is there too: bilinear interpolation between patches, and aggregation over all views that show a point.
 """
 
 from __future__ import annotations
@@ -15,10 +16,24 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+from torch.nn import functional
 
 from ditr.geometry.projection import Projection, patch_of
 
-__all__ = ["Lift", "TokenGrid", "choose_view", "coverage", "gather", "join", "lift_views", "token_grids", "tokens_of"]
+__all__ = [
+    "Lift",
+    "TokenGrid",
+    "aggregate_views",
+    "bilinear_tokens_of",
+    "choose_view",
+    "coverage",
+    "gather",
+    "interpolate_view",
+    "join",
+    "lift_views",
+    "token_grids",
+    "tokens_of",
+]
 
 NO_TOKEN = -1
 
@@ -32,6 +47,8 @@ class Lift:
             one token.
         weight: (M, S) float32, or None where S is 1 and every token counts in full.
         token_count: length of the flat list.
+        alternatives: A, which divides S: a point's feature is the maximum over A weighted sums of S / A consecutive
+            tokens each. 1 for a weighted sum of all.
 
     Raises:
         ValueError: tensors of other shapes or types.
@@ -40,6 +57,7 @@ class Lift:
     patch_index: Tensor
     weight: Tensor | None
     token_count: int
+    alternatives: int = 1
 
     def __post_init__(self) -> None:
         if self.patch_index.ndim != 2 or self.patch_index.dtype != torch.int64:
@@ -49,6 +67,8 @@ class Lift:
                 raise ValueError(f"{self.patch_index.shape[1]} tokens per point need weights")
         elif self.weight.shape != self.patch_index.shape:
             raise ValueError(f"weights of shape {tuple(self.weight.shape)} for {tuple(self.patch_index.shape)} indices")
+        if self.alternatives < 1 or self.patch_index.shape[1] % self.alternatives:
+            raise ValueError(f"{self.patch_index.shape[1]} tokens per point are not {self.alternatives} alternatives")
 
     def __len__(self) -> int:
         return len(self.patch_index)
@@ -60,12 +80,14 @@ class Lift:
 
     def select(self, rows: Tensor) -> Lift:
         """The lift of a subset of the points, by index or mask."""
-        return Lift(self.patch_index[rows], None if self.weight is None else self.weight[rows], self.token_count)
+        weight = None if self.weight is None else self.weight[rows]
+        return Lift(self.patch_index[rows], weight, self.token_count, self.alternatives)
 
     def to(self, device: torch.device | str, *, non_blocking: bool = False) -> Lift:
         """A copy on another device."""
         weight = None if self.weight is None else self.weight.to(device, non_blocking=non_blocking)
-        return Lift(self.patch_index.to(device, non_blocking=non_blocking), weight, self.token_count)
+        index = self.patch_index.to(device, non_blocking=non_blocking)
+        return Lift(index, weight, self.token_count, self.alternatives)
 
 
 @dataclass(frozen=True)
@@ -125,13 +147,45 @@ def tokens_of(pixel: NDArray[Any], visible: NDArray[np.bool_], grid: TokenGrid) 
     return result
 
 
+def bilinear_tokens_of(
+    pixel: NDArray[Any], visible: NDArray[np.bool_], grid: TokenGrid
+) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+    """The four tokens of one view whose patches' centres are around each point, and their weights.
+
+    Beyond the outermost centres the last one counts (coordinates are clamped), so that an outer corner takes one token.
+
+    Args:
+        pixel, visible, grid: as for :func:`tokens_of`, whose points have tokens here too, and no others.
+
+    Returns:
+        (M, 4) indices, upper left, upper right, lower left, lower right, -1 for points without; and (M, 4) weights,
+        whose sum is 1, or 0 for points without.
+    """
+    index = np.full((len(pixel), 4), NO_TOKEN, dtype=np.int64)
+    weight = np.zeros((len(pixel), 4), dtype=np.float32)
+    shown = np.flatnonzero(tokens_of(pixel, visible, grid) >= 0)
+    scale = np.asarray(grid.scale, dtype=np.float64) / grid.patch_size
+    position = np.asarray(pixel, dtype=np.float64)[shown] * scale - 0.5
+    position = position.clip(0, (grid.columns - 1, grid.rows - 1))
+    low = np.floor(position).astype(np.int64)
+    high = np.minimum(low + 1, (grid.columns - 1, grid.rows - 1))
+    right, down = (position - low).T
+    (left_column, top), (right_column, bottom) = low.T, high.T
+    rows = np.stack([top, top, bottom, bottom], axis=1)
+    columns = np.stack([left_column, right_column, left_column, right_column], axis=1)
+    index[shown] = grid.offset + rows * grid.columns + columns
+    weight[shown] = np.stack([(1 - right) * (1 - down), right * (1 - down), (1 - right) * down, right * down], axis=1)
+    return index, weight
+
+
 def choose_view(
     tokens: Iterable[NDArray[np.int64]],
     point_count: int,
     token_count: int,
     *,
-    choice: Literal["random", "last"],
+    choice: Literal["random", "last", "nearest"],
     rng: np.random.Generator | None = None,
+    distances: Iterable[NDArray[np.floating]] | None = None,
 ) -> Lift:
     """Give each point the token of one of the views that show it.
 
@@ -142,14 +196,20 @@ def choose_view(
         point_count: M; also right where there are no views.
         token_count: length of the flat list of tokens.
         choice: "random" draws uniformly among the views that show a point, for each point on its own (the paper);
-            "last" takes the last of them (the published code).
+            "last" takes the last of them (the published code); "nearest" the one at the smallest distance, and of equal
+            distances the first.
         rng: the source of "random".
+        distances: for each view (M,), how far each point is from its camera; the measure of "nearest".
 
     Raises:
-        ValueError: "random" without ``rng``, or a view with another number of points.
+        ValueError: "random" without ``rng``, "nearest" without ``distances``, or a view with another number of points.
     """
     if choice == "random" and rng is None:
         raise ValueError("the choice 'random' needs a random generator")
+    if choice == "nearest" and distances is None:
+        raise ValueError("the choice 'nearest' needs distances")
+    of_views = iter(() if distances is None else distances)
+    smallest = np.full(point_count if choice == "nearest" else 0, np.inf)
     chosen = np.full(point_count, NO_TOKEN, dtype=np.int64)
     views_so_far = np.zeros(point_count, dtype=np.int32)
     for of_view in tokens:
@@ -160,8 +220,74 @@ def choose_view(
             # Reservoir sampling: the n-th view replaces what is there with probability 1/n.
             views_so_far[shown] += 1
             shown = shown[rng.random(len(shown)) * views_so_far[shown] < 1.0]
+        elif choice == "nearest":
+            distance = next(of_views)
+            shown = shown[distance[shown] < smallest[shown]]
+            smallest[shown] = distance[shown]
         chosen[shown] = of_view[shown]
     return Lift(torch.from_numpy(chosen[:, None]), None, token_count)
+
+
+def interpolate_view(
+    tokens: Sequence[NDArray[np.int64]],
+    weights: Sequence[NDArray[np.float32]],
+    point_count: int,
+    token_count: int,
+    *,
+    choice: Literal["random", "last", "nearest"],
+    rng: np.random.Generator | None = None,
+    distances: Iterable[NDArray[np.floating]] | None = None,
+) -> Lift:
+    """As :func:`choose_view`, and with the same chance, for views whose tokens are (M, 4) with weights."""
+    numbers = (np.where(of_view[:, 0] >= 0, number, NO_TOKEN) for number, of_view in enumerate(tokens))
+    view = choose_view(numbers, point_count, len(tokens), choice=choice, rng=rng, distances=distances).patch_index[:, 0]
+    index = np.full((point_count, 4), NO_TOKEN, dtype=np.int64)
+    weight = np.zeros((point_count, 4), dtype=np.float32)
+    for number, (of_view, of_weight) in enumerate(zip(tokens, weights, strict=True)):
+        taken = np.flatnonzero(view.numpy() == number)
+        index[taken], weight[taken] = of_view[taken], of_weight[taken]
+    return Lift(torch.from_numpy(index), torch.from_numpy(weight), token_count)
+
+
+def aggregate_views(
+    tokens: Iterable[NDArray[np.int64]],
+    weights: Iterable[NDArray[np.float32]] | None,
+    point_count: int,
+    token_count: int,
+    *,
+    reduce: Literal["mean", "max"],
+) -> Lift:
+    """Give each point the tokens of all views that show it, to be aggregated channel by channel.
+
+    Args:
+        tokens: for each view, (M,) from :func:`tokens_of`, or (M, 4) from :func:`bilinear_tokens_of`.
+        weights: for each view (M, 4), where tokens are four; else None.
+        point_count: M; also right where there are no views.
+        token_count: length of the flat list of tokens.
+        reduce: the mean or the maximum over the views of what each gives the point.
+
+    Returns:
+        as many tokens per point as the point that most views show has; fewer are filled up with -1.
+    """
+    corners = 1 if weights is None else 4
+    of_weights = None if weights is None else iter(weights)
+    index = np.full((point_count, 1, corners), NO_TOKEN, dtype=np.int64)
+    weight = np.zeros((point_count, 1, corners), dtype=np.float32)
+    count = np.zeros(point_count, dtype=np.int64)
+    for of_view in tokens:
+        of_view = of_view.reshape(point_count, corners)
+        shown = np.flatnonzero(of_view[:, 0] >= 0)
+        if len(shown) and count[shown].max() == index.shape[1]:
+            index = np.concatenate([index, np.full_like(index[:, :1], NO_TOKEN)], axis=1)
+            weight = np.concatenate([weight, np.zeros_like(weight[:, :1])], axis=1)
+        index[shown, count[shown]] = of_view[shown]
+        weight[shown, count[shown]] = 1 if of_weights is None else next(of_weights)[shown]
+        count[shown] += 1
+    alternatives = index.shape[1] if reduce == "max" else 1
+    if reduce == "mean":
+        weight /= np.maximum(count, 1).astype(np.float32)[:, None, None]
+    flat = (torch.from_numpy(values.reshape(point_count, -1)) for values in (index, weight))
+    return Lift(next(flat), next(flat), token_count, alternatives)
 
 
 def lift_views(
@@ -186,7 +312,7 @@ def coverage(projections: Iterable[Projection], point_count: int) -> NDArray[np.
 
 
 def gather(tokens: Tensor, lift: Lift, missing: Tensor | None = None) -> Tensor:
-    """Image features of points: their tokens, or the weighted sum of these.
+    """Image features of points: their tokens, or the weighted sum of these, or the maximum of several such sums.
 
     Args:
         tokens: (T, D), all tokens of the sample (or batch) in the order of ``lift``; T may be 0.
@@ -194,7 +320,8 @@ def gather(tokens: Tensor, lift: Lift, missing: Tensor | None = None) -> Tensor:
         missing: (D,) the feature of points that no view shows; zeros where None (the paper).
 
     Returns:
-        (M, D) in the type of ``tokens``. Entries without a token add nothing to a weighted sum.
+        (M, D) in the type of ``tokens``. Entries without a token add nothing to a weighted sum, and a sum of nothing
+        but those takes no part in a maximum.
     """
     empty = tokens.new_zeros(tokens.shape[1]) if missing is None else missing.to(tokens.dtype)
     index = lift.patch_index
@@ -203,25 +330,48 @@ def gather(tokens: Tensor, lift: Lift, missing: Tensor | None = None) -> Tensor:
         table = torch.cat([tokens, empty[None]])
         return table[torch.where(index < 0, len(tokens), index)[:, 0]]
     table = torch.cat([tokens, tokens.new_zeros(1, tokens.shape[1])])
-    total = tokens.new_zeros(len(index), tokens.shape[1])
-    for column, weight in zip(index.unbind(1), lift.weight.to(tokens.dtype).unbind(1), strict=True):
-        total = total + table[torch.where(column < 0, len(tokens), column)] * weight[:, None]
-    return total if missing is None else torch.where(lift.has_token[:, None], total, empty)
+    best: Tensor | None = None
+    weights = lift.weight.to(tokens.dtype)
+    for columns, parts in zip(index.chunk(lift.alternatives, 1), weights.chunk(lift.alternatives, 1), strict=True):
+        rows = torch.where(columns < 0, len(tokens), columns)
+        # Sums as it looks up: memory is that of the result, however many tokens a point has.
+        total = functional.embedding_bag(rows, table, per_sample_weights=parts.contiguous(), mode="sum")
+        if lift.alternatives > 1:
+            total = torch.where((columns >= 0).any(dim=1, keepdim=True), total, -torch.inf)
+        best = total if best is None else torch.maximum(best, total)
+    assert best is not None
+    if missing is None and lift.alternatives == 1:
+        return best
+    return torch.where(lift.has_token[:, None], best, empty)
 
 
-def join(lifts: Sequence[Lift]) -> Lift:
+def join(lifts: Sequence[Lift], *, shared: bool = False) -> Lift:
     """The lift of samples joined to a batch, whose tokens follow one another in the same order.
 
+    Samples may have different numbers of tokens per point, and of alternatives; those of fewer are filled up with -1.
+    With ``shared`` all samples look into one and the same list of tokens.
+
     Raises:
-        ValueError: no samples, or samples with different numbers of tokens per point.
+        ValueError: no samples.
     """
-    if len({lift.patch_index.shape[1] for lift in lifts}) != 1:
-        raise ValueError("samples to join must have the same number of tokens per point, and there must be one")
+    if not lifts:
+        raise ValueError("there must be a sample to join")
+    alternatives = max(lift.alternatives for lift in lifts)
+    each = max(lift.patch_index.shape[1] // lift.alternatives for lift in lifts)
     parts, weights, offset = [], [], 0
     for lift in lifts:
         index = lift.patch_index
-        parts.append(torch.where(index < 0, index, index + offset))
-        weights.append(torch.ones_like(index, dtype=torch.float32) if lift.weight is None else lift.weight)
-        offset += lift.token_count
+        weight = torch.ones_like(index, dtype=torch.float32) if lift.weight is None else lift.weight
+        parts.append(_filled(torch.where(index < 0, index, index + offset), lift.alternatives, alternatives, each, -1))
+        weights.append(_filled(weight, lift.alternatives, alternatives, each, 0))
+        offset += 0 if shared else lift.token_count
     weighted = any(lift.weight is not None for lift in lifts)
-    return Lift(torch.cat(parts), torch.cat(weights) if weighted else None, offset)
+    count = lifts[0].token_count if shared else offset
+    return Lift(torch.cat(parts), torch.cat(weights) if weighted else None, count, alternatives)
+
+
+def _filled(values: Tensor, had: int, alternatives: int, each: int, fill: int) -> Tensor:
+    """(M, S) in ``had`` alternatives -> (M, alternatives * each)."""
+    apart = values.view(len(values), had, values.shape[1] // had)
+    wide = functional.pad(apart, (0, each - apart.shape[2], 0, alternatives - had), value=fill)
+    return wide.flatten(1)

@@ -4,38 +4,83 @@
 
 where every f is a linear projection, BatchNorm and GELU, and X_2D[l] is the maximum of the image features over the
 points of each cell.
+
+The paper's Table 5 compares other places for the same image features, and [cls] tokens instead of them. It names the
+places and no details; here f_2D(X_2D) is the same in all of them, so that nothing but the place differs.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from enum import Enum
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from ditr.geometry.lift import gather
 from ditr.geometry.lift_pyramid import LiftPyramid
 from ditr.geometry.pyramid import Pyramid
+from ditr.nn.attention import SampleTokens
 from ditr.nn.blocks import DropPath, LinearNormAct
-from ditr.nn.norms import Condition, DatasetNorms, normalize
+from ditr.nn.norms import Condition, DatasetNorms, layer_norm, normalize
 
-__all__ = ["Fusion", "ImageFeatures", "TokenTable", "pooled_tokens"]
+__all__ = ["ClsTokens", "Fusion", "ImageBranch", "ImageFeatures", "Injection", "TokenTable", "pooled_tokens"]
+
+
+class Injection(Enum):
+    """Where image features join the 3D network (paper, section 4.4 and Table 5), from early to late."""
+
+    NONE = "none"
+    """Nowhere: PTv3."""
+    ENCODER = "encoder"
+    """Before the encoder: added to what the stem gives."""
+    BETWEEN = "between"
+    """Between two encoder-decoders of the same sizes: added to what the first gives the second."""
+    DECODER = "decoder"
+    """In all decoder stages: DITR."""
+    LAST = "last"
+    """In the last decoder stage, the finest."""
+    AFTER = "after"
+    """After the decoder: added to what it gives."""
+    CLS = "cls"
+    """No patch features: the views' [cls] tokens as further tokens in the attention of all decoder stages."""
 
 
 @dataclass(frozen=True, eq=False)
 class ImageFeatures:
-    """What the photographs of a batch give: ``tokens`` (T, D), and the lift that says which cell sees which."""
+    """What the photographs of a batch give.
+
+    Attributes:
+        tokens: (T, D) of patches.
+        lift: which cell sees which of them.
+        cls: (V, D) [cls] tokens of the views, one sample's after the other's; None where nobody asks for them.
+        views: how many of them each of the pyramid's samples has.
+    """
 
     tokens: Tensor
     lift: LiftPyramid
+    cls: Tensor | None = None
+    views: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, eq=False)
 class TokenTable:
-    """The image features with the feature of points that no view sees as last row: ``rows`` (T + 1, D)."""
+    """The image features with the feature of points that no view sees as last row: ``rows`` (T + 1, D).
+
+    T is here the length of the list that the lift's levels index: blended tokens where there is a blend.
+    """
 
     rows: Tensor
     lift: LiftPyramid
+
+    @classmethod
+    def of(cls, tokens: Tensor, lift: LiftPyramid, missing: Tensor | None) -> TokenTable:
+        """Tokens (T, D), blended where the lift asks for it; ``missing`` (D,) is zeros where None (the paper)."""
+        if lift.blend is not None:
+            tokens = gather(tokens, lift.blend)
+        row = tokens.new_zeros(tokens.shape[1]) if missing is None else missing
+        return cls(torch.cat([tokens, row[None]]), lift)
 
 
 def pooled_tokens(tokens: Tensor, lift: LiftPyramid, level: int) -> Tensor:
@@ -56,6 +101,35 @@ def pooled_tokens(tokens: Tensor, lift: LiftPyramid, level: int) -> Tensor:
     return torch.segment_reduce(rows, "max", lengths=pairs.count, unsafe=True)
 
 
+class ImageBranch(LinearNormAct):
+    """f_2D: image features of a level's cells, projected.
+
+    Args:
+        image_width: D of the image tokens.
+        channels: width of what they are added to.
+        image_drop: in training, the probability that a cell goes without its image features (for each cell on its own;
+            what stays is scaled by 1 / (1 - p)). The published option of this kind is off in all published models.
+        norms: which norms exist once per dataset.
+    """
+
+    def __init__(
+        self, image_width: int, channels: int, image_drop: float = 0.0, norms: DatasetNorms | None = None
+    ) -> None:
+        super().__init__(image_width, channels, norms)
+        self.drop = DropPath(image_drop)
+
+    def inject(self, image: TokenTable, level: int, condition: Condition | None = None) -> Tensor:
+        """f_2D(X_2D) of a level, (n, channels)."""
+        if level > 0:
+            out: Tensor = self(self.drop(pooled_tokens(image.rows, image.lift, level)), condition)
+            return out
+        # Every finest cell sees one token, and a linear layer commutes with the gather: project the few tokens.
+        projected = functional.linear(image.rows, self.linear.weight)
+        features: Tensor = self.drop(pooled_tokens(projected, image.lift, 0)) + self.linear.bias
+        result: Tensor = self.act(normalize(self.norm, features, condition))
+        return result
+
+
 class Fusion(nn.Module):
     """The input of a decoder stage: coarser features, skip connection and, in DITR, image features, summed.
 
@@ -63,9 +137,9 @@ class Fusion(nn.Module):
         in_channels: width of the next coarser decoder stage (or of the bottleneck).
         skip_channels: width of the encoder stage of this level.
         channels: width of the decoder stage.
-        image_width: D of the image tokens; None for a network without images.
-        image_drop: in training, the probability that a cell goes without its image features (for each cell on its own;
-            what stays is scaled by 1 / (1 - p)). The published option of this kind is off in all published models.
+        image_width: D of the image tokens; None for a stage without images.
+        image_drop: see :class:`ImageBranch`.
+        norms: which norms exist once per dataset.
     """
 
     def __init__(
@@ -78,10 +152,9 @@ class Fusion(nn.Module):
         norms: DatasetNorms | None = None,
     ) -> None:
         super().__init__()
-        self.drop = DropPath(image_drop)
         self.up = LinearNormAct(in_channels, channels, norms)
         self.skip = LinearNormAct(skip_channels, channels, norms)
-        self.image = None if image_width is None else LinearNormAct(image_width, channels, norms)
+        self.image = None if image_width is None else ImageBranch(image_width, channels, image_drop, norms)
 
     def forward(
         self,
@@ -99,7 +172,7 @@ class Fusion(nn.Module):
             skip: (n, skip_channels) features of the encoder.
             pyramid: of the batch.
             stage: the level of this decoder stage.
-            image: None for a network without images.
+            image: None for a stage without images.
             condition: the batch's dataset.
         """
         parent = pyramid.levels[stage].parent
@@ -107,18 +180,28 @@ class Fusion(nn.Module):
         skip_branch: Tensor = self.skip(skip, condition)
         fused = self.up(coarse, condition).index_select(0, parent) + skip_branch
         if self.image is not None and image is not None:
-            fused = fused + self._image_branch(self.image, image, stage, condition)
+            fused = fused + self.image.inject(image, stage, condition)
         return fused, skip_branch
 
-    def _image_branch(
-        self, branch: LinearNormAct, image: TokenTable, stage: int, condition: Condition | None
-    ) -> Tensor:
-        """f_2D(X_2D), (n, channels)."""
-        if stage > 0:
-            out: Tensor = branch(self.drop(pooled_tokens(image.rows, image.lift, stage)), condition)
-            return out
-        # Every finest cell sees one token, and a linear layer commutes with the gather: project the few tokens.
-        projected = functional.linear(image.rows, branch.linear.weight)
-        features: Tensor = self.drop(pooled_tokens(projected, image.lift, 0)) + branch.linear.bias
-        result: Tensor = branch.act(normalize(branch.norm, features, condition))
-        return result
+
+class ClsTokens(nn.Module):
+    """[cls] tokens at the width of a decoder stage, for its attention (Table 5, last row).
+
+    A linear projection and, as before every attention of cells, LayerNorm.
+
+    Args:
+        image_width: D of the [cls] tokens.
+        channels: width of the stage.
+        norms: which norms exist once per dataset.
+    """
+
+    def __init__(self, image_width: int, channels: int, norms: DatasetNorms | None = None) -> None:
+        super().__init__()
+        self.linear = nn.Linear(image_width, channels)
+        self.norm = layer_norm(channels, norms)
+
+    def forward(self, image: ImageFeatures, condition: Condition | None = None) -> SampleTokens:
+        """(V, D) -> (V, channels)."""
+        assert image.cls is not None
+        tokens = self.linear(image.cls.to(self.linear.weight.dtype))
+        return SampleTokens(normalize(self.norm, tokens, condition), image.views)

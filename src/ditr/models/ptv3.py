@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import accumulate
 from typing import Literal
 
@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from ditr.geometry.curves import ALL_CURVES, Curve
 from ditr.geometry.pyramid import Pyramid, PyramidSpec
-from ditr.models.injection import Fusion, ImageFeatures, TokenTable
+from ditr.models.injection import ClsTokens, Fusion, ImageBranch, ImageFeatures, Injection, TokenTable
 from ditr.nn.blocks import Block, BlockOptions, Pool, Stem
 from ditr.nn.norms import Condition, DatasetNorms
 
@@ -23,7 +23,8 @@ class PTv3Config:
     """Sizes of the network; the defaults are those of every published DITR model.
 
     Decoder values are listed by level, the finest first. ``image_width`` is the width of the image tokens and makes
-    the network DITR; without it this is plain PTv3. ``missing_embedding`` learns a feature for points that no view
+    the network DITR; without it this is plain PTv3. ``injection`` is where they join it; the paper compares places in
+    Table 5, and the published models have the default. ``missing_embedding`` learns a feature for points that no view
     sees, in place of zeros. ``image_drop`` leaves out image features of single cells in training. The remaining options
     are off in all published DITR models; inherited checkpoints use them (see :class:`ditr.nn.blocks.BlockOptions`).
     """
@@ -42,6 +43,7 @@ class PTv3Config:
     mlp_ratio: int = 4
     drop_path: float = 0.3
     image_width: int | None = None
+    injection: Injection = Injection.DECODER
     missing_embedding: bool = False
     image_drop: float = 0.0
     pre_norm: bool = True
@@ -62,6 +64,15 @@ class PTv3Config:
             raise ValueError("the decoder has one stage fewer than the encoder")
         if self.missing_embedding and self.image_width is None:
             raise ValueError("a missing embedding needs an image_width")
+        if self.injection is Injection.NONE and self.image_width is not None:
+            raise ValueError("a network without injection takes no images: leave out the image_width (the encoder)")
+        if self.injection is Injection.CLS and (self.missing_embedding or self.image_drop):
+            raise ValueError("[cls] tokens belong to no point: leave out missing_embedding and image_drop")
+
+    def image_width_at(self, stage: int) -> int | None:
+        """``image_width`` where decoder stage ``stage`` has an image branch, else None."""
+        stages = {Injection.DECODER: range(len(self.decoder_depths)), Injection.LAST: range(1)}
+        return self.image_width if stage in stages.get(self.injection, ()) else None
 
     @property
     def pyramid(self) -> PyramidSpec:
@@ -118,9 +129,17 @@ class DecoderStage(nn.Module):
         channels = config.decoder_channels[stage]
         below = (*config.decoder_channels, config.encoder_channels[-1])[stage + 1]
         self.fusion = Fusion(
-            below, config.encoder_channels[stage], channels, config.image_width, config.image_drop, config.norms
+            below,
+            config.encoder_channels[stage],
+            channels,
+            config.image_width_at(stage),
+            config.image_drop,
+            config.norms,
         )
         self.blocks = _blocks(config, channels, config.decoder_heads[stage], drop_path)
+        self.cls: ClsTokens | None = None
+        if config.injection is Injection.CLS and config.image_width is not None:
+            self.cls = ClsTokens(config.image_width, channels, config.norms)
 
     def forward(
         self,
@@ -128,13 +147,16 @@ class DecoderStage(nn.Module):
         skip: Tensor,
         pyramid: Pyramid,
         stage: int,
-        image: TokenTable | None,
+        image: ImageFeatures | None,
+        table: TokenTable | None,
         condition: Condition | None,
     ) -> Tensor:
         x: Tensor
-        x, skip_branch = self.fusion(coarse, skip, pyramid, stage, image, condition)
+        extra = None if self.cls is None or image is None else self.cls(image, condition)
+        x, skip_branch = self.fusion(coarse, skip, pyramid, stage, table, condition)
         for index, block in enumerate(self.blocks):
-            x = block(x, pyramid.levels[stage], condition, conv_input=skip_branch if index == 0 else None)
+            conv_input = skip_branch if index == 0 else None
+            x = block(x, pyramid.levels[stage], condition, conv_input=conv_input, extra=extra)
         return x
 
 
@@ -176,6 +198,19 @@ class PTv3(nn.Module):
         decoder = _drop_path_schedule(config.drop_path, config.decoder_depths)
         # Within a decoder stage the published schedule runs backwards.
         self.decoder = nn.ModuleList(DecoderStage(config, stage, drop[::-1]) for stage, drop in enumerate(decoder))
+        self.image: ImageBranch | None = None
+        self.second: PTv3 | None = None
+        if config.image_width is not None and config.injection in (
+            Injection.ENCODER,
+            Injection.BETWEEN,
+            Injection.AFTER,
+        ):
+            early = config.injection is Injection.ENCODER
+            width = config.encoder_channels[0] if early else self.out_channels
+            self.image = ImageBranch(config.image_width, width, config.image_drop, config.norms)
+        if self.image is not None and config.injection is Injection.BETWEEN:
+            alone = replace(config, image_width=None, missing_embedding=False, injection=Injection.NONE)
+            self.second = PTv3(replace(alone, in_channels=self.out_channels))
         self.missing_embedding: nn.Parameter | None = None
         if config.missing_embedding and config.image_width is not None:
             self.missing_embedding = nn.Parameter(torch.empty(config.image_width))
@@ -199,10 +234,19 @@ class PTv3(nn.Module):
         Raises:
             ValueError: inputs that do not belong together, or not to this network.
         """
-        return self.decode(self.encode(features, pyramid, condition), pyramid, image, condition)
+        return self.decode(self.encode(features, pyramid, condition, image), pyramid, image, condition)
 
-    def encode(self, features: Tensor, pyramid: Pyramid, condition: Condition | None = None) -> list[Tensor]:
-        """The encoder alone: features of all levels, the finest first; the last ones are the bottleneck's."""
+    def encode(
+        self,
+        features: Tensor,
+        pyramid: Pyramid,
+        condition: Condition | None = None,
+        image: ImageFeatures | None = None,
+    ) -> list[Tensor]:
+        """The encoder alone: features of all levels, the finest first; the last ones are the bottleneck's.
+
+        ``image`` is read where the features join before the encoder.
+        """
         if features.shape != (len(pyramid.levels[0]), self.config.in_channels):
             raise ValueError(
                 f"features of shape {tuple(features.shape)} for {len(pyramid.levels[0])} voxels "
@@ -211,6 +255,8 @@ class PTv3(nn.Module):
         if len(pyramid.levels) != len(self.encoder):
             raise ValueError(f"a pyramid of {len(pyramid.levels)} levels for a network of {len(self.encoder)}")
         x: Tensor = self.stem(features, pyramid.levels[0], condition)
+        if self.image is not None and self.config.injection is Injection.ENCODER:
+            x = x + self._image_branch(self.image, image, condition)
         skips = []
         for stage, encoder in enumerate(self.encoder):
             x = encoder(x, pyramid, stage, condition)
@@ -226,10 +272,34 @@ class PTv3(nn.Module):
     ) -> Tensor:
         """The decoder: from what :meth:`encode` gives to features of the finest cells."""
         x = skips[-1]
-        tokens = self.token_table(image)
+        self._check(image, pyramid)
+        in_stages = self.config.injection in (Injection.DECODER, Injection.LAST)
+        table = self.token_table(image) if in_stages else None
         for stage in range(len(self.decoder) - 1, -1, -1):
-            x = self.decoder[stage](x, skips[stage], pyramid, stage, tokens, condition)
+            x = self.decoder[stage](x, skips[stage], pyramid, stage, image, table, condition)
+        if self.image is not None and self.config.injection is not Injection.ENCODER:
+            x = x + self._image_branch(self.image, image, condition)
+        if self.second is not None:
+            x = self.second(x, pyramid, None, condition)
         return x
+
+    def _image_branch(self, branch: ImageBranch, image: ImageFeatures | None, condition: Condition | None) -> Tensor:
+        """f_2D(X_2D) of the finest cells, for the variants in which images join at one place."""
+        table = self.token_table(image)
+        assert table is not None
+        return branch.inject(table, 0, condition)
+
+    def _check(self, image: ImageFeatures | None, pyramid: Pyramid) -> None:
+        """The [cls] tokens of every sample, where the network reads them."""
+        if self.config.image_width is None or self.config.injection is not Injection.CLS:
+            return
+        if image is None or image.cls is None:
+            raise ValueError("this network takes the [cls] tokens of the views and got none")
+        if image.cls.shape != (sum(image.views), self.config.image_width) or len(image.views) != pyramid.samples:
+            raise ValueError(
+                f"[cls] tokens of shape {tuple(image.cls.shape)} for {image.views} views of {pyramid.samples} samples "
+                f"and a network of image_width {self.config.image_width}"
+            )
 
     def token_table(self, image: ImageFeatures | None) -> TokenTable | None:
         """The tokens, and the feature of points that no view sees: zeros, as in the paper, or the embedding."""
@@ -242,7 +312,4 @@ class PTv3(nn.Module):
                 f"image tokens of shape {tuple(image.tokens.shape)} for a lift from {image.lift.tokens} tokens "
                 f"and a network of image_width {self.config.image_width}"
             )
-        tokens = image.tokens.to(self.stem.conv.weight.dtype)
-        missing = self.missing_embedding
-        row = tokens.new_zeros(self.config.image_width) if missing is None else missing
-        return TokenTable(torch.cat([tokens, row[None]]), image.lift)
+        return TokenTable.of(image.tokens.to(self.stem.conv.weight.dtype), image.lift, self.missing_embedding)

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 from ditr.models.backbone import NetworkConfig
 from ditr.models.distillation import Student
+from ditr.models.injection import Injection
 from ditr.models.minkunet import MinkUNetConfig
 from ditr.models.ptv3 import PTv3Config
 from ditr.nn.attention import position_bound
@@ -112,12 +113,19 @@ def _ptv3(shapes: Shapes, datasets: tuple[str, ...], patch_size: int | None, pre
         kernel=_shape(shapes, f"{block}cpe.0.weight", 5)[1],
         mlp_ratio=_shape(shapes, f"{block}mlp.0.fc1.weight", 2)[0] // channels,
         image_width=_last(shapes, "backbone.dec.dec0.up.proj_image_feat.1.weight"),
+        injection=_injection(shapes, len(decoder)),
         missing_embedding="backbone.missing_feature_embedding" in shapes,
         pre_norm=pre_norm,
         layer_scale=1.0 if f"{block}ls1.0.gamma" in shapes else None,
         position_bound=bound,
         norms=_norms(shapes, datasets, batch="backbone.embedding.stem.norm.norm.", layer=f"{block}norm1.0.norm."),
     )
+
+
+def _injection(shapes: Shapes, stages: int) -> Injection:
+    """In all decoder stages unless only the last one, which is stage 0, has an image branch."""
+    injected = [stage for stage in range(stages) if f"backbone.dec.dec{stage}.up.proj_image_feat.1.weight" in shapes]
+    return Injection.LAST if injected == [0] and stages > 1 else Injection.DECODER
 
 
 def _minkunet(shapes: Shapes, datasets: tuple[str, ...]) -> MinkUNetConfig:

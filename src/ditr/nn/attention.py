@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import pairwise
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from ditr.geometry.pyramid import Level, PatchRun
 
-__all__ = ["PatchAttention", "position_bound"]
+__all__ = ["PatchAttention", "SampleTokens", "position_bound"]
 
 _BIAS_BYTES = 64 << 20
 """Biases of relative positions are made for so many patches at a time."""
@@ -21,6 +25,19 @@ def position_bound(patch_size: int) -> int:
     16 for patches of 128 cells.
     """
     return int((4 * patch_size) ** (1 / 3) * 2)
+
+
+@dataclass(frozen=True, eq=False)
+class SampleTokens:
+    """Tokens that are no cells, but that every cell of their sample attends to.
+
+    Attributes:
+        rows: (V, channels), one sample's after the other's.
+        counts: how many each sample has; may be 0.
+    """
+
+    rows: Tensor
+    counts: tuple[int, ...]
 
 
 class PatchAttention(nn.Module):
@@ -49,29 +66,43 @@ class PatchAttention(nn.Module):
             self.position_table = nn.Parameter(torch.empty(3 * (2 * position_bound + 1), heads))
             nn.init.trunc_normal_(self.position_table, std=0.02)
 
-    def forward(self, x: Tensor, level: Level, curve: int) -> Tensor:
-        """(n, channels) features of a level -> (n, channels), along the level's curve number ``curve``."""
+    def forward(self, x: Tensor, level: Level, curve: int, extra: SampleTokens | None = None) -> Tensor:
+        """(n, channels) features of a level -> (n, channels), along the level's curve number ``curve``.
+
+        ``extra`` are further keys and values in all patches of their sample, at no position.
+        """
         patches = level.patches
         qkv = self.qkv(x)
         slots = qkv.index_select(0, patches.gather[curve])
         if self.half_precision:
             slots = _rounded_to_half(slots)
+        beside = None if extra is None else self._keys_and_values(extra)
         grid = None if self.position_table is None else level.grid.index_select(0, patches.gather[curve])
         attended = []
-        for run in patches.runs:
+        for run, more in _runs(level, beside):
             span = slice(run.start, run.start + run.count * run.length)
-            attended.append(self._attend(slots[span], None if grid is None else grid[span], run))
+            attended.append(self._attend(slots[span], None if grid is None else grid[span], run, more))
         joined = attended[0] if len(attended) == 1 else torch.cat(attended)
         if self.half_precision:
             joined = joined.half()
         result: Tensor = self.proj(joined.index_select(0, patches.scatter[curve]).to(qkv.dtype))
         return result
 
-    def _attend(self, slots: Tensor, grid: Tensor | None, run: PatchRun) -> Tensor:
-        """(slots, 3 channels) of a run of patches -> (slots, channels)."""
+    def _keys_and_values(self, extra: SampleTokens) -> SampleTokens:
+        """(V, channels) -> (V, 2 channels), as the cells' own keys and values are made."""
+        channels = extra.rows.shape[1]
+        rows = functional.linear(extra.rows, self.qkv.weight[channels:], self.qkv.bias[channels:])
+        return SampleTokens(_rounded_to_half(rows) if self.half_precision else rows, extra.counts)
+
+    def _attend(self, slots: Tensor, grid: Tensor | None, run: PatchRun, more: Tensor | None) -> Tensor:
+        """(slots, 3 channels) of a run of patches, and (V, 2 channels) beside them -> (slots, channels)."""
         channels = slots.shape[1] // 3
         heads = slots.view(run.count, run.length, 3, self.heads, channels // self.heads)
         query, key, value = heads.permute(2, 0, 3, 1, 4)
+        if more is not None:
+            added = more.view(1, len(more), 2, self.heads, channels // self.heads).expand(run.count, -1, -1, -1, -1)
+            more_keys, more_values = added.permute(2, 0, 3, 1, 4)
+            key, value = torch.cat([key, more_keys], dim=2), torch.cat([value, more_values], dim=2)
         if grid is None:
             out = functional.scaled_dot_product_attention(query, key, value)
             return out.transpose(1, 2).reshape(-1, channels)
@@ -81,6 +112,7 @@ class PatchAttention(nn.Module):
         for start in range(0, run.count, at_once):
             piece = slice(start, start + at_once)
             bias = self._position_bias(cells[piece]).to(query.dtype)
+            bias = bias if more is None else functional.pad(bias, (0, len(more)))
             parts.append(functional.scaled_dot_product_attention(query[piece], key[piece], value[piece], bias))
         return torch.cat(parts).transpose(1, 2).reshape(-1, channels)
 
@@ -94,6 +126,22 @@ class PatchAttention(nn.Module):
             entries = self.position_table[axis * rows : (axis + 1) * rows]
             bias = bias + entries.index_select(0, difference[..., axis].flatten()).view_as(bias)
         return bias.permute(0, 3, 1, 2)
+
+
+def _runs(level: Level, extra: SampleTokens | None) -> Iterator[tuple[PatchRun, Tensor | None]]:
+    """The patches in order of their slots; with tokens beside them, cut where another sample begins."""
+    if extra is None:
+        yield from ((run, None) for run in level.patches.runs)
+        return
+    runs = iter(level.patches.runs)
+    left, start = next(runs), 0
+    for (begin, end), rows in zip(pairwise(level.offsets), torch.split(extra.rows, list(extra.counts)), strict=True):
+        left = left if left.count else next(runs)
+        # A sample is one patch of all its cells or several of the longest length; both follow from its size.
+        count = -(-(end - begin) // left.length)
+        yield PatchRun(start, count, left.length), rows
+        start += count * left.length
+        left = PatchRun(start, left.count - count, left.length)
 
 
 def _rounded_to_half(x: Tensor) -> Tensor:

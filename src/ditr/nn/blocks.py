@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from ditr.geometry.pyramid import Level
-from ditr.nn.attention import PatchAttention
+from ditr.nn.attention import PatchAttention, SampleTokens
 from ditr.nn.norms import Condition, DatasetNorms, batch_norm, layer_norm, normalize
 from ditr.nn.sparse_conv import SubmanifoldConv
 
@@ -145,21 +145,28 @@ class Block(nn.Module):
         self.drop_path = DropPath(drop_path)
 
     def forward(
-        self, x: Tensor, level: Level, condition: Condition | None = None, *, conv_input: Tensor | None = None
+        self,
+        x: Tensor,
+        level: Level,
+        condition: Condition | None = None,
+        *,
+        conv_input: Tensor | None = None,
+        extra: SampleTokens | None = None,
     ) -> Tensor:
         """(n, channels) -> (n, channels).
 
-        ``conv_input`` is what the positional convolution reads, where that is not ``x`` (see ``DecoderStage``).
+        ``conv_input`` is what the positional convolution reads, where that is not ``x`` (see ``DecoderStage``);
+        ``extra`` is what the cells attend to beside one another.
         """
         x = x + self.position(x if conv_input is None else conv_input, level, condition)
         if self.pre_norm:
-            x = x + self._attend(normalize(self.norm1, x, condition), level)
+            x = x + self._attend(normalize(self.norm1, x, condition), level, extra)
             return x + self._transform(normalize(self.norm2, x, condition))
-        x = normalize(self.norm1, x + self._attend(x, level), condition)
+        x = normalize(self.norm1, x + self._attend(x, level, extra), condition)
         return normalize(self.norm2, x + self._transform(x), condition)
 
-    def _attend(self, x: Tensor, level: Level) -> Tensor:
-        out: Tensor = self.attention(x, level, self.curve)
+    def _attend(self, x: Tensor, level: Level, extra: SampleTokens | None) -> Tensor:
+        out: Tensor = self.attention(x, level, self.curve, extra)
         if self.scale1 is not None:
             out = self.scale1(out)
         dropped: Tensor = self.drop_path(out)

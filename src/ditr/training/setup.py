@@ -22,6 +22,8 @@ from ditr.device import choose_device
 from ditr.encoding import CachedEncoding
 from ditr.files import InputError
 from ditr.models.distillation import Student, load_backbone
+from ditr.models.injection import Injection
+from ditr.models.ptv3 import PTv3Config
 from ditr.plain import to_plain
 from ditr.saved_model import EncoderConfig, Model, ModelConfig, load_model
 from ditr.training.loading import Share, Source, Turns, load_batches
@@ -108,7 +110,7 @@ class Data:
             encoding=run.encoding,
             device=fabric.device,
             workers=run.workers,
-            cls=_wants_cls(recipe),
+            cls=_wants_cls(recipe) or _attends_to_cls(recipe),
         )
 
 
@@ -181,6 +183,10 @@ def _training_set(recipe: Recipe, run: TrainingRun, dataset: JointDataset, scene
 
 def _wants_cls(recipe: Recipe) -> bool:
     return isinstance(recipe.task, Distill) and recipe.task.cls_tokens > 0
+
+
+def _attends_to_cls(recipe: Recipe) -> bool:
+    return isinstance(recipe.network, PTv3Config) and recipe.network.injection is Injection.CLS
 
 
 def model_config(recipe: Recipe, run: TrainingRun, class_names: tuple[str, ...]) -> ModelConfig:

@@ -21,7 +21,7 @@ from ditr.data.batch import Batch
 from ditr.files import InputError
 from ditr.geometry.pyramid import Pyramid
 from ditr.models.distillation import Distillation, Distilled
-from ditr.models.injection import ImageFeatures
+from ditr.models.injection import ImageFeatures, TokenTable
 from ditr.saved_model import Model
 from ditr.training.losses import cosine_loss, cross_entropy, lovasz_softmax
 from ditr.training.recipe import Distill, Method, Recipe, Segment
@@ -164,7 +164,7 @@ def _loss(recipe: Recipe, fabric: Fabric, model: Any, batch: Batch) -> tuple[Ten
 def _segmentation_loss(task: Segment, fabric: Fabric, model: Any, batch: Batch) -> Tensor:
     image = None
     if batch.lift is not None and batch.tokens is not None:
-        image = ImageFeatures(batch.tokens, batch.lift)
+        image = ImageFeatures(batch.tokens, batch.lift, batch.cls, batch.views)
     logits = model(batch.feature, batch.pyramid, image, batch.dataset).float()
     assert batch.label is not None
     weights = torch.tensor(task.class_weights, device=logits.device) if task.class_weights else None
@@ -187,7 +187,7 @@ def targets_of(batch: Batch) -> tuple[Tensor, Tensor]:
     """The teacher's feature of each voxel (M, D), and whether a view sees it (M,) bool."""
     assert batch.lift is not None and batch.tokens is not None
     token = batch.lift.levels[0].token
-    rows = torch.cat([batch.tokens, batch.tokens.new_zeros(1, batch.tokens.shape[1])])
+    rows = TokenTable.of(batch.tokens, batch.lift, None).rows
     return rows.index_select(0, torch.where(token < 0, len(rows) - 1, token)), token >= 0
 
 

@@ -7,15 +7,17 @@ take their voxel's label.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import torch
 from lightning_fabric import Fabric
 
 from ditr.data.batch import Batch, join_samples
 from ditr.data.dataset import TrainingSet
 from ditr.data.sample import Sample, prepare
-from ditr.data.scene_views import choose_rows, scene_views
+from ditr.data.scene_views import ViewOrder, choose_rows, scene_views
 from ditr.evaluation.metrics import ConfusionMatrix
 from ditr.files import InputError
 from ditr.memory import release_memory
@@ -67,7 +69,7 @@ def _segmentation(fabric: Fabric, model: torch.nn.Module, data: TrainingSet) -> 
     for scene, sample, batch in _batches(fabric, data):
         image = None
         if batch.lift is not None and batch.tokens is not None:
-            image = ImageFeatures(batch.tokens, batch.lift)
+            image = ImageFeatures(batch.tokens, batch.lift, batch.cls, batch.views)
         label = model(batch.feature, batch.pyramid, image).argmax(dim=1).cpu().numpy()
         assert sample.label is not None and scene.label is not None
         matrices["voxels"].update(label, sample.label.numpy())
@@ -105,9 +107,12 @@ def _batches(fabric: Fabric, data: TrainingSet) -> Iterator[tuple[Scene, Sample,
         scene = data.scene(index)
         views, tokens = None, None
         if encoding is not None:
-            chosen = [scene.views[row] for row in choose_rows(len(scene.views), preparation.max_views, None)]
+            rng = np.random.default_rng([0, 1]) if preparation.view_order is ViewOrder.RANDOM else None
+            chosen = [scene.views[row] for row in choose_rows(len(scene.views), preparation.max_views, rng)]
             sizes = [encoding.size(view) for view in chosen]
-            views = scene_views(scene, chosen, sizes, encoding.patch_size, preparation.rule)
-            tokens = torch.cat([torch.zeros(0, encoding.width), *encoding.tokens(chosen)])
+            seen = scene_views(scene, chosen, sizes, encoding.patch_size, preparation.rule, lookup=preparation.lookup)
+            encoded, cls = encoding.tokens_and_cls(chosen)
+            views = replace(seen, cls=cls)
+            tokens = torch.cat([torch.zeros(0, encoding.width), *encoded])
         sample = prepare(scene, preparation, data.pyramid, views=views, tokens=tokens, seed=0)
         yield scene, sample, join_samples([sample]).to(fabric.device)
