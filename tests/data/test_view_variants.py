@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from ditr.data.augment.images import HorizontalFlip
 from ditr.data.batch import join_samples
 from ditr.data.dataset import Item, TrainingSet
+from ditr.data.mix import mix_pairs
 from ditr.data.readers.capture import write_capture
 from ditr.data.sample import Preparation, ViewChoice, prepare
 from ditr.data.scene_views import Lookup, SceneViews, ViewDrop, ViewOrder, scene_views
@@ -278,6 +279,28 @@ def test_samples_of_different_numbers_of_views_make_a_batch(
             torch.testing.assert_close(logits, labelled.logits(sample), rtol=0, atol=1e-5)
     flipped = views_of(make_scene(3, views=3), lookup)
     assert flipped.interpolated == (lookup is Lookup.BILINEAR)
+
+
+@pytest.mark.parametrize("lookup", LOOKUPS)
+@pytest.mark.parametrize("choice", CHOICES)
+def test_mixed_scenes_keep_what_each_saw(
+    choice: ViewChoice, lookup: Lookup, world: Path, encoding: CachedEncoding
+) -> None:
+    """With the [cls] tokens of both, in the order of the tokens."""
+    data = training_set(world, encoding, view_choice=choice, lookup=lookup)
+    apart = [data[Item(0, index)] for index in (0, 2, 1)]
+    features = []
+    for sample in apart:
+        assert sample.lift is not None and sample.tokens is not None
+        features.append(pooled_tokens(TokenTable.of(sample.tokens, sample.lift, None).rows, sample.lift, 0))
+    mixed, alone = mix_pairs(apart, PYRAMID, np.random.default_rng(0))
+    assert mixed.lift is not None and mixed.tokens is not None and mixed.cls is not None
+    rows = TokenTable.of(mixed.tokens, mixed.lift, None).rows
+    torch.testing.assert_close(pooled_tokens(rows, mixed.lift, 0), torch.cat(features[:2]))
+    assert len(mixed.cls) == len(mixed.sizes) == 3 and alone.cls is not None and len(alone.cls) == 3
+    labelled = segmenter(encoding, Injection.CLS)
+    with torch.no_grad():
+        assert torch.isfinite(labelled.run(join_samples([mixed, alone]))).all()
 
 
 def test_the_paper_s_lookup_makes_no_blend(world: Path, encoding: CachedEncoding) -> None:
