@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
-import os
-import subprocess
-import sys
+import resource
 from dataclasses import replace
 from pathlib import Path
 
@@ -285,38 +283,23 @@ def test_a_folder_that_cannot_be_written_is_named(world: Path, tmp_path: Path) -
 
 def test_a_full_disk_is_said_and_the_run_goes_on_when_there_is_room(world: Path, tmp_path: Path) -> None:
     """A limit on the size of files stands for the disk: the checkpoint does not fit, logs do."""
-    code = """
-import resource, sys
-from pathlib import Path
-from ditr.files import InputError
-from ditr.training.loop import TrainingRun, train
-from small_world import tiny_recipe
-captures = sorted(Path(sys.argv[1]).iterdir())[:3]
-
-def limit(done, _total):
-    if done == 3:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, resource.RLIM_INFINITY))
-
-run = TrainingRun(Path(sys.argv[2]), captures, device="cpu", checkpoint_every=1, report=limit, quiet=True)
-try:
-    train(tiny_recipe(), run)
-except InputError as error:
-    print(error)
-"""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
     folder = tmp_path / "run"
-    paths = os.pathsep.join([str(Path(__file__).parents[1]), *filter(None, sys.path)])
-    done = subprocess.run(
-        [sys.executable, "-c", code, str(world / "data"), str(folder)],
-        capture_output=True,
-        text=True,
-        env={**os.environ, "PYTHONPATH": paths},
-        check=False,
-    )
-    assert "step-00000003.safetensors: it cannot be written" in done.stdout, done.stdout + done.stderr
-    assert "goes on from its last checkpoint" in done.stdout
+
+    def fill(done: int, _total: int) -> None:
+        if done == 3:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, before[1]))
+
+    try:
+        with pytest.raises(InputError, match=r"step-00000003\.safetensors: it cannot be written .*goes on"):
+            run(world, folder, tiny_recipe(), checkpoint_every=1, report=fill)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
     assert [path.name for path in sorted((folder / "checkpoints").iterdir())] == [
         "step-00000001.safetensors",
         "step-00000002.safetensors",
     ]
-    run(world, folder, tiny_recipe(), checkpoint_every=1)
+    resumed: list[int] = []
+    run(world, folder, tiny_recipe(), checkpoint_every=1, report=lambda done, _: resumed.append(done))
+    assert resumed == [3, 4, 5, 6]
     assert bits(folder) == bits(run(world, tmp_path / "whole", tiny_recipe()))

@@ -121,10 +121,11 @@ class _Work:
         content = {
             "recipe": to_plain(self.recipe),
             "scenes": {source.dataset.source.name: source.dataset.source.names() for source in self.data.sources},
+            "validation": None if self.data.validation is None else self.data.validation.source.names(),
             "started": time.strftime("%F %T"),
         }
         with writing(folder), atomic_path(folder / "recipe.json") as path:
-            path.write_text(json.dumps(content, indent=2, default=str) + "\n")
+            path.write_text(json.dumps(content, indent=2) + "\n")
 
     def judge(self, progress: Progress, done: StepResult, log: RunLog) -> Progress:
         """Count the step.

@@ -16,7 +16,7 @@ from torch.nn import functional
 from ditr.files import InputError
 from ditr.scene import UNLABELLED
 
-__all__ = ["Share", "cosine_loss", "cross_entropy", "lovasz_softmax", "segmentation_loss"]
+__all__ = ["Denominator", "cosine_loss", "cross_entropy", "lovasz_softmax", "segmentation_loss"]
 
 
 def segmentation_loss(logits: Tensor, target: Tensor, class_weights: Tensor | None = None) -> Tensor:
@@ -36,17 +36,17 @@ def segmentation_loss(logits: Tensor, target: Tensor, class_weights: Tensor | No
     return cross_entropy(logits, target, class_weights) + lovasz_softmax(logits, target)
 
 
-Share = Callable[[Tensor], Tensor]
-"""From a process's own number of points to its part of all processes' points: what its sum is divided by."""
+Denominator = Callable[[Tensor], Tensor]
+"""From the number of points in one process to what their sum is divided by: the mean number of all processes."""
 
 
 def cross_entropy(
-    logits: Tensor, target: Tensor, class_weights: Tensor | None = None, share: Share | None = None
+    logits: Tensor, target: Tensor, class_weights: Tensor | None = None, denominator: Denominator | None = None
 ) -> Tensor:
     """Mean cross-entropy over the labelled points; with ``class_weights`` the mean weighted by each point's class.
 
-    With ``share`` the mean over the processes of what this gives is the mean over the points of all of them. Other
-    arguments, result and errors are those of :func:`segmentation_loss`.
+    With ``denominator`` the mean over the processes of what this gives is the mean over the points of all of them.
+    Other arguments, result and errors are those of :func:`segmentation_loss`.
     """
     _check_shapes(logits, target)
     logits = _at_least_float32(logits)
@@ -58,8 +58,8 @@ def cross_entropy(
         weight = labelled.sum().to(logits.dtype)
     else:
         weight = (class_weights[target.clamp(min=0)] * labelled).sum()
-    if share is not None:
-        weight = share(weight)
+    if denominator is not None:
+        weight = denominator(weight)
     # Dividing here rather than by reduction="mean" keeps 0/0 away without asking the device whether it happens.
     return total / torch.where(weight > 0, weight, 1)
 
@@ -123,7 +123,7 @@ def cosine_loss(
     target: Tensor,
     visible: Tensor | None = None,
     eps: float = 1e-8,
-    share: Share | None = None,
+    denominator: Denominator | None = None,
 ) -> Tensor:
     """Mean of 1 - cosine between predicted and target features: the distillation loss (paper, section 3.2).
 
@@ -132,7 +132,7 @@ def cosine_loss(
         target: (N, D); no gradient flows into it.
         visible: (N,) bool, the points that some view sees; None for all.
         eps: lower bound of each norm, so that a zero row costs exactly 1.
-        share: as for :func:`cross_entropy`.
+        denominator: as for :func:`cross_entropy`.
 
     Returns:
         () float.
@@ -155,8 +155,8 @@ def cosine_loss(
             )
         prediction, target = prediction[visible], target[visible]
     prediction, target = _at_least_float32(prediction), _at_least_float32(target.detach())
-    if share is not None:
-        count = share(prediction.new_tensor(float(len(prediction))))
+    if denominator is not None:
+        count = denominator(prediction.new_tensor(float(len(prediction))))
         cost = 1 - functional.cosine_similarity(prediction, target, dim=1, eps=eps)
         return cost.sum() / torch.where(count > 0, count, 1)
     if len(prediction) == 0:

@@ -168,16 +168,16 @@ def _segmentation_loss(task: Segment, fabric: Fabric, model: Any, batch: Batch) 
     logits = model(batch.feature, batch.pyramid, image, batch.dataset).float()
     assert batch.label is not None
     weights = torch.tensor(task.class_weights, device=logits.device) if task.class_weights else None
-    share = None if fabric.world_size == 1 else _Share(fabric)
-    loss = task.cross_entropy * cross_entropy(logits, batch.label, weights, share)
+    denominator = None if fabric.world_size == 1 else _Denominator(fabric)
+    loss = task.cross_entropy * cross_entropy(logits, batch.label, weights, denominator)
     return loss + task.lovasz * lovasz_softmax(logits, batch.label) if task.lovasz else loss
 
 
 def _distillation_loss(task: Distill, fabric: Fabric, model: Any, batch: Batch) -> tuple[Tensor, bool]:
     prediction, cls = model(batch.feature, batch.pyramid, batch.dataset)
     target, visible = targets_of(batch)
-    share = None if fabric.world_size == 1 else _Share(fabric)
-    loss = task.cosine * cosine_loss(prediction, target, visible, share=share)
+    denominator = None if fabric.world_size == 1 else _Denominator(fabric)
+    loss = task.cosine * cosine_loss(prediction, target, visible, denominator=denominator)
     if cls is not None:
         loss = loss + task.cls * cls_loss(cls, batch)
     return loss, bool(visible.any())
@@ -208,8 +208,8 @@ def cls_loss(prediction: Tensor, batch: Batch) -> Tensor:
 
 
 @dataclass(frozen=True)
-class _Share:
-    """See :data:`ditr.training.losses.Share`."""
+class _Denominator:
+    """See :data:`ditr.training.losses.Denominator`."""
 
     fabric: Fabric
 
