@@ -85,19 +85,18 @@ class Turns:
     def __len__(self) -> int:
         return self.batches - self.start
 
-    def dataset(self, number: int) -> tuple[int, int]:
-        """The dataset of a batch, and how many batches of it come before."""
-        epoch, place = divmod(number, len(self.epoch))
-        which = self.epoch[place]
-        return which, epoch * self.epoch.count(which) + self.epoch[:place].count(which)
+    def before(self, number: int, dataset: int) -> int:
+        """How many of the first ``number`` batches come from a dataset."""
+        epochs, place = divmod(number, len(self.epoch))
+        return epochs * self.epoch.count(dataset) + self.epoch[:place].count(dataset)
 
     def __iter__(self) -> Iterator[tuple[int, list[Item]]]:
         running: dict[int, Iterator[list[Item]]] = {}
         for number in range(self.start, self.batches):
-            which, before = self.dataset(number)
+            which = self.epoch[number % len(self.epoch)]
             if which not in running:
-                order = Shuffle(self.sizes[which], self.batch_size, self.batches, self.seed, start=before)
-                running[which] = iter(order)
+                start = self.before(number, which)
+                running[which] = iter(Shuffle(self.sizes[which], self.batch_size, self.batches, self.seed, start))
             yield which, next(running[which])
 
 
