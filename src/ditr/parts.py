@@ -49,7 +49,7 @@ class Part:
 
 
 PARTS = (
-    Part("embreex", "making rooms: `ditr rooms`, `ditr demo`", "pip install 'ditr[rooms]'"),
+    Part("embreex", "making worlds: `ditr rooms`, `ditr streets`, `ditr demo`", "pip install 'ditr[rooms]'"),
     Part("scipy", "normals of points that have none", "pip install scipy"),
     Part("lightning_fabric", "training: `ditr train`, `ditr demo`", "pip install lightning-fabric"),
     Part("tensorboard", "the curves of a training: `ditr train`", "pip install tensorboard"),

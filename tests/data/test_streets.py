@@ -27,15 +27,14 @@ from ditr.data.worlds.streets import (
     style_of,
     write_streets,
 )
-from ditr.data.worlds.streets.camera import Daylight, Photographer
+from ditr.data.worlds.streets.camera import Daylight, Photographer, camera_of, sensor_to_camera
 from ditr.data.worlds.streets.layout import generator
 from ditr.data.worlds.streets.lidar import directions, sweep
 from ditr.files import InputError
 from ditr.geometry.projection import OUTDOOR, see
-from ditr.scene import Scene
+from ditr.scene import Scene, View
 
 STYLES: tuple[StyleName, ...] = ("nuscenes", "waymo", "kitti")
-SMALL = 0.25
 
 
 def digest(scene: Scene) -> str:
@@ -52,6 +51,11 @@ def street(style: StyleName, index: int = 0) -> tuple[Street, RayCaster]:
     return built, RayCaster(built.mesh)
 
 
+@lru_cache(maxsize=8)
+def tiny(style: StyleName) -> Scene:
+    return make_scan(StreetsConfig(style=style, count=100, scale=0.1), 0)
+
+
 # --- the same everywhere -------------------------------------------------------------------------------------------
 
 _CHILD = """
@@ -59,7 +63,7 @@ import sys
 sys.path.insert(0, {tests!r})
 from test_streets import digest
 from ditr.data.worlds.streets import StreetsConfig, make_scan
-print(digest(make_scan(StreetsConfig(style="waymo", count=3, seed=4, scale=0.25), 2)))
+print(digest(make_scan(StreetsConfig(style="kitti", count=1, scale=0.1), 0)))
 """
 
 
@@ -70,17 +74,15 @@ def test_another_process_makes_the_same_scan() -> None:
         text=True,
         check=True,
     )
-    here = make_scan(StreetsConfig(style="waymo", count=9, seed=4, scale=SMALL), 2)  # the count changes nothing
-    assert child.stdout.strip() == digest(here)
+    assert child.stdout.strip() == digest(tiny("kitti"))  # which is of another count: that changes nothing
 
 
 def test_scans_differ_by_index_seed_and_style() -> None:
-    kitti = StreetsConfig(style="kitti", count=2, scale=0.1)
     scans = [
-        make_scan(kitti, 0),
-        make_scan(kitti, 1),
+        tiny("kitti"),
+        make_scan(StreetsConfig(style="kitti", count=2, scale=0.1), 1),
         make_scan(StreetsConfig(style="kitti", count=1, seed=1, scale=0.1), 0),
-        make_scan(StreetsConfig(style="nuscenes", count=1, scale=0.1), 0),
+        tiny("nuscenes"),
     ]
     assert len({digest(scan) for scan in scans}) == 4
 
@@ -98,7 +100,7 @@ def test_points_do_not_depend_on_the_processors_rounding() -> None:
     shaky = ShakyCaster(built.mesh)
     origin = sensor_to_street(built)[:3, 3]
     # Aimed at corners, where embree's answer is a matter of rounding, and everywhere else.
-    ray = built.mesh.corner[::150].reshape(-1, 3) - origin
+    ray = built.mesh.corner[::500].reshape(-1, 3) - origin
     ray = np.concatenate([ray, directions(built.style.lidar, 40).reshape(-1, 3)])
     ray /= np.linalg.norm(ray, axis=1, keepdims=True)
     assert (caster.cast(origin, ray).triangle != shaky.cast(origin, ray).triangle).any()
@@ -152,19 +154,15 @@ def test_visible_points_land_on_pixels_of_their_own_object(style: StyleName) -> 
     config = StreetsConfig(style=style, count=100)
     built, caster = street(style)
     pose = sensor_to_street(built)
-    steps = round(built.style.lidar.steps * 0.5)
+    steps = round(built.style.lidar.steps * 0.4)
     found = sweep(caster, pose, built.style.lidar, steps, generator(config, 0, 2))
     photographer = Photographer(built, caster, Daylight(np.random.default_rng(0)))
-    own = ground = shown = 0
-    scene = make_scan(StreetsConfig(style=style, count=1, scale=0.1), 0)
-    for spec, small in zip(built.style.cameras, scene.views, strict=True):
-        from ditr.data.worlds.streets.camera import camera_of
-
+    own = strict = ground = shown = 0
+    for spec in built.style.cameras:
         camera = camera_of(spec, 1.0)
-        view = type(small)(
-            small.name, camera, small.world_to_camera, np.zeros((camera.height, camera.width, 3), np.uint8)
-        )
-        shot = photographer.shoot(camera, small.world_to_camera @ np.linalg.inv(pose))
+        blank = np.zeros((camera.height, camera.width, 3), np.uint8)
+        view = View(spec.name, camera, sensor_to_camera(spec), blank)
+        shot = photographer.shoot(camera, view.world_to_camera @ np.linalg.inv(pose))
         seen = see(found.coord, view, OUTDOOR)
         column, row = np.floor(seen.pixel[seen.visible]).astype(int).T
         world = found.coord[seen.visible] @ pose[:3, :3].T + pose[:3, 3]
@@ -174,15 +172,16 @@ def test_visible_points_land_on_pixels_of_their_own_object(style: StyleName) -> 
         item = shot.item[row[clear], column[clear]]
         depth = shot.depth[row[clear], column[clear]]
         same = (item == built.mesh.item[triangle]) | (np.abs(depth - seen.depth[seen.visible][clear]) < 0.15)
+        strict += int((item == built.mesh.item[triangle]).sum())
         own, shown = own + int(same.sum()), shown + len(same)
         ground += int(np.isin(built.mesh.label[triangle], (Kind.ROAD, Kind.SIDEWALK)).sum())
     assert shown > 1000 and ground < 0.8 * shown
-    assert own / shown >= 0.97
+    assert own / shown >= 0.97 and strict / shown >= 0.93, (own / shown, strict / shown)
 
 
 def test_cameras_look_where_they_say() -> None:
     for style, covered in (("nuscenes", 1.0), ("waymo", 0.7), ("kitti", 0.25)):
-        scene = make_scan(StreetsConfig(style=style, count=1, scale=0.1), 0)  # type: ignore[arg-type]
+        scene = tiny(style)  # type: ignore[arg-type]
         angle = np.radians(np.arange(0.5, 360))
         far = np.stack([20 * np.cos(angle), 20 * np.sin(angle), -1.0 + 0 * angle], axis=1)
         seen = np.any([see(far, view, OUTDOOR).visible for view in scene.views], axis=0)
@@ -199,7 +198,7 @@ def test_labels_are_those_of_the_dataset() -> None:
     for style in STYLES:
         names = style_of(style).class_names
         assert len(names) == {"nuscenes": 16, "waymo": 22, "kitti": 19}[style]
-        scene = make_scan(StreetsConfig(style=style, count=1, scale=0.1), 0)
+        scene = tiny(style)
         assert scene.label is not None and scene.class_names == names
         assert scene.label.min() >= -1 and scene.label.max() < len(names)
         assert (scene.label >= 0).mean() > 0.9

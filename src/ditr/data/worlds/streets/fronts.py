@@ -6,7 +6,7 @@ import numpy as np
 from numpy.random import Generator
 
 from ditr.data.worlds.common.paint import Canvas, Color, Pixels, color, noise, tinted
-from ditr.data.worlds.streets.grounds import clipboard
+from ditr.data.worlds.streets.grounds import bond, clipboard
 
 __all__ = [
     "brick_house",
@@ -81,12 +81,9 @@ def plaster_house(rng: Generator, width: float, height: float) -> Pixels:
 def brick_house(rng: Generator, width: float, height: float) -> Pixels:
     """Red or brown brick with stone lintels."""
     brick = color(rng, (0.0, 0.06), (0.35, 0.6), (0.4, 0.6))
-    canvas = Canvas(width, height, _shifted(brick, 40), _DENSITY)
-    rows = round(height / 0.12)
-    for row in range(rows):
-        for column in range(-1, round(width / 0.36) + 1):
-            x = (column + 0.5 * (row % 2)) * 0.36
-            canvas.box(x, row * height / rows, 0.33, 0.09, _shifted(brick, int(rng.integers(-16, 17))))
+    shape = round(height * _DENSITY), round(width * _DENSITY)
+    step = (0.36 * _DENSITY, shape[0] / round(height / 0.12))
+    canvas = Canvas(width, height, bond(rng, shape, brick, step, 0.5, 16, -40), _DENSITY)
     wide, tall = rng.uniform(0.9, 1.2), rng.uniform(1.5, 1.8)
     _windows(rng, canvas, wide, tall, (225, 220, 208))
     return canvas.pixels()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from itertools import pairwise
 
 import numpy as np
 
@@ -102,7 +103,7 @@ def sign_gantry(site: Site, frame: Frame) -> None:
 
 
 def board(site: Site, frame: Frame) -> None:
-    """An advertisement on two poles or on a foot."""
+    """An advertisement on two poles, the same on both sides."""
     site.start(Kind.POLE, frame)
     wide, tall, low = site.uniform(1.3, 2.6), site.uniform(1.0, 1.7), site.uniform(0.5, 2.2)
     metal = _steel(site)
@@ -111,6 +112,7 @@ def board(site: Site, frame: Frame) -> None:
     site.part(Kind.BOARD)
     face = site.image(emblems.advert, wide, tall, site.uniform(0.3, 1.1))
     site.mesh.box((-wide / 2, 0, low), (wide / 2, 0.04, low + tall), metal, face)
+    site.mesh.sheet((-wide / 2, -0.005, low + tall), (wide, 0, 0), (0, 0, -tall), face)
 
 
 def traffic_light(site: Site, frame: Frame) -> None:
@@ -192,5 +194,5 @@ def cone(site: Site, frame: Frame) -> None:
         edges = ((0.05, 0.16), (0.4, 0.11), (0.62, 0.08), (1.0, 0.025))
     else:
         tall, edges = 1.05, ((0.0, 0.28), (0.4, 0.25), (0.7, 0.23), (1.0, 0.2))
-    for k, ((z0, r0), (z1, r1)) in enumerate(zip(edges[:-1], edges[1:], strict=True)):
+    for k, ((z0, r0), (z1, r1)) in enumerate(pairwise(edges)):
         site.tube([(0, 0, z0 * tall), (0, 0, z1 * tall)], [r0, r1], white if k == 1 else orange, 8)

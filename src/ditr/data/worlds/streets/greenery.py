@@ -40,7 +40,7 @@ def _crown(site: Site, center: tuple[float, float, float], radius: float, tall: 
 def broadleaf(site: Site, frame: Frame) -> None:
     """A tree with a round crown, one to four metres of bare trunk."""
     tall = site.uniform(5.0, 10.0)
-    bare, radius = site.uniform(0.28, 0.42) * tall, site.uniform(0.2, 0.3) * tall
+    bare, radius = site.uniform(0.16, 0.36) * tall, site.uniform(0.2, 0.3) * tall
     thick = site.uniform(0.11, 0.22)
     site.start(Kind.TRUNK, frame)
     lean = site.rng.normal(0, 0.12, 4)

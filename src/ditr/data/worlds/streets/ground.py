@@ -101,9 +101,11 @@ def _paint(site: Site, town: Town, plan: Plan) -> None:
                 continue
             starts = np.array([x0]) if dash is None else np.arange(x0, x1 - dash, 2.5 * dash)
             ends = np.array([x1]) if dash is None else starts + dash
-            quad = np.stack([[starts, ends, ends, starts], [0 * starts + y + wide / 2] * 2 + [0 * starts + y - wide / 2] * 2,
-                             [0 * starts + _PAINT] * 4], axis=-1)  # fmt: skip
-            site.mesh.patches(quad.transpose(1, 0, 2), material)
+            across = np.array([y + wide / 2, y + wide / 2, y - wide / 2, y - wide / 2])
+            quad = np.zeros((len(starts), 4, 3))
+            quad[..., 0] = np.stack([starts, ends, ends, starts], axis=1)
+            quad[..., 1], quad[..., 2] = across, _PAINT
+            site.mesh.patches(quad, material)
 
     if not plan.median:
         if town.yellow_line:

@@ -10,6 +10,7 @@ from ditr.data.worlds.common.paint import Canvas, Color, Pixels, color, noise, s
 __all__ = [
     "asphalt",
     "bark",
+    "bond",
     "clipboard",
     "concrete",
     "conifer",
@@ -42,7 +43,7 @@ def asphalt(rng: Generator, width: float, height: float) -> Pixels:
     canvas = Canvas(width, height, tinted(base, grit), _COARSE)
     for _ in range(int(rng.integers(0, 3))):
         x, y = rng.uniform(0, width), rng.uniform(0, height)
-        steps = np.cumsum(rng.normal(0, 0.25, (8, 2)), axis=0) + [x, y]
+        steps = np.cumsum(rng.normal(0, 0.25, (8, 2)), axis=0) + np.array([x, y])
         canvas.line(steps, (base[0] - 26, base[1] - 26, base[2] - 25), 1)
     if rng.random() < 0.5:
         shade = int(rng.integers(-16, 12))
@@ -58,18 +59,35 @@ def white_line(rng: Generator, width: float, height: float) -> Pixels:
     return tinted(color(rng, (0.1, 0.16), (0.0, 0.06), (0.84, 0.95)), worn)
 
 
+def bond(
+    rng: Generator,
+    shape: tuple[int, int],
+    stone: Color,
+    step: tuple[float, float],
+    shift: float,
+    spread: int,
+    joint: int,
+) -> Pixels:
+    """Stones in rows, each of its own shade; the texture is ``shape`` (rows, columns), ``step`` (x, y) in texels.
+
+    Every other row is moved by ``shift`` stones; joints are darker by ``joint``, or lighter where it is negative.
+    """
+    y, x = np.arange(shape[0])[:, None], np.arange(shape[1])[None]
+    row = (y / step[1]).astype(np.int64)
+    along = x / step[0] + shift * (row % 2)
+    column = along.astype(np.int64)
+    shade = rng.integers(-spread, spread + 1, (int(row.max()) + 1, int(column.max()) + 1))[row, column].astype(
+        np.float32
+    )
+    thin = max(1.0, 0.03 * _FINE)
+    shade[((along - column) * step[0] < thin) | (y - row * step[1] < thin)] = -joint
+    return tinted(stone, shade, 4 * noise(rng, shape[1], shape[0], (1.5, 1.5)))
+
+
 def _paved(rng: Generator, width: float, height: float, stone: Color, step: tuple[float, float], shift: float,
            spread: int, joint: int) -> Pixels:  # fmt: skip
-    grout = (max(0, stone[0] - joint), max(0, stone[1] - joint), max(0, stone[2] - joint))
-    canvas = Canvas(width, height, grout, _FINE)
-    for row in range(round(height / step[1])):
-        for column in range(-1, round(width / step[0]) + 1):
-            d = int(rng.integers(-spread, spread + 1))
-            x = (column + shift * (row % 2)) * step[0]
-            canvas.box(x, row * step[1], step[0] - 0.03, step[1] - 0.03, (stone[0] + d, stone[1] + d, stone[2] + d))
-    rough = 4 * noise(rng, canvas.image.width, canvas.image.height, (1.5, 1.5))
-    pixels: Pixels = np.clip(canvas.pixels() + rough[..., None], 0, 255).astype(np.uint8)
-    return pixels
+    columns, rows = size(width, height, _FINE)
+    return bond(rng, (rows, columns), stone, (step[0] * _FINE, step[1] * _FINE), shift, spread, joint)
 
 
 def slabs(rng: Generator, width: float, height: float) -> Pixels:
@@ -135,7 +153,7 @@ def gravel(rng: Generator, width: float, height: float) -> Pixels:
 
 def _foliage(rng: Generator, width: float, height: float, base: Color, spread: int, leaf: float) -> Pixels:
     canvas = Canvas(width, height, (base[0] // 2, base[1] // 2, base[2] // 2), _FINE)
-    for x, y in rng.uniform(0, 1, (round(1.6 * width * height / leaf**2), 2)) * [width, height]:
+    for x, y in rng.uniform(0, 1, (round(1.1 * width * height / leaf**2), 2)) * [width, height]:
         d = int(rng.integers(-spread, spread + 1))
         fill = (max(0, base[0] + d), max(0, base[1] + d), max(0, base[2] + d // 2))
         canvas.disc(x, y, leaf * rng.uniform(0.4, 0.9), leaf * rng.uniform(0.3, 0.7), fill)

@@ -66,6 +66,14 @@ def _weighted(site: Site, choices: Sequence[tuple[T, float]]) -> T:
     return choices[int(site.rng.choice(len(choices), p=weights / weights.sum()))][0]
 
 
+_VARIETY: dict[Thing, int] = {vehicles.car: 9, people.pedestrian: 10, furniture.sign: 7}
+
+
+def _put(site: Site, thing: Thing, frame: Frame) -> None:
+    """Put a thing up; of what a street has many, it has more different ones."""
+    site.place(thing, frame, _VARIETY.get(thing, 4))
+
+
 def _facing(side: int) -> float:
     """The yaw of a thing at a side of the street that looks at it."""
     return math.pi if side > 0 else 0.0
@@ -87,17 +95,18 @@ def _kerbside(site: Site, town: Town, plan: Plan, block: Block, strips: Strips) 
             if site.chance(0.25):
                 turn += math.pi
             shift = 0.7 if thing is not furniture.sign else 0.0
-            site.place(thing, Frame(x, y + block.side * shift, strips.level, turn))
+            _put(site, thing, Frame(x, y + block.side * shift, strips.level, turn))
         elif thing in two_wheelers:
             row = site.pick((1, 2, 3))
             for k in range(row):
                 turn = _facing(block.side) + (site.pick((0.0, math.pi)) if row > 1 else math.pi / 2)
-                site.place(
+                _put(
+                    site,
                     thing,
                     Frame(x + 0.65 * k, y + 0.5 * block.side, strips.level, turn + float(site.rng.normal(0, 0.12))),
                 )
         else:
-            site.place(thing, Frame(x, y, strips.level, _facing(block.side)))
+            _put(site, thing, Frame(x, y, strips.level, _facing(block.side)))
 
 
 def _walkers(site: Site, town: Town, block: Block, strips: Strips) -> None:
@@ -108,7 +117,7 @@ def _walkers(site: Site, town: Town, block: Block, strips: Strips) -> None:
         for _ in range(site.pick((1, 1, 2, 3))):
             y = block.side * site.uniform(low + 0.5, max(low + 0.6, high - 0.4))
             heading = site.pick((HEADING_ON, HEADING_BACK)) + float(site.rng.normal(0, 0.4))
-            site.place(people.pedestrian, Frame(x + site.uniform(-0.9, 0.9), y, strips.level, heading))
+            _put(site, people.pedestrian, Frame(x + site.uniform(-0.9, 0.9), y, strips.level, heading))
 
 
 def _properties(site: Site, town: Town, block: Block, strips: Strips) -> None:
@@ -125,16 +134,16 @@ def _properties(site: Site, town: Town, block: Block, strips: Strips) -> None:
         house(site, Frame(x + width / 2, side * front, level, _facing(side)), width)
         if setback > 1.2 and site.chance(town.fence_share):
             edge = Frame(x + width / 2 - 0.6, side * (strips.walk[1] + 0.35), level, _facing(side))
-            if site.chance(0.45):
+            if site.chance(town.hedge_share):
                 greenery.hedge(site, edge, width - 1.4, site.uniform(0.8, 1.7))
             else:
                 furniture.fence(site, edge, width - 1.4)
-        for at in stations(site, x + 1, x + width + gap, (2.5, 8.0)):
+        for at in stations(site, x + 1, x + width + gap, (1.2, 4.5)):
             inside = at < x + width + 0.8
             room = setback - 2.2 if inside else 6.0
             if abs(at) < _FAR and room > 0.8:
-                thing = greenery.bush if room < 2.5 else site.pick(town.trees)
-                site.place(thing, Frame(at, side * (strips.walk[1] + 1.2 + site.uniform(0, room)), level))
+                thing = greenery.bush if room < 2.5 or site.chance(0.5) else site.pick(town.trees)
+                _put(site, thing, Frame(at, side * (strips.walk[1] + 1.2 + site.uniform(0, room)), level))
         x += width + gap
 
 
@@ -148,6 +157,7 @@ _PARKED: tuple[tuple[Thing, float, float], ...] = (
     (vehicles.trailer, 1.0, 8.2),
     (people.motorcycle, 0.8, 1.6),
 )
+
 _DRIVING: tuple[tuple[Thing, float, float], ...] = (
     (vehicles.car, 5.0, 4.9),
     (vehicles.lorry, 1.3, 8.0),
@@ -173,7 +183,7 @@ def _parked(site: Site, town: Town, plan: Plan) -> None:
             if abs(x) < _ROW and site.chance(town.parked) and not _near_crossing(plan, x, long / 2):
                 direction = -side if site.chance(0.95) else side
                 turn = _heading(direction) + float(site.rng.normal(0, 0.02))
-                site.place(thing, Frame(x, y + float(site.rng.normal(0, 0.06)), 0.0, turn))
+                _put(site, thing, Frame(x, y + float(site.rng.normal(0, 0.06)), 0.0, turn))
             x += long + site.uniform(0.7, 2.2)
 
 
@@ -191,7 +201,8 @@ def _traffic(site: Site, town: Town, plan: Plan, works: tuple[float, float, floa
                 shift = site.uniform(-0.25, 0.25)
                 if thing is people.bicyclist:
                     shift = -direction * (plan.lane / 2 - 0.7)
-                site.place(thing, Frame(x, y + shift, 0.0, _heading(direction) + float(site.rng.normal(0, 0.02))))
+                turn = _heading(direction) + float(site.rng.normal(0, 0.02))
+                _put(site, thing, Frame(x, y + shift, 0.0, turn))
             x += long + site.uniform(4.0, 22.0) / town.density
 
 
@@ -207,15 +218,17 @@ def _works(site: Site, plan: Plan) -> tuple[float, float, float]:
     for x in np.arange(low, high, 2.4):
         barred = site.chance(0.65)
         place = Frame(float(x), out * inner, 0.0, _facing(out))
-        site.place(furniture.barrier, place) if barred else site.place(furniture.cone, place)
+        _put(site, furniture.barrier, place) if barred else _put(site, furniture.cone, place)
     for end, shift in ((low - 1.0, -1.5), (high + 0.5, 1.5)):
         for k in range(4):
-            site.place(furniture.cone, Frame(end + shift * (3 - k) / 3, out * (inner + 0.75 * k), 0.0))
+            _put(site, furniture.cone, Frame(end + shift * (3 - k) / 3, out * (inner + 0.75 * k), 0.0))
     if site.chance(0.75):
-        site.place(vehicles.digger, Frame((low + high) / 2, y, 0.0, site.uniform(0, 6.28)))
+        _put(site, vehicles.digger, Frame((low + high) / 2, y, 0.0, site.uniform(0, 6.28)))
     for _ in range(site.pick((1, 2))):
-        site.place(
-            people.pedestrian, Frame(site.uniform(low + 0.5, high - 0.5), y - 0.9 * out, 0.0, site.uniform(0, 6.28))
+        _put(
+            site,
+            people.pedestrian,
+            Frame(site.uniform(low + 0.5, high - 0.5), y - 0.9 * out, 0.0, site.uniform(0, 6.28)),
         )
     return y, low, high
 
@@ -237,15 +250,15 @@ def _crossing(site: Site, plan: Plan) -> None:
                 _light(site, far if side > 0 else near, -side)
     for _ in range(site.pick((0, 2, 4))):
         x = site.pick((low - 2.5, high + 2.5)) + site.uniform(-0.7, 0.7)
-        site.place(people.pedestrian, Frame(x, site.uniform(-plan.road, plan.road), 0.0, site.pick((0.0, math.pi))))
+        _put(site, people.pedestrian, Frame(x, site.uniform(-plan.road, plan.road), 0.0, site.pick((0.0, math.pi))))
     things: tuple[Thing, ...] = (vehicles.car, vehicles.car, vehicles.lorry, people.bicyclist)
     for side in (-1, 1):
         x = (low + high) / 2 + side * 0.25 * (high - low)
         for y in stations(site, plan.road + 7, 45.0, (9.0, 30.0)):
-            site.place(site.pick(things), Frame(x, side * y, 0.0, site.pick((0.0, math.pi)) if side else 0.0))
+            _put(site, site.pick(things), Frame(x, side * y, 0.0, site.pick((0.0, math.pi)) if side else 0.0))
 
 
 def _light(site: Site, frame: Frame, toward: int) -> None:
     """A traffic light whose arm reaches in direction ``toward`` of y; those who stand before it see its lamps."""
     turn = toward * math.pi / 2
-    site.place(furniture.traffic_light, Frame(frame.x, frame.y, frame.z, turn))
+    _put(site, furniture.traffic_light, Frame(frame.x, frame.y, frame.z, turn))

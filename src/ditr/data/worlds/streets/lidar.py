@@ -1,4 +1,4 @@
-"""The spinning LiDAR: beams at fixed elevations, fired at even steps of a turn, with the losses and noise of a real one."""
+"""The spinning LiDAR: beams at fixed elevations, fired at even steps of a turn, with losses and noise."""
 
 from __future__ import annotations
 

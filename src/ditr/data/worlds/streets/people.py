@@ -32,11 +32,11 @@ def pedestrian(site: Site, frame: Frame) -> None:
         site.tube([(x * size, y * size, z * size) for x, y, z in points], [r * size for r in radii], material, sides)
 
     for side in (-1, 1):
-        bar([(side * 0.1, 0, 0.86), (side * 0.11, side * 0.6 * stride + 0.03, 0.46), (side * 0.11, side * stride, 0.03)],
-            [0.1, 0.075, 0.055], lower)  # fmt: skip
-        bar([(side * 0.21, 0, 1.4), (side * 0.27, -side * 0.5 * stride, 1.12), (side * 0.25, -side * 0.6 * stride + 0.1, 0.88)],
-            [0.065, 0.05, 0.04], upper, 5)  # fmt: skip
-        site.ellipsoid((side * 0.11 * size, (side * stride + 0.06) * size, 0.04), (0.05, 0.13, 0.05), hair, 6, 3)
+        foot, hand, out = side * stride, -side * 0.6 * stride + 0.1, side * 0.11
+        bar([(side * 0.1, 0, 0.86), (out, 0.6 * foot + 0.03, 0.46), (out, foot, 0.03)], [0.1, 0.075, 0.055], lower)
+        arm = [(side * 0.21, 0, 1.4), (side * 0.27, -side * 0.5 * stride, 1.12), (side * 0.25, hand, 0.88)]
+        bar(arm, [0.065, 0.05, 0.04], upper, 5)
+        site.ellipsoid((out * size, (foot + 0.06) * size, 0.04), (0.05, 0.13, 0.05), hair, 6, 3)
     bar([(0, 0, 0.8), (0, 0, 1.0), (0, 0, 1.3), (0, 0, 1.46), (0, 0.0, 1.5)], [0.15, 0.16, 0.2, 0.17, 0.06], upper, 8)
     site.ellipsoid((0, 0.01 * size, 1.63 * size), (0.085 * size, 0.1 * size, 0.125 * size), skin, 8, 5)
     site.ellipsoid((0, -0.025 * size, 1.67 * size), (0.095 * size, 0.1 * size, 0.11 * size), hair, 8, 5)
@@ -51,10 +51,10 @@ def _rider(site: Site, seat: float, forward: float, helmet: bool) -> None:
     hip, chest = (0.0, -0.15, seat + 0.06), (0.0, 0.16, seat + 0.52)
     site.tube([hip, ((hip[0] + chest[0]) / 2, 0.02, seat + 0.3), chest], [0.16, 0.18, 0.14], upper, 8)
     for side in (-1, 1):
-        site.tube([(side * 0.1, -0.12, seat + 0.02), (side * 0.13, 0.28, seat - 0.1), (side * 0.12, 0.08, seat - 0.55)],
-                  [0.09, 0.075, 0.055], lower)  # fmt: skip
-        site.tube([(side * 0.2, 0.13, seat + 0.46), (side * 0.27, 0.28, seat + 0.26), (side * 0.24, forward, seat + 0.22)],
-                  [0.06, 0.05, 0.04], upper, 5)  # fmt: skip
+        leg = [(side * 0.1, -0.12, seat + 0.02), (side * 0.13, 0.28, seat - 0.1), (side * 0.12, 0.08, seat - 0.55)]
+        site.tube(leg, [0.09, 0.075, 0.055], lower)
+        arm = [(side * 0.2, 0.13, seat + 0.46), (side * 0.27, 0.28, seat + 0.26), (side * 0.24, forward, seat + 0.22)]
+        site.tube(arm, [0.06, 0.05, 0.04], upper, 5)
     site.ellipsoid((0, 0.24, seat + 0.74), (0.085, 0.1, 0.12), skin, 8, 5)
     cover = site.tint((0, 1), (0.1, 0.9), (0.2, 0.95)) if helmet else hair
     size = 0.15 if helmet else 0.11

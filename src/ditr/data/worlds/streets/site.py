@@ -47,7 +47,7 @@ class Site(Workshop):
         """The next faces are of another kind, of a new object at the same place."""
         self.begin(int(kind), self.mesh.frame)
 
-    def place(self, thing: Thing, frame: Frame, kinds: int = 6) -> None:
+    def place(self, thing: Thing, frame: Frame, kinds: int = 4) -> None:
         """Put a thing up; a street has up to ``kinds`` different ones of it."""
         models = self._models.setdefault(thing, [])
         if len(models) < kinds:

@@ -73,6 +73,7 @@ class Town:
     crossing_share: float
     works_share: float
     fence_share: float
+    hedge_share: float
     density: float
     kerb: float
     houses: tuple[House, ...]
@@ -169,6 +170,7 @@ NUSCENES = Style(
         crossing_share=0.6,
         works_share=0.75,
         fence_share=0.2,
+        hedge_share=0.4,
         density=1.3,
         kerb=0.14,
         houses=(buildings.tower, buildings.tower, buildings.tower, buildings.villa),
@@ -260,13 +262,14 @@ WAYMO = Style(
         setback=(5.0, 9.0),
         crossing_share=0.75,
         works_share=0.5,
-        fence_share=0.35,
+        fence_share=0.55,
+        hedge_share=0.6,
         density=1.1,
         kerb=0.15,
         houses=(buildings.bungalow, buildings.bungalow, buildings.bungalow, buildings.villa),
         house_width=(11.0, 17.0),
         gap=(2.0, 6.0),
-        trees=(greenery.palm, greenery.palm, greenery.broadleaf, greenery.bush),
+        trees=(greenery.palm, greenery.broadleaf, greenery.bush, greenery.bush),
         tree_weight=2.4,
         kerbside=(
             (furniture.utility_pole, 0.8),
@@ -348,6 +351,7 @@ KITTI = Style(
         crossing_share=0.4,
         works_share=0.15,
         fence_share=0.85,
+        hedge_share=0.55,
         density=0.9,
         kerb=0.1,
         houses=(buildings.town_house,),
