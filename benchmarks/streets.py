@@ -40,16 +40,17 @@ def main() -> None:
         clock, busy = time.perf_counter() - clock, time.process_time() - busy
         points, views = sum(map(len, scans)) // count, scans[0].views
         triangles = len(build_street(config, 0).mesh)
-        print(
-            f"{style}: {points:,} points, {len(views)} views of {views[0].camera.width}x{views[0].camera.height}, "
-            f"{triangles:,} triangles: {count / busy:.1f} scans per second of the processor, {count / clock:.1f} on the clock"
-        )
+        size = f"{views[0].camera.width}x{views[0].camera.height}"
+        print(f"{style}: {points:,} points, {len(views)} views of {size}, {triangles:,} triangles")
+        print(f"  scans per second: {count / busy:.1f} of the processor's time, {count / clock:.1f} on the clock")
     with tempfile.TemporaryDirectory() as folder:
         busy = time.process_time()
         write_streets(folder, StreetsConfig(count=count), workers=1)
         busy = time.process_time() - busy
-        size = sum(path.stat().st_size for path in Path(folder).rglob("*") if path.is_file())
-    print(f"nuscenes, written: {count / busy:.1f} scans per second of the processor, {size / count / 1e6:.1f} MB each")
+        stored = sum(path.stat().st_size for path in Path(folder).rglob("*") if path.is_file())
+    print(
+        f"nuscenes, written: {count / busy:.1f} scans per second of the processor, {stored / count / 1e6:.1f} MB each"
+    )
 
 
 if __name__ == "__main__":

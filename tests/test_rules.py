@@ -231,7 +231,8 @@ main(["--help"])
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines()[-1] == "False"
-    assert all(command in done.stdout for command in ("demo", "rooms", "streets", "features", "train", "segment", "evaluate"))
+    commands = ("demo", "rooms", "streets", "features", "train", "segment", "evaluate")
+    assert all(command in done.stdout for command in commands)
 
 
 @pytest.mark.parametrize("module", ["ditr.models.segmentation", "ditr.training.losses", "ditr.models.image_encoder"])

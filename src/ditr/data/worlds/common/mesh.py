@@ -48,6 +48,8 @@ class Frame:
 
     def to_world(self, local: NDArray[np.float64]) -> NDArray[np.float64]:
         """Local points (..., 3) in the world."""
+        if self.x == self.y == self.z == self.yaw == 0.0:
+            return local
         world: NDArray[np.float64] = local @ self.rotation.T + np.array([self.x, self.y, self.z])
         return world
 

@@ -92,11 +92,13 @@ class RayCaster:
         triangle, distances are float64, and where it proposes the rim of a triangle all others are tried.
         """
         hits = self.cast(origin, ray)
-        planes = self._planes(origin)
-        at, inside = _meet(np.einsum("knj,nj->kn", planes.terms[:, hits.triangle], ray), planes, hits.triangle)
+        planes = self._planes(origin, hits.triangle)
+        at, inside = _meet(np.einsum("knj,nj->kn", planes.terms, ray), planes, np.arange(len(ray)))
         triangle, distance = hits.triangle.copy(), np.where(hits.triangle < 0, np.inf, at)
         rim = _RIM * np.linalg.norm(ray, axis=1)
         unsure = np.flatnonzero((triangle >= 0) & (inside < rim))
+        if len(unsure):
+            planes = self._planes(origin)
         for some in np.array_split(unsure, 1 + len(unsure) // 128):
             at, inside = _meet(ray[some] @ planes.terms.transpose(0, 2, 1), planes, np.arange(len(self.mesh)))
             at = np.where((at > 0) & (inside >= rim[some, None]), at, np.inf)
@@ -105,8 +107,9 @@ class RayCaster:
             triangle[some] = np.where(np.isfinite(distance[some]), best, -1)
         return triangle, distance
 
-    def _planes(self, origin: NDArray[np.float64]) -> _Planes:
-        corner = self.mesh.corner
+    def _planes(self, origin: NDArray[np.float64], triangle: NDArray[np.int32] | None = None) -> _Planes:
+        """Of all triangles, or of chosen ones."""
+        corner = self.mesh.corner if triangle is None else self.mesh.corner[triangle]
         edge1, edge2, offset = corner[:, 1] - corner[:, 0], corner[:, 2] - corner[:, 0], origin - corner[:, 0]
         turned = np.cross(offset, edge1)
         terms = np.stack([np.cross(edge2, edge1), np.cross(edge2, offset), turned])
