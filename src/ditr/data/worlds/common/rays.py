@@ -97,8 +97,9 @@ class RayCaster:
         triangle, distance = hits.triangle.copy(), np.where(hits.triangle < 0, np.inf, at)
         rim = _RIM * np.linalg.norm(ray, axis=1)
         unsure = np.flatnonzero((triangle >= 0) & (inside < rim))
-        if len(unsure):
-            planes = self._planes(origin)
+        if not len(unsure):
+            return triangle, distance
+        planes = self._planes(origin)
         for some in np.array_split(unsure, 1 + len(unsure) // 128):
             at, inside = _meet(ray[some] @ planes.terms.transpose(0, 2, 1), planes, np.arange(len(self.mesh)))
             at = np.where((at > 0) & (inside >= rim[some, None]), at, np.inf)

@@ -21,7 +21,7 @@ from ditr.data.worlds.streets.styles import Style, Town, style_of
 __all__ = ["Street", "build_street", "generator"]
 
 T = TypeVar("T")
-_FAR = 48.0  # metres ahead and behind beyond which small things are not worth their triangles
+_FAR = 42.0  # metres ahead and behind beyond which small things are not worth their triangles
 _ROW = 66.0  # and vehicles
 
 
@@ -138,7 +138,7 @@ def _properties(site: Site, town: Town, block: Block, strips: Strips) -> None:
                 greenery.hedge(site, edge, width - 1.4, site.uniform(0.8, 1.7))
             else:
                 furniture.fence(site, edge, width - 1.4)
-        for at in stations(site, x + 1, x + width + gap, (1.2, 4.5)):
+        for at in stations(site, x + 1, x + width + gap, (1.5, 5.5)):
             inside = at < x + width + 0.8
             room = setback - 2.2 if inside else 6.0
             if abs(at) < _FAR and room > 0.8:
