@@ -152,7 +152,7 @@ def load_batches(
         encoding: of photographs that were augmented and so have no tokens yet.
         device: where the batches go.
         workers: processes that make samples; 0 makes them in this one.
-        cls: whether [cls] tokens are wanted too; photographs must then come as such, augmented or not.
+        cls: whether the [cls] tokens of photographs that are encoded here are wanted too.
 
     Raises:
         InputError: a damaged capture, also where a worker met it.

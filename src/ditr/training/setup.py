@@ -14,7 +14,6 @@ from lightning_fabric import Fabric
 from lightning_fabric.plugins import MixedPrecision
 from lightning_fabric.strategies import DDPStrategy
 
-from ditr.data.augment.images import HorizontalFlip
 from ditr.data.batch import Batch
 from ditr.data.dataset import TrainingSet
 from ditr.data.readers.source import SceneSource
@@ -162,10 +161,6 @@ def _captures(recipe: Recipe, run: TrainingRun) -> dict[str, Scenes]:
 def _training_set(recipe: Recipe, run: TrainingRun, dataset: JointDataset, scenes: Scenes) -> TrainingSet:
     preparation = dataset.preparation or recipe.preparation
     augmentation = dataset.augmentation or recipe.augmentation
-    images = augmentation.of_images()
-    if _wants_cls(recipe):
-        # Only photographs that come with the batch are encoded with their [cls] token.
-        images = images or (HorizontalFlip(p=0.0),)
     return TrainingSet(
         scenes,
         preparation,
@@ -173,7 +168,7 @@ def _training_set(recipe: Recipe, run: TrainingRun, dataset: JointDataset, scene
         seed=recipe.seed,
         augmentations=augmentation.of_points(preparation.clip),
         crop=augmentation.of_voxels(),
-        image_augmentations=images if run.encoding is not None else (),
+        image_augmentations=augmentation.of_images() if run.encoding is not None else (),
         encoding=run.encoding,
         # A prepared dataset may have more scenes than memory holds.
         keep=isinstance(scenes, Sequence),
