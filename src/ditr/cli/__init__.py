@@ -34,13 +34,6 @@ def main(arguments: list[str] | None = None) -> None:
         | Annotated[convert.Convert, name("convert")]
         | Annotated[doctor.Doctor, name("doctor")]
     )
-    command = tyro.cli(
-        commands,
-        prog="ditr",
-        description="A label for every point of a 3D scene with photographs: DITR, DINO in the Room.",
-        args=arguments,
-        config=(tyro.conf.OmitSubcommandPrefixes, tyro.conf.OmitArgPrefixes, tyro.conf.FlagCreatePairsOff),
-    )
     runners: dict[type, Callable[[Any], object]] = {
         demo.Demo: demo.run,
         rooms.Rooms: rooms.run,
@@ -54,6 +47,13 @@ def main(arguments: list[str] | None = None) -> None:
         doctor.Doctor: doctor.run,
     }
     try:
+        command = tyro.cli(
+            commands,
+            prog="ditr",
+            description="A label for every point of a 3D scene with photographs: DITR, DINO in the Room.",
+            args=arguments,
+            config=(tyro.conf.OmitSubcommandPrefixes, tyro.conf.OmitArgPrefixes, tyro.conf.FlagCreatePairsOff),
+        )
         runners[type(command)](command)
     except InputError as error:
         print("ditr:", " ".join(str(error).split()), file=sys.stderr)
