@@ -29,7 +29,7 @@ def killed(folder: Path, kills: int) -> dict[str, object]:
 
 
 @pytest.mark.parametrize(
-    "kills", [3, pytest.param(200, marks=pytest.mark.slow)], ids=["three times", "two hundred times"]
+    "kills", [10, pytest.param(200, marks=pytest.mark.slow)], ids=["ten times", "two hundred times"]
 )
 def test_killed_runs_leave_what_unbroken_ones_leave(tmp_path: Path, kills: int) -> None:
     result = killed(tmp_path, kills)
