@@ -31,7 +31,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def command(world: Path, out: Path, data: str, **options: object) -> Train:
     common = {"device": "cpu", "cache": world / "cache", "quiet": True, "profile": "indoor", "steps": 2}
-    return Train(out, world / data, **{**common, **options})  # type: ignore[arg-type]
+    return Train(out, data=world / data, **{**common, **options})  # type: ignore[arg-type]
 
 
 def test_distil_then_learn_classes(world: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

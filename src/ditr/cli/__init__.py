@@ -18,7 +18,20 @@ def main(arguments: list[str] | None = None) -> None:
     """The program ``ditr``; exits with 2 and one line on bad input."""
     import tyro
 
-    from ditr.cli import convert, demo, doctor, evaluate, features, rooms, segment, streets, train, weights
+    from ditr.cli import (
+        convert,
+        demo,
+        doctor,
+        evaluate,
+        features,
+        recipes,
+        rooms,
+        segment,
+        streets,
+        train,
+        verify,
+        weights,
+    )
     from ditr.files import InputError
 
     name = tyro.conf.subcommand
@@ -30,6 +43,8 @@ def main(arguments: list[str] | None = None) -> None:
         | Annotated[train.Train, name("train")]
         | Annotated[segment.Segment, name("segment")]
         | Annotated[evaluate.Evaluate, name("evaluate")]
+        | Annotated[recipes.Recipes, name("recipes")]
+        | Annotated[verify.Verify, name("verify")]
         | Annotated[weights.Weights, name("weights")]
         | Annotated[convert.Convert, name("convert")]
         | Annotated[doctor.Doctor, name("doctor")]
@@ -42,6 +57,8 @@ def main(arguments: list[str] | None = None) -> None:
         train.Train: train.run,
         segment.Segment: segment.run,
         evaluate.Evaluate: evaluate.run,
+        recipes.Recipes: recipes.run,
+        verify.Verify: verify.run,
         weights.Weights: weights.run,
         convert.Convert: convert.run,
         doctor.Doctor: doctor.run,

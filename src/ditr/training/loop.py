@@ -123,6 +123,7 @@ class _Work:
             "scenes": {source.dataset.source.name: source.dataset.source.names() for source in self.data.sources},
             "validation": None if self.data.validation is None else self.data.validation.source.names(),
             "started": time.strftime("%F %T"),
+            **self.run.origin,
         }
         with writing(folder), atomic_path(folder / "recipe.json") as path:
             path.write_text(json.dumps(content, indent=2) + "\n")

@@ -55,6 +55,7 @@ class Augmentation:
             no dropping of points), or "none".
         elastic: with "indoor", whether the scene is distorted too.
         crop: at most so many voxels of a scene; None for all.
+        crop_share: before that, at most this share of its voxels, around another point; None for all.
         images: colour jitter and flips of the photographs; their features then cannot be cached.
         mix3d: probability with which the scenes of a batch are laid into each other in pairs (0.8 in all published
             runs; Nekrasov et al., "Mix3D", 2021).
@@ -63,6 +64,7 @@ class Augmentation:
     points: str = "indoor"
     elastic: bool = True
     crop: int | None = None
+    crop_share: float | None = None
     images: bool = False
     mix3d: float = 0.0
 
@@ -92,7 +94,9 @@ class Augmentation:
         return chains[self.points]
 
     def of_voxels(self) -> tuple[PointAugmentation, ...]:
-        return () if self.crop is None else (SphereCrop(self.crop), CenterShift(z=False))
+        crops = [] if self.crop_share is None else [SphereCrop(share=self.crop_share)]
+        crops += [] if self.crop is None else [SphereCrop(self.crop)]
+        return (*crops, CenterShift(z=False)) if crops else ()
 
     def of_images(self) -> tuple[ImageAugmentation, ...]:
         return image_augmentations() if self.images else ()
@@ -204,6 +208,9 @@ class JointDataset:
         ratio: so many batches in turn.
         norms: whose norms of the network serve it, where these exist per dataset; None for those of its own name.
         preparation, augmentation: where they are other than the recipe's.
+        splits: of the prepared dataset of that name; none for a folder of captures.
+        held_out: splits on which the model is tried out while it trains; asked of the main dataset alone.
+        scenes: a list of scenes in the dataset's folder, to which it is limited; None for all of them.
     """
 
     name: str
@@ -211,6 +218,9 @@ class JointDataset:
     norms: str | None = None
     preparation: Preparation | None = None
     augmentation: Augmentation | None = None
+    splits: tuple[str, ...] = ()
+    held_out: tuple[str, ...] = ()
+    scenes: str | None = None
 
     def __post_init__(self) -> None:
         if self.ratio < 1:

@@ -6,7 +6,7 @@ import hashlib
 import json
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from lightning_fabric.strategies import DDPStrategy
 from ditr.data.batch import Batch
 from ditr.data.dataset import TrainingSet
 from ditr.data.readers.source import SceneSource
+from ditr.data.sample import Preparation
 from ditr.device import choose_device
 from ditr.encoding import CachedEncoding
 from ditr.files import InputError
@@ -51,6 +52,7 @@ class TrainingRun:
         quiet: no progress bar.
         report: called with the number of steps done and their total.
         validation: scenes on which the model is tried out while it trains, those of the main dataset.
+        origin: where recipe and data are from, in plain values; noted in the run's ``recipe.json``.
     """
 
     folder: Path
@@ -63,6 +65,7 @@ class TrainingRun:
     quiet: bool = False
     report: Callable[[int, int], None] | None = None
     validation: Scenes = ()
+    origin: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -135,7 +138,7 @@ def make_data(recipe: Recipe, run: TrainingRun) -> Data:
             main.preparation or recipe.preparation,
             recipe.network.pyramid,
             seed=recipe.seed,
-            encoding=run.encoding,
+            encoding=_encoding(run, main.preparation or recipe.preparation),
             keep=False,
             labelled=not isinstance(recipe.task, Distill),
         )
@@ -169,11 +172,16 @@ def _training_set(recipe: Recipe, run: TrainingRun, dataset: JointDataset, scene
         augmentations=augmentation.of_points(preparation.clip),
         crop=augmentation.of_voxels(),
         image_augmentations=augmentation.of_images() if run.encoding is not None else (),
-        encoding=run.encoding,
+        encoding=_encoding(run, preparation),
         # A prepared dataset may have more scenes than memory holds.
         keep=isinstance(scenes, Sequence),
         labelled=not isinstance(recipe.task, Distill),
     )
+
+
+def _encoding(run: TrainingRun, preparation: Preparation) -> CachedEncoding | None:
+    """At the size of a dataset's own photographs, where it has another than the main one."""
+    return None if run.encoding is None else run.encoding.at(preparation.image_size)
 
 
 def _wants_cls(recipe: Recipe) -> bool:

@@ -1,0 +1,101 @@
+"""``ditr verify``: does a model reach its published figure on the validation set?"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Literal
+
+import tyro
+
+__all__ = ["Verify", "run"]
+
+
+@dataclass(frozen=True)
+class Verify:
+    """Test a model on a prepared dataset as the paper does, and compare with the published mIoU.
+
+    Results are kept scene by scene: the same command goes on where it was stopped.
+    """
+
+    dataset: Annotated[str, tyro.conf.Positional]
+    """ScanNet, ScanNet200, ScanNet++, S3DIS, nuScenes, SemanticKITTI or Waymo."""
+    model: str
+    """Short name of a published model (`ditr weights` lists them), hub repository, or folder of a run."""
+    data: Path
+    """Folder with scannet, nuscenes, ..., prepared as for the published code, or the dataset's own."""
+    split: str = "val"
+    """Of the dataset; it has to have labels."""
+    limit: int | None = None
+    """Only the first so many scenes; there is then no verdict."""
+    published: float | None = None
+    """mIoU in percent to compare with; by default that of the published model of this name."""
+    out: Path | None = None
+    """Folder of the results; by default verify-DATASET-SPLIT-MODEL here."""
+    norms: str | None = None
+    """Which norms to use, where a joint model has them per dataset; by default the model's own."""
+    seed: int = 0
+    """Of all chance."""
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    """Where to compute; auto takes a GPU if there is one."""
+    quiet: bool = False
+    """No progress bar."""
+
+
+def run(args: Verify) -> None:
+    """Verify and print the table; exits with 1 where the figure is missed."""
+    import sys
+
+    from ditr.cli.common import folder_for, progress_bar
+    from ditr.data.conventions import by_name
+    from ditr.data.readers.source import open_dataset
+    from ditr.evaluation.verify import published_voting, verify
+    from ditr.files import InputError
+    from ditr.pretrained import find_model
+    from ditr.published_models import PUBLISHED
+    from ditr.recipes.prepared import dataset_root
+    from ditr.segmenter import Segmenter
+
+    benchmark = by_name(args.dataset)
+    published_voting(benchmark)  # which refuses a dataset without tests before anything is loaded
+    if args.limit is not None and args.limit < 1:
+        raise InputError("--limit", f"it is {args.limit}", "Give 1 or more")
+    known = {model.name: model.miou for model in PUBLISHED}
+    expected = known.get(args.model) if args.published is None else args.published
+    root = dataset_root(benchmark.name, args.data)
+    folder = find_model(args.model)
+    out = folder_for(args.out or Path(f"verify-{benchmark.name}-{args.split}-{folder.name}"))
+    segmenter = Segmenter.load(folder, device=args.device, dataset=args.norms)
+    source = open_dataset(benchmark.name, root, args.split, images=segmenter.config.takes_images)
+    finished = 0
+    with progress_bar(f"verify {folder.name}", quiet=args.quiet) as report:
+        wanted = min(len(source), args.limit or len(source))
+
+        def scenes(done: int, total: int) -> None:
+            nonlocal finished
+            finished = done
+            report(done, total)
+
+        found = verify(
+            segmenter,
+            source,
+            published_voting(benchmark, lambda done, total: report(finished + done / total, wanted)),
+            out,
+            weights=folder / "model.safetensors",
+            settings={"dataset": benchmark.name, "split": args.split, "norms": args.norms},
+            published=expected,
+            limit=args.limit,
+            seed=args.seed,
+            progress=scenes,
+        )
+    for name, iou in zip(found.class_names, found.matrix.iou, strict=True):
+        print(f"  {name:28} {100 * iou:6.1f}")
+    figure = "none known" if expected is None else f"{expected:.1f}"
+    print(f"mIoU {found.miou:.1f}, published {figure}, on {found.scenes} of {found.total} scenes")
+    print(f"written to {out}")
+    if found.passed is not None:
+        print("pass" if found.passed else "fail")
+    elif expected is not None:
+        print("no verdict: only the whole split has one")
+    if found.passed is False:
+        sys.exit(1)

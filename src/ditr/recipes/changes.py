@@ -1,0 +1,112 @@
+"""Changes of a recipe from outside: single settings as texts, another encoder, the splits for a test server."""
+
+from __future__ import annotations
+
+import difflib
+import json
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+from ditr.data.conventions import PATCH_SIZE
+from ditr.data.sample import Preparation
+from ditr.files import InputError
+from ditr.plain import from_plain, to_plain
+from ditr.training.recipe import JointDataset, Recipe
+
+__all__ = ["for_test_server", "with_encoder", "with_settings"]
+
+
+def with_settings(recipe: Recipe, texts: Sequence[str]) -> Recipe:
+    """Settings as ``optimizer.lr=0.001`` or ``datasets.0.ratio=2``; values are JSON, or else texts.
+
+    Steps take the place of epochs, and the reverse.
+
+    Raises:
+        InputError: no such setting, a value that it cannot have, or settings that do not go together.
+    """
+    content = to_plain(recipe)
+    names = []
+    for text in texts:
+        name, equals, value = text.partition("=")
+        if not equals:
+            raise InputError("--set", f"{text!r} sets nothing", "Write --set optimizer.lr=0.001, say")
+        _put(content, name, _value(value))
+        names.append(name)
+    if "steps" in names and "epochs" not in names:
+        content["epochs"] = None
+    if "validate_every" in names and "validate_epochs" not in names:
+        content["validate_epochs"] = None
+    return from_plain(Recipe, content, "--set") if texts else recipe
+
+
+def _value(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text
+
+
+def _put(content: Any, name: str, value: Any) -> None:
+    """Set one place of plain settings."""
+    parts = name.split(".")
+    place = content
+    for depth, part in enumerate(parts):
+        so_far = ".".join(parts[:depth])
+        key: int | str = part
+        if isinstance(place, list):
+            if not part.isdecimal() or int(part) >= len(place):
+                raise InputError("--set", f"{so_far} has {len(place)} entries and no {part!r}", "Count them from 0")
+            key = int(part)
+        elif not isinstance(place, dict):
+            raise InputError("--set", f"{so_far} is {place!r} and has no {part!r}", f"Set {so_far} as a whole")
+        elif part not in place:
+            near = difflib.get_close_matches(part, place, n=1)
+            full = ".".join((*parts[:depth], near[0])) if near else ""
+            hint = f"Did you mean {full!r}?" if near else f"Known are {', '.join(place)}"
+            raise InputError("--set", f"there is no setting {'.'.join(parts[: depth + 1])!r}", hint)
+        if depth + 1 == len(parts):
+            place[key] = value
+        else:
+            place = place[key]
+
+
+def with_encoder(recipe: Recipe, encoder: str, patch_size: int) -> Recipe:
+    """Another encoder; photographs keep their grids of patches, and so get other sizes where its patches have another.
+
+    Raises:
+        InputError: the recipe takes no photographs.
+    """
+    if recipe.encoder is None:
+        raise InputError("--encoder", "this recipe takes no photographs", "Leave it out, or take a recipe that does")
+
+    def resized(preparation: Preparation) -> Preparation:
+        if preparation.image_size is None:
+            return preparation
+        height, width = (side // PATCH_SIZE * patch_size for side in preparation.image_size)
+        return replace(preparation, image_size=(height, width))
+
+    datasets = tuple(
+        data if data.preparation is None else replace(data, preparation=resized(data.preparation))
+        for data in recipe.datasets
+    )
+    return replace(recipe, encoder=encoder, preparation=resized(recipe.preparation), datasets=datasets)
+
+
+def for_test_server(recipe: Recipe) -> Recipe:
+    """The run with the validation scenes among those that it learns from, and without validation.
+
+    Raises:
+        InputError: a run on several datasets, on S3DIS, or on part of the scenes, of which nothing goes to a server.
+    """
+    names = [data.name for data in recipe.datasets]
+    if len(names) != 1 or names == ["S3DIS"] or recipe.datasets[0].scenes is not None:
+        raise InputError("--split", "there is no test server for such a run", "Leave it out")
+    main = recipe.datasets[0]
+    return replace(recipe, datasets=(_with_validation_scenes(main),), validate_epochs=None)
+
+
+def _with_validation_scenes(data: JointDataset) -> JointDataset:
+    # ScanNet++ has its tiles in folders that are called after the split.
+    validation = tuple(f"val{split.removeprefix('train')}" for split in data.splits)
+    return replace(data, splits=(*data.splits, *validation), held_out=())
