@@ -21,6 +21,7 @@ FLOORS = (
         "memory",
         "device",
         "processes",
+        "jobs",
         "pickle_names",
         "pickle_machine",
         "pickle_reader",
@@ -49,7 +50,7 @@ FLOORS = (
     ),
     ("suggestion", "acquisition", "segmenter", "account", "lifting", "viewing"),
     ("evaluation", "training", "recipes"),
-    ("demo",),
+    ("demo", "reproduce"),
     ("cli", "__init__", "__main__"),
 )
 FLOOR = {name: floor for floor, names in enumerate(FLOORS) for name in names}

@@ -25,6 +25,7 @@ def main(arguments: list[str] | None = None) -> None:
         evaluate,
         features,
         recipes,
+        reproduce,
         rooms,
         segment,
         streets,
@@ -45,6 +46,7 @@ def main(arguments: list[str] | None = None) -> None:
         | Annotated[evaluate.Evaluate, name("evaluate")]
         | Annotated[recipes.Recipes, name("recipes")]
         | Annotated[verify.Verify, name("verify")]
+        | Annotated[reproduce.Reproduce, name("reproduce")]
         | Annotated[weights.Weights, name("weights")]
         | Annotated[convert.Convert, name("convert")]
         | Annotated[doctor.Doctor, name("doctor")]
@@ -59,6 +61,7 @@ def main(arguments: list[str] | None = None) -> None:
         evaluate.Evaluate: evaluate.run,
         recipes.Recipes: recipes.run,
         verify.Verify: verify.run,
+        reproduce.Reproduce: reproduce.run,
         weights.Weights: weights.run,
         convert.Convert: convert.run,
         doctor.Doctor: doctor.run,

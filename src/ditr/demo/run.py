@@ -16,13 +16,13 @@ from rich.table import Table
 from ditr.data.dataset import find_captures
 from ditr.data.readers.capture import read_capture
 from ditr.data.worlds.rooms import CLASS_NAMES, write_rooms
-from ditr.demo.jobs import Job, Report, run_jobs
 from ditr.demo.page import write_page
 from ditr.demo.results import LONGER, PRETRAINED, RANDOM, DemoResults, DemoSettings
 from ditr.encoding import CachedEncoding
 from ditr.evaluation.evaluate import evaluate
 from ditr.feature_cache import FeatureCache
 from ditr.files import atomic_path
+from ditr.jobs import Job, Report, run_jobs
 from ditr.models.wheel_weights import fetch_wheel
 from ditr.plain import to_plain
 from ditr.segmenter import Prediction, Segmenter

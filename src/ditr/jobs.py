@@ -41,6 +41,7 @@ class Job:
         work: importable function.
         arguments: its arguments; the report is added as the last one.
         after: names of jobs.
+        cost: how long it is expected to take, in any unit that all jobs of a run share.
     """
 
     name: str
@@ -48,12 +49,13 @@ class Job:
     work: Callable[..., Any]
     arguments: tuple[Any, ...]
     after: tuple[str, ...] = field(default=())
+    cost: float = 1.0
 
 
 def run_jobs(jobs: Sequence[Job], workers: int, log: Path) -> tuple[dict[str, Any], dict[str, float]]:
     """Run jobs, earlier ones of the list first, as soon as what they need is there.
 
-    ``log`` is a text file that gets a line whenever a job begins or ends.
+    ``log`` is a text file that gets a line whenever a job begins or ends, with the time that the rest will take.
 
     Returns:
         results by name, and the seconds that each took.
@@ -64,6 +66,7 @@ def run_jobs(jobs: Sequence[Job], workers: int, log: Path) -> tuple[dict[str, An
     results: dict[str, Any] = {}
     seconds: dict[str, float] = {}
     waiting, running = list(jobs), dict[Future[tuple[Any, float]], Job]()
+    began, total, spent = time.perf_counter(), sum(job.cost for job in jobs), 0.0
     queue = START.Queue()
     log.parent.mkdir(parents=True, exist_ok=True)
     with (
@@ -88,8 +91,10 @@ def run_jobs(jobs: Sequence[Job], workers: int, log: Path) -> tuple[dict[str, An
                     pool.shutdown(wait=False, cancel_futures=True)
                     raise
                 display.finish(job)
-                left = len(waiting) + len(running)
-                _say(file, f"end    {job.name}  {seconds[job.name]:.1f} s; {left} of {len(jobs)} jobs left")
+                left, spent = len(waiting) + len(running), spent + job.cost
+                rest = (time.perf_counter() - began) * (total / spent - 1) / 60 if spent else 0.0
+                text = f"{left} of {len(jobs)} jobs and about {rest:.0f} min left"
+                _say(file, f"end    {job.name}  {seconds[job.name]:.1f} s; {text}")
     return results, seconds
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from ditr.demo.jobs import Job, run_jobs
+from ditr.jobs import Job, run_jobs
 
 Report = Callable[[int, int], None]
 
@@ -50,7 +50,7 @@ def test_jobs_wait_for_what_they_need(tmp_path: Path) -> None:
     assert moment(tmp_path, "second.end") <= moment(tmp_path, "last.begin")
     lines = (tmp_path / "log" / "jobs.log").read_text().splitlines()
     assert [line.split("  ")[1].split()[0] for line in lines].count("end") == 3
-    assert lines[-1].endswith("0 of 3 jobs left")
+    assert lines[-1].endswith("0 of 3 jobs and about 0 min left")
 
 
 def test_an_error_stops_what_has_not_begun(tmp_path: Path) -> None:
@@ -79,7 +79,7 @@ import sys
 sys.path.insert(0, {str(Path(__file__).parent)!r})
 from pathlib import Path
 from test_jobs import linger
-from ditr.demo.jobs import Job, run_jobs
+from ditr.jobs import Job, run_jobs
 if __name__ == "__main__":
     folder = Path({str(tmp_path)!r})
     run_jobs([Job(name, "group", linger, (folder, name)) for name in "ab"], 2, folder / "log")

@@ -1,0 +1,164 @@
+"""From tables to jobs, to rows, to reports."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import subprocess
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from rich.console import Console
+
+from ditr.files import atomic_path
+from ditr.jobs import Job, run_jobs
+from ditr.machine import describe_devices, describe_machine
+from ditr.models.wheel_weights import fetch_wheel
+from ditr.reproduce.experiment import Rooms, Stage, Table, Trial, World, digest
+from ditr.reproduce.report import write_table
+from ditr.reproduce.settings import Scale
+from ditr.reproduce.work import Workplace, encode, make_world, read_rows, run_stage, run_trial
+
+__all__ = ["first_seeds", "make_plan", "reproduce"]
+
+
+def first_seeds(count: int) -> tuple[int, ...]:
+    """1, 2, ...: the small recipe was chosen on rooms of seed 0."""
+    return tuple(range(1, count + 1))
+
+
+def reproduce(
+    tables: Sequence[Table], scale: Scale, out: Path, work: Path, *, seeds: Sequence[int], workers: int | None = None
+) -> None:
+    """Run the tables one after the other and write a report of each to ``out``.
+
+    What is in ``work`` already is not done again; a run that was stopped goes on.
+
+    Raises:
+        InputError: the image encoder's weights can neither be found nor fetched, or ``work`` holds something else.
+    """
+    console = Console()
+    workers = workers or min(4, os.cpu_count() or 1)
+    place = Workplace(work, _commit(), _machine())
+    if scale.encoder == "dinov2-small-derived":
+        fetch_wheel()
+    for table in tables:
+        jobs = make_plan(table, seeds, place)
+        minutes = sum(job.cost for job in jobs) / workers / 60
+        console.print(
+            f"[bold]{table.title}[/bold]: {len(jobs)} jobs to do in {workers} processes of one thread, about "
+            f"{math.ceil(minutes)} min; seeds {', '.join(map(str, seeds))}; log in {work / 'reproduce.log'}",
+            highlight=False,
+        )
+        if jobs:
+            run_jobs(jobs, workers, work / "reproduce.log")
+        rows = read_rows(place.rows)
+        _write_rows(out / f"{table.name}.jsonl", table, seeds, place)
+        write_table(out, table, rows, seeds, place, quick=scale.quick)
+        console.print(f"report: {out / (table.name + '.html')} and {table.name}.md", highlight=False)
+
+
+def _write_rows(file: Path, table: Table, seeds: Sequence[int], place: Workplace) -> None:
+    """The table's own rows, with the names of their rows and columns."""
+    rows = read_rows(place.rows)
+    file.parent.mkdir(parents=True, exist_ok=True)
+    with atomic_path(file) as path:
+        lines = [
+            json.dumps({"row": cell.row, "column": cell.column, **rows[digest(cell.trial), seed]})
+            for cell in table.cells
+            for seed in seeds
+        ]
+        path.write_text("\n".join(lines) + "\n")
+
+
+# ---- jobs -----------------------------------------------------------------------------------------------------------
+
+
+def make_plan(table: Table, seeds: Sequence[int], place: Workplace) -> list[Job]:
+    """What is left to do for a table, in the order in which it should start, one seed after the other."""
+    rows = read_rows(place.rows)
+    plan = _Plan(place)
+    for seed in seeds:
+        for trial in table.trials:
+            if (digest(trial), seed) not in rows:
+                plan.trial(trial, seed)
+    return list(plan.jobs.values())
+
+
+@dataclass
+class _Plan:
+    """Jobs by name. Each method adds a job with all that it needs, and returns the names to wait for."""
+
+    place: Workplace
+    jobs: dict[str, Job] = field(default_factory=dict)
+
+    def world(self, world: World, seed: int) -> tuple[str, ...]:
+        if (self.place.world(world, seed) / "complete").exists():
+            return ()
+        name = f"world {self.place.world(world, seed).name}"
+        if name not in self.jobs:
+            coarse = isinstance(world, Rooms) and world.coarse
+            after = self.world(world.base, seed) if coarse else ()
+            self._add(name, "worlds", make_world, (world, seed), after, world.photographs * (0.03 if coarse else 0.06))
+        return (name,)
+
+    def features(self, world: World, seed: int, encoder: str | None, split: str) -> tuple[str, ...]:
+        if encoder is None or self.place.encoded(world, seed, encoder, split).exists():
+            return ()
+        name = f"encode {self.place.encoded(world, seed, encoder, split).relative_to(self.place.folder)}"
+        if name not in self.jobs:
+            after = self.world(world.base, seed)
+            share = (world.train if split == "train" else world.test) / (world.train + world.test)
+            cost = world.photographs * share * 0.125
+            self._add(name, "image features", encode, (world.base, seed, encoder, split), after, cost)
+        return (name,)
+
+    def stage(self, stage: Stage, seed: int) -> tuple[str, ...]:
+        if (self.place.run(stage, seed) / "complete").exists():
+            return ()
+        name = f"train {stage.name} {self.place.run(stage, seed).name}"
+        if name not in self.jobs:
+            after = () if stage.start is None else self.stage(stage.start, seed)
+            for world in stage.worlds:
+                after += self.world(world, seed) + self.features(world, seed, stage.recipe.encoder, "train")
+            cost = stage.recipe.steps * sum(0.5 if world.kind == "rooms" else 1.0 for world in stage.worlds)
+            self._add(name, "training", run_stage, (stage, seed), after, cost / len(stage.worlds))
+        return (name,)
+
+    def trial(self, trial: Trial, seed: int) -> tuple[str, ...]:
+        name = f"try {trial.stage.name} {digest(trial)} seed {seed}"
+        after = self.stage(trial.stage, seed) + self.world(trial.world, seed)
+        after += self.features(trial.world, seed, trial.stage.recipe.encoder, "test")
+        self._add(name, "evaluation", run_trial, (trial, seed), after, trial.world.test * 0.4)
+        return (name,)
+
+    def _add(
+        self, name: str, group: str, work: object, arguments: tuple[object, ...], after: tuple[str, ...], cost: float
+    ) -> None:
+        assert callable(work)
+        self.jobs[name] = Job(name, group, work, (self.place, *arguments), tuple(dict.fromkeys(after)), cost)
+
+
+# ---- where it ran ---------------------------------------------------------------------------------------------------
+
+
+def _commit() -> str:
+    """Of the code that runs, with a + where files differ from it; "unknown" outside a repository."""
+
+    def git(*arguments: str) -> str:
+        command = ["git", "-C", str(Path(__file__).parent), *arguments]
+        return subprocess.run(command, capture_output=True, text=True, check=True, timeout=10).stdout.strip()
+
+    try:
+        changed = git("status", "--porcelain", "--untracked-files=no", ".")
+        return git("rev-parse", "--short=12", "HEAD") + ("+" if changed else "")
+    except (OSError, subprocess.SubprocessError):
+        return "unknown"
+
+
+def _machine() -> str:
+    machine = describe_machine()
+    processor = next((device.title for device in describe_devices() if device.name == "cpu"), "CPU")
+    return f"{processor}, {machine.usable_cores} of {machine.cores} cores, {machine.platform}"

@@ -1,0 +1,122 @@
+"""How large the miniatures are, and the recipes and worlds that the tables share."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+from ditr.data.worlds.rooms import CLASS_NAMES, FLAT, RoomsStyle
+from ditr.data.worlds.streets import StyleName
+from ditr.nn.norms import DatasetNorms
+from ditr.recipes.captures import small
+from ditr.reproduce.experiment import Rooms, Stage, Streets, World
+from ditr.training.recipe import Distill, JointDataset, Recipe
+
+__all__ = [
+    "FULL",
+    "HALL",
+    "QUICK",
+    "STUDIO",
+    "Scale",
+    "distilled",
+    "fine_tuned",
+    "indoor",
+    "outdoor",
+    "sequence",
+    "with_norms",
+]
+
+STUDIO = RoomsStyle("studio", CLASS_NAMES, length=(3.6, 4.2), width=(2.9, 3.4), height=(2.5, 2.8))
+"""Larger rooms than FLAT: the second dataset of the joint distillation, as Structured3D is in the paper."""
+
+HALL = RoomsStyle("hall", CLASS_NAMES, length=(4.2, 4.8), width=(3.2, 3.8), height=(2.8, 3.1))
+"""Larger still, and in no distillation: what S3DIS is in the paper."""
+
+
+@dataclass(frozen=True)
+class Scale:
+    """Sizes of worlds and trainings; every variant of a table has the same.
+
+    Attributes:
+        rooms, scans, sequences: number of training and test scenes of each kind.
+        views: photographs of a room.
+        frames: photographs of a room of a sequence.
+        limited: training rooms of the limited reconstructions.
+        steps: of a training indoors.
+        outdoor_steps: of a training outdoors, whose steps cost more.
+        distill_steps: of a distillation.
+        encoder, control: the image encoder, and the one of random weights.
+        local: more encoders, as folders, for Table 6.
+        quick: whether this is a smoke run, whose figures mean nothing.
+    """
+
+    rooms: tuple[int, int] = (60, 24)
+    scans: tuple[int, int] = (60, 24)
+    sequences: tuple[int, int] = (40, 16)
+    views: int = 8
+    frames: int = 30
+    limited: int = 100
+    steps: int = 240
+    outdoor_steps: int = 160
+    distill_steps: int = 480
+    encoder: str = "dinov2-small-derived"
+    control: str = "random:dinov2-small"
+    local: tuple[str, ...] = ()
+    quick: bool = False
+
+    def room(self, style: RoomsStyle = FLAT, *, coarse: bool = False) -> Rooms:
+        return Rooms(*self.rooms, views=self.views, style=style, coarse=coarse)
+
+    def street(self, style: StyleName) -> Streets:
+        return Streets(style, *self.scans)
+
+
+FULL = Scale()
+QUICK = Scale(
+    rooms=(6, 3),
+    scans=(4, 2),
+    sequences=(4, 2),
+    views=4,
+    limited=100,
+    steps=8,
+    outdoor_steps=4,
+    distill_steps=8,
+    quick=True,
+)
+
+
+def sequence(scale: Scale) -> Rooms:
+    """Rooms with so many frames that a network sees a part of them at a time."""
+    return Rooms(*scale.sequences, views=scale.frames)
+
+
+def indoor(scale: Scale, encoder: str | None = None, **preparation: Any) -> Recipe:
+    """The small indoor recipe; ``preparation`` are changes of how scenes become samples."""
+    recipe = replace(small("indoor"), encoder=encoder, steps=scale.steps)
+    return replace(recipe, preparation=replace(recipe.preparation, **preparation))
+
+
+def outdoor(scale: Scale, encoder: str | None = None) -> Recipe:
+    """The small outdoor recipe."""
+    return replace(small("outdoor"), encoder=encoder, steps=scale.outdoor_steps)
+
+
+def with_norms(recipe: Recipe, names: tuple[str, ...], norms: tuple[str, ...] = ()) -> Recipe:
+    """The recipe for datasets of these names, with BatchNorms and LayerNorms of their own for each of ``norms``.
+
+    A dataset without norms of its own takes the first ones.
+    """
+    norms = norms or names
+    datasets = tuple(JointDataset(name, norms=name if name in norms else norms[0]) for name in names)
+    return replace(recipe, network=replace(recipe.network, norms=DatasetNorms(norms)), datasets=datasets)
+
+
+def distilled(scale: Scale, name: str, recipe: Recipe, worlds: tuple[World, ...]) -> Stage:
+    """The distillation of the encoder into the recipe's network; ``recipe`` is one without an encoder."""
+    task = replace(recipe, task=Distill(), encoder=scale.encoder, steps=scale.distill_steps)
+    return Stage(name, task, worlds)
+
+
+def fine_tuned(name: str, recipe: Recipe, world: World, start: Stage, share: float = 1.0) -> Stage:
+    """A segmentation that starts from a student, with the default schedule (the paper's ScanNet200)."""
+    return Stage(name, recipe, (world,), start, share)

@@ -1,0 +1,139 @@
+"""Tables 3, 4 and 7: what distillation is worth, from one dataset or several, and with few labels."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from ditr.data.worlds.streets import StyleName
+from ditr.models.minkunet import MinkUNetConfig
+from ditr.reproduce.experiment import Cell, Missing, Ordering, Rooms, Stage, Table, Trial
+from ditr.reproduce.settings import HALL, STUDIO, Scale, distilled, fine_tuned, indoor, outdoor, with_norms
+
+__all__ = ["SMALL_MINKUNET", "table3", "table4", "table7"]
+
+SMALL_MINKUNET = MinkUNetConfig(
+    stem_channels=32,
+    encoder_depths=(1, 1, 1),
+    encoder_channels=(32, 64, 96),
+    decoder_depths=(1, 1, 1),
+    decoder_channels=(64, 64, 96),
+)
+"""As deep as the small PTv3 and about as costly."""
+
+_SINGLE, _JOINT = "D-DITR", "D-DITR (multi-dataset)"
+
+
+def table3(scale: Scale) -> Table:
+    """Indoor distillation: none, from the same rooms, from two kinds of rooms."""
+    flat, studio, hall = scale.room(), scale.room(STUDIO), scale.room(HALL)
+    plain, both = indoor(scale), ("flat", "studio")
+    single = distilled(scale, "student of one dataset", plain, (flat,))
+    joint = distilled(scale, "student of two datasets", with_norms(plain, both), (flat, studio))
+    columns = {
+        "coarse classes (ScanNet)": (scale.room(coarse=True), "flat", (76.8, 78.6, 79.2)),
+        "fine classes (ScanNet200)": (flat, "flat", (35.4, 37.2, 37.7)),
+        "other rooms (S3DIS)": (hall, "hall", (72.1, None, 75.0)),
+    }
+    cells: list[Cell] = []
+    for column, (world, name, paper) in columns.items():
+        cells.append(Cell("PTv3", column, Trial(Stage("PTv3", plain, (world,)), world), paper[0]))
+        if paper[1] is not None:
+            cells.append(Cell(_SINGLE, column, Trial(fine_tuned(_SINGLE, plain, world, single), world), paper[1]))
+        own = with_norms(plain, (name,), both)
+        cells.append(Cell(_JOINT, column, Trial(fine_tuned(_JOINT, own, world, joint), world), paper[2]))
+    return Table(
+        "table3",
+        "Table 3: indoor distillation",
+        "PTv3 from random weights, from a student of the image encoder on the same rooms, and from a student on these "
+        "and larger rooms jointly, with norms per dataset. The third column's rooms are in no distillation. Both "
+        "students have the same number of steps, all fine-tunings the same default schedule (the paper's for ScanNet "
+        "and S3DIS is a tenth of it, which would be a few steps here).",
+        _by_row(cells, ("PTv3", _SINGLE, _JOINT)),
+        _gains(cells),
+        picture=(("PTv3", "fine classes (ScanNet200)"), (_JOINT, "fine classes (ScanNet200)")),
+    )
+
+
+def table4(scale: Scale) -> Table:
+    """Outdoor distillation: none, from the same scans, from three styles."""
+    styles: dict[StyleName, tuple[str, tuple[float, float | None, float]]] = {
+        "nuscenes": ("nuScenes style", (79.9, 80.9, 80.7)),
+        "kitti": ("SemanticKITTI style", (68.3, None, 69.8)),
+        "waymo": ("Waymo style", (71.5, 71.6, 72.1)),
+    }
+    plain, names = outdoor(scale), tuple(styles)
+    joint = distilled(
+        scale, "student of three styles", with_norms(plain, names), tuple(scale.street(style) for style in styles)
+    )
+    cells: list[Cell] = []
+    for style, (column, paper) in styles.items():
+        world = scale.street(style)
+        cells.append(Cell("PTv3", column, Trial(Stage("PTv3", plain, (world,)), world), paper[0]))
+        if paper[1] is not None:
+            single = distilled(scale, f"student of {style}", plain, (world,))
+            cells.append(Cell(_SINGLE, column, Trial(fine_tuned(_SINGLE, plain, world, single), world), paper[1]))
+        own = with_norms(plain, (style,), names)
+        cells.append(Cell(_JOINT, column, Trial(fine_tuned(_JOINT, own, world, joint), world), paper[2]))
+    return Table(
+        "table4",
+        "Table 4: outdoor distillation",
+        "PTv3 from random weights, from a student on scans of the same style, and from a student on all three styles "
+        "with norms per style. SemanticKITTI's style has no student of its own, as in the paper: one camera shows too "
+        "little. Same steps for all students and for all fine-tunings.",
+        _by_row(cells, ("PTv3", _SINGLE, _JOINT)),
+        _gains(cells),
+        picture=(("PTv3", "nuScenes style"), (_JOINT, "nuScenes style")),
+    )
+
+
+def table7(scale: Scale) -> Table:
+    """Limited reconstructions: MinkUNet with labels of a part of the rooms."""
+    world = Rooms(scale.limited, scale.rooms[1], views=scale.views)
+    recipe = replace(indoor(scale), network=SMALL_MINKUNET)
+    student = distilled(scale, "student, MinkUNet", recipe, (world,))
+    paper = {1: (26.0, 34.1), 5: (47.8, 56.6), 10: (56.7, 65.2), 20: (62.9, 68.3), 100: (72.2, 76.2)}
+    cells: list[Cell] = []
+    for percent, (scratch, images) in paper.items():
+        share = percent / 100
+        row = f"{percent} %"
+        cells += [
+            Cell(row, "Scratch", Trial(Stage(f"scratch, {row}", recipe, (world,), share=share), world), scratch),
+            Cell(row, "D-DITR", Trial(fine_tuned(f"D-DITR, {row}", recipe, world, student, share), world), images),
+        ]
+    reason = "it is another pretraining method, which this package does not have"
+    others = {
+        "CSC": (28.9, 49.8, 59.4, 64.6, 73.8),
+        "MSC": (29.2, 50.7, 61.0, 64.9, 75.3),
+        "PPT": (31.3, 52.2, 62.8, 66.4, 75.8),
+    }
+    return Table(
+        "table7",
+        "Table 7: limited reconstructions",
+        f"MinkUNet with the labels of a part of {scale.limited} training rooms, the smaller parts within the larger "
+        "ones, from random weights and from a student that was distilled on all rooms without labels. Same steps for "
+        "every part, so a small part is seen more often.",
+        tuple(cells),
+        tuple(Ordering((f"{percent} %", "D-DITR"), (f"{percent} %", "Scratch")) for percent in paper),
+        missing=tuple(
+            Missing(name, reason, tuple((f"{percent} %", value) for percent, value in zip(paper, values, strict=True)))
+            for name, values in others.items()
+        ),
+        picture=(("10 %", "Scratch"), ("10 %", "D-DITR")),
+    )
+
+
+def _by_row(cells: list[Cell], rows: tuple[str, ...]) -> tuple[Cell, ...]:
+    return tuple(sorted(cells, key=lambda cell: rows.index(cell.row)))
+
+
+def _gains(cells: list[Cell]) -> tuple[Ordering, ...]:
+    """Every student above PTv3, and the joint one above or below the single one, as in the paper."""
+    by_place = {cell.place: cell for cell in cells}
+    orderings = [
+        Ordering(cell.place, ("PTv3", cell.column)) for cell in cells if cell.row != "PTv3" and cell.paper is not None
+    ]
+    for cell in cells:
+        single = by_place.get((_SINGLE, cell.column))
+        if cell.row == _JOINT and single is not None and (cell.paper or 0) > (single.paper or 0):
+            orderings.append(Ordering(cell.place, single.place))
+    return tuple(orderings)
