@@ -23,6 +23,7 @@ __all__ = ["Finding", "Rows", "findings", "write_table"]
 Rows = Mapping[tuple[str, int], Mapping[str, Any]]
 """By trial and seed."""
 
+_MIXED = "The rows are of several versions of the code (below); for one version, start with an empty work folder."
 _QUICK = "This was a smoke run: tiny worlds and a few steps, to see that everything works. Its figures mean nothing."
 _READ = (
     "Mean ± standard deviation over the seeds, each of which has worlds of its own. The worlds are procedural and the "
@@ -91,10 +92,11 @@ def _named(place: Place) -> str:
 
 
 def _statement(ordering: Ordering) -> str:
+    if ordering.at_least >= 0 and ordering.better[1] == ordering.worse[1]:
+        return f"{ordering.better[0]} > {ordering.worse[0]}, {ordering.better[1]}"
     if ordering.at_least < 0:
         return f"{_named(ordering.better)} at most {-ordering.at_least:g} below {_named(ordering.worse)}"
-    margin = f" + {ordering.at_least:g}" if ordering.at_least else ""
-    return f"{_named(ordering.better)} > {_named(ordering.worse)}{margin}"
+    return f"{_named(ordering.better)} > {_named(ordering.worse)}"
 
 
 def _interval(difference: Difference) -> str:
@@ -165,10 +167,7 @@ def _facts(table: Table, rows: Rows, seeds: Sequence[int]) -> list[tuple[str, st
     trained = {(trial.stage, seed): used[digest(trial), seed] for trial in table.trials for seed in seeds}
     hours = sum(float(row["training_seconds"]) for row in trained.values())
     hours += sum(float(row["seconds"]) for row in used.values())
-    several = {
-        "Commit": {row["commit"] for row in used.values()} | {row["training_commit"] for row in used.values()},
-        "Hardware": {row["machine"] for row in used.values()},
-    }
+    several = {"Commit": _commits(used), "Hardware": {row["machine"] for row in used.values()}}
     return [
         ("Seeds", ", ".join(map(str, seeds))),
         ("Trainings", f"{len({trial.stage for trial in table.trials})} for each seed, students aside"),
@@ -176,6 +175,17 @@ def _facts(table: Table, rows: Rows, seeds: Sequence[int]) -> list[tuple[str, st
         ("Measured", f"{min(row['when'] for row in used.values())} to {max(row['when'] for row in used.values())}"),
         ("Process time of trainings and evaluations", f"{hours / 60:.0f} min"),
     ]
+
+
+def _commits(used: Rows) -> set[str]:
+    return {str(row[which]) for row in used.values() for which in ("commit", "training_commit")}
+
+
+def _lead(table: Table, rows: Rows, seeds: Sequence[int], quick: bool) -> str:
+    """What is compared, after what the reader has to be warned of."""
+    used = {(digest(trial), seed): rows[digest(trial), seed] for trial in table.trials for seed in seeds}
+    warnings = [f"**{_QUICK}**"] * quick + [f"**{_MIXED}**"] * (len(_commits(used)) > 1)
+    return " ".join([*warnings, table.text])
 
 
 # ---- pages ----------------------------------------------------------------------------------------------------------
@@ -190,7 +200,7 @@ def _markdown(
     picture: str | None,
     quick: bool,
 ) -> str:
-    parts = [f"# {table.title}", *([f"**{_QUICK}**"] if quick else []), table.text, _READ]
+    parts = [f"# {table.title}", _lead(table, rows, seeds, quick), _READ]
     parts.append(_markdown_table(*_grid(table, rows, seeds)))
     parts += [f"* {line}" for line in _missing_text(table)]
     parts += [f"## Expected orderings: {_counts(found)}", _markdown_table(*_orderings(found)), _how_to_judge(seeds)]
@@ -238,8 +248,9 @@ def _page(
         sections.append(page.Section("One test scene", [pictures]))
     command = f"ditr reproduce {table.name} --seeds {len(seeds)}{' --quick' if quick else ''}"
     sections.append(page.Section("How it was made", [page.Facts(facts), page.Code(command)]))
-    lead = f"**{_QUICK}** {table.text}" if quick else table.text
-    return page.Report(table.title, lead, sections, footer=f"Seeds {', '.join(map(str, seeds))}.")
+    return page.Report(
+        table.title, _lead(table, rows, seeds, quick), sections, footer=f"Seeds {', '.join(map(str, seeds))}."
+    )
 
 
 def _panels(table: Table, seed: int, place: Workplace) -> list[list[Panel]]:

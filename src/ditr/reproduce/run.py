@@ -145,14 +145,14 @@ class _Plan:
 
 
 def _commit() -> str:
-    """Of the code that runs, with a + where files differ from it; "unknown" outside a repository."""
+    """Of the code that runs, with a + where a file of the package is other or new; "unknown" outside a repository."""
 
     def git(*arguments: str) -> str:
-        command = ["git", "-C", str(Path(__file__).parent), *arguments]
+        command = ["git", "-C", str(Path(__file__).parents[1]), *arguments]
         return subprocess.run(command, capture_output=True, text=True, check=True, timeout=10).stdout.strip()
 
     try:
-        changed = git("status", "--porcelain", "--untracked-files=no", ".")
+        changed = git("status", "--porcelain", ".")
         return git("rev-parse", "--short=12", "HEAD") + ("+" if changed else "")
     except (OSError, subprocess.SubprocessError):
         return "unknown"

@@ -44,7 +44,7 @@ class Scale:
         limited: training rooms of the limited reconstructions.
         steps: of a training indoors.
         outdoor_steps: of a training outdoors, whose steps cost more.
-        distill_steps: of a distillation.
+        distill_steps, outdoor_distill_steps: of a distillation.
         encoder, control: the image encoder, and the one of random weights.
         local: more encoders, as folders, for Table 6.
         quick: whether this is a smoke run, whose figures mean nothing.
@@ -59,6 +59,7 @@ class Scale:
     steps: int = 240
     outdoor_steps: int = 160
     distill_steps: int = 480
+    outdoor_distill_steps: int = 320
     encoder: str = "dinov2-small-derived"
     control: str = "random:dinov2-small"
     local: tuple[str, ...] = ()
@@ -81,6 +82,7 @@ QUICK = Scale(
     steps=8,
     outdoor_steps=4,
     distill_steps=8,
+    outdoor_distill_steps=6,
     quick=True,
 )
 
@@ -111,10 +113,12 @@ def with_norms(recipe: Recipe, names: tuple[str, ...], norms: tuple[str, ...] = 
     return replace(recipe, network=replace(recipe.network, norms=DatasetNorms(norms)), datasets=datasets)
 
 
-def distilled(scale: Scale, name: str, recipe: Recipe, worlds: tuple[World, ...]) -> Stage:
-    """The distillation of the encoder into the recipe's network; ``recipe`` is one without an encoder."""
-    task = replace(recipe, task=Distill(), encoder=scale.encoder, steps=scale.distill_steps)
-    return Stage(name, task, worlds)
+def distilled(
+    scale: Scale, name: str, recipe: Recipe, worlds: tuple[World, ...], *, teacher: str | None = None
+) -> Stage:
+    """The distillation of the encoder, or of another ``teacher``, into the network of a recipe without an encoder."""
+    steps = scale.distill_steps if worlds[0].kind == "rooms" else scale.outdoor_distill_steps
+    return Stage(name, replace(recipe, task=Distill(), encoder=teacher or scale.encoder, steps=steps), worlds)
 
 
 def fine_tuned(name: str, recipe: Recipe, world: World, start: Stage, share: float = 1.0) -> Stage:

@@ -46,8 +46,8 @@ def table1(scale: Scale) -> Table:
         "Table 1: indoor semantic segmentation",
         "The same rooms with ten coarse and twenty fine classes. PTv3 sees points, DITR also image features; D-DITR "
         "sees points and starts from a student of the image encoder (the paper reports it in Table 3; here it is "
-        "distilled on the training rooms alone). The paper's PTv3 is the one that it reproduced. Every segmentation has the "
-        "same steps and batches; the steps of the distillation come on top, as in the paper.",
+        "distilled on the training rooms alone). The paper's PTv3 is the one that it reproduced. Every segmentation "
+        "has the same steps and batches; the steps of the distillation come on top, as in the paper.",
         tuple(cells),
         tuple(orderings),
         picture=(("PTv3", fine), ("DITR", fine)),

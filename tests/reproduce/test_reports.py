@@ -1,0 +1,120 @@
+"""Reports from given rows: means, the paper's numbers, verdicts, warnings, and rows that a killed process left."""
+
+from __future__ import annotations
+
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ditr.reproduce.catalogue import TABLES
+from ditr.reproduce.experiment import Table, digest
+from ditr.reproduce.report import findings, write_table
+from ditr.reproduce.settings import FULL
+from ditr.reproduce.statistics import Verdict
+from ditr.reproduce.work import Workplace, read_rows, write_row
+
+SEEDS = (1, 2, 3)
+Rows = dict[tuple[str, int], dict[str, Any]]
+
+
+class _Text(HTMLParser):
+    def __init__(self) -> None:
+        super().__init__()
+        self.parts: list[str] = []
+
+    def handle_data(self, data: str) -> None:
+        self.parts.append(data)
+
+
+def text_of(page: Path) -> str:
+    parser = _Text()
+    parser.feed(page.read_text(encoding="utf-8"))
+    return " ".join(" ".join(parser.parts).split())
+
+
+def rows_of(table: Table, commit: str = "abc") -> Rows:
+    """DITR wins by 9, 10 and 11 points, everything else is the same but for what a seed's worlds are like."""
+    rows: Rows = {}
+    for trial in table.trials:
+        for seed in SEEDS:
+            gain = 8 + seed if trial.stage.name == "DITR" and not trial.swap else 0
+            figures = {"mIoU": 20.0 * seed + gain, "mIoU of visible points": 1.0, "share of visible points": 2.0}
+            rows[digest(trial), seed] = {
+                "figures": {**figures, "mIoU of invisible points": 3.0},
+                "training_seconds": 60.0,
+                "seconds": 0.0,
+                "commit": commit,
+                "training_commit": "abc",
+                "when": f"2026-01-0{seed} 12:00:00",
+                "machine": "an abacus",
+            }
+    return rows
+
+
+def test_report_shows_means_spreads_the_paper_and_verdicts(tmp_path: Path) -> None:
+    table = TABLES["table1"](FULL)
+    write_table(tmp_path, table, rows_of(table), SEEDS, Workplace(tmp_path / "work"))
+    text, markdown = text_of(tmp_path / "table1.html"), (tmp_path / "table1.md").read_text()
+    # 29, 50 and 71; the paper's 41.2 beside it.
+    assert "| DITR | 50.0 ± 21.0 | 80.5 | 50.0 ± 21.0 | 41.2 |" in markdown
+    assert "DITR 50.0 ± 21.0 80.5 50.0 ± 21.0 41.2" in text
+    # 10 ± 1, t(0.975, 2) / sqrt(3) = 2.48.
+    line = "DITR > PTv3, fine classes (ScanNet200) +5.8 +10.0 +7.5 to +12.5 +10.0 met"
+    assert line in text and line in " ".join(markdown.replace("|", " ").split())
+    assert "Expected orderings: 6 met, 0 not met, 4 not resolved" in text
+    assert "Seeds 1, 2, 3" in text and "an abacus" in text and "Commit abc" in text and "24 min" in text
+    assert "smoke run" not in text and "several versions" not in text
+
+
+def test_findings_are_paired_by_seed() -> None:
+    table = TABLES["table1"](FULL)
+    found = {one.ordering: one for one in findings(table, rows_of(table), SEEDS)}
+    first = found[table.orderings[0]]
+    assert first.verdict is Verdict.MET and first.difference.mean == pytest.approx(10.0)
+    assert first.difference.spread == pytest.approx(1.0)  # unpaired it would be about 30
+    assert first.paper == pytest.approx(80.5 - 76.8)
+
+
+def test_smoke_runs_and_mixed_versions_are_marked(tmp_path: Path) -> None:
+    table = TABLES["table2"](FULL)
+    write_table(tmp_path, table, rows_of(table, "def"), SEEDS, Workplace(tmp_path / "work"), quick=True)
+    for text in (text_of(tmp_path / "table2.html"), (tmp_path / "table2.md").read_text()):
+        assert "Its figures mean nothing." in text
+        assert "several versions of the code" in text and "abc; def" in text
+
+
+@pytest.mark.parametrize("name", TABLES)
+def test_every_table_has_a_report(name: str, tmp_path: Path) -> None:
+    table = TABLES[name](FULL)
+    write_table(tmp_path, table, rows_of(table), SEEDS, Workplace(tmp_path / "work"))
+    text = text_of(tmp_path / f"{name}.html")
+    assert all(row in text for row in table.rows) and all(row.reason in text for row in table.missing)
+    assert table.title in (tmp_path / f"{name}.md").read_text()
+
+
+def test_rows_that_are_not_at_hand_have_the_papers_numbers_and_a_reason(tmp_path: Path) -> None:
+    table = TABLES["table6"](FULL)
+    write_table(tmp_path, table, rows_of(table), SEEDS, Workplace(tmp_path / "work"))
+    markdown = (tmp_path / "table6.md").read_text()
+    assert "| DINOv3 ViT-L | – | 42.3 | – | 83.9 |" in markdown
+    assert "DINOv3 ViT-L: not reported: its weights are not at hand" in markdown
+
+
+def test_a_single_seed_resolves_nothing(tmp_path: Path) -> None:
+    table = TABLES["table1"](FULL)
+    write_table(tmp_path, table, rows_of(table), (1,), Workplace(tmp_path / "work"))
+    assert "0 met, 0 not met, 10 not resolved" in text_of(tmp_path / "table1.html")
+
+
+def test_rows_survive_a_line_that_was_cut_off(tmp_path: Path) -> None:
+    file = tmp_path / "rows.jsonl"
+    write_row(file, {"trial": "a", "seed": 1, "value": 1})
+    with file.open("a") as stream:
+        stream.write('{"trial": "b", "se')
+    write_row(file, {"trial": "c", "seed": 1, "value": 3})
+    write_row(file, {"trial": "a", "seed": 1, "value": 4})
+    rows = read_rows(file)
+    assert {key: row["value"] for key, row in rows.items()} == {("a", 1): 4, ("c", 1): 3}
+    assert read_rows(tmp_path / "none.jsonl") == {}

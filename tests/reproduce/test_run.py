@@ -1,0 +1,140 @@
+"""A table from nothing to its report, killed on the way; a miniature of the miniature."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from ditr.reproduce.catalogue import TABLES
+from ditr.reproduce.experiment import ALL_VIEWS, COARSE, Rooms, Views, digest
+from ditr.reproduce.run import make_plan
+from ditr.reproduce.settings import QUICK
+from ditr.reproduce.work import Workplace, make_world, write_row
+
+TINY = replace(
+    QUICK,
+    rooms=(2, 2),
+    views=2,
+    steps=2,
+    distill_steps=2,
+    encoder="random:dinov2-small:1",
+)
+
+PROGRAM = """
+import sys
+from pathlib import Path
+from ditr.reproduce.catalogue import TABLES
+from ditr.reproduce.run import reproduce
+from tests_scale import TINY
+if __name__ == "__main__":
+    out = Path(sys.argv[1])
+    reproduce([TABLES["table1"](TINY)], TINY, out, out / "work", seeds=(1,), workers=1)
+"""
+
+SCALE = """
+from dataclasses import replace
+from ditr.reproduce.settings import QUICK
+TINY = replace(QUICK, rooms=(2, 2), views=2, steps=2, distill_steps=2, encoder="random:dinov2-small:1")
+"""
+
+
+def silent(_done: int, _total: int) -> None:
+    pass
+
+
+def test_what_is_done_is_not_planned_again(tmp_path: Path) -> None:
+    table, place = TABLES["table1"](TINY), Workplace(tmp_path)
+    names = [job.name for job in make_plan(table, (1,), place)]
+    done, left = table.trials[0], table.trials[1:]
+    write_row(place.rows, {"trial": digest(done), "seed": 1})
+    folder = place.run(done.stage, 1)
+    after = [job.name for job in make_plan(table, (1,), place)]
+    assert len(after) == len(names) - 2  # the evaluation, and the training that nobody else needs
+    assert not any(folder.name in name for name in after)
+    folder = place.run(left[0].stage, 1)
+    folder.mkdir(parents=True)
+    (folder / "complete").write_text("{}")
+    again = make_plan(table, (1,), place)
+    assert not any(job.name.startswith("train") and folder.name in job.name for job in again)
+    assert sum(job.group == "evaluation" for job in again) == len(left)
+    begun = {job.name for job in again}
+    assert all(set(job.after) <= begun for job in again)
+
+
+def test_trials_differ_by_their_views() -> None:
+    trial = TABLES["table1"](TINY).trials[0]
+    assert trial.views == ALL_VIEWS
+    assert digest(replace(trial, views=Views(3))) != digest(trial)
+    assert digest(replace(trial, swap=True)) != digest(trial)
+
+
+@pytest.mark.slow
+def test_coarse_rooms_are_the_fine_ones_with_fewer_classes(tmp_path: Path) -> None:
+    from ditr.data.readers.capture import read_capture
+
+    place, fine = Workplace(tmp_path), Rooms(1, 1, views=1)
+    coarse = replace(fine, coarse=True)
+    make_world(place, fine, 1, silent)
+    make_world(place, coarse, 1, silent)
+    make_world(place, coarse, 1, silent)  # once more changes nothing
+    for split in ("train", "test"):
+        a, b = (read_capture(place.captures(world, 1, split)[0]) for world in (fine, coarse))
+        assert (a.coord == b.coord).all() and b.class_names == tuple(name for name, _ in COARSE)
+        assert a.label is not None and b.label is not None
+        of = {name: coarse_name for coarse_name, names in COARSE for name in names}
+        assert all(
+            of[a.class_names[label]] == b.class_names[other]
+            for label, other in zip(a.label, b.label, strict=True)
+            if label >= 0
+        )
+        assert ((a.label < 0) == (b.label < 0)).all()
+
+
+@pytest.mark.slow
+def test_killed_between_jobs_it_goes_on_and_ends_with_a_report(tmp_path: Path) -> None:
+    (tmp_path / "tests_scale.py").write_text(SCALE)
+    program = tmp_path / "program.py"
+    program.write_text(PROGRAM)
+    command = [sys.executable, str(program), str(tmp_path / "out")]
+    rows, log = tmp_path / "out" / "work" / "rows.jsonl", tmp_path / "out" / "work" / "reproduce.log"
+    first = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    until = time.monotonic() + 300
+    while not rows.exists() and first.poll() is None and time.monotonic() < until:
+        time.sleep(0.05)
+    os.kill(first.pid, signal.SIGKILL)
+    first.wait()
+    assert rows.exists() and not (tmp_path / "out" / "table1.md").exists()
+    before, line = log.read_text(), rows.read_text()
+    done = {text.split("  ")[2] for text in before.splitlines() if "  end  " in text}
+    second = subprocess.run(command, capture_output=True, text=True)
+    assert second.returncode == 0, second.stderr
+    assert rows.read_text().startswith(line)
+    started = {text.split("  ")[-1] for text in log.read_text()[len(before) :].splitlines() if "  begin  " in text}
+    assert started and not {name for name in started if name.startswith("train")} & done
+    assert len((tmp_path / "out" / "table1.jsonl").read_text().splitlines()) == 10
+    results = [json.loads(text) for text in (tmp_path / "out" / "table1.jsonl").read_text().splitlines()]
+    assert {row["seed"] for row in results} == {1} and all(0 <= row["figures"]["mIoU"] <= 100 for row in results)
+    assert "smoke run" in (tmp_path / "out" / "table1.md").read_text()
+    assert (tmp_path / "out" / "pictures" / "table1.jpg").stat().st_size > 10_000
+    third = subprocess.run(command, capture_output=True, text=True)
+    assert third.returncode == 0 and "0 jobs to do" in " ".join(third.stdout.split())
+
+
+def test_command_refuses_what_cannot_be(tmp_path: Path) -> None:
+    for arguments, complaint in (
+        (["table1", "--seeds", "0"], "seeds"),
+        (["table6", "--encoder", str(tmp_path / "none")], "no such folder"),
+    ):
+        done = subprocess.run(
+            [sys.executable, "-m", "ditr", "reproduce", *arguments], capture_output=True, text=True, cwd=tmp_path
+        )
+        assert done.returncode == 2 and complaint in done.stderr
+    assert not list(tmp_path.iterdir())
