@@ -48,7 +48,7 @@ FLOORS = (
         "self_check",
         "doctor",
     ),
-    ("suggestion", "acquisition", "segmenter", "account", "lifting", "viewing"),
+    ("suggestion", "acquisition", "segmenter", "account", "lifting", "student_features", "viewing"),
     ("evaluation", "training", "recipes"),
     ("demo", "reproduce"),
     ("cli", "__init__", "__main__"),

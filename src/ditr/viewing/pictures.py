@@ -25,7 +25,7 @@ __all__ = [
     "figure_9",
     "input_colors",
 ]
-__all__ += ["labels_panels", "spread_views", "telling_view"]
+__all__ += ["labels_panels", "spread_views", "student_panels", "student_sheet", "telling_view"]
 
 BACKGROUND = (238, 240, 243)
 """Behind free views of a cloud: light, so that black points show, and not white, so that white walls do."""
@@ -169,6 +169,55 @@ def features_sheet(
 ) -> NDArray[np.uint8]:
     """One sheet of :func:`features_panels`, (height, width, 3) uint8."""
     return sheet(features_panels(scene, color, views), title=title or f"{scene.name}: image features on the points")
+
+
+def student_panels(
+    scene: Scene,
+    teacher: NDArray[np.uint8],
+    student: NDArray[np.uint8],
+    views: Sequence[View] | None = None,
+    *,
+    width: int = 640,
+) -> list[list[Panel]]:
+    """Features of a student beside its teacher's: rows of (photograph, teacher, student), then input and both in 3D.
+
+    Args:
+        scene: points and views.
+        teacher: (N, 3) uint8, of one common PCA with the student's (grey where no view shows a point).
+        student: (N, 3) uint8.
+        views: the views to choose from, by default all; up to three, spread over them, are shown.
+        width: of each panel in pixels.
+    """
+    cloud = Cloud.of(scene)
+    rows, size = [], _free_size((2 * width // 3, width))
+    for view in spread_views([view for view in (scene.views if views is None else views) if view.is_posed], 3):
+        overlay = Overlay(cloud, view, width=width)
+        size = _free_size(overlay.size)
+        rows.append(
+            [
+                Panel(overlay.photo, f"Photograph {view.name}"),
+                Panel(overlay.paint(teacher), "Teacher, lifted from the photographs"),
+                Panel(overlay.paint(student), "Student, from the points alone"),
+            ]
+        )
+    pictures = ((input_colors(scene), "Input of the student"), (teacher, "Teacher"), (student, "Student"))
+    for side, viewpoint in zip(("in 3D", "from another side"), two_sides(scene, size=size), strict=True):
+        free = cloud.from_viewpoint(viewpoint)
+        rows.append([Panel(free.paint(color, BACKGROUND), f"{what}, {side}") for color, what in pictures])
+    return rows
+
+
+def student_sheet(
+    scene: Scene,
+    teacher: NDArray[np.uint8],
+    student: NDArray[np.uint8],
+    views: Sequence[View] | None = None,
+    *,
+    title: str = "",
+) -> NDArray[np.uint8]:
+    """One sheet of :func:`student_panels`, (height, width, 3) uint8."""
+    title = title or f"{scene.name}: features of teacher and student"
+    return sheet(student_panels(scene, teacher, student, views), title=title)
 
 
 def spread_views(views: Sequence[View], count: int) -> list[View]:
