@@ -27,6 +27,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from PIL import Image
 from torch.nn import functional
 
 from ditr.data.readers.capture import read_capture
@@ -40,11 +41,16 @@ from ditr.geometry.projection import INDOOR
 from ditr.lifting import LiftedFeatures, lift_features
 from ditr.pretrained import from_pretrained
 from ditr.recipes.captures import SMALL_NETWORK, small
-from ditr.saved_model import Model, ModelConfig
+from ditr.saved_model import Model, ModelConfig, save_model
 from ditr.scene import Scene
-from ditr.student_features import cosine_to, student_features
+from ditr.student_features import StudentFeatures, cosine_to, student_features
 from ditr.training.loop import TrainingRun, train
 from ditr.training.recipe import Augmentation, Distill, OptimizerSettings, Recipe
+from ditr.training.setup import make_data, make_fabric
+from ditr.viewing.panels import Panel, sheet
+from ditr.viewing.pictures import BACKGROUND
+from ditr.viewing.render import Cloud
+from ditr.viewing.viewpoint import two_sides
 
 TEACHER = "dinov2-small-derived"
 HELD_OUT_EVERY = 5
@@ -113,7 +119,7 @@ def trials(captures: Path, out: Path, name: str, steps: int) -> Trial:
         known = upright(captures / "sevenscenes_redkitchen", out / "kitchen_train", keep=None, leave=held)
         new = upright(captures / "sevenscenes_redkitchen", out / "kitchen_held_out", keep=held)
         scenes = {"training views": read_capture(known), "views held out": read_capture(new)}
-        return Trial(make_recipe("indoor", 0.08, 1.0, 5_500, steps), [known] * 2, scenes, same_points=True)
+        return Trial(make_recipe("indoor", 0.1, 1.0, 3_000, steps), [known] * 2, scenes, same_points=True)
     if name == "drive":
         first, second = captures / "ddad_scene_b_0", captures / "ddad_scene_b_1"
         scenes = {
@@ -122,10 +128,10 @@ def trials(captures: Path, out: Path, name: str, steps: int) -> Trial:
             "next scan, held out": read_capture(captures / "ddad_scene_b_2"),
             "other drive, held out": read_capture(captures / "ddad_scene_a_0"),
         }
-        return Trial(make_recipe("outdoor", 0.4, 1.0, 8_000, steps), [first, second], scenes)
+        return Trial(make_recipe("outdoor", 0.5, 1.0, 4_000, steps), [first, second], scenes)
     keyframe = captures / "nuscenes_sample"
     scenes = {"training scan": read_capture(keyframe)}
-    return Trial(make_recipe("outdoor", 0.4, 255.0, 8_000, steps), [keyframe] * 2, scenes)
+    return Trial(make_recipe("outdoor", 0.5, 255.0, 4_000, steps), [keyframe] * 2, scenes)
 
 
 def learn(trial: Trial, folder: Path, encoding: CachedEncoding) -> dict[str, Any]:
@@ -137,6 +143,8 @@ def learn(trial: Trial, folder: Path, encoding: CachedEncoding) -> dict[str, Any
     train(trial.recipe, run)
     seconds = time.perf_counter() - start
     config, model = from_pretrained(folder)
+    renew_averages(model, trial.recipe, run)
+    save_model(folder / "renewed", config, model)
     torch.manual_seed(trial.recipe.seed)
     fresh = config.build().eval()
     lifted = {
@@ -149,6 +157,8 @@ def learn(trial: Trial, folder: Path, encoding: CachedEncoding) -> dict[str, Any
         if trial.same_points and what != next(iter(lifted)):
             found[what]["teacher, from a training view"] = agreement(teacher, lifted[next(iter(lifted))])
         compared = student_features(config, model, teacher, up=UP)
+        if what == "next scan, held out":
+            small_picture(compared, folder / "distillation.jpg")
         compared.draw(folder / f"{what.replace(' ', '_').replace(',', '')}.png")
         compared.save(folder / what.replace(" ", "_").replace(",", ""))
     return {
@@ -161,6 +171,20 @@ def learn(trial: Trial, folder: Path, encoding: CachedEncoding) -> dict[str, Any
         "machine": f"{platform.machine()}, {torch.get_num_threads()} thread(s)",
         "cosine": found,
     }
+
+
+@torch.no_grad()
+def renew_averages(model: Model, recipe: Recipe, run: TrainingRun, batches: int = 12) -> None:
+    """Take BatchNorm's averages anew with the finished network: after a hundred steps the stored ones lag behind."""
+    norms = [module for module in model.modules() if isinstance(module, torch.nn.BatchNorm1d)]
+    for norm in norms:
+        norm.reset_running_stats()
+        norm.momentum = None
+        norm.train()
+    again = replace(recipe, steps=batches, seed=recipe.seed + 1)
+    for batch in make_data(again, run).batches(again, run, 0, make_fabric(run)):
+        model(batch.feature, batch.pyramid)
+    model.eval()
 
 
 def figures(
@@ -191,12 +215,29 @@ def agreement(one: LiftedFeatures, other: LiftedFeatures) -> float:
     return float(np.nanmean(cosine_to(one, other.tokens, other.lift.patch_index[:, 0])))
 
 
+def small_picture(compared: StudentFeatures, path: Path) -> None:
+    """Teacher and student in 3D alone, as a JPEG of at most 200 kB: no photograph is in it."""
+    cloud = Cloud.of(compared.scene)
+    viewpoint = two_sides(compared.scene, up=np.array(UP), size=(420, 780))[0]
+    names = ("Teacher, from the photographs", "Student, from the points alone")
+    raster = cloud.from_viewpoint(viewpoint)
+    row = [Panel(raster.paint(color, BACKGROUND), name) for color, name in zip(compared.colors(), names, strict=True)]
+    image = Image.fromarray(sheet([row], width=1400))
+    quality = 90
+    while True:
+        with atomic_path(path) as part:
+            image.save(part, "JPEG", quality=quality)
+        if path.stat().st_size <= 200_000 or quality <= 20:
+            return
+        quality -= 10
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("captures", type=Path)
     parser.add_argument("out", type=Path)
     parser.add_argument("--only", choices=("kitchen", "drive", "keyframe"))
-    parser.add_argument("--steps", type=int, default=240)
+    parser.add_argument("--steps", type=int, default=100)
     args = parser.parse_args()
     args.out.mkdir(parents=True, exist_ok=True)
     encoding = CachedEncoding(TEACHER, FeatureCache(args.out / "features"))
