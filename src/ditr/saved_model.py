@@ -65,6 +65,33 @@ class EncoderConfig:
         """Of a loaded encoder, called ``name``."""
         return cls(name, encoder.patch_size, encoder.width, encoder.mean, encoder.std, weights=encoder.weights)
 
+    def require(self, encoder: ImageEncoder) -> None:
+        """Refuse another encoder than this one: its features would give wrong labels.
+
+        Raises:
+            InputError: other sizes, another normalisation, or other weights than in training.
+        """
+        if (encoder.width, encoder.patch_size, encoder.mean, encoder.std) != (
+            self.width,
+            self.patch_size,
+            self.mean,
+            self.std,
+        ):
+            raise InputError(
+                f"encoder {self.name}",
+                f"it gives {encoder.width} channels for patches of {encoder.patch_size}, normalised by {encoder.mean} "
+                f"and {encoder.std}, and the model takes {self}",
+                "Use the encoder that the model was trained with",
+            )
+        if self.weights is None:
+            return
+        if encoder.weights.rpartition("SHA-256 ")[2] != self.weights.rpartition("SHA-256 ")[2]:
+            raise InputError(
+                f"encoder {self.name}",
+                f"it holds {encoder.weights}, the model was trained with {self.weights}",
+                "Use the encoder's original weights",
+            )
+
 
 @dataclass(frozen=True)
 class ModelConfig:

@@ -222,7 +222,8 @@ class Segmenter:
         if config.takes_images and config.encoder is not None:
             encoding = CachedEncoding(config.encoder.spec, cache, device)
         segmenter = cls(config, model, encoding=encoding, device=device)
-        segmenter._check_encoder()
+        if segmenter.encoding is not None and config.encoder is not None:
+            config.encoder.require(segmenter.encoding.encoder)
         return segmenter
 
     @classmethod
@@ -369,32 +370,6 @@ class Segmenter:
                 )
         tokens, cls = self.encoding.tokens_and_cls(shown)
         return replace(views, cls=cls), torch.cat([torch.zeros(0, self.encoding.width), *tokens])
-
-    def _check_encoder(self) -> None:
-        """The weights that the model was trained with, or an error: other features would give wrong labels."""
-        wanted = self.config.encoder
-        if self.encoding is None or wanted is None:
-            return
-        encoder = self.encoding.encoder
-        held = encoder.weights
-        if (encoder.width, encoder.patch_size, encoder.mean, encoder.std) != (
-            wanted.width,
-            wanted.patch_size,
-            wanted.mean,
-            wanted.std,
-        ):
-            raise InputError(
-                f"encoder {wanted.name}",
-                f"it gives {encoder.width} channels for patches of {encoder.patch_size}, normalised by {encoder.mean} "
-                f"and {encoder.std}, and the model takes {wanted}",
-                "Use the encoder that the model was trained with",
-            )
-        if wanted.weights is not None and held.rpartition("SHA-256 ")[2] != wanted.weights.rpartition("SHA-256 ")[2]:
-            raise InputError(
-                f"encoder {wanted.name}",
-                f"it holds {held}, the model was trained with {wanted.weights}",
-                "Use the encoder's original weights",
-            )
 
 
 def _with_normals(scene: Scene, preparation: Preparation, seed: int) -> Scene:
