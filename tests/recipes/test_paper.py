@@ -17,7 +17,9 @@ from ditr.data.augment.points import ElasticDistortion, PointClip, SphereCrop
 from ditr.data.readers import nuscenes, semantic_kitti, waymo
 from ditr.files import InputError
 from ditr.models.ptv3 import PTv3Config
+from ditr.models.recognize import recognize
 from ditr.plain import from_plain, to_plain
+from ditr.published_models import published_model
 from ditr.recipes.changes import for_test_server, with_encoder, with_settings
 from ditr.recipes.table import RECIPES, find_recipe
 from ditr.saved_model import read_config
@@ -32,6 +34,7 @@ from prepared_layouts import (
     write_structured3d,
     write_waymo,
 )
+from published_checkpoints import ROWS, published_shapes
 from small_world import RULE, ditr, make_scene
 from tiny_encoder import write_tiny_encoder
 
@@ -121,6 +124,39 @@ def test_what_sets_single_runs_apart() -> None:
     assert made["nuscenes/ditr"].encoder == made["waymo/ditr"].encoder == "dinov2-giant-reg"
     teachers = {recipe.encoder for recipe in made.values() if isinstance(recipe.task, Distill)}
     assert teachers == {"dinov2-large-reg"}
+
+
+# Rows of the published weights, and the recipe that would train such a model.
+WEIGHTS = {
+    "ditr-scannet200-dinov2-l": "scannet200/ditr",
+    "ditr-s3dis-dinov2-l": "s3dis/ditr",
+    "ditr-nuscenes-dinov2-g": "nuscenes/ditr",
+    "ditr-semantickitti-dinov2-l": "semantic_kitti/ditr",
+    "distilled-scannet-dinov2-l": "scannet/distill",
+    "distilled-scannet-structured3d-dinov2-l": "scannet+structured3d/distill",
+    "distilled-nuscenes-dinov2-l": "nuscenes/distill",
+    "d-ditr-scannet": "scannet/d-ditr",
+    "d-ditr-scannet200": "scannet200/d-ditr",
+    "d-ditr-s3dis": "s3dis/d-ditr",
+    "d-ditr-nuscenes": "nuscenes/d-ditr",
+    "d-ditr-scannet-minkunet": "scannet/d-minkunet-100",
+}
+
+
+@pytest.mark.parametrize("weights", WEIGHTS)
+def test_networks_are_those_of_the_published_weights(weights: str) -> None:
+    layout = next(row for row in ROWS if row.name == weights)
+    published = published_model(weights)
+    found = recognize(published_shapes(layout), datasets=published.norms)
+    recipe = find_recipe(WEIGHTS[weights]).make()
+    own = replace(recipe.network, in_channels=recipe.preparation.in_channels)
+    if isinstance(own, PTv3Config):
+        own = replace(own, image_width=layout.images)
+    assert own == found.network
+    data = recipe.datasets[0]
+    assert published.encoder == recipe.encoder or published.encoder is None
+    assert (data.norms or data.name) == published.norms_of or not published.norms
+    assert data.name == published.dataset and isinstance(recipe.task, Distill) == published.student
 
 
 def test_augmentations_in_full() -> None:

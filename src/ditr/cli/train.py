@@ -249,7 +249,7 @@ def _named(args: Train, name: str) -> _Work:
             f"Train it with `ditr train {start} STUDENT`, then --init STUDENT",
         )
     if recipe.init is not None:
-        recipe = replace(recipe, init=str(find_model(recipe.init)))
+        recipe = replace(recipe, init=str(find_model(recipe.init).absolute()))
     if not prepared:
         return _of_captures(args, recipe, data, name=name)
     scenes, validation = open_datasets(recipe, data)

@@ -7,6 +7,7 @@ from dataclasses import replace
 from ditr.data.sample import Attribute, Origin, Preparation
 from ditr.geometry.projection import INDOOR, OUTDOOR, VisibilityRule
 from ditr.models.ptv3 import PTv3Config
+from ditr.recipes.common import INDOOR_STEPS, OUTDOOR_STEPS
 from ditr.training.recipe import Augmentation, OptimizerSettings, Recipe
 
 __all__ = ["SMALL_NETWORK", "full", "small"]
@@ -31,12 +32,12 @@ def full(profile: str) -> Recipe:
         return Recipe(
             preparation=Preparation(voxel_size=0.02, rule=INDOOR),
             augmentation=Augmentation("indoor", crop=102_400),
-            optimizer=OptimizerSettings(),
+            optimizer=INDOOR_STEPS,
         )
     return Recipe(
         preparation=_outdoor(0.05),
         augmentation=Augmentation("outdoor"),
-        optimizer=OptimizerSettings(lr=2e-3, block_lr=2e-4, weight_decay=0.005, warmup=0.04, final_div_factor=100),
+        optimizer=OUTDOOR_STEPS,
         steps=117_200,
     )
 
