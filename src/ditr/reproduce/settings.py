@@ -59,7 +59,7 @@ class Scale:
     steps: int = 240
     outdoor_steps: int = 160
     distill_steps: int = 480
-    outdoor_distill_steps: int = 320
+    outdoor_distill_steps: int = 240
     encoder: str = "dinov2-small-derived"
     control: str = "random:dinov2-small"
     local: tuple[str, ...] = ()
