@@ -12,7 +12,8 @@ docs/real-captures.md tells. One student each, of points alone:
 
 Beside the cosine similarities of the student stand those of the best constant (the mean of the teacher's features of
 training, each of unit length), of the student before training, and, in the kitchen, of the teacher itself from
-another view. Writes OUT/NAME.json and sheets of teacher beside student.
+another view. All features have much in common, so cosines are high for whoever knows that; so the cosines of what is
+left without the direction of the constant are given too. Writes OUT/NAME.json and sheets of teacher beside student.
 """
 
 from __future__ import annotations
@@ -20,7 +21,6 @@ from __future__ import annotations
 import argparse
 import json
 import platform
-import time
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -46,6 +46,7 @@ from ditr.scene import Scene
 from ditr.student_features import StudentFeatures, cosine_to, student_features
 from ditr.training.loop import TrainingRun, train
 from ditr.training.recipe import Augmentation, Distill, OptimizerSettings, Recipe
+from ditr.training.run_log import read_rows
 from ditr.training.setup import make_data, make_fabric
 from ditr.viewing.panels import Panel, sheet
 from ditr.viewing.pictures import BACKGROUND
@@ -138,10 +139,9 @@ def learn(trial: Trial, folder: Path, encoding: CachedEncoding) -> dict[str, Any
     """Train, try, draw; returns what was found."""
     for path in dict.fromkeys(trial.captures):
         encoding.encode(read_capture(path).views)
-    start = time.perf_counter()
     run = TrainingRun(folder, trial.captures, encoding=encoding, device="cpu", quiet=True, checkpoint_every=10_000)
     train(trial.recipe, run)
-    seconds = time.perf_counter() - start
+    seconds = read_rows(folder / "log.jsonl")[-1]["seconds"]
     config, model = from_pretrained(folder)
     renew_averages(model, trial.recipe, run)
     save_model(folder / "renewed", config, model)
@@ -155,7 +155,10 @@ def learn(trial: Trial, folder: Path, encoding: CachedEncoding) -> dict[str, Any
     for what, teacher in lifted.items():
         found[what] = figures(config, model, fresh, constant, teacher)
         if trial.same_points and what != next(iter(lifted)):
-            found[what]["teacher, from a training view"] = agreement(teacher, lifted[next(iter(lifted))])
+            other = lifted[next(iter(lifted))]
+            index = other.lift.patch_index[:, 0]
+            found[what]["teacher, from a training view"] = float(np.nanmean(cosine_to(teacher, other.tokens, index)))
+            found[what]["the same, about the mean"] = about(constant, teacher, other.tokens, index)
         compared = student_features(config, model, teacher, up=UP)
         if what == "next scan, held out":
             small_picture(compared, folder / "distillation.jpg")
@@ -192,8 +195,10 @@ def figures(
 ) -> dict[str, Any]:
     """Mean cosine similarities to the teacher over the points that some view shows."""
     rows = torch.zeros(len(teacher.scene), dtype=torch.int64)
+    student = student_features(config, model, teacher, up=UP)
     return {
-        "student": student_features(config, model, teacher, up=UP).mean_cosine(),
+        "student": student.mean_cosine(),
+        "student, about the mean": about(constant, teacher, student.prediction, student.voxel),
         "constant": float(np.nanmean(cosine_to(teacher, constant[None], rows))),
         "untrained": student_features(config, fresh, teacher, up=UP).mean_cosine(),
         "points": int((teacher.seen_by > 0).sum()),
@@ -210,9 +215,15 @@ def best_constant(lifted: list[LiftedFeatures]) -> torch.Tensor:
     return functional.normalize(total, dim=0).float()
 
 
-def agreement(one: LiftedFeatures, other: LiftedFeatures) -> float:
-    """Mean cosine of what the teacher says of the same points in other views."""
-    return float(np.nanmean(cosine_to(one, other.tokens, other.lift.patch_index[:, 0])))
+def about(constant: torch.Tensor, teacher: LiftedFeatures, prediction: torch.Tensor, row: torch.Tensor) -> float:
+    """Mean cosine of what is left of both when the constant is taken off: what they say beyond it; 0 by chance."""
+
+    def centered(features: torch.Tensor) -> torch.Tensor:
+        unit = functional.normalize(features, dim=1)
+        return unit - (unit @ constant)[:, None] * constant
+
+    left = replace(teacher, tokens=centered(teacher.tokens))
+    return float(np.nanmean(cosine_to(left, centered(prediction), row)))
 
 
 def small_picture(compared: StudentFeatures, path: Path) -> None:
