@@ -18,6 +18,7 @@ from ditr.data.readers.capture import write_capture
 from ditr.data.sample import Sample
 from ditr.encoding import CachedEncoding
 from ditr.files import InputError
+from ditr.scene import Scene
 from small_world import NETWORK, PREPARATION, make_scene, tiny_encoding, write_world
 
 
@@ -148,3 +149,48 @@ def test_epochs_and_seeds_have_orders_of_their_own() -> None:
         return [[item.index for item in batch] for batch in Shuffle(20, 20, 3, seed)]
 
     assert len({tuple(epoch) for seed in (0, 1) for epoch in order(seed)}) == 6
+
+
+# ---- scenes with another up -----------------------------------------------------------------------------------------
+
+
+class OneScene:
+    """A source of one scene."""
+
+    name = "one"
+
+    def __init__(self, scene: Scene) -> None:
+        self.only = scene
+
+    def __len__(self) -> int:
+        return 1
+
+    def names(self) -> list[str]:
+        return [self.only.name]
+
+    def scene(self, index: int) -> Scene:
+        return self.only
+
+
+def test_a_scene_with_another_up_is_learned_upright_as_it_is_labelled_later() -> None:
+    """Stored with y as up, it gives the height and the normals that it has with z as up."""
+    scene = make_scene(views=3)
+    pose = np.array([[1.0, 0, 0, 0], [0, 0, -1, 0], [0, 1, 0, 0], [0, 0, 0, 1]])
+    level = replace(scene.views[0], world_to_camera=pose)
+    scene = replace(scene, views=(level,))
+    matrix = np.array([[1.0, 0, 0], [0, 0, 1], [0, -1, 0]])
+    turn = np.eye(4)
+    turn[:3, :3] = matrix
+    assert scene.normal is not None
+    lying = replace(
+        scene,
+        coord=scene.coord @ matrix.T,
+        normal=(scene.normal @ matrix.T).astype(np.float32),
+        views=(replace(level, world_to_camera=level.world_to_camera @ np.linalg.inv(turn)),),
+    )
+    found = []
+    for stored in (scene, lying):
+        sample = TrainingSet(OneScene(stored), PREPARATION, NETWORK.pyramid, seed=0)[Item(0, 0)]
+        found.append((sample.pyramid.levels[0].grid.max(dim=0).values.tolist(), sample.feature[:, -1].sort().values))
+    assert found[0][0][2] == found[1][0][2]
+    torch.testing.assert_close(found[0][1], found[1][1], atol=1e-5, rtol=0)

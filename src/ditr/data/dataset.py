@@ -22,6 +22,7 @@ from ditr.data.readers.source import Captures, SceneSource
 from ditr.data.sample import Preparation, Sample, prepare
 from ditr.data.scene_views import SceneViews, choose_rows, scene_views
 from ditr.files import InputError
+from ditr.geometry.orientation import turned_upright
 from ditr.geometry.pyramid import PyramidSpec
 from ditr.scene import Scene, View
 
@@ -145,6 +146,8 @@ class TrainingSet(Dataset[Sample]):
             seed=seed,
             augmentations=self.augmentations,
             crop=self.crop,
+            # As at inference: a network that learned scenes as they lie would be shown upright ones.
+            rotation=turned_upright(scene),
         )
 
     @property

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from ditr.scene import Scene
 
-__all__ = ["estimate_up", "rotation_to_z"]
+__all__ = ["estimate_up", "rotation_to_z", "turned_upright"]
 
 Vector = NDArray[np.float64]
 
@@ -48,6 +48,12 @@ def rotation_to_z(up: Vector) -> Vector:
     cross = np.array([[0.0, 0.0, -x], [0.0, 0.0, -y], [x, y, 0.0]])
     rotation: Vector = np.eye(3) + cross + cross @ cross / (1 + z)
     return rotation
+
+
+def turned_upright(scene: Scene) -> Vector | None:
+    """The rotation, (3, 3), that a scene needs before a network sees it; None where its up is z already."""
+    up = estimate_up(scene)
+    return None if np.allclose(up, (0, 0, 1)) else rotation_to_z(up)
 
 
 def _unit(vector: Vector) -> Vector:
