@@ -17,6 +17,7 @@ MODULES = sorted(PACKAGE.rglob("*.py"))
 FLOORS = (
     (
         "files",
+        "words",
         "plain",
         "memory",
         "device",
@@ -211,9 +212,18 @@ def test_geometry_knows_no_networks_and_data_no_models() -> None:
         if room(path) == "geometry":
             assert rooms <= {"geometry", "scene", "files"}
         if room(path) == "nn":
-            assert rooms <= {"nn", "geometry"}
+            assert rooms <= {"nn", "geometry", "words"}
         if room(path) == "data":
-            assert rooms <= {"data", "geometry", "scene", "files", "processes", "pickle_reader", "torch_file"}
+            assert rooms <= {
+                "data",
+                "geometry",
+                "scene",
+                "files",
+                "words",
+                "processes",
+                "pickle_reader",
+                "torch_file",
+            }
 
 
 @pytest.mark.parametrize("statement", ["import ditr", "import ditr.cli", "from ditr.scene import Scene"])

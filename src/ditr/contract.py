@@ -7,11 +7,9 @@ computes what it should (``ditr doctor``).
 
 from __future__ import annotations
 
-import hashlib
 import itertools
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
 
 import numpy as np
 import torch
@@ -20,7 +18,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from ditr.files import InputError, atomic_path
+from ditr.files import InputError, atomic_path, file_sha256
 from ditr.geometry.lift_pyramid import build_lift_pyramid
 from ditr.geometry.pyramid import Pyramid, build_pyramid
 from ditr.models.backbone import NetworkConfig
@@ -34,10 +32,6 @@ FILE = "contract.safetensors"
 TOKENS, VIEWS = 60, 2
 TOLERANCE = {"cpu": 1e-4, "cuda": 1e-3}
 """Largest difference over root mean square; GPUs sum in other orders, and some in TF32."""
-
-
-class _Built(Protocol):
-    def state_dict(self) -> dict[str, Tensor]: ...
 
 
 @dataclass(frozen=True)
@@ -99,8 +93,7 @@ def check_weights(folder: Path) -> None:
     Raises:
         InputError: no contract, a damaged one, or other weights.
     """
-    stored, metadata = _read(folder)
-    del stored
+    _, metadata = _read(folder)
     if metadata.get("weights_sha256") != sha256(folder / "model.safetensors"):
         raise InputError(
             folder / "model.safetensors",
@@ -140,8 +133,7 @@ def sha256(path: Path) -> str:
         InputError: it cannot be read.
     """
     try:
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
+        return file_sha256(path)
     except OSError as error:
         raise InputError(path, f"cannot be read ({error.strerror})", "Restore the folder from its source") from None
 

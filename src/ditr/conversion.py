@@ -6,7 +6,7 @@ belong to, nor what its norms per dataset are called. That comes from the table 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,6 +24,7 @@ from ditr.models.recognize import Recognized, recognize
 from ditr.published_models import PublishedModel
 from ditr.saved_model import FILES, EncoderConfig, Model, ModelConfig, save_model
 from ditr.torch_file import StoredTensor, read_torch_file
+from ditr.words import few
 
 __all__ = ["Origin", "convert", "published_state", "read_checkpoint"]
 
@@ -102,7 +103,7 @@ def read_checkpoint(path: Path) -> dict[str, StoredTensor]:
     if other:
         raise InputError(
             path,
-            f"its state dict holds more than tensors by name: {_few(map(str, other))}",
+            f"its state dict holds more than tensors by name: {few(map(str, other), 5)}",
             "Name a checkpoint of the published training code",
         )
     result = {name.removeprefix("module."): value for name, value in content.items()}
@@ -126,7 +127,7 @@ def _check_out(out: Path) -> None:
     if not {"config.json", "model.safetensors"} <= names:
         raise InputError(out, "exists and is no model", "Name a new folder")
     if names - set(FILES):
-        raise InputError(out, f"holds more than a model: {_few(sorted(names - set(FILES)))}", "Name a new folder")
+        raise InputError(out, f"holds more than a model: {few(sorted(names - set(FILES)), 5)}", "Name a new folder")
 
 
 def _recognized(path: Path, tensors: Mapping[str, StoredTensor], origin: Origin) -> Recognized:
@@ -245,12 +246,6 @@ def _state(path: Path, tensors: Mapping[str, StoredTensor], model: Model, config
     ]
     if broken:
         raise InputError(
-            path, f"not all numbers are finite in {_few(broken)}", "Take a checkpoint from before the fault"
+            path, f"not all numbers are finite in {few(broken, 5)}", "Take a checkpoint from before the fault"
         )
     return state
-
-
-def _few(names: Iterable[str]) -> str:
-    """The first of some names."""
-    listed = list(names)
-    return ", ".join(listed[:5]) + (f" and {len(listed) - 5} more" if len(listed) > 5 else "")

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import os
 import secrets
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
-__all__ = ["InputError", "atomic_folder", "atomic_path"]
+__all__ = ["InputError", "atomic_folder", "atomic_path", "file_sha256", "write_json"]
 
 
 class InputError(ValueError):
@@ -69,3 +72,19 @@ def atomic_folder(path: str | os.PathLike[str]) -> Iterator[Path]:
     finally:
         if temporary.exists():
             shutil.rmtree(temporary)
+
+
+def write_json(path: str | os.PathLike[str], content: Any) -> None:
+    """Write plain values for people and programs to read; the file appears whole or not at all."""
+    with atomic_path(path) as temporary:
+        temporary.write_text(json.dumps(content, indent=2) + "\n")
+
+
+def file_sha256(path: Path) -> str:
+    """Of a file's content, which is read piece by piece.
+
+    Raises:
+        OSError: it cannot be read.
+    """
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -35,6 +35,7 @@ from huggingface_hub.utils import WeakFileLock, validate_repo_id
 
 from ditr.files import InputError, atomic_path
 from ditr.hub_transfer import Patience, RemoteFile, Source, Unreachable, disk_fault, persist, receive, understood
+from ditr.words import few
 
 __all__ = ["Patience", "Unreachable", "fetch_file", "fetch_folder"]
 
@@ -155,7 +156,7 @@ def _from_hub(cache: _Cache, patience: Patience, progress: bool, *, has_copy: bo
         raise InputError(
             source.repository,
             f"has no file {', '.join(missing)} in revision {source.revision!r} on the hub",
-            f"It has: {_shortened(sorted(listing))}",
+            f"It has: {few(sorted(listing), 20) or 'no file'}",
         )
     for name in chosen:
         if not cache.has(commit, name):
@@ -246,10 +247,6 @@ def _matches(file: str, name: str) -> bool:
         return file == name
     parts, patterns = file.split("/"), name.split("/")
     return len(parts) == len(patterns) and all(map(fnmatchcase, parts, patterns))
-
-
-def _shortened(names: list[str]) -> str:
-    return ", ".join(names[:20]) + (f" and {len(names) - 20} more" if len(names) > 20 else "") if names else "no file"
 
 
 @dataclass(frozen=True)

@@ -52,10 +52,13 @@ class Job:
     cost: float = 1.0
 
 
-def run_jobs(jobs: Sequence[Job], workers: int, log: Path) -> tuple[dict[str, Any], dict[str, float]]:
+def run_jobs(
+    jobs: Sequence[Job], workers: int, log: Path, *, finished: Callable[[Job], None] | None = None
+) -> tuple[dict[str, Any], dict[str, float]]:
     """Run jobs, earlier ones of the list first, as soon as what they need is there.
 
     ``log`` is a text file that gets a line whenever a job begins or ends, with the time that the rest will take.
+    ``finished`` is called in this process after each job.
 
     Returns:
         results by name, and the seconds that each took.
@@ -91,6 +94,8 @@ def run_jobs(jobs: Sequence[Job], workers: int, log: Path) -> tuple[dict[str, An
                     pool.shutdown(wait=False, cancel_futures=True)
                     raise
                 display.finish(job)
+                if finished is not None:
+                    finished(job)
                 left, spent = len(waiting) + len(running), spent + job.cost
                 rest = (time.perf_counter() - began) * (total / spent - 1) / 60 if spent else 0.0
                 text = f"{left} of {len(jobs)} jobs and about {rest:.0f} min left"

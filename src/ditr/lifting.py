@@ -17,7 +17,7 @@ from ditr.data.readers.ply import write_ply
 from ditr.data.sample import ViewChoice
 from ditr.data.scene_views import choose_rows, scene_views
 from ditr.encoding import CachedEncoding
-from ditr.files import InputError, atomic_path
+from ditr.files import InputError, atomic_path, write_json
 from ditr.geometry.lift import Lift, choose_view, gather
 from ditr.geometry.projection import VisibilityRule
 from ditr.scene import Scene
@@ -92,8 +92,7 @@ class LiftedFeatures:
         columns |= {name: color[:, i] for i, name in enumerate(("red", "green", "blue"))}
         columns["views"] = self.seen_by.astype(np.int32)
         write_ply(folder / "features.ply", columns)
-        with atomic_path(folder / "summary.json") as path:
-            path.write_text(json.dumps(self.summary(), indent=2) + "\n")
+        write_json(folder / "summary.json", self.summary())
 
     def summary(self) -> dict[str, Any]:
         """What there is, in numbers that fit on a page."""

@@ -9,12 +9,12 @@ key with the name that was probably meant.
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import types
 from enum import Enum
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from ditr.files import InputError
+from ditr.words import nearest
 
 __all__ = ["from_plain", "to_plain"]
 
@@ -99,8 +99,8 @@ def _read_object(kind: Any, value: Any, where: str, place: str) -> Any:
     fields = {field.name: field for field in dataclasses.fields(kind)}
     for key in value:
         if key not in fields:
-            near = difflib.get_close_matches(key, fields, n=1)
-            hint = f"Did you mean {near[0]!r}?" if near else f"Known are {', '.join(fields)}"
+            near = nearest(key, fields)
+            hint = f"Did you mean {near!r}?" if near else f"Known are {', '.join(fields)}"
             raise InputError(where, f"unknown setting {_join(place, key)!r}", hint)
     given = {}
     for name, field in fields.items():

@@ -5,10 +5,10 @@ What a checkpoint does not hold itself is here: its encoder, its dataset, and th
 
 from __future__ import annotations
 
-import difflib
 from dataclasses import dataclass
 
 from ditr.files import InputError
+from ditr.words import nearest
 
 __all__ = ["PUBLISHED", "REPOSITORY", "PublishedModel", "published_model"]
 
@@ -158,6 +158,6 @@ def published_model(name: str) -> PublishedModel:
     known = {model.name: model for model in PUBLISHED}
     if name in known:
         return known[name]
-    near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
-    hint = f"Did you mean {near[0]!r}? " if near else ""
+    near = nearest(name, known, cutoff=0.5)
+    hint = f"Did you mean {near!r}? " if near else ""
     raise InputError("model", f"no published model is called {name!r}", f"{hint}`ditr weights` lists them")

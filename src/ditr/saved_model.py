@@ -18,13 +18,14 @@ from torch import Tensor
 
 from ditr.contract import check_weights, write_contract
 from ditr.data.sample import Preparation
-from ditr.files import InputError, atomic_path
+from ditr.files import InputError, atomic_path, write_json
 from ditr.model_card import Card, model_card
 from ditr.models.backbone import NetworkConfig
 from ditr.models.distillation import Distillation, Student
 from ditr.models.image_encoder import ImageEncoder
 from ditr.models.segmentation import Segmentation
 from ditr.plain import from_plain, to_plain
+from ditr.words import few
 
 __all__ = ["FILES", "EncoderConfig", "Model", "ModelConfig", "load_model", "read_config", "save_model"]
 
@@ -173,8 +174,7 @@ def save_model(folder: Path, config: ModelConfig, model: Model) -> None:
     write_contract(folder, on_cpu.eval(), config.network)
     with atomic_path(folder / "README.md") as path:
         path.write_text(model_card(_card(config, on_cpu)), encoding="utf-8")
-    with atomic_path(folder / "config.json") as path:
-        path.write_text(json.dumps(to_plain(config), indent=2) + "\n")
+    write_json(folder / "config.json", to_plain(config))
 
 
 def read_config(folder: Path) -> ModelConfig:
@@ -230,9 +230,10 @@ def load_model(
         or wanted[name].dtype != state[name].dtype
     )
     if wrong:
-        shown = ", ".join(wrong[:5]) + (f" and {len(wrong) - 5} more" if len(wrong) > 5 else "")
         raise InputError(
-            path, f"tensors missing, unknown or of another shape or type: {shown}", "Use the config that belongs to it"
+            path,
+            f"tensors missing, unknown or of another shape or type: {few(wrong, 5)}",
+            "Use the config that belongs to it",
         )
     check_weights(folder)
     # The tensors of the file become the model's own: nothing is initialised first and nothing copied.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -21,13 +20,12 @@ from ditr.data.scene_views import SceneViews, ViewOrder, choose_rows, scene_view
 from ditr.device import choose_device
 from ditr.encoding import CachedEncoding
 from ditr.feature_cache import FeatureCache
-from ditr.files import InputError, atomic_path
+from ditr.files import InputError, atomic_path, write_json
 from ditr.geometry.orientation import estimate_up, rotation_to_z
 from ditr.geometry.projection import VisibilityRule
 from ditr.models.distillation import Distillation
 from ditr.models.injection import ImageFeatures
 from ditr.models.segmentation import Segmentation
-from ditr.pretrained import find_model
 from ditr.saved_model import ModelConfig, load_model, save_model
 from ditr.scene import Scene, View
 
@@ -133,8 +131,7 @@ class Prediction:
         for name, array in (("label", self.label), ("confidence", self.confidence)):
             with atomic_path(folder / f"{name}.npy") as path:
                 np.save(path, array, allow_pickle=False)
-        with atomic_path(folder / "summary.json") as path:
-            path.write_text(json.dumps(self.summary(), indent=2) + "\n")
+        write_json(folder / "summary.json", self.summary())
         return ply
 
     def _columns(self) -> dict[str, NDArray[Any]]:
@@ -246,6 +243,9 @@ class Segmenter:
         Raises:
             InputError: as for :meth:`load`, an unknown name, or a hub that does not give the files.
         """
+        # Only here: models by name need the hub's library and all that converts checkpoints.
+        from ditr.pretrained import find_model
+
         return cls.load(find_model(name), device=device, cache=cache, dataset=dataset)
 
     def save_pretrained(self, folder: str | Path) -> None:

@@ -20,7 +20,7 @@ from ditr.data.normals import with_normals
 from ditr.data.readers.ply import write_ply
 from ditr.data.sample import Attribute, Preparation, lacking_attributes, prepare
 from ditr.encoding import CachedEncoding
-from ditr.files import InputError, atomic_path
+from ditr.files import InputError, atomic_path, write_json
 from ditr.geometry.orientation import estimate_up, rotation_to_z
 from ditr.lifting import LiftedFeatures
 from ditr.models.distillation import Distillation
@@ -124,8 +124,7 @@ class StudentFeatures:
         columns |= {f"teacher_{name}": teacher[:, i] for i, name in enumerate(("red", "green", "blue"))}
         columns |= {"cosine": cosine, "views": self.teacher.seen_by.astype(np.int32)}
         write_ply(folder / "student.ply", columns)
-        with atomic_path(folder / "summary.json") as path:
-            path.write_text(json.dumps(self.summary(), indent=2) + "\n")
+        write_json(folder / "summary.json", self.summary())
 
     def draw(self, path: str | Path) -> None:
         """One sheet: photographs, teacher and student projected into them, and both in 3D."""

@@ -37,7 +37,7 @@ def test_command_knows_all_tables() -> None:
 def test_plan_has_everything_in_order_for_every_seed(name: str, scale: Scale, tmp_path: Path) -> None:
     table = TABLES[name](scale)
     assert table.name == name
-    jobs = make_plan(table, SEEDS, Workplace(tmp_path))
+    jobs = make_plan([table], SEEDS, Workplace(tmp_path))
     begun: set[str] = set()
     for job in jobs:
         assert set(job.after) <= begun, f"{job.name} waits for what comes later or never"

@@ -1,15 +1,17 @@
 """The command line: one file per command, no logic that the library lacks.
 
 Each command is a dataclass whose fields are its options and whose docstrings are its help, and a function ``run``
-that loads what the command needs. So ``ditr --help`` answers before torch has loaded.
+that loads what the command needs. So ``ditr --help`` answers before torch has loaded. A new command is a file here and
+a line in :func:`_commands`.
 """
 
 from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable
-from typing import Annotated, Any
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Annotated, Any, Union
 
 __all__ = ["main"]
 
@@ -18,6 +20,22 @@ def main(arguments: list[str] | None = None) -> None:
     """The program ``ditr``; exits with 2 and one line on bad input."""
     import tyro
 
+    commands = _commands()
+    options = tuple(Annotated[kind, tyro.conf.subcommand(kind.__name__.lower())] for kind in commands)
+    one_of_them: Any = Union[options]  # noqa: UP007
+    with _reported():
+        command = tyro.cli(
+            one_of_them,
+            prog="ditr",
+            description="A label for every point of a 3D scene with photographs: DITR, DINO in the Room.",
+            args=arguments,
+            config=(tyro.conf.OmitSubcommandPrefixes, tyro.conf.OmitArgPrefixes, tyro.conf.FlagCreatePairsOff),
+        )
+        commands[type(command)](command)
+
+
+def _commands() -> dict[type, Callable[[Any], object]]:
+    """Every command's options and what runs it, in the order of the help; a command is called as its class."""
     from ditr.cli import (
         convert,
         demo,
@@ -33,25 +51,8 @@ def main(arguments: list[str] | None = None) -> None:
         verify,
         weights,
     )
-    from ditr.files import InputError
 
-    name = tyro.conf.subcommand
-    commands = (
-        Annotated[demo.Demo, name("demo")]
-        | Annotated[rooms.Rooms, name("rooms")]
-        | Annotated[streets.Streets, name("streets")]
-        | Annotated[features.Features, name("features")]
-        | Annotated[train.Train, name("train")]
-        | Annotated[segment.Segment, name("segment")]
-        | Annotated[evaluate.Evaluate, name("evaluate")]
-        | Annotated[recipes.Recipes, name("recipes")]
-        | Annotated[verify.Verify, name("verify")]
-        | Annotated[reproduce.Reproduce, name("reproduce")]
-        | Annotated[weights.Weights, name("weights")]
-        | Annotated[convert.Convert, name("convert")]
-        | Annotated[doctor.Doctor, name("doctor")]
-    )
-    runners: dict[type, Callable[[Any], object]] = {
+    return {
         demo.Demo: demo.run,
         rooms.Rooms: rooms.run,
         streets.Streets: streets.run,
@@ -66,15 +67,15 @@ def main(arguments: list[str] | None = None) -> None:
         convert.Convert: convert.run,
         doctor.Doctor: doctor.run,
     }
+
+
+@contextmanager
+def _reported() -> Iterator[None]:
+    """Faults that a user can mend become one line and an exit status."""
+    from ditr.files import InputError
+
     try:
-        command = tyro.cli(
-            commands,
-            prog="ditr",
-            description="A label for every point of a 3D scene with photographs: DITR, DINO in the Room.",
-            args=arguments,
-            config=(tyro.conf.OmitSubcommandPrefixes, tyro.conf.OmitArgPrefixes, tyro.conf.FlagCreatePairsOff),
-        )
-        runners[type(command)](command)
+        yield
     except InputError as error:
         print("ditr:", " ".join(str(error).split()), file=sys.stderr)
         sys.exit(2)

@@ -43,12 +43,11 @@ class Evaluate:
 
 def run(args: Evaluate) -> None:
     """Evaluate, write the figures and print the table."""
-    import json
 
     from ditr.cli.common import make_cache, progress_bar, voting
     from ditr.data.dataset import find_captures
     from ditr.evaluation.evaluate import evaluate
-    from ditr.files import atomic_path
+    from ditr.files import write_json
     from ditr.segmenter import Prediction, Segmenter
 
     captures = find_captures(args.data)
@@ -86,8 +85,7 @@ def run(args: Evaluate) -> None:
         "encoder_weights": None if segmenter.config.encoder is None else segmenter.config.encoder.weights,
     }
     out = args.out or args.model / "evaluation.json"
-    with atomic_path(out) as path:
-        path.write_text(json.dumps(figures, indent=2) + "\n")
+    write_json(out, figures)
     if args.quiet:
         return
     for name in evaluation.class_names:

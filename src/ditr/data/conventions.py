@@ -6,7 +6,6 @@ under one name.
 
 from __future__ import annotations
 
-import difflib
 from dataclasses import dataclass, replace
 from enum import Enum
 
@@ -14,6 +13,7 @@ from ditr.data.readers import nuscenes, s3dis, scannet, scannetpp, semantic_kitt
 from ditr.data.readers.label_map import LabelMap
 from ditr.data.sample import Preparation
 from ditr.files import InputError
+from ditr.words import nearest
 
 __all__ = ["BENCHMARKS", "PATCH_SIZE", "Benchmark", "Voting", "by_name"]
 
@@ -172,7 +172,7 @@ def by_name(name: str) -> Benchmark:
     known = {benchmark.name.casefold(): benchmark for benchmark in BENCHMARKS}
     if name.casefold() in known:
         return known[name.casefold()]
-    near = difflib.get_close_matches(name.casefold(), known, n=1)
+    near = nearest(name.casefold(), known)
     names = ", ".join(benchmark.name for benchmark in BENCHMARKS)
-    hint = f"Did you mean {known[near[0]].name!r}?" if near else f"Known are {names}"
+    hint = f"Did you mean {known[near].name!r}?" if near else f"Known are {names}"
     raise InputError("dataset", f"there is none called {name!r}", hint)

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from ditr.data.readers.images import read_depth
 from ditr.data.sample import Origin
+from ditr.geometry.bounds import bounding_box
 from ditr.geometry.normals import estimate_normals
 from ditr.geometry.projection import VisibilityRule, see
 from ditr.scene import Scene, View
@@ -41,7 +42,8 @@ def with_normals(
     elif posed := [view for view in views if view.is_posed]:
         viewpoints = seen_from(scene, posed, rule)
     else:
-        middle = (scene.coord.min(axis=0) + scene.coord.max(axis=0)) / 2
+        low, high = bounding_box(scene.coord)
+        middle = (low + high) / 2
         viewpoints = np.broadcast_to(middle, scene.coord.shape)
     return replace(scene, normal=estimate_normals(scene.coord, neighbours=neighbours, viewpoints=viewpoints))
 

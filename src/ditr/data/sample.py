@@ -21,6 +21,7 @@ from ditr.data.augment.point_set import PointAugmentation, PointSet, augment
 from ditr.data.augment.points import CenterShift, PointClip
 from ditr.data.scene_views import Lookup, SceneViews, ViewChoice, ViewDrop, ViewOrder, lift_points
 from ditr.files import InputError
+from ditr.geometry.bounds import bounding_box
 from ditr.geometry.lift_pyramid import LiftPyramid
 from ditr.geometry.projection import INDOOR, VisibilityRule
 from ditr.geometry.pyramid import Pyramid, PyramidSpec, build_pyramid, draw_permutations, published_permutations
@@ -293,7 +294,7 @@ def point_set(scene: Scene, preparation: Preparation, rotation: NDArray[np.float
     """
     coord = scene.coord if rotation is None else scene.coord @ rotation.T
     if preparation.origin is Origin.CENTER:
-        low, high = coord.min(axis=0), coord.max(axis=0)
+        low, high = bounding_box(coord)
         middle = (low + high) / 2
         coord = coord - np.array([middle[0], middle[1], low[2]])
     elif np.abs(coord).max() > 1e5:

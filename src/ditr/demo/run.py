@@ -21,7 +21,7 @@ from ditr.demo.results import LONGER, PRETRAINED, RANDOM, DemoResults, DemoSetti
 from ditr.encoding import CachedEncoding
 from ditr.evaluation.evaluate import evaluate
 from ditr.feature_cache import FeatureCache
-from ditr.files import atomic_path
+from ditr.files import atomic_path, write_json
 from ditr.jobs import Job, Report, run_jobs
 from ditr.models.wheel_weights import fetch_wheel
 from ditr.plain import to_plain
@@ -56,8 +56,7 @@ def run_demo(out: Path, settings: DemoSettings, *, workers: int | None = None) -
         encoder_weights={name: values[f"encode {name} 0"] for name in ("pretrained", "random")},
         total_seconds=time.perf_counter() - began,
     )
-    with atomic_path(out / "results.json") as path:
-        path.write_text(json.dumps(results.to_json(), indent=2) + "\n")
+    write_json(out / "results.json", results.to_json())
     console.print(_table(results))
     console.print(_verdict(results))
 

@@ -5,7 +5,6 @@ The counts of every scene are written as soon as it is labelled, so that a run o
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -20,7 +19,7 @@ from ditr.data.conventions import Voting as Published
 from ditr.data.readers.source import SceneSource
 from ditr.evaluation.metrics import ConfusionMatrix
 from ditr.evaluation.voting import INDOOR, ROTATIONS, S3DIS, Voting
-from ditr.files import InputError, atomic_path
+from ditr.files import InputError, atomic_path, file_sha256, write_json
 from ditr.memory import release_memory
 from ditr.segmenter import Segmenter
 
@@ -120,7 +119,7 @@ def verify(
     classes = segmenter.config.class_names
     names = source.names()
     wanted = names if limit is None else names[:limit]
-    identity = {**settings, "seed": seed, "model": hashlib.sha256(weights.read_bytes()).hexdigest()}
+    identity = {**settings, "seed": seed, "model": file_sha256(weights)}
     _claim(folder, identity)
     counts = _read_counts(folder / "scenes.jsonl", len(classes))
     matrix = ConfusionMatrix(len(classes))
@@ -133,8 +132,7 @@ def verify(
         if progress is not None:
             progress(index + 1, len(wanted))
     found = Verification(classes, matrix, len(wanted), len(names), published)
-    with atomic_path(folder / "verify.json") as path:
-        path.write_text(json.dumps({"of": identity, **found.to_json()}, indent=2) + "\n")
+    write_json(folder / "verify.json", {"of": identity, **found.to_json()})
     return found
 
 
@@ -175,8 +173,7 @@ def _claim(folder: Path, identity: dict[str, Any]) -> None:
             raise InputError(folder, f"its results differ in {differs}", "Name another folder for these with --out")
         return
     folder.mkdir(parents=True, exist_ok=True)
-    with atomic_path(path) as temporary:
-        temporary.write_text(json.dumps({"of": identity}, indent=2) + "\n")
+    write_json(path, {"of": identity})
 
 
 def _append(path: Path, name: str, counts: NDArray[np.int64]) -> None:

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ditr.files import InputError
+from ditr.geometry.bounds import bounding_box
 
 __all__ = ["estimate_normals"]
 
@@ -53,13 +54,14 @@ def estimate_normals(
         raise InputError("neighbours", f"it is {neighbours}", "Give 3 or more: a plane has three points")
     seen_from = None if viewpoints is None else _checked("viewpoints", viewpoints)
     # Small numbers keep the products below exact.
-    middle = (points.min(axis=0) + points.max(axis=0)) / 2
+    low, high = bounding_box(points)
+    middle = (low + high) / 2
     distinct, place = np.unique(points - middle, axis=0, return_inverse=True)
     place = place.reshape(-1)
     normal, flat = _planes(distinct, neighbours)
     to_viewer = None if seen_from is None else _to_viewer(points - middle, seen_from - middle)
     result = np.empty((len(points), 3), dtype=np.float32)
-    diagonal = float(np.linalg.norm(distinct.max(axis=0) - distinct.min(axis=0)))
+    diagonal = float(np.linalg.norm(high - low))
     for start in range(0, len(points), _CHUNK):
         part = slice(start, start + _CHUNK)
         rows = place[part]

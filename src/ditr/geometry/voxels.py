@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ditr.files import InputError
+from ditr.geometry.bounds import bounding_box
 from ditr.geometry.curves import MAX_DEPTH, Curve, encode
 
 __all__ = ["Voxels", "voxelize"]
@@ -75,7 +76,7 @@ def voxelize(coord: NDArray[np.floating] | Tensor, size: float) -> Voxels:
         raise InputError("points", f"shape {points.shape}", "Voxels need at least one point, (N, 3)")
     if not (np.isfinite(size) and size > 0):
         raise InputError("voxel size", f"{size} is no length", "Give a positive length in metres")
-    low, high = points.min(axis=0), points.max(axis=0)
+    low, high = bounding_box(points)
     if not (np.isfinite(low).all() and np.isfinite(high).all()):
         raise InputError("points", "some coordinates are not finite", "Remove these points")
     farthest = float(max(high.max(), -low.min()))

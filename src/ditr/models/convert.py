@@ -14,6 +14,7 @@ from torch import Tensor
 from ditr.models import convert_minkunet, convert_ptv3
 from ditr.models.backbone import NetworkConfig
 from ditr.models.minkunet import MinkUNetConfig
+from ditr.words import few
 
 __all__ = ["from_published", "published_name", "to_published"]
 
@@ -70,7 +71,7 @@ def from_published(
     missing, unexpected = sorted(wanted.keys() - published.keys()), sorted(published.keys() - wanted.keys())
     if missing or unexpected:
         raise KeyError(
-            f"the checkpoint lacks {_few(missing)} and has {_few(unexpected)}, which this network does not know"
+            f"the checkpoint lacks [{few(missing, 8)}] and has [{few(unexpected, 8)}], which this network does not know"
         )
     layout, result = _layout(network), {}
     for theirs, ours in wanted.items():
@@ -84,9 +85,3 @@ def from_published(
 
 def _layout(network: NetworkConfig) -> ModuleType:
     return convert_minkunet if isinstance(network, MinkUNetConfig) else convert_ptv3
-
-
-def _few(names: list[str]) -> str:
-    """The first names of a list that may be long."""
-    shown = ", ".join(names[:8])
-    return f"[{shown}]" if len(names) <= 8 else f"[{shown} and {len(names) - 8} more]"

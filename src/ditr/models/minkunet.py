@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from ditr.geometry.curves import Curve
 from ditr.geometry.pyramid import Level, Pyramid, PyramidSpec
 from ditr.models.injection import ImageFeatures
+from ditr.models.inputs import check_input
 from ditr.nn.norms import Condition, DatasetNorms, batch_norm, normalize
 from ditr.nn.sparse_conv import InverseConv, StridedConv, SubmanifoldConv
 
@@ -202,13 +203,7 @@ class MinkUNet(nn.Module):
 
     def encode(self, features: Tensor, pyramid: Pyramid, condition: Condition | None = None) -> list[Tensor]:
         """Arguments as for :meth:`forward` -> features of every level, finest first: stem, then encoder stages."""
-        if features.shape != (len(pyramid.levels[0]), self.config.in_channels):
-            raise ValueError(
-                f"features of shape {tuple(features.shape)} for {len(pyramid.levels[0])} voxels "
-                f"and {self.config.in_channels} input channels"
-            )
-        if len(pyramid.levels) != len(self.encoder) + 1:
-            raise ValueError(f"a pyramid of {len(pyramid.levels)} levels for a network of {len(self.encoder) + 1}")
+        check_input(features, pyramid, self.config.in_channels, len(self.encoder) + 1)
         skips: list[Tensor] = [self.stem(features, pyramid.levels[0], condition)]
         for stage, encoder in enumerate(self.encoder):
             skips.append(encoder(skips[-1], pyramid, stage, condition))

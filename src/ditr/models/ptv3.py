@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from ditr.geometry.curves import ALL_CURVES, Curve
 from ditr.geometry.pyramid import Pyramid, PyramidSpec
 from ditr.models.injection import ClsTokens, Fusion, ImageBranch, ImageFeatures, Injection, TokenTable
+from ditr.models.inputs import check_input
 from ditr.nn.blocks import Block, BlockOptions, Pool, Stem
 from ditr.nn.norms import Condition, DatasetNorms
 
@@ -247,13 +248,7 @@ class PTv3(nn.Module):
 
         ``image`` is read where the features join before the encoder.
         """
-        if features.shape != (len(pyramid.levels[0]), self.config.in_channels):
-            raise ValueError(
-                f"features of shape {tuple(features.shape)} for {len(pyramid.levels[0])} voxels "
-                f"and {self.config.in_channels} input channels"
-            )
-        if len(pyramid.levels) != len(self.encoder):
-            raise ValueError(f"a pyramid of {len(pyramid.levels)} levels for a network of {len(self.encoder)}")
+        check_input(features, pyramid, self.config.in_channels, len(self.encoder))
         x: Tensor = self.stem(features, pyramid.levels[0], condition)
         if self.image is not None and self.config.injection is Injection.ENCODER:
             x = x + self._image_branch(self.image, image, condition)

@@ -18,6 +18,7 @@ from ditr.models.minkunet import MinkUNetConfig
 from ditr.models.ptv3 import PTv3Config
 from ditr.nn.attention import position_bound
 from ditr.nn.norms import DatasetNorms
+from ditr.words import few
 
 __all__ = ["Recognized", "recognize"]
 
@@ -60,8 +61,9 @@ def recognize(
     elif not shapes.keys().isdisjoint(_MINKUNET_STEMS):
         network = _minkunet(shapes, datasets)
     else:
+        held = few(sorted(shapes), 3) or "no tensors"
         raise ValueError(
-            f"neither a Point Transformer V3 nor a MinkUNet of the published code (it has {_sample(shapes)}): "
+            f"neither a Point Transformer V3 nor a MinkUNet of the published code (it has {held}): "
             "there is no backbone.embedding.stem.conv.weight and no backbone.conv_input.0.weight"
         )
     _ = network.pyramid  # which refuses sizes that there is no geometry for
@@ -221,8 +223,3 @@ def _shape(shapes: Shapes, name: str, dimensions: int) -> tuple[int, ...]:
 def _last(shapes: Shapes, name: str) -> int | None:
     """The last dimension of a matrix that may not be there."""
     return _shape(shapes, name, 2)[1] if name in shapes else None
-
-
-def _sample(shapes: Shapes) -> str:
-    names = sorted(shapes)
-    return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "") if names else "no tensors"

@@ -6,13 +6,23 @@ a :class:`Condition`; norms that all datasets share do not read it.
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Callable
 from dataclasses import dataclass
 
 from torch import Tensor, nn
 
-__all__ = ["Condition", "Conditions", "DatasetNorm", "DatasetNorms", "batch_norm", "layer_norm", "normalize"]
+from ditr.words import nearest
+
+__all__ = [
+    "Condition",
+    "Conditions",
+    "DatasetNorm",
+    "DatasetNorms",
+    "batch_norm",
+    "layer_norm",
+    "normalize",
+    "set_momentum",
+]
 
 
 @dataclass(frozen=True)
@@ -76,8 +86,8 @@ class Conditions(nn.Module):
             return None
         known = self.norms.datasets
         if dataset not in known:
-            near = difflib.get_close_matches(dataset or "", known, n=1)
-            hint = f"did you mean {near[0]!r}? " if near else ""
+            near = nearest(dataset or "", known)
+            hint = f"did you mean {near!r}? " if near else ""
             raise ValueError(f"no norms of the dataset {dataset!r}: {hint}this network has those of {', '.join(known)}")
         index = known.index(dataset)
         return Condition(index, None if self.context is None else self.context.weight[index])
@@ -130,6 +140,13 @@ def batch_norm(channels: int, norms: DatasetNorms | None = None) -> nn.Module:
     if norms is not None and norms.batch:
         return DatasetNorm(_batch_norm, channels, norms)
     return _batch_norm(channels)
+
+
+def set_momentum(model: nn.Module, momentum: float) -> None:
+    """Give every BatchNorm of a model this weight of the newest batch in its running averages."""
+    for module in model.modules():
+        if isinstance(module, nn.BatchNorm1d):
+            module.momentum = momentum
 
 
 def layer_norm(channels: int, norms: DatasetNorms | None = None) -> nn.Module:

@@ -331,13 +331,17 @@ class SubmanifoldConv(nn.Module):
         return x.dtype in (torch.float32, torch.float64) and self.kernel == 3 and x.shape[1] >= 16
 
 
-class StridedConv(nn.Module):
-    """Sparse convolution to the next coarser level, kernel and stride 2, without a bias."""
+class _BetweenLevels(nn.Module):
+    """What convolutions with a kernel of 2 between two levels share: a matrix per octant, and no bias."""
 
     def __init__(self, in_channels: int, out_channels: int) -> None:
         super().__init__()
         self.weight = nn.Parameter(torch.empty(8, in_channels, out_channels))
         _uniform(self.weight, in_channels * 8)
+
+
+class StridedConv(_BetweenLevels):
+    """Sparse convolution to the next coarser level, kernel and stride 2, without a bias."""
 
     def forward(self, x: Tensor, level: Level) -> Tensor:
         """(n, in) features of ``level`` -> (m, out) features of the next coarser one.
@@ -349,13 +353,8 @@ class StridedConv(nn.Module):
         return stride(x, level, weight)
 
 
-class InverseConv(nn.Module):
+class InverseConv(_BetweenLevels):
     """Sparse convolution back from the next coarser level, kernel 2, without a bias."""
-
-    def __init__(self, in_channels: int, out_channels: int) -> None:
-        super().__init__()
-        self.weight = nn.Parameter(torch.empty(8, in_channels, out_channels))
-        _uniform(self.weight, in_channels * 8)
 
     def forward(self, x: Tensor, level: Level) -> Tensor:
         """(m, in) features of the level next coarser than ``level`` -> (n, out) features of ``level``.

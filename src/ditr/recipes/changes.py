@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import json
 from collections.abc import Sequence
 from dataclasses import replace
@@ -13,6 +12,7 @@ from ditr.data.sample import Preparation
 from ditr.files import InputError
 from ditr.plain import from_plain, to_plain
 from ditr.training.recipe import JointDataset, Recipe
+from ditr.words import nearest
 
 __all__ = ["for_test_server", "with_encoder", "with_settings"]
 
@@ -61,8 +61,8 @@ def _put(content: Any, name: str, value: Any) -> None:
         elif not isinstance(place, dict):
             raise InputError("--set", f"{so_far} is {place!r} and has no {part!r}", f"Set {so_far} as a whole")
         elif part not in place:
-            near = difflib.get_close_matches(part, place, n=1)
-            full = ".".join((*parts[:depth], near[0])) if near else ""
+            near = nearest(part, place)
+            full = ".".join((*parts[:depth], near)) if near else ""
             hint = f"Did you mean {full!r}?" if near else f"Known are {', '.join(place)}"
             raise InputError("--set", f"there is no setting {'.'.join(parts[: depth + 1])!r}", hint)
         if depth + 1 == len(parts):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -10,6 +9,7 @@ from functools import partial
 from ditr.files import InputError
 from ditr.recipes import nuscenes, s3dis, scannet, scannetpp, semantic_kitti, waymo
 from ditr.training.recipe import Recipe
+from ditr.words import nearest
 
 __all__ = ["RECIPES", "NamedRecipe", "find_recipe"]
 
@@ -118,6 +118,6 @@ def find_recipe(name: str) -> NamedRecipe:
     known = {recipe.name: recipe for recipe in RECIPES}
     if name in known:
         return known[name]
-    near = difflib.get_close_matches(name, known, n=1)
-    hint = f"Did you mean {near[0]!r}? " if near else ""
+    near = nearest(name, known)
+    hint = f"Did you mean {near!r}? " if near else ""
     raise InputError("recipe", f"there is none called {name!r}", f"{hint}`ditr recipes` lists them")

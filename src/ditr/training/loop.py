@@ -6,7 +6,6 @@ Every step draws its randomness from (seed, step), so a resumed run goes on exac
 from __future__ import annotations
 
 import hashlib
-import json
 import logging
 import math
 import time
@@ -16,8 +15,9 @@ from typing import Any
 import torch
 from lightning_fabric import Fabric
 
-from ditr.files import InputError, atomic_path
+from ditr.files import InputError, write_json
 from ditr.memory import release_memory
+from ditr.nn.norms import set_momentum
 from ditr.nn.shared_norm import share_batch_norms
 from ditr.plain import to_plain
 from ditr.saved_model import Model, ModelConfig, read_config, save_model
@@ -68,6 +68,7 @@ def train(recipe: Recipe, run: TrainingRun) -> ModelConfig:
     torch.manual_seed(recipe.seed)
     bare = config.build()
     load_start(recipe, bare)
+    set_momentum(bare, recipe.batch_norm_momentum)
     if recipe.sync_batch_norm:
         share_batch_norms(bare)
     optimizer, schedule = make_optimizer(recipe, bare)
@@ -125,8 +126,8 @@ class _Work:
             "started": time.strftime("%F %T"),
             **self.run.origin,
         }
-        with writing(folder), atomic_path(folder / "recipe.json") as path:
-            path.write_text(json.dumps(content, indent=2) + "\n")
+        with writing(folder):
+            write_json(folder / "recipe.json", content)
 
     def judge(self, progress: Progress, done: StepResult, log: RunLog) -> Progress:
         """Count the step.
@@ -189,8 +190,7 @@ class _Work:
         with writing(folder):
             save_model(folder, self.config, self.model)
             metrics = _metrics(self.run, progress)
-            with atomic_path(folder / "metrics.json") as path:
-                path.write_text(json.dumps(metrics, indent=2) + "\n")
+            write_json(folder / "metrics.json", metrics)
         mark_finished(folder, self.recipe.steps, self.identity)
         if not self.run.quiet:
             print(_row(metrics))

@@ -17,10 +17,10 @@ from lightning_fabric.strategies import DDPStrategy
 from ditr.data.batch import Batch
 from ditr.data.dataset import TrainingSet
 from ditr.data.readers.source import SceneSource
-from ditr.data.sample import Preparation
+from ditr.data.sample import Origin, Preparation
 from ditr.device import choose_device
 from ditr.encoding import CachedEncoding
-from ditr.files import InputError
+from ditr.files import InputError, file_sha256
 from ditr.models.distillation import Student, load_backbone
 from ditr.models.injection import Injection
 from ditr.models.ptv3 import PTv3Config
@@ -170,7 +170,7 @@ def _training_set(recipe: Recipe, run: TrainingRun, dataset: JointDataset, scene
         recipe.network.pyramid,
         seed=recipe.seed,
         augmentations=augmentation.of_points(preparation.clip),
-        crop=augmentation.of_voxels(),
+        crop=augmentation.of_voxels(recenter=preparation.origin is Origin.CENTER),
         image_augmentations=augmentation.of_images() if run.encoding is not None else (),
         encoding=_encoding(run, preparation),
         # A prepared dataset may have more scenes than memory holds.
@@ -304,7 +304,7 @@ def run_identity(recipe: Recipe, run: TrainingRun, class_names: tuple[str, ...])
     if recipe.init is not None:
         path = Path(recipe.init) / "model.safetensors"
         try:
-            start = hashlib.sha256(path.read_bytes()).hexdigest()
+            start = file_sha256(path)
         except OSError as error:
             raise InputError(path, f"cannot be read ({error.strerror})", "Name the folder of a trained model") from None
     content = [to_plain(replace(recipe, init=start)), captures, list(class_names)]
@@ -315,4 +315,4 @@ def _fingerprint(scenes: Scenes) -> list[list[str]]:
     """Of captures, what their cameras are; of a prepared dataset, which scenes it has."""
     if not isinstance(scenes, Sequence):
         return [[scenes.name, *scenes.names()]]
-    return [[c.name, hashlib.sha256((c / "transforms.json").read_bytes()).hexdigest()] for c in scenes]
+    return [[c.name, file_sha256(c / "transforms.json")] for c in scenes]

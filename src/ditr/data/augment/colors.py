@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ditr.data.augment.point_set import PointSet
+from ditr.geometry.bounds import bounding_box
 
 __all__ = ["ChromaticAutoContrast", "ChromaticJitter", "ChromaticTranslation"]
 
@@ -32,7 +33,7 @@ class ChromaticAutoContrast:
         """See the class."""
         if points.color is None or rng.random() >= self.p:
             return points
-        low, high = points.color.min(axis=0), points.color.max(axis=0)
+        low, high = bounding_box(points.color)
         flat = high == low
         stretched = (points.color - low) * (_WHITE / np.where(flat, 1, high - low))
         blend = np.float32(rng.random() if self.blend is None else self.blend)

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from ditr.data.augment.point_set import PointSet
 from ditr.files import InputError
+from ditr.geometry.bounds import bounding_box
 
 __all__ = ["ElasticDistortion"]
 
@@ -43,11 +44,11 @@ class ElasticDistortion:
             return points
         coord = points.coord
         for granularity, magnitude in self.fields:
-            low = coord.min(axis=0)
+            low, high = bounding_box(coord)
             position = (coord - low) / np.float32(granularity)
-            shape = [int(size) + 3 for size in np.floor(position.max(axis=0))]
+            shape = [int(size) + 3 for size in np.floor((high - low) / np.float32(granularity))]
             if math.prod(shape) > _MAX_CELLS:
-                extent = " x ".join(f"{size:.0f}" for size in coord.max(axis=0) - low)
+                extent = " x ".join(f"{size:.0f}" for size in high - low)
                 raise InputError(
                     "elastic distortion",
                     f"the points span {extent} m, too much for a grid of {granularity} m",

@@ -18,6 +18,7 @@ from ditr.data.augment.colors import ChromaticAutoContrast, ChromaticJitter, Chr
 from ditr.data.augment.elastic import ElasticDistortion
 from ditr.data.augment.point_set import PointAugmentation, PointSet, augment
 from ditr.files import InputError
+from ditr.geometry.bounds import bounding_box
 
 __all__ = [
     "CenterShift",
@@ -92,7 +93,7 @@ class CenterShift:
 
     def __call__(self, points: PointSet, rng: np.random.Generator) -> PointSet:
         """See the class; no chance in it."""
-        low, high = points.coord.min(axis=0), points.coord.max(axis=0)
+        low, high = bounding_box(points.coord)
         shift = (low + high) / 2
         shift[2] = low[2] if self.z else 0
         return replace(points, coord=points.coord - shift)
@@ -135,7 +136,8 @@ class RandomRotate:
             return points
         turn = _rotation(self.axis, rng.uniform(*self.angle) * math.pi)
         if self.center is None:
-            center = (points.coord.min(axis=0) + points.coord.max(axis=0)) / 2
+            low, high = bounding_box(points.coord)
+            center = (low + high) / 2
         else:
             center = np.array(self.center, np.float32)
         return replace(
