@@ -64,6 +64,7 @@ def cloud(points: int = 50, seed: int = 0, size: float = 3.0) -> PointSet:
         normal=normal / np.linalg.norm(normal, axis=1, keepdims=True),
         strength=np.arange(points, dtype=np.float32)[:, None],
         label=np.arange(points) * 3,
+        pinned=np.zeros(points, dtype=bool),
     )
     for field in dataclasses.fields(result):
         getattr(result, field.name).flags.writeable = False

@@ -109,6 +109,29 @@ def test_tokens_are_those_of_the_views_that_were_drawn(world: Path, encoding: Ca
 # ---- captures -------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("keep", [True, False])
+def test_few_labels_are_the_same_in_every_epoch_and_none_gets_lost(world: Path, keep: bool) -> None:
+    few = training_set(world, augmentations=indoor_augmentations(elastic=False), labelled_points=7, keep=keep)
+    full = training_set(world).scene(1)
+    scene = few.scene(1)
+    assert scene.label is not None and full.label is not None
+    rows = (scene.label >= 0).nonzero()[0]
+    assert len(rows) == 7 and (scene.label[rows] == full.label[rows]).all()
+    cells = set()
+    for epoch in range(12):
+        sample = few[Item(epoch, 1)]
+        assert sample.label is not None
+        held = sample.inverse[torch.from_numpy(rows)]
+        assert (held >= 0).all(), "dropping points leaves those with a label"
+        assert (sample.label >= 0).sum() == len(held.unique()), "and they stand for their voxel"
+        assert set(sample.label[held].tolist()) <= set(full.label[rows].tolist())
+        cells.add(len(sample))
+    assert len(cells) > 1, "others are dropped at times"
+    assert (training_set(world, seed=1, labelled_points=7).scene(1).label != scene.label).any()
+    everything = training_set(world, labelled_points=10**6).scene(1)
+    np.testing.assert_array_equal(everything.label, full.label)
+
+
 def test_captures_are_found_in_order(world: Path) -> None:
     assert [path.name for path in find_captures(world / "data")] == ["scene_0", "scene_1"]
     assert find_captures(world / "data" / "scene_1") == [world / "data" / "scene_1"]

@@ -72,6 +72,24 @@ def test_fragments_contain_every_point(coord: Points, size: float) -> None:
         assert torch.equal(place - voxels.start, number % voxels.count)
 
 
+@given(coord=clouds, size=sizes, seed=st.integers(0, 5), favour=st.integers(0, 2**60 - 1))
+def test_a_choice_of_some_takes_these_where_a_cell_has_any(coord: Points, size: float, seed: int, favour: int) -> None:
+    voxels = voxelize(coord, size)
+    favoured = np.array([favour >> row & 1 for row in range(len(coord))], dtype=bool)
+    chosen = voxels.random_of(favoured, np.random.default_rng(seed))
+    assert torch.equal(voxels.inverse[chosen], torch.arange(len(voxels)))
+    for cell in range(len(voxels)):
+        members = (voxels.inverse == cell).numpy()
+        assert favoured[chosen[cell]] == (members & favoured).any()
+
+
+def test_a_choice_of_some_reaches_each_of_them() -> None:
+    voxels = voxelize(np.zeros((6, 3)), 1.0)
+    favoured = np.array([False, True, False, True, True, False])
+    rng = np.random.default_rng(0)
+    assert {int(voxels.random_of(favoured, rng)[0]) for _ in range(200)} == {1, 3, 4}
+
+
 def test_random_choice_reaches_every_point_of_a_cell() -> None:
     voxels = voxelize(np.zeros((5, 3)), 1.0)
     rng = np.random.default_rng(0)

@@ -93,6 +93,9 @@ class TrainingSet(Dataset[Sample]):
         keep: hold scenes in memory once they are read (and the tokens of photographs that are not augmented); in each
             worker, so not for datasets of thousands of scenes.
         labelled: whether scenes have to have labels and a class list; distillation needs neither.
+        labelled_points: so many random points of each scene keep their label, the same in every epoch, and all of them
+            are in every sample before it is cropped ("limited annotations" of ScanNet's data-efficient benchmark);
+            None for all.
     """
 
     def __init__(
@@ -108,6 +111,7 @@ class TrainingSet(Dataset[Sample]):
         encoding: Encoding | None = None,
         keep: bool = True,
         labelled: bool = True,
+        labelled_points: int | None = None,
     ) -> None:
         self.source = Captures(scenes) if isinstance(scenes, Sequence) else scenes
         self.preparation = preparation
@@ -119,6 +123,7 @@ class TrainingSet(Dataset[Sample]):
         self.encoding = None if encoding is None else encoding.at(preparation.image_size)
         self.keep = keep
         self.labelled = labelled
+        self.labelled_points = labelled_points
         self._class_names: tuple[str, ...] | None = None
         self._scenes: dict[int, Scene] = {}
         self._views: dict[int, SceneViews] = {}
@@ -148,6 +153,7 @@ class TrainingSet(Dataset[Sample]):
             crop=self.crop,
             # As at inference: a network that learned scenes as they lie would be shown upright ones.
             rotation=turned_upright(scene),
+            pinned=None if self.labelled_points is None or scene.label is None else scene.label >= 0,
         )
 
     @property
@@ -172,6 +178,8 @@ class TrainingSet(Dataset[Sample]):
         scene = self.source.scene(index)
         if self.labelled:
             self._check_labels(index, scene)
+            if self.labelled_points is not None:
+                scene = _with_few_labels(scene, self.labelled_points, np.random.default_rng([self.seed, index, _FEW]))
         if self.keep:
             self._scenes[index] = scene
         return scene
@@ -229,6 +237,20 @@ class TrainingSet(Dataset[Sample]):
         if len(rows) < len(scene.views):
             views, tokens = views.select(rows, encoding.patch_size), [tokens[row] for row in rows]
         return views, torch.cat([torch.zeros(0, encoding.width), *tokens])
+
+
+_FEW = 4
+"""Of the numbers that make a stream of chance, beside those of points, photographs and mixing."""
+
+
+def _with_few_labels(scene: Scene, count: int, rng: np.random.Generator) -> Scene:
+    """The scene with the labels of ``count`` of its labelled points; of all, where there are no more."""
+    assert scene.label is not None
+    labelled = (scene.label >= 0).nonzero()[0]
+    rows = rng.choice(labelled, min(count, len(labelled)), replace=False)
+    label = np.full_like(scene.label, -1)
+    label[rows] = scene.label[rows]
+    return replace(scene, label=label)
 
 
 class Shuffle(Sampler[list[Item]]):

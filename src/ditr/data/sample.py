@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import Enum
 from typing import Any
 
@@ -25,7 +25,7 @@ from ditr.geometry.bounds import bounding_box
 from ditr.geometry.lift_pyramid import LiftPyramid
 from ditr.geometry.projection import INDOOR, VisibilityRule
 from ditr.geometry.pyramid import Pyramid, PyramidSpec, build_pyramid, draw_permutations, published_permutations
-from ditr.geometry.voxels import voxelize
+from ditr.geometry.voxels import Voxels, voxelize
 from ditr.scene import Scene
 
 __all__ = [
@@ -189,6 +189,7 @@ def prepare(
     augmentations: Sequence[PointAugmentation] | None = None,
     crop: Sequence[PointAugmentation] = (),
     rotation: NDArray[np.float64] | None = None,
+    pinned: NDArray[np.bool_] | None = None,
 ) -> Sample:
     """Make a sample of a scene.
 
@@ -203,16 +204,17 @@ def prepare(
             keep their order.
         crop: augmentations that work on the voxels, applied after them.
         rotation: (3, 3) turns points and normals first, where a scene's up is not z.
+        pinned: (N,) bool, points that training neither drops nor replaces by others of their voxel.
 
     Raises:
         InputError: an attribute is missing and has no substitute, or the scene is too large for the voxels.
     """
     rng = np.random.default_rng(seed)
     training = augmentations is not None
-    points = point_set(scene, preparation, rotation)
+    points = replace(point_set(scene, preparation, rotation), pinned=pinned)
     points = augment(points, _with_box(augmentations or (), preparation), rng)
     voxels = voxelize(points.coord, preparation.voxel_size)
-    rows = voxels.random(rng) if training else voxels.first()
+    rows = _representatives(voxels, points, rng) if training else voxels.first()
     inverse = torch.full((len(scene),), -1, dtype=torch.int64)
     inverse[torch.from_numpy(points.index)] = voxels.inverse
     grid = voxels.grid
@@ -229,6 +231,11 @@ def prepare(
     return make_sample(
         points, built, preparation, name=scene.name, inverse=inverse, views=views, tokens=tokens, rng=rng
     )
+
+
+def _representatives(voxels: Voxels, points: PointSet, rng: np.random.Generator) -> Tensor:
+    """(M,) int64: a random point of each voxel, a pinned one where it has any."""
+    return voxels.random(rng) if points.pinned is None else voxels.random_of(points.pinned, rng)
 
 
 def _one_number(seed: int | Sequence[int]) -> int:
@@ -364,12 +371,11 @@ def _features(points: PointSet, preparation: Preparation) -> Tensor:
 
 def _numbered(points: PointSet) -> PointSet:
     """The voxels' points with their voxel's number as index, so that a crop can say which voxels it kept."""
-    return PointSet(points.coord, np.arange(len(points)), points.color, points.normal, points.strength, points.label)
+    return replace(points, index=np.arange(len(points)))
 
 
 def _renumbered(kept: PointSet, points: PointSet) -> PointSet:
-    rows = points.index[kept.index]
-    return PointSet(kept.coord, rows, kept.color, kept.normal, kept.strength, kept.label)
+    return replace(kept, index=points.index[kept.index])
 
 
 def _follow_crop(inverse: Tensor, kept: NDArray[np.int64], count: int) -> Tensor:

@@ -47,6 +47,19 @@ class Voxels:
         draw = torch.from_numpy(rng.random(len(self.count)))
         return self.members[self.start + (draw * self.count).long()]
 
+    def random_of(self, favoured: NDArray[np.bool_], rng: np.random.Generator) -> Tensor:
+        """(M,) int64: as :meth:`random`, but of each cell's ``favoured`` (N,) points, where it has any."""
+        chosen = self.random(rng)
+        among = torch.from_numpy(favoured)[self.members]
+        before = torch.cat([among.new_zeros(1, dtype=torch.int64), among.cumsum(0)])
+        count = before[self.start + self.count] - before[self.start]
+        draw = torch.from_numpy(rng.random(len(self.count)))
+        ranked = self.members[among]
+        if len(ranked):
+            place = (before[self.start] + (draw * count).long()).clamp(max=len(ranked) - 1)
+            chosen = torch.where(count > 0, ranked[place], chosen)
+        return chosen
+
     @property
     def fragment_count(self) -> int:
         """How many fragments there are: the number of points in the fullest cell."""

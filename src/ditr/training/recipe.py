@@ -241,6 +241,8 @@ class Recipe:
         optimizer: step sizes.
         task: what is learned, and the weights of its losses.
         datasets: of a joint run, the main one first; none where the run has one dataset without a name.
+        labelled_points: so many random points of each training scene keep their label; None for all ("limited
+            annotations"; 20, 50, 100 and 200 in ScanNet's data-efficient benchmark).
         init: folder of a trained model whose backbone this run starts from; its heads are left out.
         steps: optimizer steps.
         epochs: passes over the (main) dataset in place of ``steps``; scenes that fill no batch do not count.
@@ -265,6 +267,7 @@ class Recipe:
     optimizer: OptimizerSettings = field(default_factory=OptimizerSettings)
     task: Task = field(default_factory=Segment)
     datasets: tuple[JointDataset, ...] = ()
+    labelled_points: int | None = None
     init: str | None = None
     steps: int = 80_000
     epochs: int | None = None
@@ -278,7 +281,8 @@ class Recipe:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        for name in ("steps", "epochs", "batch_size", "accumulate", "validate_every", "validate_epochs", "bad_steps"):
+        counts = ("steps", "epochs", "batch_size", "accumulate", "validate_every", "validate_epochs", "bad_steps")
+        for name in (*counts, "labelled_points"):
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise InputError(name, f"it is {value}", "Give 1 or more")

@@ -176,6 +176,7 @@ def _training_set(recipe: Recipe, run: TrainingRun, dataset: JointDataset, scene
         # A prepared dataset may have more scenes than memory holds.
         keep=isinstance(scenes, Sequence),
         labelled=not isinstance(recipe.task, Distill),
+        labelled_points=recipe.labelled_points,
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any, Protocol
 
 import numpy as np
@@ -26,6 +26,7 @@ class PointSet:
         normal: (N, 3) float32, or None.
         strength: (N, 1) float32, or None.
         label: (N,) int64, -1 for unlabelled, or None.
+        pinned: (N,) bool, points that are not dropped and that stand for their voxel; None for none.
 
     Raises:
         InputError: no points, or an array of another type or length.
@@ -37,6 +38,7 @@ class PointSet:
     normal: NDArray[np.float32] | None = None
     strength: NDArray[np.float32] | None = None
     label: NDArray[np.int64] | None = None
+    pinned: NDArray[np.bool_] | None = None
 
     def __post_init__(self) -> None:
         expected: dict[str, tuple[type[Any], tuple[int, ...]]] = {
@@ -46,6 +48,7 @@ class PointSet:
             "normal": (np.float32, (3,)),
             "strength": (np.float32, (1,)),
             "label": (np.int64, ()),
+            "pinned": (np.bool_, ()),
         }
         if len(self.coord) == 0:
             raise InputError("points", "there are none", "Give at least one point")
@@ -63,14 +66,9 @@ class PointSet:
 
     def take(self, rows: NDArray[np.integer]) -> PointSet:
         """The points at ``rows``, with everything that belongs to them."""
-        return PointSet(
-            coord=self.coord[rows],
-            index=self.index[rows],
-            color=None if self.color is None else self.color[rows],
-            normal=None if self.normal is None else self.normal[rows],
-            strength=None if self.strength is None else self.strength[rows],
-            label=None if self.label is None else self.label[rows],
-        )
+        arrays: dict[str, Any] = {field.name: getattr(self, field.name) for field in fields(self)}
+        taken: dict[str, Any] = {name: None if array is None else array[rows] for name, array in arrays.items()}
+        return PointSet(**taken)
 
 
 class PointAugmentation(Protocol):

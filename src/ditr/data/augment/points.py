@@ -101,7 +101,10 @@ class CenterShift:
 
 @dataclass(frozen=True)
 class RandomDropout:
-    """With probability ``p`` remove the share ``ratio`` of the points, each equally likely; one point always stays."""
+    """With probability ``p`` remove the share ``ratio`` of the points, each equally likely; one point always stays.
+
+    Pinned points stay too.
+    """
 
     ratio: float = 0.2
     p: float = 0.2
@@ -111,7 +114,10 @@ class RandomDropout:
         if rng.random() >= self.p:
             return points
         keep = max(1, int(len(points) * (1 - self.ratio)))
-        return points.take(np.sort(rng.choice(len(points), keep, replace=False)))
+        rows = rng.choice(len(points), keep, replace=False)
+        if points.pinned is not None:
+            rows = np.union1d(rows, points.pinned.nonzero()[0])
+        return points.take(np.sort(rows))
 
 
 @dataclass(frozen=True)
