@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import socket
 import subprocess
 import sys
 from dataclasses import replace
@@ -34,19 +35,27 @@ train(recipe, TrainingRun(folder / f"run-{batch_size}", captures, encoding, **se
 
 
 def losses(folder: Path, batch_size: int, processes: int) -> list[float]:
+    launcher = ["-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={processes}"]
+    program = begin(folder, batch_size, launcher if processes > 1 else [])
+    output, _ = program.communicate(timeout=500)
+    assert program.returncode == 0, output
+    return logged(folder, batch_size)
+
+
+def begin(folder: Path, batch_size: int, launcher: list[str], **environment: str) -> subprocess.Popen[str]:
     program = folder / "program.py"
     program.write_text(PROGRAM)
-    launcher = ["-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={processes}"]
     paths = os.pathsep.join([str(Path(__file__).parents[1]), *filter(None, sys.path)])
-    done = subprocess.run(
-        [sys.executable, *(launcher if processes > 1 else []), str(program), str(folder), str(batch_size)],
-        capture_output=True,
+    return subprocess.Popen(
+        [sys.executable, *launcher, str(program), str(folder), str(batch_size)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
         text=True,
-        env={**os.environ, "PYTHONPATH": paths, "OMP_NUM_THREADS": "1"},
-        check=False,
-        timeout=500,
+        env={**os.environ, "PYTHONPATH": paths, "OMP_NUM_THREADS": "1", **environment},
     )
-    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def logged(folder: Path, batch_size: int) -> list[float]:
     log = folder / f"run-{batch_size}" / "log.jsonl"
     return [json.loads(line)["loss"] for line in log.read_text().splitlines()]
 
@@ -89,6 +98,55 @@ def test_two_processes_learn_what_one_does(tmp_path: Path, kind: str) -> None:
         assert value.shape == state[name].shape
         if name.endswith("num_batches_tracked"):
             assert torch.equal(value, state[name])
+
+
+def srun(rank: int, tasks: int, port: int) -> dict[str, str]:
+    """What srun gives each of its tasks on one machine."""
+    return {
+        "SLURM_JOB_ID": "7",
+        "SLURM_STEP_ID": "0",
+        "SLURM_JOB_NAME": "train",
+        "SLURM_NTASKS": str(tasks),
+        "SLURM_NTASKS_PER_NODE": str(tasks),
+        "SLURM_NNODES": "1",
+        "SLURM_NODELIST": "localhost",
+        "SLURM_NODEID": "0",
+        "SLURM_PROCID": str(rank),
+        "SLURM_LOCALID": str(rank),
+        "MASTER_ADDR": "127.0.0.1",
+        "MASTER_PORT": str(port),
+    }
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@pytest.mark.slow
+def test_tasks_of_slurm_train_together(tmp_path: Path) -> None:
+    write_world(tmp_path / "data", 4)
+    (tmp_path / "settings.json").write_text(json.dumps({**settings("segmentation", tmp_path), "steps": 4}))
+    port = free_port()
+    tasks = [begin(tmp_path, 2, [], **srun(rank, 2, port)) for rank in range(2)]
+    outputs = [task.communicate(timeout=300)[0] for task in tasks]
+    assert [task.returncode for task in tasks] == [0, 0], outputs
+    together = logged(tmp_path, 2)
+    assert len(together) == 4
+    assert together == pytest.approx(losses(tmp_path, 4, 1), rel=1e-3)
+
+
+@pytest.mark.slow
+def test_a_single_process_in_a_script_of_slurm_trains_alone(tmp_path: Path) -> None:
+    """sbatch gives its script the number of tasks too, which nobody has started yet."""
+    write_world(tmp_path / "data", 4)
+    (tmp_path / "settings.json").write_text(json.dumps({**settings("segmentation", tmp_path), "steps": 2}))
+    script = {name: value for name, value in srun(0, 2, free_port()).items() if name != "SLURM_STEP_ID"}
+    task = begin(tmp_path, 2, [], **script)
+    output, _ = task.communicate(timeout=300)
+    assert task.returncode == 0, output
+    assert len(logged(tmp_path, 2)) == 2
 
 
 def test_shared_norms_are_the_usual_ones_in_one_process() -> None:

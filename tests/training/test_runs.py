@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import resource
+import signal
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,13 +18,14 @@ import torch
 from safetensors.torch import load_file
 
 from ditr.data.dataset import Shuffle
-from ditr.data.readers.capture import write_capture
+from ditr.data.readers.capture import read_capture, write_capture
 from ditr.encoding import CachedEncoding
 from ditr.evaluation.evaluate import evaluate
 from ditr.files import InputError
 from ditr.nn.norms import DatasetNorms
 from ditr.plain import to_plain
 from ditr.saved_model import load_model
+from ditr.scene import Scene
 from ditr.segmenter import Segmenter
 from ditr.training.loading import Turns
 from ditr.training.loop import TrainingRun, train
@@ -273,6 +278,82 @@ def test_a_scene_whose_loss_is_not_finite_is_named_and_skipped(
     assert taken == regular[:4], "the schedule waits"
     with pytest.raises(InputError, match="scenes poisoned: the loss is not finite"):
         run(world, tmp_path / "strict", replace(recipe, bad_steps=1), captures=captures)
+
+
+class Deadly:
+    """Scenes in memory, of which one ends the process that asks for it, unless that is the test's own."""
+
+    name = "street"
+
+    def __init__(self, folders: list[Path], deadly: str) -> None:
+        self.folders, self.deadly, self.home = folders, deadly, os.getpid()
+
+    def __len__(self) -> int:
+        return len(self.folders)
+
+    def names(self) -> list[str]:
+        return [folder.name for folder in self.folders]
+
+    def scene(self, index: int) -> Scene:
+        if self.folders[index].name == self.deadly and os.getpid() != self.home:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return read_capture(self.folders[index])
+
+
+def test_a_loader_that_dies_is_told_by_the_scene_that_it_was_at(world: Path, tmp_path: Path) -> None:
+    deadly = Deadly(scenes(world)[:3], "scene_1")
+    recipe = tiny_recipe(steps=6, batch_size=1)
+    with pytest.raises(InputError, match=r"street/scene_1: .*ended from outside.*--workers") as caught:
+        run(world, tmp_path / "run", recipe, captures=deadly, workers=2)
+    assert "scene_0" not in str(caught.value) and "scene_2" not in str(caught.value)
+    assert "ended from outside" in (tmp_path / "run" / "train.log").read_text()
+    run(world, tmp_path / "run", recipe, captures=deadly, workers=0)
+    assert len((tmp_path / "run" / "log.jsonl").read_text().splitlines()) == 6
+
+
+def test_weights_and_biases_gets_the_tensorboard_log(
+    world: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("wandb", reason="wandb is not installed")
+    monkeypatch.setenv("WANDB_MODE", "offline")
+    run(world, tmp_path / "run", tiny_recipe(steps=3), wandb="rooms")
+    (record,) = (tmp_path / "run" / "wandb").glob("offline-run-*/*.wandb")
+    content = record.read_bytes()
+    assert b"rooms" in content and b"tensorboard" in content and b"gradient_norm" in content
+
+
+def test_weights_and_biases_is_asked_for_where_it_is_missing(
+    world: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "wandb", None)
+    with pytest.raises(InputError, match="pip install wandb"):
+        run(world, tmp_path / "run", tiny_recipe(steps=3), wandb="rooms")
+
+
+def test_deterministic_runs_say_so_to_torch(world: Path, tmp_path: Path) -> None:
+    """In a process of its own: torch keeps the setting."""
+    program = """
+import sys
+from pathlib import Path
+import torch
+from ditr.training.loop import TrainingRun, train
+from small_world import tiny_recipe
+settings = {"device": "cpu", "quiet": True, "deterministic": True}
+train(tiny_recipe(steps=2), TrainingRun(Path(sys.argv[1]), sorted(Path(sys.argv[2]).iterdir()), **settings))
+print(torch.are_deterministic_algorithms_enabled())
+"""
+    paths = os.pathsep.join([str(Path(__file__).parents[1]), *filter(None, sys.path)])
+    done = subprocess.run(
+        [sys.executable, "-W", "error:.*deterministic", "-c", program, str(tmp_path / "one"), str(world / "data")],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "PYTHONPATH": paths},
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.split() == ["True"]
+    other = run(world, tmp_path / "other", tiny_recipe(steps=2), captures=scenes(world))
+    ours, theirs = (load_file(folder / "model.safetensors") for folder in (tmp_path / "one", other))
+    assert all(torch.equal(value, theirs[name]) for name, value in ours.items())
 
 
 def test_a_folder_that_cannot_be_written_is_named(world: Path, tmp_path: Path) -> None:

@@ -92,6 +92,10 @@ class Train:
     """Processes that prepare samples."""
     checkpoint_every: int = 50
     """Steps between checkpoints."""
+    deterministic: bool = False
+    """On a GPU too the same run gives the same bits, more slowly."""
+    wandb: str | None = None
+    """Project of Weights & Biases to which the run is sent as it goes, if that is installed."""
     cache: Path | None = None
     """Folder in which features of photographs are kept; by default under the user's cache folder."""
     no_cache: bool = False
@@ -118,6 +122,8 @@ def run(args: Train) -> None:
             precision=args.precision,
             workers=args.workers,
             checkpoint_every=args.checkpoint_every,
+            deterministic=args.deterministic,
+            wandb=args.wandb,
             quiet=args.quiet,
             validation=work.validation,
             origin={"data": str(work.data.absolute()), "recipe_name": work.name, "changes": list(args.set)},

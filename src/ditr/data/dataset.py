@@ -186,17 +186,18 @@ class TrainingSet(Dataset[Sample]):
 
     def _check_labels(self, index: int, scene: Scene) -> None:
         if scene.label is None:
-            raise InputError(self._place(index), "the points have no labels", "Train on scenes with labels")
+            raise InputError(self.place(index), "the points have no labels", "Train on scenes with labels")
         if not scene.class_names:
-            raise InputError(self._place(index), "it has no class list", 'Add labels.json with {"classes": [...]}')
+            raise InputError(self.place(index), "it has no class list", 'Add labels.json with {"classes": [...]}')
         if index and scene.class_names != self.class_names:
             raise InputError(
-                self._place(index),
+                self.place(index),
                 f"its classes are {', '.join(scene.class_names)}; those of {self.source.names()[0]} are others",
                 f"Label all of them with {', '.join(self.class_names)}",
             )
 
-    def _place(self, index: int) -> str:
+    def place(self, index: int) -> str:
+        """What people call a scene: the source's name and its own."""
         return f"{self.source.name}/{self.source.names()[index]}"
 
     def _images(self, index: int, scene: Scene, rng: np.random.Generator) -> tuple[SceneViews | None, Tensor | None]:

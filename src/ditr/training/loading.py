@@ -20,6 +20,7 @@ from ditr.data.dataset import Item, Shuffle, TrainingSet
 from ditr.data.mix import cells_only, mix_pairs
 from ditr.encoding import CachedEncoding
 from ditr.files import InputError
+from ditr.training.making import Making
 
 __all__ = ["Draw", "Share", "Source", "Turns", "load_batches"]
 
@@ -143,6 +144,7 @@ def load_batches(
     device: torch.device | str,
     workers: int,
     cls: bool = False,
+    making: Making | None = None,
 ) -> Iterator[Batch]:
     """Batches on the device, with image tokens where there is an encoder.
 
@@ -153,6 +155,7 @@ def load_batches(
         device: where the batches go.
         workers: processes that make samples; 0 makes them in this one.
         cls: whether the [cls] tokens of photographs that are encoded here are wanted too.
+        making: is told which scenes each process is at.
 
     Raises:
         InputError: a damaged capture, also where a worker met it.
@@ -160,7 +163,7 @@ def load_batches(
     sources = [Source(dataset)] if isinstance(dataset, TrainingSet) else dataset
     loader: DataLoader[Batch | InputError] = DataLoader(
         # Joined in the worker: every tensor on its way takes a file descriptor, and samples have dozens of them.
-        _Batches(sources),
+        _Batches(sources, making),
         sampler=order,
         batch_size=None,
         collate_fn=_as_it_is,  # type: ignore[arg-type]  # of samples, says torch; here of one batch
@@ -180,8 +183,9 @@ def load_batches(
 class _Batches(Dataset["Batch | InputError"]):
     """From draws to batches. An error that a worker raises loses its type on the way here; as a value it keeps it."""
 
-    def __init__(self, sources: Sequence[Source]) -> None:
+    def __init__(self, sources: Sequence[Source], making: Making | None) -> None:
         self.sources = list(sources)
+        self.making = making
         # These share what the datasets keep in memory, and make samples that are cheap, since they will be mixed.
         self.cells = [copy.copy(source.dataset) for source in sources]
         for cells in self.cells:
@@ -189,6 +193,8 @@ class _Batches(Dataset["Batch | InputError"]):
 
     def __getitem__(self, draw: Draw) -> Batch | InputError:
         source = self.sources[draw.dataset]
+        if self.making is not None:
+            self.making.begin(draw.dataset, [item.index for item in draw.items])
         try:
             if draw.mix is None:
                 samples = [source.dataset[item] for item in draw.items]

@@ -77,7 +77,10 @@ def train(recipe: Recipe, run: TrainingRun) -> ModelConfig:
     _restore_scaler(fabric, progress)
     work = _Work(recipe, run, fabric, data, config, identity, bare, optimizer)
     work.begin()
-    with RunLog(run.folder, recipe.steps, progress.step, quiet=run.quiet, writes=fabric.is_global_zero) as log:
+    log = RunLog(
+        run.folder, recipe.steps, progress.step, quiet=run.quiet, wandb=run.wandb, writes=fabric.is_global_zero
+    )
+    with log, data.making.deaths_named():
         batches = data.batches(recipe, run, progress.step, fabric)
         model.train()
         for step in range(progress.step, recipe.steps):

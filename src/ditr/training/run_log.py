@@ -6,6 +6,7 @@ what those of one without a break hold, but for the time.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 import time
@@ -17,7 +18,7 @@ from typing import Any, TextIO
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from torch.utils.tensorboard import SummaryWriter
 
-from ditr.files import atomic_path
+from ditr.files import InputError, atomic_path
 from ditr.training.checkpoint import writing
 
 __all__ = ["RunLog", "read_rows"]
@@ -33,18 +34,23 @@ class RunLog:
         steps: in all.
         start: first step to be done.
         quiet: no progress bar; the files are written all the same.
+        wandb: project of Weights & Biases to which the TensorBoard log is sent too, if that is installed.
         writes: False for all but one of several processes that train together; these write and show nothing.
 
     Raises:
-        InputError: the folder cannot be written, or the disk is full; also while the run works.
+        InputError: the folder cannot be written, or the disk is full; also while the run works. Or Weights & Biases is
+            wanted and not installed.
     """
 
-    def __init__(self, folder: Path, steps: int, start: int, *, quiet: bool, writes: bool = True) -> None:
+    def __init__(
+        self, folder: Path, steps: int, start: int, *, quiet: bool, wandb: str | None = None, writes: bool = True
+    ) -> None:
         self.folder, self.steps, self.start, self.quiet = folder, steps, start, quiet
         self._jsonl: TextIO | None = None
         self._validation: TextIO | None = None
         self._text: TextIO | None = None
         self._board: SummaryWriter | None = None
+        self._sync = _begin_sync(wandb, folder) if writes and wandb is not None else None
         if writes:
             with writing(folder):
                 folder.mkdir(parents=True, exist_ok=True)
@@ -78,6 +84,8 @@ class RunLog:
         for file in (self._jsonl, self._validation, self._text, self._board):
             if file is not None:
                 file.close()
+        if self._sync is not None:
+            self._sync.finish(exit_code=0 if error is None else 1)
 
     def step(
         self,
@@ -131,6 +139,21 @@ class RunLog:
         if self._text is not None:
             self._text.write(f"{time.strftime('%F %T')}  {line}\n")
             self._text.flush()
+
+
+def _begin_sync(project: str, folder: Path) -> Any:
+    """A run of Weights & Biases that follows every TensorBoard file that is opened from now on.
+
+    It keeps its name over restarts, so that a run that was killed goes on there too.
+    """
+    try:
+        import wandb
+    except ImportError:
+        raise InputError("wandb", "it is not installed", "pip install wandb, or leave it out") from None
+    name = hashlib.sha256(str(folder.absolute()).encode()).hexdigest()[:16]
+    return wandb.init(
+        project=project, name=folder.name, id=name, resume="allow", dir=str(folder), sync_tensorboard=True
+    )
 
 
 def read_rows(path: Path) -> list[dict[str, Any]]:

@@ -10,8 +10,10 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+import torch
 from lightning_fabric import Fabric
 from lightning_fabric.plugins import MixedPrecision
+from lightning_fabric.plugins.environments import SLURMEnvironment
 from lightning_fabric.strategies import DDPStrategy
 
 from ditr.data.batch import Batch
@@ -27,6 +29,7 @@ from ditr.models.ptv3 import PTv3Config
 from ditr.plain import to_plain
 from ditr.saved_model import EncoderConfig, Model, ModelConfig, load_model
 from ditr.training.loading import Share, Source, Turns, load_batches
+from ditr.training.making import Making
 from ditr.training.recipe import Distill, JointDataset, Recipe
 
 __all__ = ["Data", "TrainingRun", "load_start", "make_data", "make_fabric", "model_config", "run_identity"]
@@ -49,6 +52,9 @@ class TrainingRun:
         precision: as lightning-fabric names it; None for bf16 on a GPU and fp32 on a CPU.
         workers: loader processes; 0 prepares samples in this process.
         checkpoint_every: optimizer steps between checkpoints.
+        deterministic: operations whose result does not depend on the order in which a GPU's threads finish, which is
+            slower; where torch has none it warns and names the operation. A CPU has no others.
+        wandb: project of Weights & Biases to which the TensorBoard log is sent as it is written; None for none.
         quiet: no progress bar.
         report: called with the number of steps done and their total.
         validation: scenes on which the model is tried out while it trains, those of the main dataset.
@@ -62,6 +68,8 @@ class TrainingRun:
     precision: str | None = None
     workers: int = 0
     checkpoint_every: int = 500
+    deterministic: bool = False
+    wandb: str | None = None
     quiet: bool = False
     report: Callable[[int, int], None] | None = None
     validation: Scenes = ()
@@ -70,10 +78,11 @@ class TrainingRun:
 
 @dataclass(frozen=True)
 class Data:
-    """The datasets of a run, the main one first, and its scenes for validation."""
+    """The datasets of a run, the main one first, its scenes for validation, and what the loader is at."""
 
     sources: tuple[Source, ...]
     validation: TrainingSet | None
+    making: Making
 
     @property
     def class_names(self) -> tuple[str, ...]:
@@ -113,6 +122,7 @@ class Data:
             device=fabric.device,
             workers=run.workers,
             cls=_wants_cls(recipe) or _attends_to_cls(recipe),
+            making=self.making,
         )
 
 
@@ -142,7 +152,8 @@ def make_data(recipe: Recipe, run: TrainingRun) -> Data:
             keep=False,
             labelled=not isinstance(recipe.task, Distill),
         )
-    return Data(sources, validation)
+    making = Making(run.workers, recipe.batch_size, lambda which, scene: sources[which].dataset.place(scene))
+    return Data(sources, validation, making)
 
 
 def _datasets(recipe: Recipe) -> tuple[JointDataset, ...]:
@@ -259,11 +270,14 @@ def load_start(recipe: Recipe, model: Model) -> None:
 
 
 def make_fabric(run: TrainingRun) -> Fabric:
-    """For one process, or for those that torchrun started."""
+    """For one process, or for those that torchrun or SLURM's srun started."""
+    if run.deterministic:
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+        torch.use_deterministic_algorithms(True, warn_only=True)
     on_gpu = choose_device(run.device).startswith("cuda")
     precision: Any = run.precision or ("bf16-mixed" if on_gpu else "32-true")
-    local = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
-    world = int(os.environ.get("WORLD_SIZE", "1"))
+    nodes, local = _processes()
+    world = nodes * local
     mixed = precision in ("16-mixed", "bf16-mixed")
     if precision == "16-mixed" and not on_gpu:
         raise InputError("precision", "fp16 is for GPUs", "Take bf16-mixed or 32-true on a CPU")
@@ -273,12 +287,28 @@ def make_fabric(run: TrainingRun) -> Fabric:
         # are each process's own, and those of the first are saved.
         strategy=DDPStrategy(find_unused_parameters=True, broadcast_buffers=False) if world > 1 else "auto",
         devices=local,
-        num_nodes=max(1, world // local),
+        num_nodes=nodes,
         precision=None if mixed else precision,
         plugins=[Mixed(precision, "cuda" if on_gpu else "cpu")] if mixed else [],
     )
     fabric.launch()
     return fabric
+
+
+def _processes() -> tuple[int, int]:
+    """How many machines there are, and how many processes on each.
+
+    Raises:
+        InputError: SLURM started other numbers of processes on different machines.
+    """
+    # A script of sbatch has the number of tasks too, but no step: that is what srun starts.
+    if "WORLD_SIZE" not in os.environ and "SLURM_STEP_ID" in os.environ and SLURMEnvironment.detect():
+        tasks, nodes = int(os.environ["SLURM_NTASKS"]), int(os.environ.get("SLURM_NNODES", "1"))
+        if tasks % nodes:
+            raise InputError("SLURM", f"{tasks} tasks on {nodes} nodes", "Ask for --ntasks-per-node, the same for all")
+        return nodes, tasks // nodes
+    local = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
+    return max(1, int(os.environ.get("WORLD_SIZE", "1")) // local), local
 
 
 class Mixed(MixedPrecision):  # type: ignore[misc]  # fabric's plugins have no types
