@@ -310,12 +310,21 @@ def _augmented(
     rng: np.random.Generator,
 ) -> tuple[NDArray[np.uint8], NDArray[np.float64]]:
     """Resize a photograph, then augment it; pixels of visible points follow, those of all others become NaN."""
-    image = torch.from_numpy(np.array(read_image(view))).permute(2, 0, 1)[None].float()
-    resized = torch.nn.functional.interpolate(image, size, mode="bilinear", align_corners=False)
-    array = resized[0].round_().to(torch.uint8).permute(1, 2, 0).numpy()
+    array = _resized(read_image(view), size)
+    shown = np.flatnonzero(visible)
     # In float32, as the search for the patch has it: a pixel beside the last border may round onto it and be lost.
-    at_size = (pixel.astype(np.float32) * np.asarray(grid.scale, dtype=np.float32)).astype(np.float64)
-    kept = visible & (at_size < (size[1], size[0])).all(axis=1)
+    at_size = (pixel[shown].astype(np.float32) * np.asarray(grid.scale, dtype=np.float32)).astype(np.float64)
+    kept = (at_size[:, 0] < size[1]) & (at_size[:, 1] < size[0])
     moved = np.full_like(pixel, np.nan)
-    array, moved[kept] = augment_image(array, at_size[kept], augmentations, rng)
+    array, moved[shown[kept]] = augment_image(array, at_size[kept], augmentations, rng)
     return array, moved
+
+
+def _resized(image: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uint8]:
+    """(H, W, 3) at another size (height, width)."""
+    if image.shape[:2] == size:
+        return image
+    channels = torch.from_numpy(np.array(image)).permute(2, 0, 1)[None].float()
+    resized = torch.nn.functional.interpolate(channels, size, mode="bilinear", align_corners=False)
+    result: NDArray[np.uint8] = resized[0].round_().to(torch.uint8).permute(1, 2, 0).numpy()
+    return result

@@ -119,6 +119,15 @@ def neighbours_from_parents(
     return table
 
 
+def neighbours_within(table: Tensor, kernel: int) -> Tensor:
+    """The part of an (n, k^3) neighbour table that a kernel of the same or a smaller edge reaches, (n, kernel^3)."""
+    edge = round(table.shape[1] ** (1 / 3))
+    if edge == kernel:
+        return table
+    column = ((kernel_offsets(kernel) + edge // 2) * torch.tensor([edge * edge, edge, 1])).sum(dim=1)
+    return table.index_select(1, column.to(table.device))
+
+
 @dataclass(frozen=True, eq=False)
 class Pairs:
     """Neighbours of the rows ``start`` to ``stop`` of a level as pairs: on surfaces about half of a table is empty.

@@ -183,8 +183,10 @@ def patch_of(
     patch /= np.float32(patch_size)
     np.floor(patch, out=patch)
     with np.errstate(invalid="ignore"):
-        inside = np.all((patch >= 0) & (patch < (columns, rows)), axis=1)
-    column, row = np.where(np.expand_dims(inside, 1), patch, 0).astype(np.int64).T
+        # Each of the two by itself: numpy is slow along an axis of length two.
+        across, down = patch[:, 0], patch[:, 1]
+        inside = (across >= 0) & (across < columns) & (down >= 0) & (down < rows)
+    column, row = (np.where(inside, part, 0).astype(np.int64) for part in (across, down))
     return np.where(inside, row * columns + column, -1)
 
 

@@ -24,7 +24,14 @@ from torch import Tensor
 
 from ditr.files import InputError
 from ditr.geometry.curves import ALL_CURVES, MAX_DEPTH, Curve, curve_depth, encode
-from ditr.geometry.neighbours import Pairs, neighbours_by_search, neighbours_from_parents, octant_table, pair_up
+from ditr.geometry.neighbours import (
+    Pairs,
+    neighbours_by_search,
+    neighbours_from_parents,
+    neighbours_within,
+    octant_table,
+    pair_up,
+)
 
 __all__ = [
     "Level",
@@ -278,15 +285,15 @@ def _with_neighbours(levels: list[Level], spec: PyramidSpec) -> tuple[Level, ...
         parents = done[-1].neighbours[3] if 3 in done[-1].neighbours else neighbours_by_search(done[-1].grid, 3)
         assert level.parent is not None
         octants = octant_table(level.grid, level.parent, len(parents))
-        tables = {
-            k: neighbours_from_parents(level.grid, level.parent, parents, k, octants) for k in _kernels(spec, index)
-        }
+        kernels = _kernels(spec, index)
+        widest = neighbours_from_parents(level.grid, level.parent, parents, max(kernels), octants)
+        tables = {k: neighbours_within(widest, k) for k in kernels}
         done.append(replace(level, neighbours=tables, octants=octants if spec.strided else None))
     return tuple(reversed(done))
 
 
 def _kernels(spec: PyramidSpec, level: int) -> tuple[int, ...]:
-    return tuple({spec.kernel, spec.stem_kernel}) if level == 0 else (spec.kernel,)
+    return tuple(sorted({spec.kernel, spec.stem_kernel})) if level == 0 else (spec.kernel,)
 
 
 def _cut_patches(order: Tensor, patch_size: int) -> Patches:
