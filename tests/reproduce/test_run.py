@@ -35,8 +35,8 @@ from ditr.reproduce.catalogue import TABLES
 from ditr.reproduce.run import reproduce
 from tests_scale import TINY
 if __name__ == "__main__":
-    out = Path(sys.argv[1])
-    reproduce([TABLES["table1"](TINY)], TINY, out, out / "work", seeds=(1,), workers=1)
+    out, work = Path(sys.argv[1]), Path(sys.argv[2])
+    reproduce([TABLES["table1"](TINY)], TINY, out, work, seeds=(1,), workers=1)
 """
 
 SCALE = """
@@ -103,8 +103,8 @@ def test_killed_between_jobs_it_goes_on_and_ends_with_a_report(tmp_path: Path) -
     (tmp_path / "tests_scale.py").write_text(SCALE)
     program = tmp_path / "program.py"
     program.write_text(PROGRAM)
-    command = [sys.executable, str(program), str(tmp_path / "out")]
-    rows, log = tmp_path / "out" / "work" / "rows.jsonl", tmp_path / "out" / "work" / "reproduce.log"
+    command = [sys.executable, str(program), str(tmp_path / "out"), str(tmp_path / "work")]
+    rows, log = tmp_path / "work" / "rows.jsonl", tmp_path / "work" / "reproduce.log"
     first = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     until = time.monotonic() + 300
     while not rows.exists() and first.poll() is None and time.monotonic() < until:
@@ -113,6 +113,8 @@ def test_killed_between_jobs_it_goes_on_and_ends_with_a_report(tmp_path: Path) -
     first.wait()
     assert rows.exists() and not (tmp_path / "out" / "table1.md").exists()
     before, line = log.read_text(), rows.read_text()
+    kept = (tmp_path / "out" / "table1.jsonl").read_text() if (tmp_path / "out" / "table1.jsonl").exists() else ""
+    assert all(json.loads(text)["seed"] == 1 for text in kept.splitlines())
     done = {text.split("  ")[2] for text in before.splitlines() if "  end  " in text}
     second = subprocess.run(command, capture_output=True, text=True)
     assert second.returncode == 0, second.stderr
@@ -126,6 +128,11 @@ def test_killed_between_jobs_it_goes_on_and_ends_with_a_report(tmp_path: Path) -
     assert (tmp_path / "out" / "pictures" / "table1.jpg").stat().st_size > 10_000
     third = subprocess.run(command, capture_output=True, text=True)
     assert third.returncode == 0 and "0 jobs to do" in " ".join(third.stdout.split())
+    report = (tmp_path / "out" / "table1.md").read_text()
+    # On another machine, which has the reports and nothing else.
+    elsewhere = subprocess.run([*command[:-1], str(tmp_path / "new")], capture_output=True, text=True)
+    assert elsewhere.returncode == 0 and "0 jobs to do" in " ".join(elsewhere.stdout.split())
+    assert (tmp_path / "out" / "table1.md").read_text() == report
 
 
 def test_command_refuses_what_cannot_be(tmp_path: Path) -> None:

@@ -17,8 +17,9 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from ditr.data.dataset import Shuffle
+from ditr.data.dataset import Item, Shuffle
 from ditr.data.readers.capture import read_capture, write_capture
+from ditr.data.sample import Attribute, Origin
 from ditr.encoding import CachedEncoding
 from ditr.evaluation.evaluate import evaluate
 from ditr.files import InputError
@@ -38,7 +39,8 @@ from ditr.training.recipe import (
     Segment,
     read_recipe,
 )
-from small_world import NETWORK, make_scene, tiny_encoding, tiny_recipe, without, write_world
+from ditr.training.setup import make_data
+from small_world import NETWORK, PREPARATION, make_scene, tiny_encoding, tiny_recipe, without, write_world
 
 JOINT = replace(NETWORK, norms=DatasetNorms(("a", "b")))
 
@@ -278,6 +280,33 @@ def test_a_scene_whose_loss_is_not_finite_is_named_and_skipped(
     assert taken == regular[:4], "the schedule waits"
     with pytest.raises(InputError, match="scenes poisoned: the loss is not finite"):
         run(world, tmp_path / "strict", replace(recipe, bad_steps=1), captures=captures)
+
+
+def test_momentum_of_batch_norm_changes_its_averages_and_nothing_that_is_learned(world: Path, tmp_path: Path) -> None:
+    slow = run(world, tmp_path / "slow", tiny_recipe(steps=4))
+    quick = run(world, tmp_path / "quick", tiny_recipe(steps=4, batch_norm_momentum=0.5))
+    ours, theirs = (load_file(folder / "model.safetensors") for folder in (slow, quick))
+    averages = [name for name in ours if "running_" in name]
+    assert averages and all((ours[name] != theirs[name]).any() for name in averages)
+    assert all(torch.equal(value, theirs[name]) for name, value in ours.items() if name not in averages)
+    # A variance starts at 1 and is far from it after four batches with half of the weight each.
+    assert all((ours[name] - 1).abs().max() < 0.2 for name in averages if "var" in name and "stem" in name)
+    with pytest.raises(InputError, match="batch_norm_momentum"):
+        tiny_recipe(batch_norm_momentum=0.0)
+
+
+def test_a_crop_around_a_sensor_leaves_coordinates_where_they_are(world: Path, tmp_path: Path) -> None:
+    sensor = replace(PREPARATION, origin=Origin.SENSOR, attributes=(Attribute.COORD, Attribute.COLOR))
+    for origin, moved in ((Origin.SENSOR, False), (Origin.CENTER, True)):
+        samples = []
+        for crop in (None, 40):
+            recipe = tiny_recipe(
+                preparation=replace(sensor, origin=origin), augmentation=Augmentation("none", crop=crop)
+            )
+            data = make_data(recipe, TrainingRun(tmp_path, scenes(world)[:1], device="cpu"))
+            samples.append(data.sources[0].dataset[Item(0, 0)].feature[:, :3])
+        whole, part = ({tuple(row) for row in sample.tolist()} for sample in samples)
+        assert len(part) == 40 and (part <= whole) is not moved
 
 
 class Deadly:

@@ -25,7 +25,7 @@ from ditr.reproduce.work import Workplace, encode, make_world, read_rows, run_st
 __all__ = ["first_seeds", "make_plan", "reproduce"]
 
 _PHOTOGRAPH = {"rooms": 0.22, "streets": 0.17}
-_STEP = {"rooms": 0.53, "streets": 1.15}
+_STEP = {"rooms": 0.40, "streets": 0.45}
 """Seconds to encode a photograph and of a step of two scenes, on one core of an AMD EPYC; for the time left."""
 
 
