@@ -190,14 +190,20 @@ class Cell:
 
 @dataclass(frozen=True)
 class Ordering:
-    """What is expected of two cells: ``better`` - ``worse`` is above ``at_least``.
+    """What is expected of two cells: ``better`` - ``worse``, the gain, is above ``at_least``.
 
-    With ``at_least`` below 0 it says that ``better`` loses at most so much.
+    With ``at_least`` below 0 it says that ``better`` loses at most so much. With ``beyond``, two cells too, the gain is
+    to be above theirs by ``at_least``.
     """
 
     better: Place
     worse: Place
     at_least: float = 0.0
+    beyond: tuple[Place, Place] | None = None
+
+    @property
+    def places(self) -> tuple[Place, ...]:
+        return (self.better, self.worse, *(self.beyond or ()))
 
 
 @dataclass(frozen=True)
@@ -238,7 +244,7 @@ class Table:
         places = [cell.place for cell in self.cells]
         if len(set(places)) < len(places):
             raise ValueError(f"{self.name} has a cell twice")
-        named = [place for ordering in self.orderings for place in (ordering.better, ordering.worse)]
+        named = [place for ordering in self.orderings for place in ordering.places]
         absent = {*named, *(self.picture or ())} - set(places)
         if absent:
             raise ValueError(f"{self.name} lacks {sorted(absent)}")

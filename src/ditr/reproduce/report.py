@@ -45,10 +45,16 @@ def findings(table: Table, rows: Rows, seeds: Sequence[int]) -> list[Finding]:
     """One for each ordering of the table; differences are taken seed by seed."""
     result = []
     for ordering in table.orderings:
-        better, worse = table.cell(ordering.better), table.cell(ordering.worse)
-        difference = paired_difference(_values(better, rows, seeds), _values(worse, rows, seeds))
-        known = better.paper is not None and worse.paper is not None
-        paper = (better.paper or 0.0) - (worse.paper or 0.0) if known else None
+        cells = [table.cell(place) for place in ordering.places]
+        values = [np.array(_values(cell, rows, seeds)) for cell in cells]
+        papers = [cell.paper for cell in cells if cell.paper is not None]
+        if ordering.beyond is None:
+            ours, theirs = values
+            paper = papers[0] - papers[1] if len(papers) == 2 else None
+        else:
+            ours, theirs = values[0] - values[1], values[2] - values[3]
+            paper = papers[0] - papers[1] - papers[2] + papers[3] if len(papers) == 4 else None
+        difference = paired_difference(ours.tolist(), theirs.tolist())
         result.append(Finding(ordering, difference, paper, verdict(difference, ordering.at_least)))
     return result
 
@@ -92,11 +98,20 @@ def _named(place: Place) -> str:
 
 
 def _statement(ordering: Ordering) -> str:
+    if ordering.beyond is not None:
+        return f"{_gain(ordering.better, ordering.worse)} > {_gain(*ordering.beyond)}"
     if ordering.at_least >= 0 and ordering.better[1] == ordering.worse[1]:
         return f"{ordering.better[0]} > {ordering.worse[0]}, {ordering.better[1]}"
     if ordering.at_least < 0:
         return f"{_named(ordering.better)} at most {-ordering.at_least:g} below {_named(ordering.worse)}"
     return f"{_named(ordering.better)} > {_named(ordering.worse)}"
+
+
+def _gain(better: Place, worse: Place) -> str:
+    """Of one cell over another of its row or of its column."""
+    if better[0] == worse[0]:
+        return f"gain of {better[1]} over {worse[1]} ({better[0]})"
+    return f"gain of {better[0]} over {worse[0]} ({better[1]})"
 
 
 def _interval(difference: Difference) -> str:

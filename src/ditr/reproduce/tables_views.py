@@ -36,6 +36,11 @@ def table8(scale: Scale) -> Table:
         ]
         cells += [Cell(row, _titled(column, Figure.SHARE), trials[column], None, Figure.SHARE) for column in trials]
     columns = [cell.column for cell in cells if cell.row == "DITR" and cell.figure is not Figure.SHARE]
+    orderings = [Ordering(("DITR", column), ("PTv3", column)) for column in columns]
+    orderings += [
+        replace(visible, beyond=(invisible.better, invisible.worse))
+        for visible, invisible in zip(orderings[::2], orderings[1::2], strict=True)
+    ]
     return Table(
         "table8",
         "Table 8: visible and invisible points",
@@ -43,7 +48,7 @@ def table8(scale: Scale) -> Table:
         "A point is visible if one of the used views shows it, for both networks alike. In the paper 18.9 % of the "
         "labelled points of SemanticKITTI are visible.",
         tuple(cells),
-        tuple(Ordering(("DITR", column), ("PTv3", column)) for column in columns),
+        tuple(orderings),
         picture=(("PTv3", columns[0]), ("DITR", columns[0])),
     )
 
