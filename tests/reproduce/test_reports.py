@@ -64,7 +64,13 @@ def test_report_shows_means_spreads_the_paper_and_verdicts(tmp_path: Path) -> No
     line = "DITR > PTv3, fine classes (ScanNet200) +5.8 +10.0 +7.5 to +12.5 +10.0 met"
     assert line in text and line in " ".join(markdown.replace("|", " ").split())
     assert "Expected orderings: 6 met, 0 not met, 5 not resolved" in text
-    assert "Seeds 1, 2, 3" in text and "an abacus" in text and "Commit abc" in text and "24 min" in text
+    assert (
+        "Seeds 1, 2, 3" in text
+        and "an abacus" in text
+        and "Commit abc" in text
+        and "24 min" in text
+        and "24 in all" in text
+    )
     assert "smoke run" not in text and "several versions" not in text
 
 
@@ -94,6 +100,21 @@ def test_gains_are_compared_with_gains(tmp_path: Path) -> None:
     assert "gain of D-DITR over Scratch (1 %) > gain of D-DITR over Scratch (100 %) +4.1 +5.0" in text_of(
         tmp_path / "table7.html"
     )
+
+
+def test_what_has_not_run_is_said(tmp_path: Path) -> None:
+    table = TABLES["table1"](FULL)
+    rows = rows_of(table)
+    late = table.cell(("DITR", "coarse classes (ScanNet)"))
+    del rows[digest(late.trial), 3]
+    write_table(tmp_path, table, rows, SEEDS, Workplace(tmp_path / "work"))
+    markdown = (tmp_path / "table1.md").read_text()
+    assert "| DITR | not run | 80.5 | 50.0 ± 21.0 | 41.2 |" in markdown
+    assert "Expected orderings: 3 met, 0 not met, 4 not resolved, 4 not run" in markdown
+    assert "Expected orderings: 3 met, 0 not met, 4 not resolved, 4 not run" in text_of(tmp_path / "table1.html")
+    assert {one.ordering.better[1] for one in findings(table, rows, SEEDS) if one.ordering.better[0] == "DITR"} == {
+        "fine classes (ScanNet200)"
+    }
 
 
 def test_smoke_runs_and_mixed_versions_are_marked(tmp_path: Path) -> None:

@@ -46,6 +46,8 @@ class Reproduce:
     """Tiny worlds and a few steps with one seed, to see that everything works."""
     workers: int | None = None
     """Processes, of one thread each; by default one per processor, at most 4."""
+    only_report: bool = False
+    """Run nothing; write the reports of the rows that there are."""
     encoder: tuple[Path, ...] = ()
     """More image encoders for table6, as local folders."""
 
@@ -69,4 +71,4 @@ def run(args: Reproduce) -> None:
     names = list(TABLES) if args.table == "all" else [args.table]
     seeds = first_seeds(1 if args.quick else args.seeds)
     tables = [TABLES[name](scale) for name in names]
-    reproduce(tables, scale, args.out, args.work, seeds=seeds, workers=args.workers)
+    reproduce(tables, scale, args.out, args.work, seeds=seeds, workers=args.workers, only_report=args.only_report)

