@@ -36,8 +36,8 @@ class Reproduce:
     table: Annotated[Name, tyro.conf.Positional]
     """Which one; missing and mapping are studies beside them: views dropped in training, and section 3.1's ways to give
     points their features."""
-    out: Path = Path("docs/results")
-    """Folder of the reports."""
+    out: Path = Path("results")
+    """Folder of the reports; rows that it holds are not run again."""
     work: Path = Path("reproduce")
     """Folder of worlds, features, trained networks and rows; needed only until the reports are there."""
     seeds: int = 3

@@ -75,7 +75,7 @@ def write_table(
     if panels:
         picture = f"pictures/{table.name}.jpg"
         (out / "pictures").mkdir(parents=True, exist_ok=True)
-        save_picture(out / picture, sheet(panels, title=table.title, width=1500))
+        save_picture(out / picture, sheet(panels, title=table.title, width=1100))
     out.mkdir(parents=True, exist_ok=True)
     with atomic_path(out / f"{table.name}.md") as path:
         path.write_text(_markdown(table, rows, seeds, found, facts, picture, quick), encoding="utf-8")
@@ -308,4 +308,4 @@ def _panels(table: Table, seed: int, place: Workplace) -> list[list[Panel]]:
     first, second = (np.load(file, allow_pickle=False) for file in files)
     view = telling_view(scene, first != second) or scene.views[0]
     names = [cell.row if baseline.row != contender.row else cell.column for cell in (baseline, contender)]
-    return comparison_panels(scene, view, first, second, names=(names[0], names[1]), width=640)
+    return comparison_panels(scene, view, first, second, names=(names[0], names[1]), width=520)

