@@ -41,11 +41,13 @@ class Part:
         module: as it is imported.
         serves: what does not work without it.
         install: the one command that brings it.
+        by_option: whether only those need it who ask for it with an option, which then says how to install it.
     """
 
     module: str
     serves: str
     install: str
+    by_option: bool = False
 
 
 PARTS = (
@@ -53,6 +55,7 @@ PARTS = (
     Part("scipy", "normals of points that have none", "pip install scipy"),
     Part("lightning_fabric", "training: `ditr train`, `ditr demo`", "pip install lightning-fabric"),
     Part("tensorboard", "the curves of a training: `ditr train`", "pip install tensorboard"),
+    Part("wandb", "sending the curves to Weights & Biases: `ditr train --wandb`", "pip install wandb", by_option=True),
     Part("transformers.models.dinov3_vit", "DINOv3 as image encoder", "pip install -U transformers"),
     Part("transformers.models.aimv2", "AIMv2 as image encoder", "pip install -U transformers"),
 )
@@ -70,8 +73,8 @@ def missing_essentials() -> tuple[str, ...]:
 
 
 def missing_parts() -> tuple[Part, ...]:
-    """The parts that are not installed."""
-    return tuple(part for part in PARTS if not _is_there(part.module))
+    """The parts that are not installed, without those that an option asks for."""
+    return tuple(part for part in PARTS if not part.by_option and not _is_there(part.module))
 
 
 def _version(package: str) -> str | None:
