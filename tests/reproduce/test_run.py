@@ -16,7 +16,7 @@ import pytest
 from ditr.reproduce.catalogue import TABLES
 from ditr.reproduce.experiment import ALL_VIEWS, COARSE, Rooms, Views, digest
 from ditr.reproduce.run import make_plan
-from ditr.reproduce.settings import QUICK
+from ditr.reproduce.settings import FULL, QUICK
 from ditr.reproduce.work import Workplace, make_world, read_rows, write_row
 
 TINY = replace(
@@ -74,6 +74,14 @@ def test_trials_differ_by_their_views() -> None:
     assert trial.views == ALL_VIEWS
     assert digest(replace(trial, views=Views(3))) != digest(trial)
     assert digest(replace(trial, swap=True)) != digest(trial)
+
+
+def test_rows_outlive_settings_that_came_later() -> None:
+    """The digest of a training as it was when the committed rows were measured."""
+    stage = TABLES["table1"](FULL).trials[0].stage
+    assert digest(stage) == "d86c24131bf867a2"
+    few = replace(stage, recipe=replace(stage.recipe, labelled_points=20))
+    assert digest(few) != digest(stage)
 
 
 @pytest.mark.slow

@@ -270,9 +270,17 @@ def digest(*parts: Any) -> str:
     return hashlib.sha256(json.dumps(_nameless(to_plain(parts)), sort_keys=True).encode()).hexdigest()[:16]
 
 
+_LATER = {"labelled_points": None}
+"""Settings that came after rows were measured, and the value with which nothing is other than before.
+
+They are left out there, so that these rows stay valid. Whoever adds a field to a recipe or a world adds it here.
+"""
+
+
 def _nameless(value: Any) -> Any:
     if isinstance(value, dict):
         # Only a stage has both; the names of styles and datasets are settings.
         drop = {"name"} if {"recipe", "worlds"} <= value.keys() else set()
+        drop |= {key for key, nothing in _LATER.items() if key in value and value[key] == nothing}
         return {key: _nameless(item) for key, item in value.items() if key not in drop}
     return [_nameless(item) for item in value] if isinstance(value, list) else value
