@@ -61,6 +61,7 @@ def estimate_normals(
     normal, flat = _planes(distinct, neighbours)
     to_viewer = None if seen_from is None else _to_viewer(points - middle, seen_from - middle)
     result = np.empty((len(points), 3), dtype=np.float32)
+    low, high = bounding_box(distinct)
     diagonal = float(np.linalg.norm(high - low))
     for start in range(0, len(points), _CHUNK):
         part = slice(start, start + _CHUNK)

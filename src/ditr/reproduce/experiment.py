@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from enum import Enum
 from typing import Any, Literal
@@ -263,6 +264,10 @@ class Table:
     @property
     def trials(self) -> tuple[Trial, ...]:
         return tuple(dict.fromkeys(cell.trial for cell in self.cells))
+
+    def keys(self, seeds: Sequence[int]) -> list[tuple[str, int]]:
+        """Of the rows that it is made of: the digest of a trial, and the seed."""
+        return [(digest(trial), seed) for trial in self.trials for seed in seeds]
 
 
 def digest(*parts: Any) -> str:

@@ -191,8 +191,7 @@ def _counts(table: Table, found: Sequence[Finding]) -> str:
 
 def _used(table: Table, rows: Rows, seeds: Sequence[int]) -> Rows:
     """The rows of the table that there are."""
-    wanted = [(digest(trial), seed) for trial in table.trials for seed in seeds]
-    return {key: rows[key] for key in wanted if key in rows}
+    return {key: rows[key] for key in table.keys(seeds) if key in rows}
 
 
 def _facts(table: Table, rows: Rows, seeds: Sequence[int]) -> list[tuple[str, str]]:

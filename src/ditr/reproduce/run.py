@@ -63,7 +63,7 @@ def reproduce(
         fetch_wheel()
     done = reports.rows()
     jobs = make_plan(tables, seeds, place, done=done)
-    wanted = {(digest(trial), seed) for table in tables for trial in table.trials for seed in seeds}
+    wanted = {key for table in tables for key in table.keys(seeds)}
     minutes = sum(job.cost for job in jobs) / workers / 60
     console.print(
         f"[bold]{', '.join(table.name for table in tables)}[/bold]: {len(wanted & done.keys())} of {len(wanted)} rows "
@@ -107,7 +107,7 @@ class _Reports:
         """
         rows, here = self.rows(), read_rows(self.place.rows)
         for table in tables:
-            wanted = [(digest(trial), seed) for trial in table.trials for seed in self.seeds]
+            wanted = table.keys(self.seeds)
             if not any(key in here for key in wanted):
                 continue
             _write_rows(self.out / f"{table.name}.jsonl", table, self.seeds, rows)
