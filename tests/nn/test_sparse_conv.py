@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 from torch.nn import functional
 
-from ditr.geometry.neighbours import neighbours_by_search, octant_of, pair_up
+from ditr.geometry.neighbours import first_rows, neighbours_by_search, octant_of, pair_up
 from ditr.geometry.pyramid import Level, PyramidSpec, build_pyramid, join_pyramids
 from ditr.nn import sparse_conv
 from ditr.nn.sparse_conv import (
@@ -52,7 +52,9 @@ def values_and_gradients(function: Callable[[Tensor, Tensor], Tensor], x: Tensor
 
 
 def convolve_with(table: Tensor, mirrored: bool, x: Tensor, weight: Tensor, paired: bool = False) -> Tensor:
-    return convolve(x, table, weight, mirrored=mirrored, pairs=pair_up(table) if paired else None)
+    """``mirrored``: as where no cell repeats."""
+    first = None if mirrored else first_rows(table)
+    return convolve(x, table, weight, first=first, pairs=pair_up(table) if paired else None)
 
 
 def dense(grid: Tensor, x: Tensor, weight: Tensor) -> Tensor:
@@ -94,18 +96,18 @@ def test_equal_to_a_dense_convolution(kernel: int, grid: Tensor) -> None:
 def test_gradients_are_those_of_finite_differences(kernel: int, repeats: bool) -> None:
     grid = torch.tensor([[0, 0, 0], [0, 0, 1], [1, 1, 1], [3, 3, 3], [0, 1, 0], [0, 0, 1] if repeats else [2, 0, 0]])
     x, table, weight = random_inputs(grid, kernel, (2, 3))
-    assert torch.autograd.gradcheck(lambda x, w: convolve(x, table, w, mirrored=not repeats), (x, weight))
+    assert torch.autograd.gradcheck(partial(convolve_with, table, not repeats), (x, weight))
 
 
 @pytest.mark.parametrize("mirrored", [True, False])
 def test_only_the_gradients_that_are_asked_for(mirrored: bool) -> None:
     grid = torch.tensor([[0, 0, 0], [0, 0, 1]])
     x, table, weight = random_inputs(grid, 3)
-    whole = values_and_gradients(lambda x, w: convolve(x, table, w, mirrored=mirrored), x, weight)
-    out = convolve(x.detach(), table, weight, mirrored=mirrored)
+    whole = values_and_gradients(partial(convolve_with, table, mirrored), x, weight)
+    out = convolve_with(table, mirrored, x.detach(), weight)
     upstream = torch.cos(torch.arange(out.numel(), dtype=out.dtype)).view(out.shape)
     torch.testing.assert_close(torch.autograd.grad(out, weight, upstream)[0], whole[2])
-    out = convolve(x, table, weight.detach(), mirrored=mirrored)
+    out = convolve_with(table, mirrored, x, weight.detach())
     torch.testing.assert_close(torch.autograd.grad(out, x, upstream)[0], whole[1])
 
 
@@ -117,7 +119,7 @@ def test_many_pieces_give_what_one_offset_after_the_other_gives(mirrored: bool) 
     pieces = sparse_conv._pieces(x, table)
     assert len(pieces) > 2 and pieces[-1][1] - pieces[-1][0] < pieces[0][1]
     expected = values_and_gradients(lambda x, w: convolve_by_offset(x, table, w), x, weight)
-    found = values_and_gradients(lambda x, w: convolve(x, table, w, mirrored=mirrored), x, weight)
+    found = values_and_gradients(partial(convolve_with, table, mirrored), x, weight)
     for one, other in zip(found, expected, strict=True):
         torch.testing.assert_close(one, other)
 

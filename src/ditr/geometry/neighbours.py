@@ -16,6 +16,7 @@ from torch import Tensor
 
 __all__ = [
     "Pairs",
+    "first_rows",
     "kernel_offsets",
     "neighbours_by_search",
     "neighbours_from_parents",
@@ -126,6 +127,25 @@ def neighbours_within(table: Tensor, kernel: int) -> Tensor:
         return table
     column = ((kernel_offsets(kernel) + edge // 2) * torch.tensor([edge * edge, edge, 1])).sum(dim=1)
     return table.index_select(1, column.to(table.device))
+
+
+def first_rows(table: Tensor) -> Tensor:
+    """The first row of each row's cell, as far as it matters: where a cell has no neighbour it is the row itself.
+
+    Args:
+        table: (n, k^3) neighbour rows; one's neighbour's neighbour on the way back is the first row of one's own cell.
+
+    Returns:
+        (n,) int32.
+    """
+    n, columns = table.shape
+    rows = torch.arange(n, dtype=table.dtype, device=table.device)
+    for column in range(columns // 2):
+        for there, back in ((column, columns - 1 - column), (columns - 1 - column, column)):
+            neighbour = table[:, there].long()
+            own = table[:, back].index_select(0, neighbour.clamp(max=n - 1))
+            rows = torch.where(neighbour < n, own, rows)
+    return rows
 
 
 @dataclass(frozen=True, eq=False)

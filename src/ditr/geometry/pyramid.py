@@ -26,6 +26,7 @@ from ditr.files import InputError
 from ditr.geometry.curves import ALL_CURVES, MAX_DEPTH, Curve, curve_depth, encode
 from ditr.geometry.neighbours import (
     Pairs,
+    first_rows,
     neighbours_by_search,
     neighbours_from_parents,
     neighbours_within,
@@ -134,6 +135,16 @@ class Level:
         if kernel not in self._pairs:
             self._pairs[kernel] = pair_up(self.neighbours[kernel])
         return self._pairs[kernel]
+
+    def first_rows(self, kernel: int) -> Tensor:
+        """The first row of each row's cell among the neighbours of a kernel; only gradients of mixed scenes ask."""
+        if kernel not in self._first_rows:
+            self._first_rows[kernel] = first_rows(self.neighbours[kernel])
+        return self._first_rows[kernel]
+
+    @cached_property
+    def _first_rows(self) -> dict[int, Tensor]:
+        return {}
 
     @cached_property
     def _pairs(self) -> dict[int, tuple[Pairs, ...]]:

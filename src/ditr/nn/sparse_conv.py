@@ -51,18 +51,19 @@ def convolve_by_offset(x: Tensor, table: Tensor, weight: Tensor) -> Tensor:
 
 
 def convolve(
-    x: Tensor, table: Tensor, weight: Tensor, *, mirrored: bool = True, pairs: Sequence[Pairs] | None = None
+    x: Tensor, table: Tensor, weight: Tensor, *, first: Tensor | None = None, pairs: Sequence[Pairs] | None = None
 ) -> Tensor:
     """The fast path, equal to :func:`convolve_by_offset`: rows of all neighbours side by side, one product per piece.
 
     Args:
         x, table, weight: as for :func:`convolve_by_offset`.
-        mirrored: whether p is q's neighbour wherever q is p's, which holds unless cells repeat; the gradient of the
-            features is then a convolution with the mirrored kernel.
+        first: (n,) the first row of each row's cell, as :func:`ditr.geometry.neighbours.first_rows` gives it, where
+            cells repeat: a neighbour is the first row of its cell, so that p need not be q's neighbour where q is p's.
+            None where no cell repeats.
         pairs: the table's pairs. With them only neighbours that are there are multiplied, one product per piece and
             offset: half the arithmetic, in more and smaller steps.
     """
-    out: Tensor = _GatherConvolution.apply(x, table, weight, mirrored, pairs)  # type: ignore[no-untyped-call]
+    out: Tensor = _GatherConvolution.apply(x, table, weight, first, pairs)  # type: ignore[no-untyped-call]
     return out
 
 
@@ -75,11 +76,11 @@ class _GatherConvolution(torch.autograd.Function):
         x: Tensor,
         table: Tensor,
         weight: Tensor,
-        mirrored: bool,
+        first: Tensor | None,
         pairs: Sequence[Pairs] | None,
     ) -> Tensor:
         ctx.save_for_backward(x, table, weight)
-        ctx.mirrored, ctx.pairs = mirrored, pairs  # type: ignore[attr-defined]
+        ctx.first, ctx.pairs = first, pairs  # type: ignore[attr-defined]
         return _product(x, table, weight, pairs)
 
     @staticmethod
@@ -89,10 +90,7 @@ class _GatherConvolution(torch.autograd.Function):
         gradient = gradients[0].contiguous()
         dx = dw = None
         if ctx.needs_input_grad[0]:  # type: ignore[attr-defined]
-            if ctx.mirrored:  # type: ignore[attr-defined]
-                dx = _product(gradient, table, weight.flip(0).transpose(1, 2), pairs)
-            else:
-                dx = _scatter_product(gradient, table, weight)
+            dx = _feature_gradient(gradient, table, weight, ctx.first, pairs)  # type: ignore[attr-defined]
         if ctx.needs_input_grad[2]:  # type: ignore[attr-defined]
             if pairs is None:
                 dw = _weight_gradient(x, table, gradient).view_as(weight).to(weight.dtype)
@@ -157,13 +155,25 @@ def _gather_product(x: Tensor, table: Tensor, matrix: Tensor) -> Tensor:
     return out
 
 
-def _scatter_product(gradient: Tensor, table: Tensor, weight: Tensor) -> Tensor:
-    dx = gradient.new_zeros(len(gradient) + 1, weight.shape[1])
-    matrix = weight.permute(2, 0, 1).reshape(weight.shape[2], -1)
-    for start, stop in _pieces(dx, table):
-        products = (gradient[start:stop] @ matrix).view(-1, weight.shape[1])
-        dx.index_add_(0, table[start:stop].reshape(-1), products)
-    return dx[:-1]
+def _feature_gradient(
+    gradient: Tensor, table: Tensor, weight: Tensor, first: Tensor | None, pairs: Sequence[Pairs] | None
+) -> Tensor:
+    """A convolution with the mirrored kernel.
+
+    Where cells repeat, the first row of a cell was read by the neighbours of all its rows: it gathers what the rows of
+    each neighbour ask for together, and the other rows get what they ask for themselves. (Adding every product to the
+    row that was read would take a GPU far longer.)
+    """
+    mirror = weight.flip(0).transpose(1, 2)
+    if first is None:
+        return _product(gradient, table, mirror, pairs)
+    middle = len(weight) // 2
+    own = gradient @ weight[middle].t()
+    around = mirror.clone()
+    around[middle] = 0
+    together = torch.zeros_like(gradient).index_add_(0, first, gradient)
+    read = first == torch.arange(len(first), dtype=first.dtype, device=first.device)
+    return own + _product(together, table, around, pairs) * read[:, None]
 
 
 def _weight_gradient(x: Tensor, table: Tensor, gradient: Tensor) -> Tensor:
@@ -317,7 +327,8 @@ class SubmanifoldConv(nn.Module):
         """(n, in) features of a level -> (n, out)."""
         x, weight = _for_autocast(x, self.weight)
         pairs = level.pairs(self.kernel) if self._in_pairs(x) else None
-        out = convolve(x, level.neighbours[self.kernel], weight, mirrored=not level.repeated_cells, pairs=pairs)
+        first = level.first_rows(self.kernel) if level.repeated_cells else None
+        out = convolve(x, level.neighbours[self.kernel], weight, first=first, pairs=pairs)
         return out if self.bias is None else out + self.bias.to(out.dtype)
 
     def _in_pairs(self, x: Tensor) -> bool:
