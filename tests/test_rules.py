@@ -246,7 +246,9 @@ main(["--help"])
     assert all(command in done.stdout for command in commands)
 
 
-@pytest.mark.parametrize("module", ["ditr.models.segmentation", "ditr.training.losses", "ditr.models.image_encoder"])
+@pytest.mark.parametrize(
+    "module", ["ditr.models.segmentation", "ditr.models.image_encoder", "ditr.training.loop", "ditr.segmenter"]
+)
 def test_the_core_needs_no_command_line_or_viewer(module: str) -> None:
     program = f"import sys; sys.modules.update(tyro=None, pydantic=None, viser=None); import {module}"
     subprocess.run([sys.executable, "-c", program], check=True)

@@ -199,7 +199,10 @@ def test_a_scene_without_views_equals_one_that_no_view_sees(name: str, models: d
     without.features = unseen.features
     assert len(without.tokens) == 0 and int(without.patch.max()) == -1
     with torch.no_grad():
-        assert torch.equal(segment(models[name], [unseen]), segment(models[name], [without]))
+        # Some machines multiply another number of rows in another order.
+        torch.testing.assert_close(
+            segment(models[name], [unseen]), segment(models[name], [without]), atol=1e-5, rtol=1e-5
+        )
 
 
 def test_a_learned_embedding_of_zeros_is_none_at_all(models: dict[str, Segmentation]) -> None:

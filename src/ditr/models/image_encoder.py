@@ -17,6 +17,8 @@ from ditr.models.encoder_weights import EncoderWeights, load_weights
 __all__ = ["EncodedImages", "ImageEncoder", "image_size", "load_image_encoder"]
 
 MAX_TOKENS = 1370
+_AT_ONCE = 8
+"""Images in one pass on a GPU: enough to keep one busy."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -101,8 +103,9 @@ class ImageEncoder:
     def __call__(self, images: Tensor) -> EncodedImages:
         """Features of ``images`` (V, 3, h, w), normalised as by `prepare`, in the encoder's precision.
 
-        Autocast around the call has no effect. On a CPU images are encoded one by one: that is as fast as a batch, and
-        features do not depend, not in one bit, on what else is in the batch.
+        Autocast around the call has no effect. Features do not depend, not in one bit, on what else is in the batch. On
+        a CPU images are encoded one by one, which is as fast; a GPU takes other kernels for other numbers of images, so
+        there they go in eights, of which the last is filled up.
 
         Raises:
             InputError: the images are not (V, 3, h, w), or h and w are not multiples of the patch size.
@@ -114,12 +117,18 @@ class ImageEncoder:
         rows, columns = height // self.patch_size, width // self.patch_size
         images = images.to(self.device, self.dtype)
         with torch.autocast(self.device.type, enabled=False):
-            at_once = 1 if self.device.type == "cpu" else max(1, len(images))
-            parts = (images[start : start + at_once] for start in range(0, len(images), at_once))
-            tokens = [self._network.tokens(part) for part in parts]
+            at_once = 1 if self.device.type == "cpu" else _AT_ONCE
+            tokens = [self._tokens(part) for part in torch.split(images, at_once) if len(part)]
         all_tokens = torch.cat(tokens) if tokens else images.new_empty(0, 1 + rows * columns, self.width)
         patch = all_tokens[:, -rows * columns :].reshape(-1, rows, columns, self.width)
         return EncodedImages(patch, all_tokens[:, 0])
+
+    def _tokens(self, images: Tensor) -> Tensor:
+        """Of up to ``_AT_ONCE`` images."""
+        if self.device.type == "cpu" or len(images) == _AT_ONCE:
+            return self._network.tokens(images)
+        filled = torch.cat([images, images[-1:].expand(_AT_ONCE - len(images), -1, -1, -1)])
+        return self._network.tokens(filled)[: len(images)]
 
     def _check_size(self, size: tuple[int, ...], where: str) -> None:
         if any(side < 1 or side % self.patch_size for side in size):

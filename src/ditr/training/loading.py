@@ -211,7 +211,7 @@ def _as_it_is(batch: Batch | InputError) -> Batch | InputError:
 
 
 def _encode(encoding: CachedEncoding, batch: Batch, cls: bool) -> Batch:
-    """With the tokens of photographs that were augmented; those of one size are encoded together."""
+    """With the tokens of photographs that were augmented, where the encoder runs; those of one size go together."""
     parts: dict[int, Tensor] = {}
     whole: dict[int, Tensor] = {}
     for size in set(batch.sizes):
@@ -220,12 +220,12 @@ def _encode(encoding: CachedEncoding, batch: Batch, cls: bool) -> Batch:
         encoded = encoding.encoder(images)
         parts.update(zip(rows, encoded.patch.float().flatten(1, 2).unbind(), strict=True))
         whole.update(zip(rows, encoded.cls.float()[:, None].unbind(), strict=True))
-    none = torch.zeros(0, encoding.width)
+    none = torch.zeros(0, encoding.width, device=encoding.encoder.device)
     order = range(len(batch.sizes))
     return replace(
         batch,
-        tokens=torch.cat([none, *(parts[row].cpu() for row in order)]),
-        cls=torch.cat([none, *(whole[row].cpu() for row in order)]) if cls else None,
+        tokens=torch.cat([none, *(parts[row] for row in order)]),
+        cls=torch.cat([none, *(whole[row] for row in order)]) if cls else None,
         photographs=(),
     )
 

@@ -66,7 +66,8 @@ def train(recipe: Recipe, run: TrainingRun) -> ModelConfig:
     if is_finished(run.folder, identity):
         return _as_finished(recipe, run)
     torch.manual_seed(recipe.seed)
-    bare = config.build()
+    # On its device at once: an optimizer's state goes where its parameters are when it is read.
+    bare = fabric.to_device(config.build())
     load_start(recipe, bare)
     set_momentum(bare, recipe.batch_norm_momentum)
     if recipe.sync_batch_norm:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -53,7 +54,7 @@ class TrainingRun:
         workers: loader processes; 0 prepares samples in this process.
         checkpoint_every: optimizer steps between checkpoints.
         deterministic: operations whose result does not depend on the order in which a GPU's threads finish, which is
-            slower; where torch has none it warns and names the operation. A CPU has no others.
+            slower; where torch has none the run ends with an error that names the operation. A CPU has no others.
         wandb: project of Weights & Biases to which the TensorBoard log is sent as it is written; None for none.
         quiet: no progress bar.
         report: called with the number of steps done and their total.
@@ -273,9 +274,12 @@ def make_fabric(run: TrainingRun) -> Fabric:
     """For one process, or for those that torchrun or SLURM's srun started."""
     if run.deterministic:
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
-        torch.use_deterministic_algorithms(True, warn_only=True)
+        # Not with warn_only: attention then takes the other kind of backward pass.
+        torch.use_deterministic_algorithms(True)
     on_gpu = choose_device(run.device).startswith("cuda")
     precision: Any = run.precision or ("bf16-mixed" if on_gpu else "32-true")
+    # It would ask for the coarser multiplications of TF32, in every process; 32-true means what it says.
+    logging.getLogger("lightning_fabric.utilities.rank_zero").setLevel(logging.WARNING)
     nodes, local = _processes()
     world = nodes * local
     mixed = precision in ("16-mixed", "bf16-mixed")

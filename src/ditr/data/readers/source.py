@@ -11,7 +11,6 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from ditr.data.readers.capture import read_capture
 from ditr.data.readers.prepared.nuscenes import open_nuscenes
 from ditr.data.readers.prepared.s3dis import open_s3dis
 from ditr.data.readers.prepared.scannet import open_scannet, open_scannetpp
@@ -70,6 +69,9 @@ class Captures:
         return [str(folder.absolute().relative_to(self._root)) for folder in self.folders]
 
     def scene(self, index: int) -> Scene:
+        # Only here: prepared datasets, and so all that trains, do without the library that checks transforms.json.
+        from ditr.data.readers.capture import read_capture
+
         return read_capture(self.folders[index])
 
 
