@@ -46,6 +46,8 @@ class Reproduce:
     """Tiny worlds and a few steps with one seed, to see that everything works."""
     workers: int | None = None
     """Processes, of one thread each; by default one per processor, at most 4."""
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    """Where networks compute; auto takes a GPU if there is one, which all processes share."""
     only_report: bool = False
     """Run nothing; write the reports of the rows that there are."""
     encoder: tuple[Path, ...] = ()
@@ -56,6 +58,7 @@ def run(args: Reproduce) -> None:
     """Run the tables and write their reports."""
     from dataclasses import replace
 
+    from ditr.device import choose_device
     from ditr.files import InputError
 
     if args.seeds < 1:
@@ -71,4 +74,13 @@ def run(args: Reproduce) -> None:
     names = list(TABLES) if args.table == "all" else [args.table]
     seeds = first_seeds(1 if args.quick else args.seeds)
     tables = [TABLES[name](scale) for name in names]
-    reproduce(tables, scale, args.out, args.work, seeds=seeds, workers=args.workers, only_report=args.only_report)
+    reproduce(
+        tables,
+        scale,
+        args.out,
+        args.work,
+        seeds=seeds,
+        workers=args.workers,
+        device=choose_device(args.device),
+        only_report=args.only_report,
+    )

@@ -42,6 +42,7 @@ def reproduce(
     *,
     seeds: Sequence[int],
     workers: int | None = None,
+    device: str = "cpu",
     only_report: bool = False,
 ) -> None:
     """Run the tables, and write a report of each to ``out`` as soon as it is complete.
@@ -54,7 +55,7 @@ def reproduce(
     """
     console = Console()
     workers = workers or min(4, os.cpu_count() or 1)
-    place = Workplace(work, _commit(), _machine())
+    place = Workplace(work, _commit(), _machine(device), device)
     reports = _Reports(tables, scale, out, place, seeds, console)
     if only_report:
         reports.write(tables, complete=False)
@@ -65,10 +66,11 @@ def reproduce(
     jobs = make_plan(tables, seeds, place, done=done)
     wanted = {key for table in tables for key in table.keys(seeds)}
     minutes = sum(job.cost for job in jobs) / workers / 60
+    expected = f"about {math.ceil(minutes)} min" + ("" if device == "cpu" else " if it were CPUs")
     console.print(
         f"[bold]{', '.join(table.name for table in tables)}[/bold]: {len(wanted & done.keys())} of {len(wanted)} rows "
-        f"are in {out} or {work}; {len(jobs)} jobs to do in {workers} processes of one thread, about "
-        f"{math.ceil(minutes)} min; seeds {', '.join(map(str, seeds))}; log in {work / 'reproduce.log'}",
+        f"are in {out} or {work}; {len(jobs)} jobs to do in {workers} processes of one thread on {device}, {expected}; "
+        f"seeds {', '.join(map(str, seeds))}; log in {work / 'reproduce.log'}",
         highlight=False,
     )
     reports.write(tables)
@@ -226,7 +228,8 @@ def _commit() -> str:
         return "unknown"
 
 
-def _machine() -> str:
+def _machine(device: str) -> str:
     machine = describe_machine()
-    processor = next((device.title for device in describe_devices() if device.name == "cpu"), "CPU")
-    return f"{processor}, {machine.usable_cores} of {machine.cores} cores, {machine.platform}"
+    titles = {found.name.partition(":")[0]: found.title for found in reversed(describe_devices())}
+    text = f"{titles['cpu']}, {machine.usable_cores} of {machine.cores} cores, {machine.platform}"
+    return text if device == "cpu" else f"{titles[device.partition(':')[0]]}, {text}"

@@ -49,11 +49,13 @@ class Workplace:
         folder: of all tables.
         commit: of the code, written into rows.
         machine: one line, the same.
+        device: where networks compute, "cpu" or "cuda".
     """
 
     folder: Path
     commit: str = ""
     machine: str = ""
+    device: str = "cpu"
 
     @property
     def rows(self) -> Path:
@@ -117,7 +119,7 @@ def _write_coarse(source: Path, folder: Path, report: Report) -> None:
 
 def encode(place: Workplace, world: World, seed: int, encoder: str, split: str, report: Report) -> str:
     """Fill the cache; returns which weights the encoder held."""
-    encoding = CachedEncoding(encoder, place.cache)
+    encoding = CachedEncoding(encoder, place.cache, place.device)
     captures = place.captures(world, seed, split)
     for index, capture in enumerate(captures):
         encoding.encode(read_capture(capture).views)
@@ -133,7 +135,7 @@ def run_stage(place: Workplace, stage: Stage, seed: int, report: Report) -> None
     folder.mkdir(parents=True, exist_ok=True)
     start = None if stage.start is None else str(place.run(stage.start, seed))
     recipe = replace(stage.recipe, seed=seed, init=start)
-    encoding = None if recipe.encoder is None else CachedEncoding(recipe.encoder, place.cache)
+    encoding = None if recipe.encoder is None else CachedEncoding(recipe.encoder, place.cache, place.device)
     began = time.perf_counter()
     train(
         recipe,
@@ -141,8 +143,10 @@ def run_stage(place: Workplace, stage: Stage, seed: int, report: Report) -> None
             folder=folder,
             captures=_training_scenes(place, stage, recipe, seed),
             encoding=encoding,
-            device="cpu",
-            checkpoint_every=40,
+            device=place.device,
+            # Networks this small gain nothing from half precision.
+            precision="32-true",
+            checkpoint_every=max(40, recipe.steps // 20),
             quiet=True,
             report=report,
         ),
@@ -167,7 +171,7 @@ def _training_scenes(place: Workplace, stage: Stage, recipe: Recipe, seed: int) 
 def run_trial(place: Workplace, trial: Trial, seed: int, report: Report) -> dict[str, Any]:
     """Label the test scenes, compare, and append the row."""
     began = time.perf_counter()
-    segmenter = _all_views(Segmenter.load(place.run(trial.stage, seed), device="cpu", cache=place.cache))
+    segmenter = _all_views(Segmenter.load(place.run(trial.stage, seed), device=place.device, cache=place.cache))
     captures = place.captures(trial.world, seed, "test")
     classes = len(segmenter.config.class_names)
     matrices = [ConfusionMatrix(classes) for _ in range(3)]
@@ -196,7 +200,7 @@ def _all_views(segmenter: Segmenter) -> Segmenter:
     """The same without a limit of its own: the trial has chosen the views."""
     preparation = replace(segmenter.config.preparation, max_views=None)
     config = replace(segmenter.config, preparation=preparation)
-    return Segmenter(config, segmenter.model, encoding=segmenter.encoding, device="cpu")
+    return Segmenter(config, segmenter.model, encoding=segmenter.encoding, device=segmenter.device)
 
 
 def _with_views(scene: Scene, views: Views, seed: Sequence[int]) -> Scene:
