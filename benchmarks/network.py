@@ -1,7 +1,11 @@
-"""Time and memory of the published networks on a CPU: one forward pass in eval mode, fp32, the pyramid included.
+"""Time and memory of the published networks: one forward pass in eval mode, the pyramid included.
 
-    python benchmarks/network.py                 # all cases, each in a process of its own
-    python benchmarks/network.py ditr 80000      # one case, in this process
+    python benchmarks/network.py                        # fp32 on a CPU: all cases, each in a process of its own
+    python benchmarks/network.py ditr 80000             # one case, in this process
+    python benchmarks/network.py cuda                   # on a GPU, in fp32 and bf16
+    python benchmarks/network.py cuda profile ditr 80000   # and what it does there
+
+On a GPU the pyramid (made on the CPU, as in the loader) and its way there are told apart from the pass itself.
 
 The cloud is part of a built-in room at 2 cm; features and tokens are random numbers, drawn anew for each pass. DITR's
 image features are given (10 views of 30 x 40 patches, D = 1024), as many voxels as in the paper's setting see none.
@@ -16,6 +20,8 @@ import statistics
 import subprocess
 import sys
 import time
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import torch
@@ -78,7 +84,91 @@ def measure(name: str, count: int, passes: int = 5) -> dict[str, float]:
     }
 
 
+def synchronized() -> float:
+    """The time when all that was asked of the GPU is done."""
+    torch.cuda.synchronize()
+    return time.perf_counter()
+
+
+def measure_on_gpu(name: str, count: int, precision: torch.dtype, passes: int = 10) -> dict[str, object]:
+    """Medians after three passes to warm up, and the largest memory beyond the weights and inputs."""
+    run, prepare = passes_on_gpu(name, count, precision)
+    making, moving, seconds, peak = [], [], [], 0
+    for _ in range(passes + 3):
+        began = synchronized()
+        inputs, made = prepare()
+        there = synchronized()
+        torch.cuda.reset_peak_memory_stats()
+        base = torch.cuda.memory_allocated()
+        run(*inputs)
+        seconds.append(synchronized() - there)
+        making.append(made - began)
+        moving.append(there - made)
+        peak = max(peak, torch.cuda.max_memory_allocated() - base)
+    return {
+        "network": name,
+        "voxels": count,
+        "precision": str(precision).removeprefix("torch."),
+        "pass_ms": round(1e3 * statistics.median(seconds[3:]), 1),
+        "fastest_ms": round(1e3 * min(seconds[3:]), 1),
+        "pyramid_ms": round(1e3 * statistics.median(making[3:]), 1),
+        "copy_ms": round(1e3 * statistics.median(moving[3:]), 1),
+        "peak_gib": round(peak / 2**30, 2),
+    }
+
+
+def passes_on_gpu(
+    name: str, count: int, precision: torch.dtype
+) -> tuple[Callable[..., None], Callable[[], tuple[tuple[Any, ...], float]]]:
+    """A pass, and what makes its inputs on the GPU and says when they were complete on the CPU."""
+    torch.manual_seed(0)
+    rng = np.random.default_rng(0)
+    grid = room_voxels(count)
+    model = make_network(name).cuda()
+    patch = torch.arange(count) * TOKENS // count
+    patch[torch.from_numpy(rng.random(count)) < UNSEEN] = -1
+
+    def prepare() -> tuple[tuple[Any, ...], float]:
+        pyramid = build_pyramid(grid, model.backbone.config.pyramid)
+        lift = build_lift_pyramid(patch, TOKENS, pyramid) if name == "ditr" else None
+        made = time.perf_counter()
+        image = None if lift is None else ImageFeatures(torch.randn(TOKENS, WIDTH, device="cuda"), lift.to("cuda"))
+        return (torch.randn(count, 6, device="cuda"), pyramid.to("cuda"), image), made
+
+    @torch.no_grad()
+    def run(*inputs: Any) -> None:
+        with torch.autocast("cuda", precision, enabled=precision != torch.float32):
+            model(*inputs)
+
+    return run, prepare
+
+
+def profile_on_gpu(name: str, count: int, precision: torch.dtype) -> None:
+    """The kernels that take longest."""
+    run, prepare = passes_on_gpu(name, count, precision)
+    inputs, _ = prepare()
+    run(*inputs)
+    activities = [torch.profiler.ProfilerActivity.CPU, torch.profiler.ProfilerActivity.CUDA]
+    with torch.profiler.profile(activities=activities) as profile:
+        run(*inputs)
+        torch.cuda.synchronize()
+    print(profile.key_averages().table(sort_by="cuda_time_total", row_limit=25, max_name_column_width=60))
+
+
+def main_on_gpu(arguments: list[str]) -> None:
+    print(f"torch {torch.__version__}, {torch.cuda.get_device_name()}")
+    if arguments[:1] == ["profile"]:
+        profile_on_gpu(arguments[1], int(arguments[2]), torch.bfloat16)
+        return
+    for precision in (torch.float32, torch.bfloat16):
+        for name, count in CASES:
+            print(json.dumps(measure_on_gpu(name, count, precision)), flush=True)
+
+
 def main() -> None:
+    if sys.argv[1:2] == ["cuda"]:
+        main_on_gpu(sys.argv[2:])
+        return
     if len(sys.argv) == 3:
         print(json.dumps(measure(sys.argv[1], int(sys.argv[2]))))
         return
