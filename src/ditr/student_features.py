@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -46,7 +46,7 @@ class StudentFeatures:
     """A student's features of a scene's points beside its teacher's.
 
     Attributes:
-        teacher: the image features, lifted onto the points.
+        teacher: the image features, lifted onto the points; whitened where the student learned them so.
         prediction: (M, D) float32, one row per voxel, made without any image.
         voxel: (N,) int64, the row of each point.
         up: (3,) the direction that was taken as up.
@@ -222,6 +222,10 @@ def student_features(
     if direction.shape != (3,) or not np.isfinite(direction).all() or not direction.any():
         raise InputError("up", f"{direction.tolist()} is no direction", "Give three finite numbers, not all zero")
     prediction, voxel = predict_features(config, model, scene, direction, seed=seed)
+    if isinstance(model, Distillation) and model.whitening is not None:
+        # Both as the student learned them.
+        whitened = model.target(teacher.tokens.to(model.whitening.mean.device)).cpu()
+        teacher = replace(teacher, tokens=whitened)
     return StudentFeatures(teacher, prediction, voxel, (float(direction[0]), float(direction[1]), float(direction[2])))
 
 

@@ -23,11 +23,14 @@ from ditr.data.sample import Attribute, Origin
 from ditr.encoding import CachedEncoding
 from ditr.evaluation.evaluate import evaluate
 from ditr.files import InputError
+from ditr.lifting import lift_features
+from ditr.models.distillation import Distillation, Whitening
 from ditr.nn.norms import DatasetNorms
 from ditr.plain import to_plain
 from ditr.saved_model import load_model
 from ditr.scene import Scene
 from ditr.segmenter import Segmenter
+from ditr.student_features import student_features
 from ditr.training.loading import Turns
 from ditr.training.loop import TrainingRun, train
 from ditr.training.recipe import (
@@ -413,3 +416,59 @@ def test_a_full_disk_is_said_and_the_run_goes_on_when_there_is_room(world: Path,
     run(world, folder, tiny_recipe(), checkpoint_every=1, report=lambda done, _: resumed.append(done))
     assert resumed == [3, 4, 5, 6]
     assert bits(folder) == bits(run(world, tmp_path / "whole", tiny_recipe()))
+
+
+# ---- whitened teachers ----------------------------------------------------------------------------------------------
+
+
+def test_a_whitened_teacher_has_the_same_variance_along_its_first_directions() -> None:
+    generator = torch.Generator().manual_seed(0)
+    scale = torch.tensor([30.0, 3.0, 1.0, 0.1, 0.0])
+    features = torch.randn(4000, 5, generator=generator) * scale @ torch.linalg.qr(torch.randn(5, 5))[0] + 7
+    whitening = Whitening(5, 3)
+    wide = features.double()
+    whitening.learn(torch.tensor(4000.0).double(), wide.sum(dim=0), wide.T @ wide)
+    out = whitening(features).double()
+    torch.testing.assert_close(out.mean(dim=0), torch.zeros(5).double(), atol=1e-3, rtol=0)
+    variance = torch.linalg.eigvalsh(out.T @ out / 4000)
+    torch.testing.assert_close(variance, torch.tensor([0.0, 0, 1, 1, 1]).double(), atol=1e-3, rtol=0)
+    all_of_them = Whitening(5, 5)
+    all_of_them.learn(torch.tensor(4000.0).double(), wide.sum(dim=0), wide.T @ wide)
+    assert bool(all_of_them(features).isfinite().all()), "nothing varies along the last direction"
+
+
+def test_a_student_of_a_whitened_teacher(world: Path, encoding: CachedEncoding, tmp_path: Path) -> None:
+    recipe = tiny_recipe(encoding, task=Distill(whiten=3), steps=6)
+    config, model = load_model(run(world, tmp_path / "whole", recipe, encoding, validation=scenes(world)[3:]))
+    assert isinstance(model, Distillation) and config.student is not None and config.student.whiten == 3
+    assert model.whitening is not None and torch.linalg.matrix_rank(model.whitening.matrix) == 3
+    assert "teacher whitened: 3 directions" in (tmp_path / "whole" / "train.log").read_text()
+    plain = run(world, tmp_path / "plain", replace(recipe, task=Distill()), encoding)
+    assert rows(tmp_path / "whole")[0]["loss"] != rows(plain)[0]["loss"]
+
+    class Stopped(Exception):
+        pass
+
+    def stop(done: int, _total: int) -> None:
+        if done == 4:
+            raise Stopped
+
+    with pytest.raises(Stopped):
+        run(world, tmp_path / "parts", recipe, encoding, checkpoint_every=3, report=stop, validation=scenes(world)[3:])
+    run(world, tmp_path / "parts", recipe, encoding, checkpoint_every=3, validation=scenes(world)[3:])
+    assert bits(tmp_path / "parts") == bits(tmp_path / "whole")
+    # What it predicts is compared with what it learned, not with the features as they are.
+    teacher = lift_features(read_capture(scenes(world)[0]), encoding, recipe.preparation.rule)
+    compared = student_features(config, model, teacher, up=(0, 0, 1))
+    assert torch.equal(compared.teacher.tokens, model.target(teacher.tokens))
+    assert -1 <= (compared.mean_cosine() or np.nan) <= 1
+    # A segmentation starts from it as from any other student.
+    tuned = run(world, tmp_path / "tuned", replace(tiny_recipe(steps=2), init=str(tmp_path / "whole")))
+    assert (tuned / "model.safetensors").exists()
+
+
+def test_a_teacher_has_no_more_directions_than_channels(world: Path, encoding: CachedEncoding, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="at most"):
+        run(world, tmp_path / "run", tiny_recipe(encoding, task=Distill(whiten=encoding.width + 1)), encoding)
+    with pytest.raises(InputError, match="whiten"):
+        Distill(whiten=-1)

@@ -14,7 +14,7 @@ from ditr.models.backbone import NetworkConfig, build_backbone
 from ditr.models.segmentation import Segmentation
 from ditr.nn.norms import Conditions
 
-__all__ = ["Distillation", "Distilled", "Student", "load_backbone"]
+__all__ = ["Distillation", "Distilled", "Student", "Whitening", "load_backbone"]
 
 
 @dataclass(frozen=True)
@@ -26,15 +26,62 @@ class Student:
         head_per_dataset: whether every dataset of the network's norms has a head of its own.
         cls_tokens: T, how many views' [cls] tokens are predicted from the bottleneck; 0 for none, as in all published
             runs.
+        whiten: see :class:`Whitening`; 0 for the teacher's features as they are, as in all published runs.
     """
 
     width: int
     head_per_dataset: bool = False
     cls_tokens: int = 0
+    whiten: int = 0
 
     def __post_init__(self) -> None:
         if self.width < 1 or self.cls_tokens < 0:
             raise ValueError(f"a student of {self.cls_tokens} [cls] tokens of {self.width} channels")
+        if not 0 <= self.whiten <= self.width:
+            raise ValueError(f"{self.whiten} directions of {self.width} channels cannot be whitened")
+
+
+class Whitening(nn.Module):
+    """The teacher's features without their mean, the variance along each of their principal directions brought to 1.
+
+    Where a few directions have nearly all the variance, as floor against wall has, a student that the cosine alone
+    teaches learns these and no others for long: its own features collapse onto them, and fine-tuning begins there. (Of
+    whitened targets: Wei et al., "Contrastive Learning Rivals Masked Image Modeling in Fine-tuning via Feature
+    Distillation", 2022. The paper does without.)
+
+    Args:
+        width: D of the features.
+        directions: how many of the principal directions are kept, the largest first; what is left is taken for noise.
+    """
+
+    def __init__(self, width: int, directions: int) -> None:
+        super().__init__()
+        self.directions = directions
+        self.mean: Tensor
+        self.matrix: Tensor
+        self.register_buffer("mean", torch.zeros(width))
+        self.register_buffer("matrix", torch.eye(width))
+
+    def forward(self, features: Tensor) -> Tensor:
+        """(N, D) -> (N, D), in the axes of the features, float32 at least."""
+        return (features.to(torch.promote_types(features.dtype, torch.float32)) - self.mean) @ self.matrix
+
+    @torch.no_grad()
+    def learn(self, count: Tensor, total: Tensor, products: Tensor) -> None:
+        """From the moments of many features, in float64.
+
+        Args:
+            count: () how many there were.
+            total: (D,) their sum.
+            products: (D, D) the sum of their products with themselves.
+        """
+        mean = total / count
+        variance, axes = torch.linalg.eigh(products / count - torch.outer(mean, mean))
+        variance, axes = variance[-self.directions :], axes[:, -self.directions :]
+        # Directions in which nothing varies have nothing to learn, and no small number to divide by.
+        scale = torch.where(variance > 1e-6 * variance[-1], variance, torch.inf).rsqrt()
+        self.mean.copy_(mean)
+        self.matrix.copy_((axes * scale) @ axes.T)
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,7 +90,7 @@ class Distilled:
 
     Attributes:
         features: (M, C) of the backbone.
-        prediction: (M, D) of the teacher's features.
+        prediction: (M, D) of the teacher's features, as :meth:`Distillation.target` gives them.
         cls: (B, T, D) of the teacher's [cls] tokens, views in their order; None without that head.
     """
 
@@ -80,6 +127,7 @@ class Distillation(nn.Module):
             self.projection = nn.ModuleList(nn.Linear(channels, student.width) for _ in config.norms.datasets)
         else:
             self.projection = nn.Linear(channels, student.width)
+        self.whitening = Whitening(student.width, student.whiten) if student.whiten else None
         self.cls_projection: nn.Linear | None = None
         if student.cls_tokens:
             width = student.cls_tokens * student.width
@@ -102,6 +150,13 @@ class Distillation(nn.Module):
             prediction = head(x)
         return Distilled(x, prediction, self._cls(skips[-1], pyramid))
 
+    def target(self, features: Tensor) -> Tensor:
+        """(N, D) features of the teacher -> what the student predicts of them."""
+        if self.whitening is None:
+            return features
+        whitened: Tensor = self.whitening(features)
+        return whitened
+
     def _cls(self, bottleneck: Tensor, pyramid: Pyramid) -> Tensor | None:
         """The mean of the bottleneck over each sample, projected: (B, T, D)."""
         if self.cls_projection is None:
@@ -118,7 +173,7 @@ class Distillation(nn.Module):
         return segmentation
 
 
-_HEADS = ("head.", "projection.", "cls_projection.")
+_HEADS = ("head.", "projection.", "cls_projection.", "whitening.")
 
 
 def load_backbone(model: nn.Module, state: Mapping[str, Tensor]) -> None:

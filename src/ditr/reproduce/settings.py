@@ -114,8 +114,6 @@ def _scaled(recipe: Recipe, scale: Scale, encoder: str | None, steps: int, **pre
         steps=steps,
         preparation=replace(recipe.preparation, **preparation),
         augmentation=replace(recipe.augmentation, crop=scale.crop),
-        # The published 0.01 would leave a third of the initial averages; a student's would be its advantage.
-        batch_norm_momentum=0.05,
     )
 
 
@@ -130,11 +128,29 @@ def with_norms(recipe: Recipe, names: tuple[str, ...], norms: tuple[str, ...] = 
 
 
 def distilled(
-    scale: Scale, name: str, recipe: Recipe, worlds: tuple[World, ...], *, teacher: str | None = None
+    scale: Scale,
+    name: str,
+    recipe: Recipe,
+    worlds: tuple[World, ...],
+    *,
+    teacher: str | None = None,
+    whiten: int = 0,
+    times: int = 1,
 ) -> Stage:
-    """The distillation of the encoder, or of another ``teacher``, into the network of a recipe without an encoder."""
-    steps = scale.distill_steps if worlds[0].kind == "rooms" else scale.outdoor_distill_steps
-    return Stage(name, replace(recipe, task=Distill(), encoder=teacher or scale.encoder, steps=steps), worlds)
+    """The distillation of the encoder, or of another ``teacher``, into the network of a recipe without an encoder.
+
+    Args:
+        scale: of the steps.
+        name: of the training.
+        recipe: of the segmentation that follows.
+        worlds: whose photographs are used.
+        teacher: instead of the scale's encoder.
+        whiten: how many directions of its features are whitened.
+        times: so many times the scale's steps.
+    """
+    steps = times * (scale.distill_steps if worlds[0].kind == "rooms" else scale.outdoor_distill_steps)
+    recipe = replace(recipe, task=Distill(whiten=whiten), encoder=teacher or scale.encoder, steps=steps)
+    return Stage(name, recipe, worlds)
 
 
 def fine_tuned(name: str, recipe: Recipe, world: World, start: Stage, share: float = 1.0) -> Stage:

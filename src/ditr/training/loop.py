@@ -17,6 +17,7 @@ from lightning_fabric import Fabric
 
 from ditr.files import InputError, write_json
 from ditr.memory import release_memory
+from ditr.models.distillation import Distillation
 from ditr.nn.norms import set_momentum
 from ditr.nn.shared_norm import share_batch_norms
 from ditr.plain import to_plain
@@ -35,6 +36,7 @@ from ditr.training.run_log import RunLog, read_rows
 from ditr.training.setup import Data, TrainingRun, load_start, make_data, make_fabric, model_config, run_identity
 from ditr.training.step import StepResult, make_optimizer, take_step, to_train
 from ditr.training.validation import score, validate
+from ditr.training.whitening import learn_whitening
 
 __all__ = ["StepResult", "TrainingRun", "make_optimizer", "take_step", "train"]
 
@@ -82,6 +84,9 @@ def train(recipe: Recipe, run: TrainingRun) -> ModelConfig:
         run.folder, recipe.steps, progress.step, quiet=run.quiet, wandb=run.wandb, writes=fabric.is_global_zero
     )
     with log, data.making.deaths_named():
+        if isinstance(bare, Distillation) and bare.whitening is not None and progress.step == 0:
+            count = learn_whitening(fabric, bare.whitening, data.batches(recipe, run, 0, fabric))
+            log.say(f"teacher whitened: {bare.whitening.directions} directions of {count} voxels")
         batches = data.batches(recipe, run, progress.step, fabric)
         model.train()
         for step in range(progress.step, recipe.steps):

@@ -132,18 +132,22 @@ class Distill:
         cls: weight of the loss of the [cls] tokens.
         cls_tokens: how many views' [cls] tokens the bottleneck predicts; 0 for none, as in all published runs.
         head_per_dataset: whether every dataset of the network's norms has a head of its own.
+        whiten: so many principal directions of the teacher's features are brought to the same variance, and the student
+            learns these (see :class:`ditr.models.distillation.Whitening`); 0 for the features themselves, as published.
     """
 
     cosine: float = 1.0
     cls: float = 1.0
     cls_tokens: int = 0
     head_per_dataset: bool = False
+    whiten: int = 0
     kind: Literal["distillation"] = "distillation"
 
     def __post_init__(self) -> None:
         _check_weights("cosine and cls", self.cosine, self.cls)
-        if self.cls_tokens < 0:
-            raise InputError("cls_tokens", f"it is {self.cls_tokens}", "Give 0 or more")
+        for name in ("cls_tokens", "whiten"):
+            if getattr(self, name) < 0:
+                raise InputError(name, f"it is {getattr(self, name)}", "Give 0 or more")
 
 
 Task = Segment | Distill

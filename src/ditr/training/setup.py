@@ -214,7 +214,9 @@ def model_config(recipe: Recipe, run: TrainingRun, class_names: tuple[str, ...])
     network = replace(recipe.network, in_channels=preparation.in_channels)
     if isinstance(task, Distill):
         assert width is not None
-        student = Student(width, task.head_per_dataset, task.cls_tokens)
+        if task.whiten > width:
+            raise InputError("whiten", f"it is {task.whiten}", f"Give at most {width}, the width of the teacher")
+        student = Student(width, task.head_per_dataset, task.cls_tokens, task.whiten)
     elif network.image_width != width:
         network = _taking_images(network, width)
     norms = network.norms

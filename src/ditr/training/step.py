@@ -176,6 +176,7 @@ def _segmentation_loss(task: Segment, fabric: Fabric, model: Any, batch: Batch) 
 def _distillation_loss(task: Distill, fabric: Fabric, model: Any, batch: Batch) -> tuple[Tensor, bool]:
     prediction, cls = model(batch.feature, batch.pyramid, batch.dataset)
     target, visible = targets_of(batch)
+    target = model.student.target(target)
     denominator = None if fabric.world_size == 1 else _Denominator(fabric)
     loss = task.cosine * cosine_loss(prediction, target, visible, denominator=denominator)
     if cls is not None:

@@ -91,6 +91,7 @@ def _distillation(fabric: Fabric, model: Distillation, data: TrainingSet) -> Fig
     for _, _, batch in _batches(fabric, data):
         prediction = model(batch.feature, batch.pyramid).prediction.float()
         target, visible = targets_of(batch)
+        target = model.target(target)
         seen = int(visible.sum())
         total, count = total + float(cosine_loss(prediction, target, visible)) * seen, count + seen
     if not count:
