@@ -41,13 +41,12 @@ from ditr.geometry.projection import INDOOR
 from ditr.lifting import LiftedFeatures, lift_features
 from ditr.pretrained import from_pretrained
 from ditr.recipes.captures import SMALL_NETWORK, small
-from ditr.saved_model import Model, ModelConfig, save_model
+from ditr.saved_model import Model, ModelConfig
 from ditr.scene import Scene
 from ditr.student_features import StudentFeatures, cosine_to, student_features
 from ditr.training.loop import TrainingRun, train
 from ditr.training.recipe import Augmentation, Distill, OptimizerSettings, Recipe
 from ditr.training.run_log import read_rows
-from ditr.training.setup import make_data, make_fabric
 from ditr.viewing.panels import Panel, sheet
 from ditr.viewing.pictures import BACKGROUND
 from ditr.viewing.render import Cloud
@@ -143,8 +142,6 @@ def learn(trial: Trial, folder: Path, encoding: CachedEncoding) -> dict[str, Any
     train(trial.recipe, run)
     seconds = read_rows(folder / "log.jsonl")[-1]["seconds"]
     config, model = from_pretrained(folder)
-    renew_averages(model, trial.recipe, run)
-    save_model(folder / "renewed", config, model)
     torch.manual_seed(trial.recipe.seed)
     fresh = config.build().eval()
     lifted = {
@@ -174,20 +171,6 @@ def learn(trial: Trial, folder: Path, encoding: CachedEncoding) -> dict[str, Any
         "machine": f"{platform.machine()}, {torch.get_num_threads()} thread(s)",
         "cosine": found,
     }
-
-
-@torch.no_grad()
-def renew_averages(model: Model, recipe: Recipe, run: TrainingRun, batches: int = 12) -> None:
-    """Take BatchNorm's averages anew with the finished network: after a hundred steps the stored ones lag behind."""
-    norms = [module for module in model.modules() if isinstance(module, torch.nn.BatchNorm1d)]
-    for norm in norms:
-        norm.reset_running_stats()
-        norm.momentum = None
-        norm.train()
-    again = replace(recipe, steps=batches, seed=recipe.seed + 1)
-    for batch in make_data(again, run).batches(again, run, 0, make_fabric(run)):
-        model(batch.feature, batch.pyramid)
-    model.eval()
 
 
 def figures(
