@@ -287,7 +287,6 @@ def test_default_sizes(config: PTv3Config, parameters: int, entries: int) -> Non
     [
         ({"encoder_depths": (1, 1)}, "one length"),
         ({"decoder_heads": (1, 2)}, "one stage fewer"),
-        ({"missing_embedding": True}, "image_width"),
     ],
 )
 def test_sizes_that_do_not_fit_are_refused(fault: dict[str, Any], message: str) -> None:

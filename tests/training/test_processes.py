@@ -69,7 +69,7 @@ def settings(kind: str, folder: Path) -> dict[str, object]:
     recipe = tiny_recipe(
         network=network, steps=20, sync_batch_norm=True, task=Segment(lovasz=0.0, class_weights=(1, 2, 3))
     )
-    if kind == "distillation":
+    if kind != "segmentation":
         encoding = tiny_encoding(folder)
         norms = DatasetNorms(("a", "b"))
         recipe = replace(
@@ -77,13 +77,13 @@ def settings(kind: str, folder: Path) -> dict[str, object]:
             encoder=encoding.spec,
             network=replace(network, norms=norms),
             datasets=(JointDataset("b"),),
-            task=Distill(),
+            task=Distill(whiten=4 if kind == "whitened distillation" else 0),
         )
     return dict(to_plain(recipe))
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("kind", ["segmentation", "distillation"])
+@pytest.mark.parametrize("kind", ["segmentation", "distillation", "whitened distillation"])
 def test_two_processes_learn_what_one_does(tmp_path: Path, kind: str) -> None:
     """Cross-entropy and cosine alone: see ``ditr.training.step`` for what differs by definition."""
     write_world(tmp_path / "data", 4)

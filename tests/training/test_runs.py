@@ -20,6 +20,7 @@ from safetensors.torch import load_file
 from ditr.data.dataset import Item, Shuffle
 from ditr.data.readers.capture import read_capture, write_capture
 from ditr.data.sample import Attribute, Origin
+from ditr.data.scene_views import ViewDrop
 from ditr.encoding import CachedEncoding
 from ditr.evaluation.evaluate import evaluate
 from ditr.files import InputError
@@ -472,3 +473,15 @@ def test_a_teacher_has_no_more_directions_than_channels(world: Path, encoding: C
         run(world, tmp_path / "run", tiny_recipe(encoding, task=Distill(whiten=encoding.width + 1)), encoding)
     with pytest.raises(InputError, match="whiten"):
         Distill(whiten=-1)
+
+
+def test_a_recipe_can_ask_for_an_embedding_of_points_without_images(
+    world: Path, encoding: CachedEncoding, tmp_path: Path
+) -> None:
+    network = replace(NETWORK, missing_embedding=True)
+    drop = replace(PREPARATION, view_drop=ViewDrop(0.5, 0.2))
+    recipe = tiny_recipe(encoding, network=network, preparation=drop)
+    _, model = load_model(run(world, tmp_path / "run", recipe, encoding))
+    assert model.backbone.missing_embedding is not None
+    with pytest.raises(InputError, match=r"missing_embedding.*Give an encoder"):
+        run(world, tmp_path / "points", tiny_recipe(network=network))

@@ -63,8 +63,6 @@ class PTv3Config:
             raise ValueError("encoder depths, channels and heads must be of one length")
         if {len(self.decoder_depths), len(self.decoder_channels), len(self.decoder_heads)} != {levels - 1}:
             raise ValueError("the decoder has one stage fewer than the encoder")
-        if self.missing_embedding and self.image_width is None:
-            raise ValueError("a missing embedding needs an image_width")
         if self.injection is Injection.NONE and self.image_width is not None:
             raise ValueError("a network without injection takes no images: leave out the image_width (the encoder)")
         if self.injection is Injection.CLS and (self.missing_embedding or self.image_drop):

@@ -219,6 +219,8 @@ def model_config(recipe: Recipe, run: TrainingRun, class_names: tuple[str, ...])
         student = Student(width, task.head_per_dataset, task.cls_tokens, task.whiten)
     elif network.image_width != width:
         network = _taking_images(network, width)
+    if isinstance(network, PTv3Config) and network.missing_embedding and network.image_width is None:
+        raise InputError("missing_embedding", "the network sees no images that could be missing", "Give an encoder")
     norms = network.norms
     _check_norms(recipe, () if norms is None else norms.datasets)
     _check_class_weights(recipe, class_names)
