@@ -60,7 +60,7 @@ def step_times(
     torch.manual_seed(0)
     bare = model_config(recipe, run, data.class_names).build()
     optimizer, schedule = make_optimizer(recipe, bare)
-    model, optimizer = fabric.setup(to_train(bare), optimizer)
+    model, optimizer = fabric.setup(to_train(bare, recipe.task), optimizer)
     model.train()
     seconds, losses, forever = [], [], itertools.cycle(batches)
     if fabric.device.type == "cuda":

@@ -50,12 +50,14 @@ class StudentFeatures:
         prediction: (M, D) float32, one row per voxel, made without any image.
         voxel: (N,) int64, the row of each point.
         up: (3,) the direction that was taken as up.
+        whitened: how many directions of the teacher's features were whitened; 0 for the features as they are.
     """
 
     teacher: LiftedFeatures
     prediction: Tensor
     voxel: Tensor
     up: tuple[float, float, float]
+    whitened: int = 0
 
     @property
     def scene(self) -> Scene:
@@ -98,6 +100,7 @@ class StudentFeatures:
             "up": [round(value, 4) for value in self.up],
             "mean_cosine_similarity": None if mean is None else round(mean, 4),
             "points_compared": int((self.teacher.seen_by > 0).sum()),
+            "whitened_directions": self.whitened,
         }
 
     def save(self, folder: str | Path) -> None:
@@ -115,6 +118,7 @@ class StudentFeatures:
             "teacher": self.teacher.encoder,
             "views": json.dumps(self.teacher.views),
             "seed": str(self.teacher.seed),
+            "whitened_directions": str(self.whitened),
         }
         with atomic_path(folder / "student.safetensors") as path:
             save_file(tensors, path, metadata=metadata)
@@ -133,7 +137,8 @@ class StudentFeatures:
 
         used = [view for view in self.scene.views if view.name in self.teacher.views]
         mean = self.mean_cosine()
-        title = f"{self.scene.name}: teacher and student, one PCA"
+        whitened = f" (whitened, {self.whitened} directions)" if self.whitened else ""
+        title = f"{self.scene.name}: teacher{whitened} and student, one PCA"
         if mean is not None:
             title += f", mean cosine {mean:.2f}"
         save_picture(path, student_sheet(self.scene, *self.colors(), used, title=title))
@@ -222,11 +227,13 @@ def student_features(
     if direction.shape != (3,) or not np.isfinite(direction).all() or not direction.any():
         raise InputError("up", f"{direction.tolist()} is no direction", "Give three finite numbers, not all zero")
     prediction, voxel = predict_features(config, model, scene, direction, seed=seed)
+    whitened = 0
     if isinstance(model, Distillation) and model.whitening is not None:
         # Both as the student learned them.
-        whitened = model.target(teacher.tokens.to(model.whitening.mean.device)).cpu()
-        teacher = replace(teacher, tokens=whitened)
-    return StudentFeatures(teacher, prediction, voxel, (float(direction[0]), float(direction[1]), float(direction[2])))
+        whitened = model.whitening.directions
+        teacher = replace(teacher, tokens=model.target(teacher.tokens.to(model.whitening.mean.device)).cpu())
+    upward = (float(direction[0]), float(direction[1]), float(direction[2]))
+    return StudentFeatures(teacher, prediction, voxel, upward, whitened)
 
 
 @torch.no_grad()

@@ -463,6 +463,7 @@ def test_a_student_of_a_whitened_teacher(world: Path, encoding: CachedEncoding, 
     compared = student_features(config, model, teacher, up=(0, 0, 1))
     assert torch.equal(compared.teacher.tokens, model.target(teacher.tokens))
     assert -1 <= (compared.mean_cosine() or np.nan) <= 1
+    assert compared.summary()["whitened_directions"] == 3
     # A segmentation starts from it as from any other student.
     tuned = run(world, tmp_path / "tuned", replace(tiny_recipe(steps=2), init=str(tmp_path / "whole")))
     assert (tuned / "model.safetensors").exists()

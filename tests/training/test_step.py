@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Iterator
 from dataclasses import replace
@@ -13,9 +14,12 @@ from lightning_fabric import Fabric
 
 from ditr.data.batch import Batch
 from ditr.data.dataset import Shuffle, TrainingSet
+from ditr.data.sample import Preparation
+from ditr.data.scene_views import ViewDrop
 from ditr.encoding import CachedEncoding
 from ditr.files import InputError
 from ditr.models.distillation import Distillation, Student
+from ditr.models.injection import ImageFeatures, Injection
 from ditr.models.minkunet import MinkUNetConfig
 from ditr.models.segmentation import Segmentation
 from ditr.training.loading import Share, load_batches
@@ -38,13 +42,15 @@ def encoding(world: Path) -> CachedEncoding:
     return tiny_encoding(world)
 
 
-def batch_of(world: Path, encoding: CachedEncoding | None = None, cls: bool = False) -> Batch:
+def batch_of(
+    world: Path, encoding: CachedEncoding | None = None, cls: bool = False, preparation: Preparation = PREPARATION
+) -> Batch:
     from ditr.data.augment.images import HorizontalFlip
 
     images = (HorizontalFlip(p=0.0),) if cls else ()
     data = TrainingSet(
         sorted((world / "data").iterdir()),
-        PREPARATION,
+        preparation,
         NETWORK.pyramid,
         seed=0,
         encoding=encoding,
@@ -106,7 +112,7 @@ def test_sgd_cycles_its_momentum() -> None:
 
 def step_of(recipe: Recipe, model: torch.nn.Module, *batches: Batch, fabric: Fabric = CPU) -> object:
     optimizer, schedule = make_optimizer(recipe, model)
-    wrapped, running = fabric.setup(to_train(model), optimizer)  # type: ignore[arg-type]
+    wrapped, running = fabric.setup(to_train(model, recipe.task), optimizer)  # type: ignore[arg-type]
     schedule.apply(running, 0)
     return take_step(recipe, fabric, wrapped, running, forever(*batches))
 
@@ -207,3 +213,37 @@ def test_minkunet_trains_by_the_same_step(world: Path) -> None:
     batch = next(load_batches(data, Share(Shuffle(2, 2, 1, 0), 0, 1), encoding=None, device="cpu", workers=0))
     done = step_of(recipe, Segmentation(network, 3).train(), batch)
     assert math.isfinite(done.loss) and done.gradient_norm > 0
+
+
+@pytest.mark.parametrize("injection", [Injection.DECODER, Injection.ENCODER, Injection.AFTER, Injection.CLS])
+def test_a_loss_with_and_without_images(world: Path, encoding: CachedEncoding, injection: Injection) -> None:
+    """Each share is the loss that the network has when it sees them, and when there are no views."""
+    cls = injection is Injection.CLS
+    batch = batch_of(world, encoding, cls=True)
+    assert batch.tokens is not None and batch.lift is not None and batch.label is not None
+    network = replace(
+        NETWORK, drop_path=0.0, image_width=encoding.width, injection=injection, missing_embedding=not cls
+    )
+    image = ImageFeatures(batch.tokens, batch.lift, batch.cls, batch.views)
+    nothing = batch_of(world, encoding, cls=True, preparation=replace(PREPARATION, view_drop=ViewDrop(1.0, 0.0)))
+    assert nothing.tokens is not None and nothing.lift is not None and len(nothing.tokens) == 0
+    assert torch.equal(nothing.feature, batch.feature)
+    none = ImageFeatures(nothing.tokens, nothing.lift, nothing.cls, nothing.views)
+    for share in (0.25, 0.5):
+        torch.manual_seed(0)
+        model = Segmentation(network, 3).train()
+        task = Segment(without_images=share)
+        losses = []
+        for shown in (image, none):
+            logits = copy.deepcopy(model)(batch.feature, batch.pyramid, shown)
+            losses.append(cross_entropy(logits, batch.label) + lovasz_softmax(logits, batch.label))
+        wanted = (1 - share) * losses[0] + share * losses[1]
+        done = step_of(tiny_recipe(encoding, task=task), model, batch)
+        assert losses[0] != losses[1] and done.loss == pytest.approx(wanted.item(), rel=1e-5)
+
+
+def test_images_can_only_be_left_out_where_there_are_some() -> None:
+    with pytest.raises(InputError, match="no images to do without"):
+        tiny_recipe(task=Segment(without_images=0.2))
+    with pytest.raises(InputError, match="without_images"):
+        Segment(without_images=1.0)

@@ -11,7 +11,7 @@ places and no details; here f_2D(X_2D) is the same in all of them, so that nothi
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 
 import torch
@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from ditr.geometry.lift import gather
-from ditr.geometry.lift_pyramid import LiftPyramid
+from ditr.geometry.lift_pyramid import LiftLevel, LiftPyramid
 from ditr.geometry.pyramid import Pyramid
 from ditr.nn.attention import SampleTokens
 from ditr.nn.blocks import DropPath, LinearNormAct
@@ -62,6 +62,14 @@ class ImageFeatures:
     lift: LiftPyramid
     cls: Tensor | None = None
     views: tuple[int, ...] = ()
+
+    def hidden(self) -> ImageFeatures:
+        """The same scenes as if they had no views."""
+        levels = tuple(
+            LiftLevel(torch.full_like(level.count, -1), torch.ones_like(level.count)) for level in self.lift.levels
+        )
+        cls = None if self.cls is None else self.cls[:0]
+        return ImageFeatures(self.tokens, replace(self.lift, levels=levels), cls, (0,) * len(self.views))
 
 
 @dataclass(frozen=True, eq=False)

@@ -275,7 +275,7 @@ def digest(*parts: Any) -> str:
     return hashlib.sha256(json.dumps(_nameless(to_plain(parts)), sort_keys=True).encode()).hexdigest()[:16]
 
 
-_LATER = {"labelled_points": None, "whiten": 0}
+_LATER = {"labelled_points": None, "whiten": 0, "without_images": 0.0}
 """Settings that came after rows were measured, and the value with which nothing is other than before.
 
 They are left out there, so that these rows stay valid. Whoever adds a field to a recipe or a world adds it here.

@@ -76,7 +76,7 @@ def train(recipe: Recipe, run: TrainingRun) -> ModelConfig:
         share_batch_norms(bare)
     optimizer, schedule = make_optimizer(recipe, bare)
     progress = load_newest(run.folder / "checkpoints", bare, optimizer, identity)
-    model, optimizer = fabric.setup(to_train(bare), optimizer)
+    model, optimizer = fabric.setup(to_train(bare, recipe.task), optimizer)
     _restore_scaler(fabric, progress)
     work = _Work(recipe, run, fabric, data, config, identity, bare, optimizer)
     work.begin()

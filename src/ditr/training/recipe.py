@@ -110,17 +110,22 @@ class Segment:
     Attributes:
         cross_entropy, lovasz: weights of the two losses.
         class_weights: of the cross-entropy, one per class; none for equal ones.
+        without_images: share of the loss that the same scenes have without their photographs, so that a network with
+            images learns to do without; 0 for none, as published. Every step decodes twice then.
     """
 
     cross_entropy: float = 1.0
     lovasz: float = 1.0
     class_weights: tuple[float, ...] = ()
+    without_images: float = 0.0
     kind: Literal["segmentation"] = "segmentation"
 
     def __post_init__(self) -> None:
         _check_weights("cross_entropy and lovasz", self.cross_entropy, self.lovasz)
         if self.class_weights:
             _check_weights("class_weights", *self.class_weights)
+        if not 0 <= self.without_images < 1:
+            raise InputError("without_images", f"it is {self.without_images}", "Give 0 or more, and less than 1")
 
 
 @dataclass(frozen=True)
@@ -301,6 +306,8 @@ class Recipe:
 
     def _check_task(self) -> None:
         if not isinstance(self.task, Distill):
+            if self.task.without_images and self.encoder is None:
+                raise InputError("without_images", "there are no images to do without", "Name an encoder")
             return
         if self.encoder is None:
             raise InputError("task", "distillation has no teacher", "Name it as the encoder")

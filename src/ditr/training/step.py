@@ -21,10 +21,11 @@ from ditr.data.batch import Batch
 from ditr.files import InputError
 from ditr.geometry.pyramid import Pyramid
 from ditr.models.distillation import Distillation, Distilled
-from ditr.models.injection import ImageFeatures, TokenTable
+from ditr.models.injection import ImageFeatures, Injection, TokenTable
+from ditr.models.segmentation import Segmentation
 from ditr.saved_model import Model
 from ditr.training.losses import cosine_loss, cross_entropy, lovasz_softmax
-from ditr.training.recipe import Distill, Method, Recipe, Segment
+from ditr.training.recipe import Distill, Method, Recipe, Segment, Task
 from ditr.training.schedule import OneCycle, ParameterGroup, parameter_groups
 
 __all__ = ["StepResult", "cls_loss", "make_optimizer", "take_step", "targets_of", "to_train"]
@@ -95,9 +96,30 @@ class _TrainedStudent(nn.Module):
         return out.prediction, out.cls
 
 
-def to_train(model: Model) -> nn.Module:
+class _WithAndWithoutImages(nn.Module):
+    """A segmentation network whose scenes are decoded twice: with their photographs and without."""
+
+    def __init__(self, model: Segmentation) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(
+        self, features: Tensor, pyramid: Pyramid, image: ImageFeatures, dataset: str | None
+    ) -> tuple[Tensor, Tensor]:
+        backbone, condition = self.model.backbone, self.model.conditions(dataset or self.model.dataset)
+        hidden = image.hidden()
+        skips = backbone.encode(features, pyramid, condition, image)
+        seen = self.model.head(backbone.decode(skips, pyramid, image, condition))
+        if backbone.config.injection is Injection.ENCODER:
+            skips = backbone.encode(features, pyramid, condition, hidden)
+        return seen, self.model.head(backbone.decode(skips, pyramid, hidden, condition))
+
+
+def to_train(model: Model, task: Task) -> nn.Module:
     """What fabric sets up to train ``model``, and :func:`take_step` takes."""
-    return _TrainedStudent(model) if isinstance(model, Distillation) else model
+    if isinstance(model, Distillation):
+        return _TrainedStudent(model)
+    return _WithAndWithoutImages(model) if isinstance(task, Segment) and task.without_images else model
 
 
 def take_step(recipe: Recipe, fabric: Fabric, model: Any, optimizer: Any, batches: Iterator[Batch]) -> StepResult:
@@ -165,7 +187,15 @@ def _segmentation_loss(task: Segment, fabric: Fabric, model: Any, batch: Batch) 
     image = None
     if batch.lift is not None and batch.tokens is not None:
         image = ImageFeatures(batch.tokens, batch.lift, batch.cls, batch.views)
-    logits = model(batch.feature, batch.pyramid, image, batch.dataset).float()
+    out = model(batch.feature, batch.pyramid, image, batch.dataset)
+    if not task.without_images:
+        return _loss_of_logits(task, fabric, out, batch)
+    seen, unseen = (_loss_of_logits(task, fabric, logits, batch) for logits in out)
+    return (1 - task.without_images) * seen + task.without_images * unseen
+
+
+def _loss_of_logits(task: Segment, fabric: Fabric, logits: Tensor, batch: Batch) -> Tensor:
+    logits = logits.float()
     assert batch.label is not None
     weights = torch.tensor(task.class_weights, device=logits.device) if task.class_weights else None
     denominator = None if fabric.world_size == 1 else _Denominator(fabric)
