@@ -6,9 +6,10 @@ from dataclasses import replace
 from itertools import pairwise
 
 from ditr.data.scene_views import ViewDrop, ViewOrder
+from ditr.recipes.captures import SMALL_NETWORK
 from ditr.reproduce.experiment import Cell, Figure, Ordering, Stage, Table, Trial, Views
 from ditr.reproduce.settings import Scale, indoor, outdoor, sequence
-from ditr.training.recipe import Recipe
+from ditr.training.recipe import Recipe, Segment
 
 __all__ = ["missing", "table8", "table9"]
 
@@ -125,14 +126,9 @@ def missing(scale: Scale) -> Table:
         ),
     }
     taught = _of_views(scale, scale.encoder)
+    network = replace(SMALL_NETWORK, missing_embedding=True)
     stages["DITR, taught with and without views"] = Stage(
-        "DITR, with and without",
-        replace(
-            taught,
-            task=replace(taught.task, without_images=0.25),
-            network=replace(taught.network, missing_embedding=True),
-        ),
-        (rooms,),
+        "DITR, with and without", replace(taught, task=Segment(without_images=0.25), network=network), (rooms,)
     )
     columns = {f"{count} views": Views(count) for count in (0, 1, 3, 10)}
     cells = [

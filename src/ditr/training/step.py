@@ -22,6 +22,7 @@ from ditr.files import InputError
 from ditr.geometry.pyramid import Pyramid
 from ditr.models.distillation import Distillation, Distilled
 from ditr.models.injection import ImageFeatures, Injection, TokenTable
+from ditr.models.ptv3 import PTv3
 from ditr.models.segmentation import Segmentation
 from ditr.saved_model import Model
 from ditr.training.losses import cosine_loss, cross_entropy, lovasz_softmax
@@ -107,6 +108,7 @@ class _WithAndWithoutImages(nn.Module):
         self, features: Tensor, pyramid: Pyramid, image: ImageFeatures, dataset: str | None
     ) -> tuple[Tensor, Tensor]:
         backbone, condition = self.model.backbone, self.model.conditions(dataset or self.model.dataset)
+        assert isinstance(backbone, PTv3)  # a MinkUNet takes no images, as the run's config has found
         hidden = image.hidden()
         skips = backbone.encode(features, pyramid, condition, image)
         seen = self.model.head(backbone.decode(skips, pyramid, image, condition))
