@@ -433,6 +433,8 @@ def test_a_whitened_teacher_has_the_same_variance_along_its_first_directions() -
     torch.testing.assert_close(out.mean(dim=0), torch.zeros(5).double(), atol=1e-3, rtol=0)
     variance = torch.linalg.eigvalsh(out.T @ out / 4000)
     torch.testing.assert_close(variance, torch.tensor([0.0, 0, 1, 1, 1]).double(), atol=1e-3, rtol=0)
+    with torch.autocast("cpu", torch.bfloat16):
+        assert torch.equal(whitening(features), out.float())
     all_of_them = Whitening(5, 5)
     all_of_them.learn(torch.tensor(4000.0).double(), wide.sum(dim=0), wide.T @ wide)
     assert bool(all_of_them(features).isfinite().all()), "nothing varies along the last direction"

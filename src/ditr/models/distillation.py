@@ -63,8 +63,9 @@ class Whitening(nn.Module):
         self.register_buffer("matrix", torch.eye(width))
 
     def forward(self, features: Tensor) -> Tensor:
-        """(N, D) -> (N, D), in the axes of the features, float32 at least."""
-        return (features.to(torch.promote_types(features.dtype, torch.float32)) - self.mean) @ self.matrix
+        """(N, D) -> (N, D), in the axes of the features, float32 at least, within autocast too."""
+        with torch.autocast(features.device.type, enabled=False):
+            return (features.to(torch.promote_types(features.dtype, torch.float32)) - self.mean) @ self.matrix
 
     @torch.no_grad()
     def learn(self, count: Tensor, total: Tensor, products: Tensor) -> None:
