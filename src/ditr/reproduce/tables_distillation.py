@@ -71,7 +71,7 @@ def table3(scale: Scale) -> Table:
         "Table 3: indoor distillation",
         "PTv3 from random weights, from a student of the image encoder on the same rooms, and from a student on these "
         "and larger rooms jointly, with norms per dataset. The third column's rooms are in no distillation. All "
-        "students but the long one have the same number of steps, all fine-tunings the same default schedule (the "
+        "students but the longer ones have the same number of steps, all fine-tunings the same default schedule (the "
         "paper's for ScanNet and S3DIS is a tenth of it, which would be a few steps here). Rows more than in the "
         "paper say what a longer distillation is worth, and one whose teacher is whitened: of its features, without "
         "their mean, the first directions are brought to the same variance." + _WHY,
