@@ -64,6 +64,15 @@ def write_scene(root: Path, scene: Scene) -> int:
     return len(rows)
 
 
+def write_dataset(root: Path, scenes: int = 24) -> int:
+    """One room under many names; returns its number of points."""
+    points = write_scene(root, make_scene())
+    for kind in (root / "scannet" / "train", root / "scannet_images"):
+        for number in range(1, scenes):
+            (kind / f"scene{number:04}_00").symlink_to(kind / "scene0000_00")
+    return points
+
+
 def training_set(root: Path) -> TrainingSet:
     """What the recipe makes of the folder."""
     recipe = find_recipe("scannet/ditr").make()

@@ -57,14 +57,20 @@ def make_network(name: str) -> Segmentation:
     return Segmentation(config, CLASSES).eval()
 
 
-def measure(name: str, count: int, passes: int = 5) -> dict[str, float]:
-    """Median seconds of a pass after one to warm up, and the process's largest memory."""
+def make_case(name: str, count: int) -> tuple[Segmentation, torch.Tensor, torch.Tensor]:
+    """A network, the cells of its cloud, and the image token of each, -1 for none."""
     torch.manual_seed(0)
     rng = np.random.default_rng(0)
     grid = room_voxels(count)
     model = make_network(name)
     patch = torch.arange(count) * TOKENS // count
     patch[torch.from_numpy(rng.random(count)) < UNSEEN] = -1
+    return model, grid, patch
+
+
+def measure(name: str, count: int, passes: int = 5) -> dict[str, float]:
+    """Median seconds of a pass after one to warm up, and the process's largest memory."""
+    model, grid, patch = make_case(name, count)
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     seconds, tokens = [], torch.randn(TOKENS, WIDTH)
     for _ in range(passes + 1):
@@ -85,8 +91,9 @@ def measure(name: str, count: int, passes: int = 5) -> dict[str, float]:
 
 
 def synchronized() -> float:
-    """The time when all that was asked of the GPU is done."""
-    torch.cuda.synchronize()
+    """The time when all that was asked of the GPU, if there is one, is done."""
+    if torch.cuda.is_available():
+        torch.cuda.synchronize()
     return time.perf_counter()
 
 
@@ -121,12 +128,8 @@ def passes_on_gpu(
     name: str, count: int, precision: torch.dtype
 ) -> tuple[Callable[..., None], Callable[[], tuple[tuple[Any, ...], float]]]:
     """A pass, and what makes its inputs on the GPU and says when they were complete on the CPU."""
-    torch.manual_seed(0)
-    rng = np.random.default_rng(0)
-    grid = room_voxels(count)
-    model = make_network(name).cuda()
-    patch = torch.arange(count) * TOKENS // count
-    patch[torch.from_numpy(rng.random(count)) < UNSEEN] = -1
+    model, grid, patch = make_case(name, count)
+    model.cuda()
 
     def prepare() -> tuple[tuple[Any, ...], float]:
         pyramid = build_pyramid(grid, model.backbone.config.pyramid)
@@ -151,7 +154,7 @@ def profile_on_gpu(name: str, count: int, precision: torch.dtype) -> None:
     activities = [torch.profiler.ProfilerActivity.CPU, torch.profiler.ProfilerActivity.CUDA]
     with torch.profiler.profile(activities=activities) as profile:
         run(*inputs)
-        torch.cuda.synchronize()
+        synchronized()
     print(profile.key_averages().table(sort_by="cuda_time_total", row_limit=25, max_name_column_width=60))
 
 

@@ -16,9 +16,8 @@ import tempfile
 import time
 from pathlib import Path
 
-from loader import make_scene, write_scene
+from loader import write_dataset
 
-SCENES = 24
 RUNS = {"scannet/ptv3": [], "scannet/ditr": ["--encoder", "random:dinov2-large-reg"]}
 
 
@@ -43,10 +42,7 @@ def main() -> None:
     """Print one line of JSON for each recipe."""
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder) / "data"
-        write_scene(root, make_scene())
-        for kind in (root / "scannet" / "train", root / "scannet_images"):
-            for number in range(1, SCENES):
-                (kind / f"scene{number:04}_00").symlink_to(kind / "scene0000_00")
+        write_dataset(root)
         (root / "scannet" / "val").symlink_to(root / "scannet" / "train")
         for number, (name, options) in enumerate(RUNS.items()):
             seconds = seconds_to_first_step(name, options, root, Path(folder) / f"run{number}")

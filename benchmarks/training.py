@@ -15,13 +15,13 @@ import itertools
 import json
 import statistics
 import tempfile
-import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import torch
-from loader import make_scene, write_scene
+from loader import write_dataset
+from network import synchronized
 
 from ditr.data.batch import Batch
 from ditr.data.readers.source import open_dataset
@@ -32,24 +32,6 @@ from ditr.training.loop import TrainingRun, make_optimizer, take_step
 from ditr.training.recipe import Recipe
 from ditr.training.setup import Data, make_data, make_fabric, model_config
 from ditr.training.step import to_train
-
-SCENES = 24
-
-
-def write_data(root: Path) -> int:
-    """One room under many names; returns its number of points."""
-    points = write_scene(root, make_scene())
-    for kind in (root / "scannet" / "train", root / "scannet_images"):
-        for number in range(1, SCENES):
-            (kind / f"scene{number:04}_00").symlink_to(kind / "scene0000_00")
-    return points
-
-
-def synchronized() -> float:
-    """The time when all that was asked of the GPU is done."""
-    if torch.cuda.is_available():
-        torch.cuda.synchronize()
-    return time.perf_counter()
 
 
 def step_times(
@@ -163,7 +145,7 @@ def main() -> None:
     print(f"torch {torch.__version__}; {devices}; {arguments.workers} loader processes", flush=True)
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder)
-        print(f"a scene of {write_data(root)} points", flush=True)
+        print(f"a scene of {write_dataset(root)} points", flush=True)
         for name in arguments.recipes:
             print(json.dumps(measure(name, root, arguments)), flush=True)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -174,3 +174,17 @@ def ditr(*arguments: object, check: bool = True, **environment: str) -> subproce
     if check and done.returncode != 0:
         raise AssertionError(f"ditr {arguments} gave {done.returncode}:\n{done.stdout}\n{done.stderr}")
     return done
+
+
+class Stopped(Exception):
+    """What :func:`stop_after` raises."""
+
+
+def stop_after(steps: int) -> Callable[[int, int], None]:
+    """A run's ``report`` that ends it after so many steps, as if it had been stopped."""
+
+    def report(done: int, _total: int) -> None:
+        if done == steps:
+            raise Stopped
+
+    return report

@@ -23,7 +23,7 @@ from ditr.saved_model import ModelConfig
 from ditr.segmenter import Segmenter
 from ditr.training.loop import TrainingRun, train
 from ditr.training.recipe import Augmentation, Distill, Recipe
-from small_world import make_scene, tiny_config, tiny_encoding, tiny_recipe, write_world
+from small_world import Stopped, make_scene, stop_after, tiny_config, tiny_encoding, tiny_recipe, write_world
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU")
 
@@ -153,14 +153,6 @@ def test_a_deterministic_run_that_was_stopped_ends_with_the_same_weights(tmp_pat
     write_world(tmp_path / "data")
     encoding = tiny_encoding(tmp_path)
     recipe = tiny_recipe(encoding)
-
-    class Stopped(Exception):
-        pass
-
-    def stop(done: int, _total: int) -> None:
-        if done == 4:
-            raise Stopped
-
     try:
         run(tmp_path / "data", tmp_path / "whole", recipe, encoding, deterministic=True)
         with pytest.raises(Stopped):
@@ -171,7 +163,7 @@ def test_a_deterministic_run_that_was_stopped_ends_with_the_same_weights(tmp_pat
                 encoding,
                 deterministic=True,
                 checkpoint_every=3,
-                report=stop,
+                report=stop_after(4),
             )
         run(tmp_path / "data", tmp_path / "parts", recipe, encoding, deterministic=True, checkpoint_every=3)
     finally:

@@ -25,7 +25,7 @@ from ditr.segmenter import Segmenter
 from ditr.training.loading import Share, load_batches
 from ditr.training.loop import TrainingRun, train
 from ditr.training.recipe import Augmentation, OptimizerSettings, Recipe
-from small_world import make_scene, tiny_encoding, tiny_recipe, without, write_world
+from small_world import Stopped, make_scene, stop_after, tiny_encoding, tiny_recipe, without, write_world
 
 
 @pytest.fixture(scope="module")
@@ -188,17 +188,9 @@ def test_a_run_that_was_stopped_goes_on_to_the_same_weights(
     world: Path, encoding: CachedEncoding, tmp_path: Path
 ) -> None:
     recipe = tiny_recipe(encoding)
-
-    class Stop(Exception):
-        pass
-
-    def stop(done: int, _total: int) -> None:
-        if done == 5:
-            raise Stop
-
     whole = run(world, tmp_path / "whole", recipe, encoding, checkpoint_every=2)
-    with pytest.raises(Stop):
-        run(world, tmp_path / "broken", recipe, encoding, checkpoint_every=2, report=stop)
+    with pytest.raises(Stopped):
+        run(world, tmp_path / "broken", recipe, encoding, checkpoint_every=2, report=stop_after(5))
     assert not (tmp_path / "broken" / "model.safetensors").exists()
     resumed: list[int] = []
     run(world, tmp_path / "broken", recipe, encoding, checkpoint_every=2, report=lambda done, _: resumed.append(done))

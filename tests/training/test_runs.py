@@ -44,7 +44,17 @@ from ditr.training.recipe import (
     read_recipe,
 )
 from ditr.training.setup import make_data
-from small_world import NETWORK, PREPARATION, make_scene, tiny_encoding, tiny_recipe, without, write_world
+from small_world import (
+    NETWORK,
+    PREPARATION,
+    Stopped,
+    make_scene,
+    stop_after,
+    tiny_encoding,
+    tiny_recipe,
+    without,
+    write_world,
+)
 
 JOINT = replace(NETWORK, norms=DatasetNorms(("a", "b")))
 
@@ -448,16 +458,16 @@ def test_a_student_of_a_whitened_teacher(world: Path, encoding: CachedEncoding, 
     assert "teacher whitened: 3 directions" in (tmp_path / "whole" / "train.log").read_text()
     plain = run(world, tmp_path / "plain", replace(recipe, task=Distill()), encoding)
     assert rows(tmp_path / "whole")[0]["loss"] != rows(plain)[0]["loss"]
-
-    class Stopped(Exception):
-        pass
-
-    def stop(done: int, _total: int) -> None:
-        if done == 4:
-            raise Stopped
-
     with pytest.raises(Stopped):
-        run(world, tmp_path / "parts", recipe, encoding, checkpoint_every=3, report=stop, validation=scenes(world)[3:])
+        run(
+            world,
+            tmp_path / "parts",
+            recipe,
+            encoding,
+            checkpoint_every=3,
+            report=stop_after(4),
+            validation=scenes(world)[3:],
+        )
     run(world, tmp_path / "parts", recipe, encoding, checkpoint_every=3, validation=scenes(world)[3:])
     assert bits(tmp_path / "parts") == bits(tmp_path / "whole")
     # What it predicts is compared with what it learned, not with the features as they are.

@@ -207,8 +207,7 @@ def _loss_of_logits(task: Segment, fabric: Fabric, logits: Tensor, batch: Batch)
 
 def _distillation_loss(task: Distill, fabric: Fabric, model: Any, batch: Batch) -> tuple[Tensor, bool]:
     prediction, cls = model(batch.feature, batch.pyramid, batch.dataset)
-    target, visible = targets_of(batch)
-    target = model.student.target(target)
+    target, visible = targets_of(batch, model.student)
     denominator = None if fabric.world_size == 1 else _Denominator(fabric)
     loss = task.cosine * cosine_loss(prediction, target, visible, denominator=denominator)
     if cls is not None:
@@ -216,11 +215,16 @@ def _distillation_loss(task: Distill, fabric: Fabric, model: Any, batch: Batch) 
     return loss, bool(visible.any())
 
 
-def targets_of(batch: Batch) -> tuple[Tensor, Tensor]:
-    """The teacher's feature of each voxel (M, D), and whether a view sees it (M,) bool."""
+def targets_of(batch: Batch, student: Distillation | None = None) -> tuple[Tensor, Tensor]:
+    """The teacher's feature of each voxel (M, D), and whether a view sees it (M,) bool.
+
+    With a ``student`` the features are as it learns them.
+    """
     assert batch.lift is not None and batch.tokens is not None
     token = batch.lift.levels[0].token
     rows = TokenTable.of(batch.tokens, batch.lift, None).rows
+    if student is not None:
+        rows = student.target(rows)  # of the tokens, which are fewer than the voxels
     return rows.index_select(0, torch.where(token < 0, len(rows) - 1, token)), token >= 0
 
 

@@ -90,8 +90,7 @@ def _distillation(fabric: Fabric, model: Distillation, data: TrainingSet) -> Fig
     total, count = 0.0, 0
     for _, _, batch in _batches(fabric, data):
         prediction = model(batch.feature, batch.pyramid).prediction.float()
-        target, visible = targets_of(batch)
-        target = model.target(target)
+        target, visible = targets_of(batch, model)
         seen = int(visible.sum())
         total, count = total + float(cosine_loss(prediction, target, visible)) * seen, count + seen
     if not count:
