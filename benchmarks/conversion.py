@@ -22,9 +22,9 @@ from pathlib import Path
 
 import torch
 
-from ditr.conversion import Origin, convert
-from ditr.pretrained import from_pretrained
-from ditr.published_models import published_model
+from ditr.weights.convert import Origin, convert
+from ditr.weights.pretrained import from_pretrained
+from ditr.weights.published import published_model
 
 NAME, RUNS = "ditr-scannet200-dinov2-l", 5
 TASKS = ("convert", "load")

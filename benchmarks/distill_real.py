@@ -30,27 +30,27 @@ import torch
 from PIL import Image
 from torch.nn import functional
 
-from ditr.data.readers.capture import read_capture
-from ditr.data.readers.ply import read_ply, write_ply
+from ditr.captures.capture import read_capture
 from ditr.data.sample import Attribute
-from ditr.encoding import CachedEncoding
-from ditr.feature_cache import FeatureCache
-from ditr.files import atomic_path
+from ditr.encoders.encoding import CachedEncoding
+from ditr.encoders.feature_cache import FeatureCache
 from ditr.geometry.orientation import estimate_up, rotation_to_z
 from ditr.geometry.projection import INDOOR
-from ditr.lifting import LiftedFeatures, lift_features
-from ditr.pretrained import from_pretrained
+from ditr.inference.lifting import LiftedFeatures, lift_features
+from ditr.inference.student_features import StudentFeatures, cosine_to, student_features
+from ditr.io.files import atomic_path
+from ditr.io.ply import read_ply, write_ply
+from ditr.pictures.panels import Panel, sheet
+from ditr.pictures.pictures import BACKGROUND
+from ditr.pictures.render import Cloud
+from ditr.pictures.viewpoint import two_sides
 from ditr.recipes.captures import SMALL_NETWORK, small
-from ditr.saved_model import Model, ModelConfig
 from ditr.scene import Scene
-from ditr.student_features import StudentFeatures, cosine_to, student_features
 from ditr.training.loop import TrainingRun, train
 from ditr.training.recipe import Augmentation, Distill, OptimizerSettings, Recipe
 from ditr.training.run_log import read_rows
-from ditr.viewing.panels import Panel, sheet
-from ditr.viewing.pictures import BACKGROUND
-from ditr.viewing.render import Cloud
-from ditr.viewing.viewpoint import two_sides
+from ditr.weights.pretrained import from_pretrained
+from ditr.weights.saved_model import Model, ModelConfig
 
 TEACHER = "dinov2-small-derived"
 HELD_OUT_EVERY = 5

@@ -15,9 +15,9 @@ import time
 
 import torch
 
-from ditr.models.dinov2 import Architecture
-from ditr.models.encoder_weights import load_weights
-from ditr.models.image_encoder import ImageEncoder
+from ditr.encoders.dinov2 import Architecture
+from ditr.encoders.image_encoder import ImageEncoder
+from ditr.encoders.weights import load_weights
 
 
 def operations(architecture: Architecture, tokens: int) -> float:

@@ -23,14 +23,14 @@ import numpy as np
 import torch
 from PIL import Image
 
+from ditr.captures.images import read_depth, read_image
 from ditr.data.dataset import Item, TrainingSet
-from ditr.data.readers.images import read_depth, read_image
-from ditr.data.readers.source import open_dataset
-from ditr.data.worlds.rooms import RoomsConfig, make_room
-from ditr.encoding import CachedEncoding
-from ditr.machine import describe_machine
+from ditr.datasets.limited import open_dataset
+from ditr.doctor.machine import describe_machine
+from ditr.encoders.encoding import CachedEncoding
 from ditr.recipes.table import find_recipe
 from ditr.scene import Scene
+from ditr.worlds.rooms import RoomsConfig, make_room
 
 POINTS, FRAMES, RENDERED, SAMPLES = 150_000, 100, 10, 20
 

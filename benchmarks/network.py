@@ -26,14 +26,14 @@ from typing import Any
 import numpy as np
 import torch
 
-from ditr.data.worlds.rooms import RoomsConfig, make_room
 from ditr.geometry.lift_pyramid import build_lift_pyramid
 from ditr.geometry.pyramid import build_pyramid
 from ditr.geometry.voxels import voxelize
-from ditr.models.injection import ImageFeatures
 from ditr.models.minkunet import MinkUNetConfig
 from ditr.models.ptv3 import PTv3Config
 from ditr.models.segmentation import Segmentation
+from ditr.nn.image_features import ImageFeatures
+from ditr.worlds.rooms import RoomsConfig, make_room
 
 TOKENS, WIDTH, UNSEEN, CLASSES = 12_000, 1024, 0.43, 200
 CASES = [(name, count) for name in ("ptv3", "ditr", "minkunet") for count in (20_000, 80_000)]

@@ -32,20 +32,21 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
+from ditr.captures.capture import read_capture, write_capture
 from ditr.data.augment.points import PointAugmentation, PointClip, RandomRotate, outdoor_augmentations
 from ditr.data.dataset import Shuffle, TrainingSet
-from ditr.data.readers.capture import read_capture, write_capture
 from ditr.data.scene_views import scene_views
-from ditr.encoding import CachedEncoding
+from ditr.encoders.encoding import CachedEncoding
+from ditr.encoders.feature_cache import FeatureCache
+from ditr.errors import InputError
 from ditr.evaluation.evaluate import evaluate
 from ditr.evaluation.metrics import ConfusionMatrix
-from ditr.feature_cache import FeatureCache
-from ditr.files import InputError, atomic_path
 from ditr.geometry.projection import OUTDOOR
-from ditr.models.injection import ImageFeatures
+from ditr.inference.segmenter import Segmenter
+from ditr.io.files import atomic_path
+from ditr.nn.image_features import ImageFeatures
 from ditr.recipes.captures import small
 from ditr.scene import Scene
-from ditr.segmenter import Segmenter
 from ditr.training.loading import Share, load_batches
 from ditr.training.loop import TrainingRun, train
 from ditr.training.recipe import Augmentation, Recipe

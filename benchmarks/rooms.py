@@ -16,10 +16,10 @@ from pathlib import Path
 
 import numpy as np
 
-from ditr.data.worlds.common.rays import RayCaster
-from ditr.data.worlds.rooms import RoomsConfig, build_room, write_rooms
-from ditr.data.worlds.rooms.camera_path import choose_camera, choose_poses
-from ditr.data.worlds.rooms.sensor import Sensor
+from ditr.worlds.common.rays import RayCaster
+from ditr.worlds.rooms import RoomsConfig, build_room, write_rooms
+from ditr.worlds.rooms.camera_path import choose_camera, choose_poses
+from ditr.worlds.rooms.sensor import Sensor
 
 FRAMES = 64
 

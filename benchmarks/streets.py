@@ -13,7 +13,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from ditr.data.worlds.streets import StreetsConfig, StyleName, build_street, make_scan, write_streets
+from ditr.worlds.streets import StreetsConfig, StyleName, build_street, make_scan, write_streets
 
 STYLES: tuple[StyleName, ...] = ("nuscenes", "waymo", "kitti")
 

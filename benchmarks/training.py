@@ -24,9 +24,9 @@ from loader import write_dataset
 from network import synchronized
 
 from ditr.data.batch import Batch
-from ditr.data.readers.source import open_dataset
-from ditr.encoding import CachedEncoding
-from ditr.machine import describe_devices
+from ditr.datasets.limited import open_dataset
+from ditr.doctor.machine import describe_devices
+from ditr.encoders.encoding import CachedEncoding
 from ditr.recipes.table import find_recipe
 from ditr.training.loop import TrainingRun, make_optimizer, take_step
 from ditr.training.recipe import Recipe

@@ -14,9 +14,9 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from ditr.data.readers import nuscenes, scannetpp, semantic_kitti, waymo
-from ditr.data.readers.images import read_depth
+from ditr.captures.images import read_depth
 from ditr.data.scene_views import points_in
+from ditr.datasets import nuscenes, scannetpp, semantic_kitti, waymo
 from ditr.geometry.projection import VisibilityRule
 from ditr.scene import Camera, Scene, View
 from small_world import look_at, photograph

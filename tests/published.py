@@ -10,21 +10,21 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from ditr.encoders.dinov2 import SIZES, Architecture
+from ditr.encoders.image_encoder import ImageEncoder
+from ditr.encoders.weights import from_timm
 from ditr.geometry.curves import Curve, curve_depth
 from ditr.geometry.lift_pyramid import build_lift_pyramid, join_lift_pyramids
 from ditr.geometry.pyramid import Pyramid, PyramidSpec, build_pyramid, join_pyramids
 from ditr.models.backbone import NetworkConfig
-from ditr.models.convert import from_published
-from ditr.models.dinov2 import SIZES, Architecture
 from ditr.models.distillation import Distillation, Student
-from ditr.models.encoder_weights import from_timm
-from ditr.models.image_encoder import ImageEncoder
-from ditr.models.injection import ImageFeatures
 from ditr.models.minkunet import MinkUNetConfig
 from ditr.models.ptv3 import PTv3Config
 from ditr.models.segmentation import Segmentation
 from ditr.nn.attention import position_bound
+from ditr.nn.image_features import ImageFeatures
 from ditr.nn.norms import DatasetNorms
+from ditr.weights.names import from_published
 from golden import GoldenCase, fill_value
 
 

@@ -11,15 +11,15 @@ from pathlib import Path
 
 import numpy as np
 
-from ditr.data.readers.capture import write_capture
+from ditr.captures.capture import write_capture
 from ditr.data.sample import Attribute, Preparation
-from ditr.encoding import CachedEncoding
-from ditr.feature_cache import FeatureCache
+from ditr.encoders.encoding import CachedEncoding
+from ditr.encoders.feature_cache import FeatureCache
 from ditr.geometry.projection import VisibilityRule
 from ditr.models.ptv3 import PTv3Config
-from ditr.saved_model import EncoderConfig, ModelConfig, save_model
 from ditr.scene import Camera, Scene, View
 from ditr.training.recipe import Augmentation, OptimizerSettings, Recipe
+from ditr.weights.saved_model import EncoderConfig, ModelConfig, save_model
 from tiny_encoder import write_tiny_encoder
 
 CLASSES = ("floor", "wall", "box")

@@ -17,9 +17,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from ditr.captures.capture import write_capture
 from ditr.cli import main
-from ditr.data.readers.capture import write_capture
-from ditr.data.readers.ply import read_ply, write_ply
+from ditr.io.ply import read_ply, write_ply
 from small_world import make_scene, tiny_encoding, without, write_model
 
 

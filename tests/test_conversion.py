@@ -25,12 +25,12 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from ditr.cli import main
-from ditr.conversion import Origin, convert, published_state, read_checkpoint
-from ditr.files import InputError
-from ditr.models.recognize import recognize
-from ditr.pretrained import from_pretrained
-from ditr.published_models import published_model
-from ditr.saved_model import FILES, load_model, read_config
+from ditr.errors import InputError
+from ditr.weights.convert import Origin, convert, published_state, read_checkpoint
+from ditr.weights.pretrained import from_pretrained
+from ditr.weights.published import published_model
+from ditr.weights.recognize import recognize
+from ditr.weights.saved_model import FILES, load_model, read_config
 from malicious_checkpoints import malicious_files
 from published_checkpoints import (
     ROWS,
@@ -471,8 +471,8 @@ def test_the_program_refuses(tmp_path: Path, kitti: State) -> None:
 CONVERTER = """
 import json, resource, sys
 from pathlib import Path
-from ditr.conversion import Origin, convert
-from ditr.files import InputError
+from ditr.weights.convert import Origin, convert
+from ditr.io.files import InputError
 
 used = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
 resource.setrlimit(resource.RLIMIT_AS, (used + (400 << 20),) * 2)

@@ -20,12 +20,13 @@ from huggingface_hub import constants
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
-from ditr import doctor, parts
-from ditr.contract import FILE, compare, contract_output, sha256
-from ditr.files import InputError
-from ditr.plain import to_plain
-from ditr.saved_model import EncoderConfig
-from ditr.self_check import NETWORKS, OUTPUTS, build_network, compute, read_outputs, write_outputs
+from ditr.doctor.examine import examine as doctor
+from ditr.doctor.examine import packages as parts
+from ditr.doctor.self_check import NETWORKS, OUTPUTS, build_network, compute, read_outputs, write_outputs
+from ditr.errors import InputError
+from ditr.io.settings_json import to_plain
+from ditr.weights.contract import FILE, compare, contract_output, sha256
+from ditr.weights.saved_model import EncoderConfig
 from small_world import ditr, tiny_encoding, write_model
 
 REPOSITORY = Path(__file__).resolve().parents[1]

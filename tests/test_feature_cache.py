@@ -14,9 +14,9 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
-from ditr.feature_cache import EncodedView, FeatureCache, encode_views
-from ditr.files import InputError
-from ditr.models.image_encoder import ImageEncoder, load_image_encoder
+from ditr.encoders.feature_cache import EncodedView, FeatureCache, encode_views
+from ditr.encoders.image_encoder import ImageEncoder, load_image_encoder
+from ditr.errors import InputError
 from ditr.scene import Camera, View
 from tiny_encoder import write_tiny_encoder
 
@@ -87,8 +87,8 @@ def test_filling_run_and_reading_run_agree(encoder: ImageEncoder, tmp_path: Path
 PROCESS = """
 import hashlib, sys
 import numpy as np
-from ditr.feature_cache import FeatureCache, encode_views
-from ditr.models.image_encoder import load_image_encoder
+from ditr.encoders.feature_cache import FeatureCache, encode_views
+from ditr.encoders.image_encoder import load_image_encoder
 encoder = load_image_encoder(sys.argv[1])
 images = list(np.random.default_rng(5).integers(0, 256, (3, 42, 56, 3), dtype=np.uint8))
 digest = hashlib.sha256()
@@ -211,7 +211,7 @@ def test_other_writers_are_noticed(tmp_path: Path) -> None:
 
 WRITER = """
 import sys, torch
-from ditr.feature_cache import EncodedView, FeatureCache
+from ditr.encoders.feature_cache import EncodedView, FeatureCache
 cache = FeatureCache(sys.argv[1])
 view = EncodedView(torch.randn(64, 64, 384), torch.randn(384))
 for index in range(10**6):

@@ -13,23 +13,23 @@ import numpy as np
 import pytest
 import torch
 
-from ditr.account import differences, used_up, used_views
-from ditr.acquisition import missing_downloads
+from ditr.captures.capture import read_capture, write_capture
 from ditr.cli import main
-from ditr.data.conventions import by_name
-from ditr.data.readers.capture import read_capture, write_capture
-from ditr.files import InputError
+from ditr.datasets.benchmark import by_name
+from ditr.errors import InputError
 from ditr.geometry.projection import VisibilityRule
-from ditr.models.convert import to_published
+from ditr.inference.explain import differences, used_up, used_views
+from ditr.inference.segmenter import Prediction, Segmenter
 from ditr.models.ptv3 import PTv3Config
 from ditr.models.segmentation import Segmentation
 from ditr.nn.norms import DatasetNorms
-from ditr.pretrained import converted_folder, find_model
-from ditr.published_models import INDOOR_NORMS, PUBLISHED, REPOSITORY, published_model
-from ditr.saved_model import ModelConfig, read_config
 from ditr.scene import Scene
-from ditr.segmenter import Prediction, Segmenter
-from ditr.suggestion import suggest_model
+from ditr.weights.announce import missing_downloads
+from ditr.weights.names import to_published
+from ditr.weights.pretrained import converted_folder, find_model
+from ditr.weights.published import INDOOR_NORMS, PUBLISHED, REPOSITORY, published_model
+from ditr.weights.saved_model import ModelConfig, read_config
+from ditr.weights.suggest import suggest_model
 from hub_server import HubServer
 from small_world import NETWORK, make_scene, tiny_config, tiny_encoding, without, write_model
 

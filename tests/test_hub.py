@@ -23,8 +23,8 @@ from pathlib import Path
 
 import pytest
 
-from ditr.files import InputError
-from ditr.hub import fetch_folder
+from ditr.errors import InputError
+from ditr.io.hub import fetch_folder
 from hub_server import Entry, HubServer
 
 REPOSITORY = "someone/model"
@@ -35,8 +35,8 @@ CHUNK = 1 << 12
 
 CLIENT = """
 import json, logging, os, sys
-from ditr.files import InputError
-from ditr.hub import Patience, fetch_file, fetch_folder
+from ditr.io.files import InputError
+from ditr.io.hub import Patience, fetch_file, fetch_folder
 logging.basicConfig(level="INFO", stream=sys.stderr, format="%(levelname)s %(name)s %(message)s")
 if "WITHOUT_LINKS" in os.environ:
     def refuse(*arguments, **options):
@@ -224,7 +224,9 @@ def test_systems_without_links(client: Client, repository: Path, without: str) -
 def test_a_bar_is_drawn_on_a_terminal(client: Client, repository: Path, progress: bool) -> None:
     terminal, end = pty.openpty()
     fcntl.ioctl(end, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 80, 0, 0))
-    program = f"from ditr.hub import fetch_file; fetch_file({REPOSITORY!r}, 'model.safetensors', progress={progress})"
+    program = (
+        f"from ditr.io.hub import fetch_file; fetch_file({REPOSITORY!r}, 'model.safetensors', progress={progress})"
+    )
     with HubServer({REPOSITORY: repository}) as server:
         environment = os.environ | server.environment(client.home)
         subprocess.run([sys.executable, "-c", program], env=environment, stderr=end, check=True, timeout=60)

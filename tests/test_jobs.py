@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from ditr.jobs import Job, run_jobs
+from ditr.studies.jobs import Job, run_jobs
 
 Report = Callable[[int, int], None]
 
@@ -79,7 +79,7 @@ import sys
 sys.path.insert(0, {str(Path(__file__).parent)!r})
 from pathlib import Path
 from test_jobs import linger
-from ditr.jobs import Job, run_jobs
+from ditr.studies.jobs import Job, run_jobs
 if __name__ == "__main__":
     folder = Path({str(tmp_path)!r})
     run_jobs([Job(name, "group", linger, (folder, name)) for name in "ab"], 2, folder / "log")

@@ -12,12 +12,12 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import load_file
 
-from ditr.data.readers.ply import read_ply
 from ditr.data.sample import ViewChoice
-from ditr.encoding import CachedEncoding
-from ditr.files import InputError
+from ditr.encoders.encoding import CachedEncoding
+from ditr.errors import InputError
 from ditr.geometry.projection import VisibilityRule, see
-from ditr.lifting import lift_features
+from ditr.inference.lifting import lift_features
+from ditr.io.ply import read_ply
 from ditr.scene import Scene
 from small_world import RULE, make_scene, tiny_encoding, without
 

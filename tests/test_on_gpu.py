@@ -11,18 +11,18 @@ import pytest
 import torch
 from torch import Tensor
 
-from ditr.contract import TOLERANCE
 from ditr.data.batch import Batch, join_samples
 from ditr.data.sample import prepare
 from ditr.data.scene_views import scene_views
-from ditr.encoding import CachedEncoding
+from ditr.encoders.encoding import CachedEncoding
+from ditr.encoders.image_encoder import load_image_encoder
 from ditr.evaluation.voting import Voting
-from ditr.models.image_encoder import load_image_encoder
+from ditr.inference.segmenter import Segmenter
 from ditr.models.minkunet import MinkUNetConfig
-from ditr.saved_model import ModelConfig
-from ditr.segmenter import Segmenter
 from ditr.training.loop import TrainingRun, train
 from ditr.training.recipe import Augmentation, Distill, Recipe
+from ditr.weights.contract import TOLERANCE
+from ditr.weights.saved_model import ModelConfig
 from small_world import Stopped, make_scene, stop_after, tiny_config, tiny_encoding, tiny_recipe, write_world
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU")

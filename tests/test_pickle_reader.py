@@ -16,9 +16,9 @@ import numpy as np
 import pytest
 import torch
 
-from ditr.files import InputError
-from ditr.pickle_reader import read_pickle, read_pickle_file
-from ditr.torch_file import StoredTensor, read_torch_file
+from ditr.errors import InputError
+from ditr.io.pickle_reader import read_pickle, read_pickle_file
+from ditr.io.torch_file import StoredTensor, read_torch_file
 from malicious_checkpoints import Call, Global, checkpoint, code, malicious_files, pickled, write_archive
 
 PROTOCOLS = range(6)
@@ -292,8 +292,8 @@ def test_truncated_anywhere_or_with_any_byte_changed_only_this_error_is_raised()
 # Reads every file named on its input, under a limit of memory, and writes what happened.
 READER = """
 import json, resource, sys, time
-from ditr.files import InputError
-from ditr.torch_file import StoredTensor, read_torch_file
+from ditr.io.files import InputError
+from ditr.io.torch_file import StoredTensor, read_torch_file
 
 def load(value):
     if isinstance(value, StoredTensor):

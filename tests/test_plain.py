@@ -11,11 +11,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ditr.files import InputError
-from ditr.plain import from_plain, to_plain
+from ditr.errors import InputError
+from ditr.io.settings_json import from_plain, to_plain
 from ditr.recipes.captures import full, small
-from ditr.saved_model import ModelConfig
 from ditr.training.recipe import Recipe
+from ditr.weights.saved_model import ModelConfig
 from small_world import tiny_config, tiny_recipe
 
 

@@ -16,14 +16,14 @@ import numpy as np
 import pytest
 import torch
 
-from ditr.data.conventions import by_name
-from ditr.files import InputError
-from ditr.models.convert import to_published
+from ditr.datasets.benchmark import by_name
+from ditr.errors import InputError
 from ditr.models.ptv3 import PTv3Config
 from ditr.models.segmentation import Segmentation
-from ditr.pretrained import find_model, from_pretrained, save_pretrained
-from ditr.published_models import REPOSITORY
-from ditr.saved_model import FILES
+from ditr.weights.names import to_published
+from ditr.weights.pretrained import find_model, from_pretrained, save_pretrained
+from ditr.weights.published import REPOSITORY
+from ditr.weights.saved_model import FILES
 from hub_server import HubServer
 from small_world import tiny_config, write_model
 
@@ -40,8 +40,8 @@ SHORT, DIRECTORY = "d-ditr-nuscenes", "nuscenes/semseg-ptv3_weight=distill-ptv3_
 
 CLIENT = """
 import sys
-from ditr.files import InputError
-from ditr.pretrained import find_model, from_pretrained
+from ditr.io.files import InputError
+from ditr.weights.pretrained import find_model, from_pretrained
 try:
     config, model = from_pretrained(sys.argv[1])
 except InputError as error:

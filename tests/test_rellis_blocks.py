@@ -15,14 +15,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
+from ditr.captures.capture import read_capture
 from ditr.data.augment.point_set import PointSet, augment
 from ditr.data.augment.points import outdoor_augmentations
-from ditr.data.readers.capture import read_capture
-from ditr.files import InputError
-from ditr.saved_model import ModelConfig
+from ditr.errors import InputError
+from ditr.inference.segmenter import Segmenter
 from ditr.scene import Scene
-from ditr.segmenter import Segmenter
 from ditr.training.recipe import Augmentation
+from ditr.weights.saved_model import ModelConfig
 from small_world import make_scene
 
 

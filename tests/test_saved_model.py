@@ -12,8 +12,8 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from ditr.data.sample import prepare
-from ditr.files import InputError
-from ditr.saved_model import FILES, load_model, read_config, save_model
+from ditr.errors import InputError
+from ditr.weights.saved_model import FILES, load_model, read_config, save_model
 from small_world import NETWORK, make_scene, tiny_config, write_model
 
 

@@ -13,15 +13,15 @@ import numpy as np
 import pytest
 import torch
 
+from ditr.captures.capture import write_capture
 from ditr.data.normals import with_normals
-from ditr.data.readers.capture import write_capture
-from ditr.data.readers.ply import read_ply
 from ditr.data.sample import Attribute, Origin, Sample
-from ditr.encoding import CachedEncoding
-from ditr.files import InputError
+from ditr.encoders.encoding import CachedEncoding
+from ditr.errors import InputError
 from ditr.geometry.projection import VisibilityRule
+from ditr.inference.segmenter import Segmenter
+from ditr.io.ply import read_ply
 from ditr.scene import Scene, View
-from ditr.segmenter import Segmenter
 from small_world import CAMERA, PREPARATION, RULE, look_at, make_scene, tiny_config, tiny_encoding, without, write_model
 from tiny_encoder import write_tiny_encoder
 
@@ -117,8 +117,8 @@ def test_two_processes_give_the_same_bits(tmp_path: Path) -> None:
     write_capture(make_scene(), tmp_path / "scene", image_format="png")
     code = """
 import hashlib, sys
-from ditr.data.readers.capture import read_capture
-from ditr.segmenter import Segmenter
+from ditr.captures.capture import read_capture
+from ditr.inference.segmenter import Segmenter
 prediction = Segmenter.load(sys.argv[1], device="cpu")(read_capture(sys.argv[2]))
 print(hashlib.sha256(prediction.label.tobytes() + prediction.confidence.tobytes()).hexdigest())
 """

@@ -11,14 +11,14 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from ditr.data.readers.capture import write_capture
-from ditr.data.readers.ply import read_ply
-from ditr.encoding import CachedEncoding
-from ditr.files import InputError
-from ditr.lifting import LiftedFeatures, lift_features
+from ditr.captures.capture import write_capture
+from ditr.encoders.encoding import CachedEncoding
+from ditr.errors import InputError
+from ditr.inference.lifting import LiftedFeatures, lift_features
+from ditr.inference.student_features import check_teacher, student_features
+from ditr.io.ply import read_ply
 from ditr.models.distillation import Student
-from ditr.saved_model import Model, ModelConfig, save_model
-from ditr.student_features import check_teacher, student_features
+from ditr.weights.saved_model import Model, ModelConfig, save_model
 from small_world import RULE, ditr, make_scene, photograph, tiny_config, tiny_encoding, without, write_model
 
 

@@ -8,8 +8,8 @@ from pathlib import Path
 
 from safetensors.torch import save_file
 
-from ditr.models.dinov2 import Architecture
-from ditr.models.encoder_family import random_weights
+from ditr.encoders.dinov2 import Architecture
+from ditr.encoders.family import random_weights
 
 TINY = Architecture(width=32, depth=2, heads=2, table=4)
 

@@ -14,20 +14,20 @@ __version__ = "0.1.0"
 _HOME = {
     "Camera": "ditr.scene",
     "CameraModel": "ditr.scene",
-    "FeatureCache": "ditr.feature_cache",
-    "InputError": "ditr.files",
-    "Prediction": "ditr.segmenter",
+    "FeatureCache": "ditr.encoders.feature_cache",
+    "InputError": "ditr.errors",
+    "Prediction": "ditr.inference.segmenter",
     "Scene": "ditr.scene",
-    "Segmenter": "ditr.segmenter",
+    "Segmenter": "ditr.inference.segmenter",
     "View": "ditr.scene",
     "evaluate": "ditr.evaluation.evaluate",
-    "from_pretrained": "ditr.pretrained",
-    "lift_features": "ditr.lifting",
-    "load_image_encoder": "ditr.models.image_encoder",
-    "read_capture": "ditr.data.readers.capture",
-    "save_pretrained": "ditr.pretrained",
+    "from_pretrained": "ditr.weights.pretrained",
+    "lift_features": "ditr.inference.lifting",
+    "load_image_encoder": "ditr.encoders.image_encoder",
+    "read_capture": "ditr.captures.capture",
+    "save_pretrained": "ditr.weights.pretrained",
     "train": "ditr.training.loop",
-    "write_capture": "ditr.data.readers.capture",
+    "write_capture": "ditr.captures.capture",
 }
 
 __all__ = [
@@ -51,16 +51,16 @@ __all__ = [
 ]
 
 if TYPE_CHECKING:
-    from ditr.data.readers.capture import read_capture, write_capture
+    from ditr.captures.capture import read_capture, write_capture
+    from ditr.encoders.feature_cache import FeatureCache
+    from ditr.encoders.image_encoder import load_image_encoder
+    from ditr.errors import InputError
     from ditr.evaluation.evaluate import evaluate
-    from ditr.feature_cache import FeatureCache
-    from ditr.files import InputError
-    from ditr.lifting import lift_features
-    from ditr.models.image_encoder import load_image_encoder
-    from ditr.pretrained import from_pretrained, save_pretrained
+    from ditr.inference.lifting import lift_features
+    from ditr.inference.segmenter import Prediction, Segmenter
     from ditr.scene import Camera, CameraModel, Scene, View
-    from ditr.segmenter import Prediction, Segmenter
     from ditr.training.loop import train
+    from ditr.weights.pretrained import from_pretrained, save_pretrained
 
 
 def __getattr__(name: str) -> Any:

@@ -15,14 +15,14 @@ from dataclasses import dataclass, field
 from enum import Enum
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ditr.files import InputError
+from ditr.errors import InputError
 
-__all__ = ["Camera", "CameraModel", "PointPixels", "Scene", "View"]
+__all__ = ["Camera", "CameraModel", "PointPixels", "Scene", "SceneSource", "View"]
 
 UNLABELLED = -1
 
@@ -85,7 +85,7 @@ class PointPixels:
 
     Files (``.npy``) or arrays: ``rows`` (n,) int numbers of points, each at most once, and ``pixel`` (n, 2) their
     image coordinates (u, v). A room with hundreds of photographs has gigabytes of them, so files stay files;
-    :func:`ditr.data.readers.images.read_pixels` reads and checks them.
+    :func:`ditr.captures.images.read_pixels` reads and checks them.
     """
 
     rows: Path | NDArray[np.integer[Any]]
@@ -255,3 +255,26 @@ def _frozen(array: NDArray[Any]) -> NDArray[Any]:
     view = array.view()
     view.flags.writeable = False
     return view
+
+
+class SceneSource(Protocol):
+    """Scenes that are read one at a time, in a fixed order."""
+
+    @property
+    def name(self) -> str:
+        """What the scenes belong to: the benchmark, or the folder of captures."""
+        ...
+
+    def __len__(self) -> int: ...
+
+    def names(self) -> list[str]:
+        """The scenes' names, each once; nothing large is read for them."""
+        ...
+
+    def scene(self, index: int) -> Scene:
+        """Read a scene, anew each time; photographs stay files.
+
+        Raises:
+            InputError: a missing or damaged file.
+        """
+        ...

@@ -15,8 +15,8 @@ import pytest
 from PIL import Image
 from safetensors.numpy import load_file
 
-from ditr.data.readers.capture import write_capture
-from ditr.data.readers.ply import read_ply
+from ditr.captures.capture import write_capture
+from ditr.io.ply import read_ply
 from small_world import make_scene, write_model, write_world
 from tiny_encoder import write_tiny_encoder
 

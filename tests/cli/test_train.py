@@ -8,13 +8,13 @@ from pathlib import Path
 
 import pytest
 
+from ditr.captures.capture import write_capture
 from ditr.cli.train import Train, run
-from ditr.data.readers.capture import write_capture
-from ditr.files import InputError
+from ditr.errors import InputError
+from ditr.io.settings_json import to_plain
 from ditr.nn.norms import DatasetNorms
-from ditr.plain import to_plain
-from ditr.saved_model import read_config
 from ditr.training.recipe import Distill, JointDataset
+from ditr.weights.saved_model import read_config
 from small_world import NETWORK, make_scene, tiny_recipe, without, write_world
 from tiny_encoder import write_tiny_encoder
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from ditr.data.augment.images import ColorJitter, HorizontalFlip, augment_image, image_augmentations
-from ditr.files import InputError
+from ditr.errors import InputError
 
 FLIP = HorizontalFlip(p=1)
 NOWHERE = np.zeros((0, 2))

@@ -31,7 +31,7 @@ from ditr.data.augment.points import (
     indoor_crop,
     outdoor_augmentations,
 )
-from ditr.files import InputError
+from ditr.errors import InputError
 
 EVERY: tuple[PointAugmentation, ...] = (
     CenterShift(),

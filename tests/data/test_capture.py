@@ -13,10 +13,10 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from PIL import Image
 
-from ditr.data.readers.capture import read_capture, write_capture
-from ditr.data.readers.images import read_depth, read_image
-from ditr.data.readers.ply import read_ply, write_ply
-from ditr.files import InputError
+from ditr.captures.capture import read_capture, write_capture
+from ditr.captures.images import read_depth, read_image
+from ditr.errors import InputError
+from ditr.io.ply import read_ply, write_ply
 from ditr.scene import Camera, CameraModel, Scene, View
 
 OPENGL_IDENTITY = np.diag([1.0, -1.0, -1.0, 1.0])

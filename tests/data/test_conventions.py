@@ -7,12 +7,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ditr.data.conventions import BENCHMARKS, Benchmark, Voting, by_name
-from ditr.data.readers import nuscenes, s3dis, scannet, scannetpp, semantic_kitti, structured3d, waymo
 from ditr.data.sample import Attribute, Origin, Preparation, ViewChoice
-from ditr.files import InputError
+from ditr.datasets import nuscenes, s3dis, scannet, scannetpp, semantic_kitti, structured3d, waymo
+from ditr.datasets.benchmark import BENCHMARKS, Benchmark, Voting, by_name
+from ditr.errors import InputError
 from ditr.geometry.projection import INDOOR, OUTDOOR, VisibilityRule
-from ditr.plain import from_plain, to_plain
+from ditr.io.settings_json import from_plain, to_plain
 
 # name: classes, voxel, token grid, views, rule, votes, thinned to
 FACTS = {

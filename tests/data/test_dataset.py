@@ -11,13 +11,14 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ditr.captures.capture import write_capture
+from ditr.captures.folders import find_captures
 from ditr.data.augment.images import ColorJitter, HorizontalFlip
 from ditr.data.augment.points import indoor_augmentations
-from ditr.data.dataset import Item, Shuffle, TrainingSet, find_captures
-from ditr.data.readers.capture import write_capture
+from ditr.data.dataset import Item, Shuffle, TrainingSet
 from ditr.data.sample import Sample
-from ditr.encoding import CachedEncoding
-from ditr.files import InputError
+from ditr.encoders.encoding import CachedEncoding
+from ditr.errors import InputError
 from ditr.scene import Scene
 from small_world import NETWORK, PREPARATION, make_scene, tiny_encoding, write_world
 

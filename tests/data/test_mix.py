@@ -13,7 +13,7 @@ from ditr.data.batch import join_samples
 from ditr.data.dataset import Item, TrainingSet
 from ditr.data.mix import cells_only, mix_pairs
 from ditr.data.sample import Sample
-from ditr.encoding import CachedEncoding
+from ditr.encoders.encoding import CachedEncoding
 from small_world import NETWORK, PREPARATION, tiny_encoding, write_world
 
 SPEC = NETWORK.pyramid
@@ -86,8 +86,8 @@ def test_without_images_or_labels_there_are_none(world: Path) -> None:
 
 
 def test_the_network_takes_mixed_batches(world: Path, encoding: CachedEncoding) -> None:
-    from ditr.models.injection import ImageFeatures
     from ditr.models.segmentation import Segmentation
+    from ditr.nn.image_features import ImageFeatures
 
     batch = join_samples(mixed(samples(world, encoding)))
     network = Segmentation(replace(NETWORK, image_width=encoding.width), 3).train()

@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from ditr.data.readers.ply import read_ply, write_ply
-from ditr.files import InputError
+from ditr.errors import InputError
+from ditr.io.ply import read_ply, write_ply
 
 TYPES = {
     "char": "i1", "uchar": "u1", "short": "i2", "ushort": "u2", "int": "i4", "uint": "u4",
@@ -168,7 +168,7 @@ def test_a_promise_of_exabytes_costs_no_memory(tmp_path: Path, form: str) -> Non
     path = ply(tmp_path, f"format {form} 1.0|element vertex {10**17}|property double x", bytes(64))
     limit = 1 << 30
     program = (
-        "import resource, sys; from ditr.data.readers.ply import read_ply\n"
+        "import resource, sys; from ditr.io.ply import read_ply\n"
         f"resource.setrlimit(resource.RLIMIT_AS, ({limit}, {limit}))\n"
         "read_ply(sys.argv[1])"
     )

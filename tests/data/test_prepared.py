@@ -10,17 +10,18 @@ import numpy as np
 import pytest
 import torch
 
-from ditr.data.conventions import BENCHMARKS, by_name
+from ditr.captures.capture import write_capture
+from ditr.captures.folders import Captures
+from ditr.captures.images import read_depth, read_image
 from ditr.data.dataset import Item, TrainingSet
-from ditr.data.readers import nuscenes, s3dis, scannet, semantic_kitti, structured3d, waymo
-from ditr.data.readers.capture import write_capture
-from ditr.data.readers.images import read_depth, read_image
-from ditr.data.readers.source import PREPARED, Captures, SceneSource, open_dataset
 from ditr.data.sample import Origin
 from ditr.data.scene_views import points_in
-from ditr.files import InputError
+from ditr.datasets import nuscenes, s3dis, scannet, semantic_kitti, structured3d, waymo
+from ditr.datasets.benchmark import BENCHMARKS, by_name
+from ditr.datasets.limited import PREPARED, open_dataset
+from ditr.errors import InputError
 from ditr.geometry.projection import OUTDOOR, VisibilityRule
-from ditr.scene import Scene, View
+from ditr.scene import Scene, SceneSource, View
 from prepared_layouts import (
     make_sweep,
     waymo_sweep,
@@ -41,7 +42,7 @@ RULE = VisibilityRule(min_depth=1.0, max_depth=4.0)
 def room() -> Scene:
     """A room of the built-in world with its depth maps."""
     pytest.importorskip("embreex", reason="Rooms needs embreex")
-    from ditr.data.worlds.rooms import RoomsConfig, make_room
+    from ditr.worlds.rooms import RoomsConfig, make_room
 
     config = RoomsConfig(train=1, test=0, views=3, width=80, height=60, spacing=0.12)
     made = make_room(config, "train", 0)
@@ -429,7 +430,7 @@ def test_scenes_without_labels_are_named(tmp_path: Path) -> None:
 def test_views_without_a_pose_are_left_out_where_one_is_needed(tmp_path: Path) -> None:
     from ditr.data.normals import with_normals
     from ditr.geometry.orientation import estimate_up
-    from ditr.viewing.pictures import labels_panels
+    from ditr.pictures.pictures import labels_panels
 
     written = make_scene(0)
     scene = open_dataset("S3DIS", write_s3dis(tmp_path / "s3dis", [written], 1, OUTDOOR), "Area_1").scene(0)

@@ -16,11 +16,13 @@ import pytest
 
 pytest.importorskip("embreex", reason="Rooms needs embreex")
 
-from ditr.data.readers.capture import read_capture
-from ditr.data.worlds.common.mesh import Frame, Material, MeshBuilder
-from ditr.data.worlds.common.rays import Hits, RayCaster
-from ditr.data.worlds.common.workshop import Workshop
-from ditr.data.worlds.rooms import (
+from ditr.captures.capture import read_capture
+from ditr.errors import InputError
+from ditr.scene import Scene
+from ditr.worlds.common.mesh import Frame, Material, MeshBuilder
+from ditr.worlds.common.rays import Hits, RayCaster
+from ditr.worlds.common.workshop import Workshop
+from ditr.worlds.rooms import (
     CLASS_NAMES,
     Label,
     RoomsConfig,
@@ -32,8 +34,6 @@ from ditr.data.worlds.rooms import (
     render_view,
     write_rooms,
 )
-from ditr.files import InputError
-from ditr.scene import Scene
 
 SMALL = RoomsConfig(train=3, test=2, views=4, width=80, height=60, spacing=0.06)
 
@@ -110,7 +110,7 @@ def test_visibility_does_not_depend_on_the_processors_rounding() -> None:
 _CHILD = """
 import sys
 sys.path.insert(0, {tests!r})
-from ditr.data.worlds.rooms import RoomsConfig, make_room
+from ditr.worlds.rooms import RoomsConfig, make_room
 import hashlib
 scene = make_room(RoomsConfig(train=3, test=2, views=4, width=80, height=60, spacing=0.06), "test", 1)
 parts = (scene.coord.tobytes(), scene.normal.tobytes(), scene.label.tobytes())
@@ -280,7 +280,7 @@ def test_finished_rooms_are_kept_and_foreign_ones_are_refused(tmp_path: Path) ->
 
 _WRITER = """
 import sys
-from ditr.data.worlds.rooms import RoomsConfig, write_rooms
+from ditr.worlds.rooms import RoomsConfig, write_rooms
 if __name__ == "__main__":
     write_rooms(sys.argv[1], RoomsConfig(train=40, test=0, views=2, width=64, height=48, spacing=0.1), workers=2)
 """

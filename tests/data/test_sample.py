@@ -19,10 +19,10 @@ from ditr.data.batch import join_samples
 from ditr.data.dataset import Item, TrainingSet
 from ditr.data.sample import Attribute, Origin, Preparation, ViewChoice, prepare
 from ditr.data.scene_views import SceneViews, choose_rows, profile_rule, scene_views
-from ditr.encoding import CachedEncoding
-from ditr.files import InputError
+from ditr.encoders.encoding import CachedEncoding
+from ditr.errors import InputError
 from ditr.geometry.projection import INDOOR, OUTDOOR
-from ditr.models.injection import ImageFeatures
+from ditr.nn.image_features import ImageFeatures
 from ditr.scene import Camera, Scene, View
 from ditr.training.recipe import Augmentation
 from small_world import (
@@ -421,7 +421,7 @@ def test_what_one_sample_lacks_the_batch_lacks() -> None:
 
 
 def test_files_and_arrays_give_the_same_views(tmp_path: Path) -> None:
-    from ditr.data.readers.capture import read_capture, write_capture
+    from ditr.captures.capture import read_capture, write_capture
 
     scene = make_scene(depth=True)
     write_capture(scene, tmp_path / "scene_0", image_format="png")

@@ -14,10 +14,13 @@ import pytest
 
 pytest.importorskip("embreex", reason="Streets need embreex")
 
+from ditr.captures.capture import read_capture
 from ditr.cli import main
-from ditr.data.readers.capture import read_capture
-from ditr.data.worlds.common.rays import Hits, RayCaster
-from ditr.data.worlds.streets import (
+from ditr.errors import InputError
+from ditr.geometry.projection import OUTDOOR, see
+from ditr.scene import Scene, View
+from ditr.worlds.common.rays import Hits, RayCaster
+from ditr.worlds.streets import (
     Kind,
     Street,
     StreetsConfig,
@@ -28,12 +31,9 @@ from ditr.data.worlds.streets import (
     style_of,
     write_streets,
 )
-from ditr.data.worlds.streets.camera import Daylight, Photographer, camera_of, sensor_to_camera
-from ditr.data.worlds.streets.layout import generator
-from ditr.data.worlds.streets.lidar import directions, sweep
-from ditr.files import InputError
-from ditr.geometry.projection import OUTDOOR, see
-from ditr.scene import Scene, View
+from ditr.worlds.streets.camera import Daylight, Photographer, camera_of, sensor_to_camera
+from ditr.worlds.streets.layout import generator
+from ditr.worlds.streets.lidar import directions, sweep
 
 STYLES: tuple[StyleName, ...] = ("nuscenes", "waymo", "kitti")
 
@@ -61,7 +61,7 @@ def tiny(style: StyleName) -> Scene:
 
 _CHILD = """
 import hashlib
-from ditr.data.worlds.streets import StreetsConfig, make_scan
+from ditr.worlds.streets import StreetsConfig, make_scan
 scene = make_scan(StreetsConfig(style="kitti", count=1, scale=0.1), 0)
 parts = [scene.coord.tobytes(), scene.strength.tobytes(), scene.label.tobytes(), scene.extra["ring"].tobytes()]
 parts += [view.image.tobytes() for view in scene.views]

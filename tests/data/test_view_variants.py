@@ -12,25 +12,26 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ditr.captures.capture import write_capture
 from ditr.data.augment.images import HorizontalFlip
 from ditr.data.batch import join_samples
 from ditr.data.dataset import Item, TrainingSet
 from ditr.data.mix import mix_pairs
-from ditr.data.readers.capture import write_capture
 from ditr.data.sample import Preparation, ViewChoice, prepare
 from ditr.data.scene_views import Lookup, SceneViews, ViewDrop, ViewOrder, scene_views
-from ditr.encoding import CachedEncoding
+from ditr.encoders.encoding import CachedEncoding
+from ditr.errors import InputError
 from ditr.evaluation.evaluate import evaluate, visible_points
 from ditr.evaluation.voting import Voting
-from ditr.files import InputError
-from ditr.lifting import lift_features
-from ditr.models.injection import ImageFeatures, Injection, TokenTable, pooled_tokens
-from ditr.plain import from_plain, to_plain
-from ditr.saved_model import load_model
+from ditr.inference.lifting import lift_features
+from ditr.inference.segmenter import Segmenter
+from ditr.io.settings_json import from_plain, to_plain
+from ditr.models.injection import Injection, TokenTable, pooled_tokens
+from ditr.nn.image_features import ImageFeatures
 from ditr.scene import Scene
-from ditr.segmenter import Segmenter
 from ditr.training.loading import Draw, load_batches
 from ditr.training.loop import TrainingRun, train
+from ditr.weights.saved_model import load_model
 from small_world import (
     NETWORK,
     PREPARATION,

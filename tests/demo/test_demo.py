@@ -11,10 +11,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ditr.data.readers.ply import read_ply
-from ditr.data.worlds.rooms import CLASS_NAMES
-from ditr.files import InputError
-from ditr.models.wheel_weights import fetch_wheel
+from ditr.encoders.wheel_weights import fetch_wheel
+from ditr.errors import InputError
+from ditr.io.ply import read_ply
+from ditr.worlds.rooms import CLASS_NAMES
 
 pytestmark = pytest.mark.slow
 

@@ -9,14 +9,14 @@ import numpy as np
 import pytest
 import torch
 
-from ditr.data.readers.capture import read_capture, write_capture
+from ditr.captures.capture import read_capture, write_capture
 from ditr.data.sample import prepare
 from ditr.data.scene_views import scene_views
+from ditr.errors import InputError
 from ditr.evaluation.evaluate import evaluate, visible_points
 from ditr.evaluation.metrics import ConfusionMatrix
-from ditr.files import InputError
 from ditr.geometry.projection import see
-from ditr.segmenter import Prediction, Segmenter
+from ditr.inference.segmenter import Prediction, Segmenter
 from small_world import CLASSES, RULE, make_scene, tiny_config, tiny_encoding, without, write_world
 
 

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ditr.errors import InputError
 from ditr.evaluation.metrics import ConfusionMatrix
-from ditr.files import InputError
 
 
 @given(classes=st.integers(1, 7), points=st.integers(0, 60), seed=st.integers(0, 999))

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from ditr.files import InputError
+from ditr.errors import InputError
 from ditr.geometry.curves import ALL_CURVES, MAX_DEPTH, Curve, curve_depth, encode
 
 HILBERT = (Curve.HILBERT, Curve.HILBERT_TRANS)

@@ -10,7 +10,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ditr.data.readers.capture import read_capture
+from ditr.captures.capture import read_capture
 from ditr.geometry.lift import Lift, TokenGrid, choose_view, coverage, gather, join, lift_views, token_grids, tokens_of
 from ditr.geometry.projection import Projection, see
 

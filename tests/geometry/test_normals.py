@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ditr.files import InputError
+from ditr.errors import InputError
 from ditr.geometry.normals import estimate_normals
 
 

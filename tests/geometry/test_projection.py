@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ditr.data.readers.capture import read_capture
-from ditr.data.readers.images import read_depth
+from ditr.captures.capture import read_capture
+from ditr.captures.images import read_depth
 from ditr.geometry.projection import INDOOR, OUTDOOR, VisibilityRule, patch_of, project, see, unproject
 from ditr.scene import Camera, CameraModel, View
 

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from ditr.files import InputError
+from ditr.errors import InputError
 from ditr.geometry.curves import ALL_CURVES, Curve, curve_depth, encode
 from ditr.geometry.neighbours import neighbours_by_search
 from ditr.geometry.pyramid import (

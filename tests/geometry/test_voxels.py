@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as nps
 from numpy.typing import NDArray
 
-from ditr.files import InputError
+from ditr.errors import InputError
 from ditr.geometry.curves import MAX_DEPTH, Curve, encode
 from ditr.geometry.voxels import Voxels, voxelize
 

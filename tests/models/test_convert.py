@@ -8,9 +8,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from ditr.models.convert import from_published, published_name, to_published
 from ditr.models.ptv3 import PTv3Config
 from ditr.models.segmentation import Segmentation
+from ditr.weights.names import from_published, published_name, to_published
 from golden import BUNDLED, golden_cases
 from published import config_of
 

@@ -18,11 +18,11 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from ditr.files import InputError
-from ditr.models.dinov3 import SIZES
-from ditr.models.encoder_family import random_weights
-from ditr.models.encoder_weights import EncoderWeights, from_timm, load_weights
-from ditr.models.image_encoder import ImageEncoder, image_size, load_image_encoder
+from ditr.encoders.dinov3 import SIZES
+from ditr.encoders.family import random_weights
+from ditr.encoders.image_encoder import ImageEncoder, image_size, load_image_encoder
+from ditr.encoders.weights import EncoderWeights, from_timm, load_weights
+from ditr.errors import InputError
 
 modeling = pytest.importorskip("transformers.models.dinov3_vit.modeling_dinov3_vit", reason="transformers is too old")
 
@@ -332,8 +332,8 @@ def gate() -> Iterator[str]:
 
 def test_a_gated_repository_says_how_to_get_in(tmp_path: Path, gate: str) -> None:
     code = """if True:
-        from ditr.files import InputError
-        from ditr.models.encoder_weights import load_weights
+        from ditr.io.files import InputError
+        from ditr.encoders.weights import load_weights
         for spec in ("dinov3-small", "vit_base_patch16_dinov3"):
             try:
                 load_weights(spec)

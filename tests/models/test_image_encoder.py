@@ -17,12 +17,12 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from safetensors.torch import load_file, save_file
 
-from ditr.files import InputError
-from ditr.models import wheel_weights
-from ditr.models.dinov2 import Architecture
-from ditr.models.encoder_family import random_weights
-from ditr.models.encoder_weights import EncoderWeights, from_timm, load_weights
-from ditr.models.image_encoder import ImageEncoder, image_size, load_image_encoder
+from ditr.encoders import wheel_weights
+from ditr.encoders.dinov2 import Architecture
+from ditr.encoders.family import random_weights
+from ditr.encoders.image_encoder import ImageEncoder, image_size, load_image_encoder
+from ditr.encoders.weights import EncoderWeights, from_timm, load_weights
+from ditr.errors import InputError
 from tiny_encoder import TINY, write_tiny_encoder
 
 REGISTERS = replace(TINY, registers=4)
@@ -273,7 +273,7 @@ def run_python(code: str, **environment: str) -> subprocess.CompletedProcess[str
 
 
 def test_without_network_the_error_lists_three_ways(tmp_path: Path) -> None:
-    code = "from ditr.models.encoder_weights import load_weights; load_weights('dinov2-large-reg')"
+    code = "from ditr.encoders.weights import load_weights; load_weights('dinov2-large-reg')"
     result = run_python(code, HF_HUB_OFFLINE="1", HF_HOME=str(tmp_path))
     for part in ("InputError", "dinov2-with-registers-large", "hub repository", "local folder", "dinov2-small-derived"):
         assert part in result.stderr
@@ -285,13 +285,13 @@ def test_a_repository_in_the_hub_cache_needs_no_network(tmp_path: Path) -> None:
     write_tiny_encoder(repository / "snapshots" / commit)
     (repository / "refs").mkdir()
     (repository / "refs" / "main").write_text(commit)
-    code = "from ditr.models.encoder_weights import load_weights as w; a = w('someone/tiny'); print(a.name, a.origin)"
+    code = "from ditr.encoders.weights import load_weights as w; a = w('someone/tiny'); print(a.name, a.origin)"
     result = run_python(code, HF_HUB_OFFLINE="1", HF_HOME=str(tmp_path))
     assert result.stdout.strip() == f"someone/tiny hub repository someone/tiny, revision {commit}", result.stderr
 
 
 def test_importing_the_encoder_loads_no_heavy_package() -> None:
-    code = "import sys, ditr.models.image_encoder; print(' '.join(sys.modules))"
+    code = "import sys, ditr.encoders.image_encoder; print(' '.join(sys.modules))"
     loaded = set(run_python(code).stdout.split())
     assert "torch" in loaded
     assert not loaded & {"transformers", "torchvision", "huggingface_hub", "pydantic", "tyro"}
@@ -334,7 +334,7 @@ def test_a_download_with_another_hash_is_refused(tmp_path: Path) -> None:
     index = tmp_path / "index"
     index.mkdir()
     write_trap(index, tmp_path / "canary")
-    code = "from ditr.models.encoder_weights import load_weights; load_weights('dinov2-small-derived')"
+    code = "from ditr.encoders.weights import load_weights; load_weights('dinov2-small-derived')"
     result = run_python(
         code,
         DITR_CACHE=str(tmp_path / "cache"),

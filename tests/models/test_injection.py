@@ -10,8 +10,9 @@ from torch import Tensor, nn
 
 from ditr.geometry.lift_pyramid import LiftPyramid, build_lift_pyramid, join_lift_pyramids
 from ditr.geometry.pyramid import Pyramid, PyramidSpec, build_pyramid, join_pyramids
-from ditr.models.injection import Fusion, ImageFeatures, TokenTable, pooled_tokens
+from ditr.models.injection import Fusion, TokenTable, pooled_tokens
 from ditr.models.ptv3 import PTv3, PTv3Config
+from ditr.nn.image_features import ImageFeatures
 
 SPEC = PyramidSpec(levels=3)
 TOKENS, WIDTH = 5, 4

@@ -15,17 +15,18 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 from torch.nn import functional
 
-from ditr.contract import check_contract
 from ditr.geometry.lift_pyramid import build_lift_pyramid, join_lift_pyramids
 from ditr.geometry.pyramid import Pyramid, PyramidSpec, build_pyramid, join_pyramids
-from ditr.models.convert import from_published, to_published
-from ditr.models.injection import ImageFeatures, Injection
+from ditr.io.settings_json import from_plain, to_plain
+from ditr.models.injection import Injection
 from ditr.models.ptv3 import PTv3, PTv3Config
-from ditr.models.recognize import recognize
 from ditr.models.segmentation import Segmentation
 from ditr.nn.attention import PatchAttention, SampleTokens
-from ditr.plain import from_plain, to_plain
-from ditr.saved_model import load_model, save_model
+from ditr.nn.image_features import ImageFeatures
+from ditr.weights.contract import check_contract
+from ditr.weights.names import from_published, to_published
+from ditr.weights.recognize import recognize
+from ditr.weights.saved_model import load_model, save_model
 from golden import error
 from small_world import tiny_config, tiny_encoding
 

@@ -14,14 +14,10 @@ from torch import Tensor, nn
 
 from ditr.geometry.curves import Curve
 from ditr.geometry.pyramid import PyramidSpec, build_pyramid, join_pyramids
-from ditr.models.convert_minkunet import (
-    from_published_layout,
-    published_name,
-    to_published_layout,
-)
 from ditr.models.minkunet import MinkUNet, MinkUNetConfig
 from ditr.nn.norms import Condition, DatasetNorms
 from ditr.nn.sparse_conv import InverseConv, StridedConv, SubmanifoldConv
+from ditr.weights.names_minkunet import from_published_layout, published_name, to_published_layout
 from golden import error
 
 PLAIN = MinkUNetConfig(

@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from ditr.files import InputError
-from ditr.models.onnx_initializers import OnnxNode, read_onnx
+from ditr.errors import InputError
+from ditr.io.onnx_initializers import OnnxNode, read_onnx
 
 CODES = {np.dtype("f4"): 1, np.dtype("i8"): 7, np.dtype("f2"): 10, np.dtype("f8"): 11, np.dtype("u1"): 2}
 

@@ -22,9 +22,9 @@ from torch.nn import functional as F
 from transformers.models.siglip import configuration_siglip, modeling_siglip
 from transformers.models.vit import configuration_vit, modeling_vit
 
-from ditr.files import InputError
-from ditr.models.encoder_weights import FAMILIES, EncoderWeights, from_timm, known_variant, load_weights
-from ditr.models.image_encoder import ImageEncoder, load_image_encoder
+from ditr.encoders.image_encoder import ImageEncoder, load_image_encoder
+from ditr.encoders.weights import FAMILIES, EncoderWeights, from_timm, known_variant, load_weights
+from ditr.errors import InputError
 
 SHAPE = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 2}
 
@@ -482,7 +482,7 @@ def test_an_old_transformers_is_told_to_be_renewed() -> None:
     code = """if True:
         import sys
         sys.modules["transformers.models.aimv2"] = None  # as in a version that lacks it
-        from ditr.files import InputError
+        from ditr.io.files import InputError
         from ditr.models import aimv2
         import torch
         tiny = aimv2.Architecture(width=8, depth=0, heads=1, hidden=8)

@@ -17,13 +17,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from ditr.files import InputError
+from ditr.errors import InputError
 from ditr.geometry.lift_pyramid import build_lift_pyramid, join_lift_pyramids
 from ditr.geometry.pyramid import PyramidSpec, build_pyramid, draw_permutations, join_pyramids
-from ditr.models.injection import ImageFeatures
 from ditr.models.ptv3 import PTv3, PTv3Config
 from ditr.models.segmentation import Segmentation
 from ditr.nn.blocks import Block
+from ditr.nn.image_features import ImageFeatures
 from golden import error
 
 WIDTH, CLASSES = 12, 5

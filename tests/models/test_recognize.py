@@ -8,13 +8,13 @@ import pytest
 import torch
 
 from ditr.models.backbone import NetworkConfig
-from ditr.models.convert import to_published
 from ditr.models.distillation import Distillation, Student
 from ditr.models.minkunet import MinkUNetConfig
 from ditr.models.ptv3 import PTv3Config
-from ditr.models.recognize import recognize
 from ditr.models.segmentation import Segmentation
 from ditr.nn.norms import DatasetNorms
+from ditr.weights.names import to_published
+from ditr.weights.recognize import recognize
 from golden import GoldenCase
 from published import config_of
 

@@ -14,16 +14,16 @@ from ditr.cli.recipes import Recipes
 from ditr.cli.recipes import run as list_recipes
 from ditr.cli.train import Train, run
 from ditr.data.augment.points import ElasticDistortion, PointClip, SphereCrop
-from ditr.data.readers import nuscenes, semantic_kitti, waymo
-from ditr.files import InputError
+from ditr.datasets import nuscenes, semantic_kitti, waymo
+from ditr.errors import InputError
+from ditr.io.settings_json import from_plain, to_plain
 from ditr.models.ptv3 import PTv3Config
-from ditr.models.recognize import recognize
-from ditr.plain import from_plain, to_plain
-from ditr.published_models import published_model
 from ditr.recipes.changes import for_test_server, with_encoder, with_settings
 from ditr.recipes.table import RECIPES, find_recipe
-from ditr.saved_model import read_config
 from ditr.training.recipe import Distill, Recipe, Segment, read_recipe
+from ditr.weights.published import published_model
+from ditr.weights.recognize import recognize
+from ditr.weights.saved_model import read_config
 from prepared_layouts import (
     make_sweep,
     write_nuscenes,

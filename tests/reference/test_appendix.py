@@ -10,10 +10,11 @@ from torch import Tensor
 from ditr.geometry.curves import curve_depth
 from ditr.geometry.lift_pyramid import build_lift_pyramid, join_lift_pyramids
 from ditr.geometry.pyramid import Pyramid, build_pyramid, join_pyramids
-from ditr.models.convert import from_published, to_published
-from ditr.models.injection import ImageFeatures, pooled_tokens
+from ditr.models.injection import pooled_tokens
 from ditr.models.ptv3 import PTv3, PTv3Config
 from ditr.nn.blocks import Block
+from ditr.nn.image_features import ImageFeatures
+from ditr.weights.names import from_published, to_published
 
 SPLIT = 328
 

@@ -14,17 +14,17 @@ import pytest
 import torch
 from torch import Tensor
 
-from ditr.conversion import Origin, convert, published_state
 from ditr.geometry.pyramid import build_pyramid
-from ditr.models.convert import from_published
 from ditr.models.distillation import Distillation
 from ditr.models.minkunet import MinkUNetConfig
 from ditr.models.ptv3 import PTv3Config
-from ditr.models.recognize import Recognized, recognize
 from ditr.models.segmentation import Segmentation
-from ditr.pretrained import from_pretrained
-from ditr.published_models import PUBLISHED, published_model
-from ditr.saved_model import FILES, ModelConfig
+from ditr.weights.convert import Origin, convert, published_state
+from ditr.weights.names import from_published
+from ditr.weights.pretrained import from_pretrained
+from ditr.weights.published import PUBLISHED, published_model
+from ditr.weights.recognize import Recognized, recognize
+from ditr.weights.saved_model import FILES, ModelConfig
 from golden import GoldenCase, error, golden_cases
 from published import Prepared, config_of, prepare, pyramid_of, x2d_of
 from published_checkpoints import (

@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from ditr.geometry.pyramid import Pyramid, PyramidSpec, build_pyramid, join_pyramids
-from ditr.models.convert_minkunet import from_published_layout
 from ditr.nn.sparse_conv import InverseConv, StridedConv, SubmanifoldConv
+from ditr.weights.names_minkunet import from_published_layout
 from golden import GoldenCase, error, fill_value
 
 

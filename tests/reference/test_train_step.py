@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from ditr.models.convert import to_published
 from ditr.training.losses import cross_entropy, lovasz_softmax
+from ditr.weights.names import to_published
 from golden import GoldenCase, error
 from published import prepare
 

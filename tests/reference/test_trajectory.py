@@ -16,10 +16,10 @@ from lightning_fabric import Fabric
 from numpy.typing import NDArray
 
 from ditr.data.batch import Batch
-from ditr.models.convert import to_published
 from ditr.models.segmentation import Segmentation
 from ditr.training.loop import StepResult, make_optimizer, take_step
 from ditr.training.recipe import OptimizerSettings, Recipe
+from ditr.weights.names import to_published
 from golden import GoldenCase
 from published import config_of, filled_model, pyramid_of
 

@@ -14,12 +14,12 @@ from ditr.data.augment.point_set import PointSet
 from ditr.data.fragments import Fragments
 from ditr.data.sample import Attribute, Preparation, ViewChoice, point_set
 from ditr.data.scene_views import SceneViews
+from ditr.encoders.family import IMAGENET_MEAN, IMAGENET_STD
 from ditr.evaluation.voting import Tally, Variant, Voting, count_votes
 from ditr.geometry.lift import token_grids, tokens_of
-from ditr.models.encoder_family import IMAGENET_MEAN, IMAGENET_STD
-from ditr.saved_model import EncoderConfig, ModelConfig
+from ditr.inference.segmenter import SceneInputs, Segmenter
 from ditr.scene import Scene
-from ditr.segmenter import SceneInputs, Segmenter
+from ditr.weights.saved_model import EncoderConfig, ModelConfig
 from golden import GoldenCase, error
 from published import config_of, filled_model
 

@@ -8,12 +8,12 @@ from typing import Any
 
 import pytest
 
-from ditr.reproduce.catalogue import TABLES
-from ditr.reproduce.experiment import Table, digest
-from ditr.reproduce.report import findings, write_table
-from ditr.reproduce.settings import FULL
-from ditr.reproduce.statistics import Verdict
-from ditr.reproduce.work import Workplace, read_rows, write_row
+from ditr.studies.reproduce.catalogue import TABLES
+from ditr.studies.reproduce.experiment import Table, digest
+from ditr.studies.reproduce.report import findings, write_table
+from ditr.studies.reproduce.settings import FULL
+from ditr.studies.reproduce.statistics import Verdict
+from ditr.studies.reproduce.work import Workplace, read_rows, write_row
 
 SEEDS = (1, 2, 3)
 Rows = dict[tuple[str, int], dict[str, Any]]

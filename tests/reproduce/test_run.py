@@ -13,11 +13,11 @@ from pathlib import Path
 
 import pytest
 
-from ditr.reproduce.catalogue import TABLES
-from ditr.reproduce.experiment import ALL_VIEWS, COARSE, Rooms, Views, digest
-from ditr.reproduce.run import make_plan
-from ditr.reproduce.settings import FULL, QUICK
-from ditr.reproduce.work import Workplace, make_world, read_rows, write_row
+from ditr.studies.reproduce.catalogue import TABLES
+from ditr.studies.reproduce.experiment import ALL_VIEWS, COARSE, Rooms, Views, digest
+from ditr.studies.reproduce.run import make_plan
+from ditr.studies.reproduce.settings import FULL, QUICK
+from ditr.studies.reproduce.work import Workplace, make_world, read_rows, write_row
 
 TINY = replace(
     QUICK,
@@ -31,8 +31,8 @@ TINY = replace(
 PROGRAM = """
 import sys
 from pathlib import Path
-from ditr.reproduce.catalogue import TABLES
-from ditr.reproduce.run import reproduce
+from ditr.studies.reproduce.catalogue import TABLES
+from ditr.studies.reproduce.run import reproduce
 from tests_scale import TINY
 if __name__ == "__main__":
     out, work = Path(sys.argv[1]), Path(sys.argv[2])
@@ -41,7 +41,7 @@ if __name__ == "__main__":
 
 SCALE = """
 from dataclasses import replace
-from ditr.reproduce.settings import QUICK
+from ditr.studies.reproduce.settings import QUICK
 TINY = replace(QUICK, rooms=(2, 2), views=2, steps=2, distill_steps=2, encoder="random:dinov2-small:1")
 """
 
@@ -86,7 +86,7 @@ def test_rows_outlive_settings_that_came_later() -> None:
 
 @pytest.mark.slow
 def test_coarse_rooms_are_the_fine_ones_with_fewer_classes(tmp_path: Path) -> None:
-    from ditr.data.readers.capture import read_capture
+    from ditr.captures.capture import read_capture
 
     place, fine = Workplace(tmp_path), Rooms(1, 1, views=1)
     coarse = replace(fine, coarse=True)

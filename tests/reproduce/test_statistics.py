@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from ditr.reproduce.statistics import Verdict, mean_and_spread, paired_difference, verdict
+from ditr.studies.reproduce.statistics import Verdict, mean_and_spread, paired_difference, verdict
 
 
 def test_interval_is_that_of_student_with_paired_seeds() -> None:

@@ -10,13 +10,13 @@ from typing import get_args
 import pytest
 
 from ditr.cli.reproduce import Name
+from ditr.io.settings_json import from_plain, to_plain
 from ditr.models.ptv3 import PTv3
-from ditr.plain import from_plain, to_plain
-from ditr.reproduce.catalogue import TABLES
-from ditr.reproduce.experiment import Cell, Ordering, Stage, Table, digest
-from ditr.reproduce.run import first_seeds, make_plan
-from ditr.reproduce.settings import FULL, QUICK, Scale
-from ditr.reproduce.work import Workplace
+from ditr.studies.reproduce.catalogue import TABLES
+from ditr.studies.reproduce.experiment import Cell, Ordering, Stage, Table, digest
+from ditr.studies.reproduce.run import first_seeds, make_plan
+from ditr.studies.reproduce.settings import FULL, QUICK, Scale
+from ditr.studies.reproduce.work import Workplace
 from ditr.training.recipe import Recipe
 
 SEEDS = first_seeds(3)

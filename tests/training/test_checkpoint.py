@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import nn
 
-from ditr.files import InputError
+from ditr.errors import InputError
 from ditr.training.checkpoint import Progress, is_finished, load_newest, mark_finished, save_checkpoint
 
 

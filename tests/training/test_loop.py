@@ -15,16 +15,16 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from ditr.captures.capture import write_capture
 from ditr.data.augment.images import HorizontalFlip
 from ditr.data.dataset import Shuffle, TrainingSet
-from ditr.data.readers.capture import write_capture
-from ditr.encoding import CachedEncoding
-from ditr.files import InputError
-from ditr.saved_model import load_model
-from ditr.segmenter import Segmenter
+from ditr.encoders.encoding import CachedEncoding
+from ditr.errors import InputError
+from ditr.inference.segmenter import Segmenter
 from ditr.training.loading import Share, load_batches
 from ditr.training.loop import TrainingRun, train
 from ditr.training.recipe import Augmentation, OptimizerSettings, Recipe
+from ditr.weights.saved_model import load_model
 from small_world import Stopped, make_scene, stop_after, tiny_encoding, tiny_recipe, without, write_world
 
 

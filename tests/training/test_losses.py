@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from ditr.files import InputError
+from ditr.errors import InputError
 from ditr.training.losses import cosine_loss, cross_entropy, lovasz_softmax, segmentation_loss
 
 

@@ -21,7 +21,7 @@ from small_world import NETWORK, tiny_encoding, tiny_recipe, write_world
 PROGRAM = """
 import json, sys
 from pathlib import Path
-from ditr.encoding import CachedEncoding
+from ditr.encoders.encoding import CachedEncoding
 from ditr.training.loop import TrainingRun, train
 from ditr.training.recipe import read_recipe
 folder, batch_size = Path(sys.argv[1]), int(sys.argv[2])
@@ -61,8 +61,8 @@ def logged(folder: Path, batch_size: int) -> list[float]:
 
 
 def settings(kind: str, folder: Path) -> dict[str, object]:
+    from ditr.io.settings_json import to_plain
     from ditr.nn.norms import DatasetNorms
-    from ditr.plain import to_plain
     from ditr.training.recipe import Distill, JointDataset, Segment
 
     network = replace(NETWORK, drop_path=0.0)

@@ -17,21 +17,20 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from ditr.captures.capture import read_capture, write_capture
 from ditr.data.dataset import Item, Shuffle
-from ditr.data.readers.capture import read_capture, write_capture
 from ditr.data.sample import Attribute, Origin
 from ditr.data.scene_views import ViewDrop
-from ditr.encoding import CachedEncoding
+from ditr.encoders.encoding import CachedEncoding
+from ditr.errors import InputError
 from ditr.evaluation.evaluate import evaluate
-from ditr.files import InputError
-from ditr.lifting import lift_features
+from ditr.inference.lifting import lift_features
+from ditr.inference.segmenter import Segmenter
+from ditr.inference.student_features import student_features
+from ditr.io.settings_json import to_plain
 from ditr.models.distillation import Distillation, Whitening
 from ditr.nn.norms import DatasetNorms
-from ditr.plain import to_plain
-from ditr.saved_model import load_model
 from ditr.scene import Scene
-from ditr.segmenter import Segmenter
-from ditr.student_features import student_features
 from ditr.training.loading import Turns
 from ditr.training.loop import TrainingRun, train
 from ditr.training.recipe import (
@@ -44,6 +43,7 @@ from ditr.training.recipe import (
     read_recipe,
 )
 from ditr.training.setup import make_data
+from ditr.weights.saved_model import load_model
 from small_world import (
     NETWORK,
     PREPARATION,

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.optim.lr_scheduler import OneCycleLR
 
-from ditr.files import InputError
+from ditr.errors import InputError
 from ditr.training.schedule import OneCycle, parameter_groups
 
 

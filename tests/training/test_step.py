@@ -16,12 +16,13 @@ from ditr.data.batch import Batch
 from ditr.data.dataset import Shuffle, TrainingSet
 from ditr.data.sample import Preparation
 from ditr.data.scene_views import ViewDrop
-from ditr.encoding import CachedEncoding
-from ditr.files import InputError
+from ditr.encoders.encoding import CachedEncoding
+from ditr.errors import InputError
 from ditr.models.distillation import Distillation, Student
-from ditr.models.injection import ImageFeatures, Injection
+from ditr.models.injection import Injection
 from ditr.models.minkunet import MinkUNetConfig
 from ditr.models.segmentation import Segmentation
+from ditr.nn.image_features import ImageFeatures
 from ditr.training.loading import Share, load_batches
 from ditr.training.losses import cosine_loss, cross_entropy, lovasz_softmax
 from ditr.training.recipe import Distill, Method, OptimizerSettings, Recipe, Segment

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ditr.files import InputError
-from ditr.viewing.palette import (
+from ditr.errors import InputError
+from ditr.pictures.palette import (
     BOTH_SAME,
     GREY,
     LIGHT_GREY,
@@ -19,8 +19,8 @@ from ditr.viewing.palette import (
     label_colors,
     value_colors,
 )
-from ditr.viewing.panels import class_legend
-from ditr.viewing.pca import fit_pca, gather_colors
+from ditr.pictures.panels import class_legend
+from ditr.pictures.pca import fit_pca, gather_colors
 
 
 def luminance(color: np.ndarray) -> np.ndarray:

@@ -8,12 +8,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from ditr.data.readers.capture import read_capture
-from ditr.files import InputError
-from ditr.scene import Camera, Scene, View
-from ditr.viewing.palette import GREY, class_colors, difference_colors
-from ditr.viewing.panels import Panel, class_legend, difference_legend, save_picture, sheet
-from ditr.viewing.pictures import (
+from ditr.captures.capture import read_capture
+from ditr.errors import InputError
+from ditr.pictures.palette import GREY, class_colors, difference_colors
+from ditr.pictures.panels import Panel, class_legend, difference_legend, save_picture, sheet
+from ditr.pictures.pictures import (
     comparison_panels,
     features_panels,
     features_sheet,
@@ -23,6 +22,7 @@ from ditr.viewing.pictures import (
     spread_views,
     telling_view,
 )
+from ditr.scene import Camera, Scene, View
 
 CAPTURES = Path(__file__).parents[2] / "../shared/captures"
 CAMERA = Camera(80, 60, 60.0, 60.0, 40.0, 30.0)

@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ditr.files import InputError
+from ditr.errors import InputError
+from ditr.pictures.raster import rasterise
+from ditr.pictures.render import Cloud, darkened, point_spacing, scaled_camera
 from ditr.scene import Camera, CameraModel, Scene, View
-from ditr.viewing.raster import rasterise
-from ditr.viewing.render import Cloud, darkened, point_spacing, scaled_camera
 
 RED, BLUE, WHITE = (255, 0, 0), (0, 0, 255), (255, 255, 255)
 CAMERA = Camera(64, 48, 50.0, 50.0, 32.0, 24.0)

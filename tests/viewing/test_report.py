@@ -15,9 +15,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from ditr.files import InputError
-from ditr.viewing.panels import LegendEntry, Panel
-from ditr.viewing.report import (
+from ditr.errors import InputError
+from ditr.pictures.panels import LegendEntry, Panel
+from ditr.pictures.report import (
     Bar,
     Change,
     Code,

@@ -5,12 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from ditr.files import InputError
+from ditr.errors import InputError
 from ditr.geometry.orientation import estimate_up
 from ditr.geometry.projection import project
+from ditr.pictures.render import Cloud
+from ditr.pictures.viewpoint import look_at, two_sides
 from ditr.scene import Camera, Scene, View
-from ditr.viewing.render import Cloud
-from ditr.viewing.viewpoint import look_at, two_sides
 
 CAMERA = Camera(64, 48, 50.0, 50.0, 32.0, 24.0)
 

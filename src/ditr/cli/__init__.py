@@ -72,7 +72,7 @@ def _commands() -> dict[type, Callable[[Any], object]]:
 @contextmanager
 def _reported() -> Iterator[None]:
     """Faults that a user can mend become one line and an exit status."""
-    from ditr.files import InputError
+    from ditr.errors import InputError
 
     try:
         yield

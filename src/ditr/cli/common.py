@@ -17,14 +17,14 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-from ditr.data.readers.capture import read_capture
+from ditr.captures.capture import read_capture
 from ditr.data.sample import Attribute
-from ditr.device import choose_device
-from ditr.encoding import CachedEncoding
+from ditr.encoders.encoding import CachedEncoding
+from ditr.encoders.feature_cache import FeatureCache
+from ditr.encoders.wheel_weights import cache_folder
+from ditr.errors import InputError
 from ditr.evaluation.voting import VARIANTS, Voting
-from ditr.feature_cache import FeatureCache
-from ditr.files import InputError
-from ditr.models.wheel_weights import cache_folder
+from ditr.runtime import choose_device
 
 __all__ = [
     "encode_captures",

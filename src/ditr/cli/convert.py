@@ -43,8 +43,8 @@ class Convert:
 
 def run(args: Convert) -> None:
     """Convert, and say what it is."""
-    from ditr.conversion import Origin, convert
-    from ditr.published_models import published_model
+    from ditr.weights.convert import Origin, convert
+    from ditr.weights.published import published_model
 
     row = None if args.name is None else published_model(args.name)
     origin = Origin() if row is None else Origin.of(row)

@@ -36,8 +36,8 @@ class Demo:
 
 def run(args: Demo) -> None:
     """Run the demo."""
-    from ditr.demo.results import DemoSettings
-    from ditr.demo.run import run_demo
+    from ditr.studies.demo.results import DemoSettings
+    from ditr.studies.demo.run import run_demo
 
     run_demo(
         args.out,

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Annotated
 import tyro
 
 if TYPE_CHECKING:
-    from ditr.doctor import Cache, Check, Examination, ModelCheck
-    from ditr.machine import Device, Kernels, Machine
+    from ditr.doctor.examine import Cache, Check, Examination, ModelCheck
+    from ditr.doctor.machine import Device, Kernels, Machine
 
 __all__ = ["Doctor", "run"]
 
@@ -40,8 +40,8 @@ class Doctor:
 
 def run(args: Doctor) -> None:
     """Look at everything, print it, and exit with 1 on problems."""
-    from ditr.files import atomic_path
-    from ditr.parts import missing_essentials
+    from ditr.doctor.packages import missing_essentials
+    from ditr.io.files import atomic_path
 
     missing = missing_essentials()
     if missing:
@@ -53,7 +53,7 @@ def run(args: Doctor) -> None:
         print(_verdict([f"{name} is missing" for name in missing], 0))
         sys.exit(1)
 
-    from ditr.doctor import examine
+    from ditr.doctor.examine import examine
 
     found = examine(args.models, online=args.online)
     if args.json is not None:

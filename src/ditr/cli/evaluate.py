@@ -44,11 +44,11 @@ class Evaluate:
 def run(args: Evaluate) -> None:
     """Evaluate, write the figures and print the table."""
 
+    from ditr.captures.folders import find_captures
     from ditr.cli.common import make_cache, progress_bar, voting
-    from ditr.data.dataset import find_captures
     from ditr.evaluation.evaluate import evaluate
-    from ditr.files import write_json
-    from ditr.segmenter import Prediction, Segmenter
+    from ditr.inference.segmenter import Prediction, Segmenter
+    from ditr.io.files import write_json
 
     captures = find_captures(args.data)
     segmenter = Segmenter.load(args.model, device=args.device, cache=make_cache(args.cache))

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import tyro
 
 if TYPE_CHECKING:
-    from ditr.encoding import CachedEncoding
-    from ditr.lifting import LiftedFeatures
-    from ditr.saved_model import Model, ModelConfig
-    from ditr.student_features import StudentFeatures
+    from ditr.encoders.encoding import CachedEncoding
+    from ditr.inference.lifting import LiftedFeatures
+    from ditr.inference.student_features import StudentFeatures
+    from ditr.weights.saved_model import Model, ModelConfig
 
 __all__ = ["Features", "run"]
 
@@ -57,11 +57,11 @@ class Features:
 
 def run(args: Features) -> None:
     """Lift, write, draw, and print the coverage; then the same for a student."""
+    from ditr.captures.capture import read_capture
     from ditr.cli.common import folder_for, make_encoding, progress_bar
-    from ditr.data.readers.capture import read_capture
     from ditr.data.sample import ViewChoice
     from ditr.data.scene_views import profile_rule
-    from ditr.lifting import lift_features
+    from ditr.inference.lifting import lift_features
 
     scene = read_capture(args.capture)
     out = folder_for(args.out or Path(f"{scene.name}-features"))
@@ -104,22 +104,22 @@ class _Student:
 
     def encoding(self, encoding: CachedEncoding) -> CachedEncoding:
         """The teacher's, checked, with photographs of the size that the student learned from."""
-        from ditr.student_features import check_teacher
+        from ditr.inference.student_features import check_teacher
 
         check_teacher(self.config, encoding)
         return encoding.at(self.config.preparation.image_size)
 
     def compare(self, lifted: LiftedFeatures) -> StudentFeatures:
-        from ditr.student_features import student_features
+        from ditr.inference.student_features import student_features
 
         return student_features(self.config, self.model, lifted)
 
 
 def _load_student(name: str, args: Features) -> _Student:
     """The student by name, and who its teacher is: asked before photographs are encoded."""
-    from ditr.device import choose_device
-    from ditr.pretrained import from_pretrained
-    from ditr.student_features import teacher_of
+    from ditr.inference.student_features import teacher_of
+    from ditr.runtime import choose_device
+    from ditr.weights.pretrained import from_pretrained
 
     config, model = from_pretrained(name, device=choose_device(args.device))
     if config.student is not None and args.encoder != "auto":

@@ -22,7 +22,7 @@ def run(args: Recipes) -> None:
     """Print the table, or one recipe."""
     import json
 
-    from ditr.plain import to_plain
+    from ditr.io.settings_json import to_plain
     from ditr.recipes.table import RECIPES, find_recipe
 
     if args.name is not None:

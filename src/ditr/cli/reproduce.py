@@ -58,17 +58,17 @@ def run(args: Reproduce) -> None:
     """Run the tables and write their reports."""
     from dataclasses import replace
 
-    from ditr.device import choose_device
-    from ditr.files import InputError
+    from ditr.errors import InputError
+    from ditr.runtime import choose_device
 
     if args.seeds < 1:
         raise InputError("seeds", f"it is {args.seeds}", "Give 1 or more")
     for folder in args.encoder:
         if not folder.is_dir():
             raise InputError(folder, "there is no such folder", "Give the folder of an image encoder's weights")
-    from ditr.reproduce.catalogue import TABLES
-    from ditr.reproduce.run import first_seeds, reproduce
-    from ditr.reproduce.settings import FULL, QUICK
+    from ditr.studies.reproduce.catalogue import TABLES
+    from ditr.studies.reproduce.run import first_seeds, reproduce
+    from ditr.studies.reproduce.settings import FULL, QUICK
 
     scale = replace(QUICK if args.quick else FULL, local=tuple(str(folder.resolve()) for folder in args.encoder))
     names = list(TABLES) if args.table == "all" else [args.table]

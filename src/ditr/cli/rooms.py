@@ -39,7 +39,7 @@ class Rooms:
 
 def run(args: Rooms) -> list[Path]:
     """Write the rooms and return their folders. Rooms that are complete are kept."""
-    from ditr.data.worlds.rooms import RoomsConfig, write_rooms
+    from ditr.worlds.rooms import RoomsConfig, write_rooms
 
     config = RoomsConfig(
         train=args.train,

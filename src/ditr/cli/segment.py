@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import tyro
 
 if TYPE_CHECKING:
-    from ditr.saved_model import ModelConfig
+    from ditr.inference.segmenter import Prediction
     from ditr.scene import Scene, View
-    from ditr.segmenter import Prediction
+    from ditr.weights.saved_model import ModelConfig
 
 __all__ = ["Segment", "run"]
 
@@ -65,11 +65,11 @@ class Segment:
 
 def run(args: Segment) -> None:
     """Label, write, and print the summary."""
-    from ditr.account import used_views
+    from ditr.captures.capture import read_capture
     from ditr.cli.common import folder_for, make_cache, parse_direction, parse_substitutes, progress_bars, voting
-    from ditr.data.readers.capture import read_capture
     from ditr.data.scene_views import profile_rule
-    from ditr.segmenter import Segmenter
+    from ditr.inference.explain import used_views
+    from ditr.inference.segmenter import Segmenter
 
     substitutes = {attribute.value: value for attribute, value in parse_substitutes(args.substitute)}
     up = parse_direction(args.up)
@@ -104,8 +104,8 @@ def run(args: Segment) -> None:
 
 def _chosen_model(scene: Scene, profile: str | None, substitutes: Mapping[str, float]) -> str:
     """The name of the published model that fits, after everything about it has been said."""
-    from ditr.acquisition import announce
-    from ditr.suggestion import suggest_model
+    from ditr.weights.announce import announce
+    from ditr.weights.suggest import suggest_model
 
     chosen = suggest_model(scene, profile, substitutes=substitutes)
     name = chosen.model.name
@@ -117,7 +117,7 @@ def _chosen_model(scene: Scene, profile: str | None, substitutes: Mapping[str, f
 
 def _account(args: Segment, config: ModelConfig, prediction: Prediction) -> None:
     """What was done, what it gave, and what speaks against trusting it."""
-    from ditr.account import differences, used_up
+    from ditr.inference.explain import differences, used_up
 
     print(used_up(prediction, told=args.up is not None))
     if prediction.normals is not None:
@@ -137,8 +137,8 @@ def _account(args: Segment, config: ModelConfig, prediction: Prediction) -> None
 
 def _draw(prediction: Prediction, config: ModelConfig, path: Path) -> None:
     """The labels in some photographs and in 3D; those that cannot be read are named, since the labels are there."""
-    from ditr.viewing.panels import class_legend, save_picture, sheet
-    from ditr.viewing.pictures import labels_panels, spread_views
+    from ditr.pictures.panels import class_legend, save_picture, sheet
+    from ditr.pictures.pictures import labels_panels, spread_views
 
     scene, colors = prediction.scene, config.class_colors
     views = [view for view in spread_views(scene.posed_views, 4) if _can_be_read(view, path)]
@@ -148,8 +148,8 @@ def _draw(prediction: Prediction, config: ModelConfig, path: Path) -> None:
 
 
 def _can_be_read(view: View, picture: Path) -> bool:
-    from ditr.data.readers.images import read_image
-    from ditr.files import InputError
+    from ditr.captures.images import read_image
+    from ditr.errors import InputError
 
     try:
         read_image(view)

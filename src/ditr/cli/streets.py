@@ -31,7 +31,7 @@ class Streets:
 
 def run(args: Streets) -> list[Path]:
     """Write the scans and return their folders. Scans that are complete are kept."""
-    from ditr.data.worlds.streets import StreetsConfig, write_streets
+    from ditr.worlds.streets import StreetsConfig, write_streets
 
     config = StreetsConfig(style=args.style, count=args.count, seed=args.seed, scale=args.scale)
     return write_streets(args.out, config, workers=args.workers, progress=True)

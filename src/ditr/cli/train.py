@@ -10,7 +10,7 @@ import tyro
 
 if TYPE_CHECKING:
     from ditr.data.sample import Preparation
-    from ditr.encoding import CachedEncoding
+    from ditr.encoders.encoding import CachedEncoding
     from ditr.scene import Scene
     from ditr.training.recipe import Recipe
 
@@ -155,7 +155,7 @@ class _Work:
 
 def _check_places(args: Train) -> None:
     """A recipe without a run's folder would be taken for the folder."""
-    from ditr.files import InputError
+    from ditr.errors import InputError
     from ditr.recipes.table import RECIPES
 
     name = args.out.as_posix()
@@ -165,8 +165,8 @@ def _check_places(args: Train) -> None:
 
 def _on_captures(args: Train) -> _Work:
     """The run that options or ``--settings`` describe; captures by dataset where the recipe names datasets."""
-    from ditr.data.dataset import find_captures
-    from ditr.files import InputError
+    from ditr.captures.folders import find_captures
+    from ditr.errors import InputError
     from ditr.recipes.changes import with_settings
     from ditr.training.recipe import read_recipe
 
@@ -184,8 +184,8 @@ def _of_captures(
     args: Train, recipe: Recipe, data: Path, captures: list[Path] | None = None, name: str | None = None
 ) -> _Work:
     """A recipe whose scenes are captures; found by the datasets' names where they are not given."""
+    from ditr.captures.folders import find_captures
     from ditr.cli.common import encode_captures, make_encoding
-    from ditr.data.dataset import find_captures
 
     if captures is None and recipe.datasets:
         scenes: Any = {dataset.name: find_captures(data / dataset.name) for dataset in recipe.datasets}
@@ -225,10 +225,10 @@ def _named(args: Train, name: str) -> _Work:
     from dataclasses import replace
 
     from ditr.cli.common import make_encoding
-    from ditr.files import InputError
-    from ditr.pretrained import find_model
+    from ditr.errors import InputError
     from ditr.recipes.changes import for_test_server, with_encoder, with_settings
     from ditr.recipes.prepared import is_prepared, open_datasets
+    from ditr.weights.pretrained import find_model
 
     recipe, data, start = _read_named(args, name)
     prepared = is_prepared(recipe)
@@ -266,7 +266,7 @@ def _read_named(args: Train, name: str) -> tuple[Recipe, Path, str | None]:
     """The recipe as it is written, its data, and the recipe whose student it starts from."""
     import json
 
-    from ditr.files import InputError
+    from ditr.errors import InputError
     from ditr.recipes.table import find_recipe
     from ditr.training.recipe import read_recipe
 
@@ -285,7 +285,7 @@ def _read_named(args: Train, name: str) -> tuple[Recipe, Path, str | None]:
 def _refuse_unheeded(args: Train, prepared: bool) -> None:
     from dataclasses import fields
 
-    from ditr.files import InputError
+    from ditr.errors import InputError
 
     heeded = _WITH_A_RECIPE if prepared else (*_WITH_A_RECIPE, "validate")
     for option in fields(args):
@@ -303,8 +303,8 @@ def make_recipe(args: Train, captures: list[Path]) -> Recipe:
     """
     from dataclasses import replace
 
+    from ditr.captures.capture import read_capture
     from ditr.cli.common import parse_attributes, parse_substitutes
-    from ditr.data.readers.capture import read_capture
     from ditr.data.scene_views import profile_rule
     from ditr.recipes.captures import full, small
     from ditr.training.recipe import Distill
@@ -355,7 +355,7 @@ def make_recipe(args: Train, captures: list[Path]) -> Recipe:
 def _check_outdoors(capture: Path, scene: Scene, preparation: Preparation) -> None:
     """A room without depth maps is taken for a place outdoors; that its points have no strength tells it."""
     from ditr.data.sample import Attribute
-    from ditr.files import InputError
+    from ditr.errors import InputError
 
     wanted, declared = Attribute.STRENGTH in preparation.attributes, dict(preparation.substitutes)
     if wanted and scene.strength is None and Attribute.STRENGTH not in declared:

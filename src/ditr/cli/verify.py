@@ -47,14 +47,14 @@ def run(args: Verify) -> None:
     import sys
 
     from ditr.cli.common import folder_for, progress_bar
-    from ditr.data.conventions import by_name
-    from ditr.data.readers.source import open_dataset
+    from ditr.datasets.benchmark import by_name
+    from ditr.datasets.limited import open_dataset
+    from ditr.errors import InputError
     from ditr.evaluation.verify import published_voting, verify
-    from ditr.files import InputError
-    from ditr.pretrained import find_model
-    from ditr.published_models import PUBLISHED
+    from ditr.inference.segmenter import Segmenter
     from ditr.recipes.prepared import dataset_root
-    from ditr.segmenter import Segmenter
+    from ditr.weights.pretrained import find_model
+    from ditr.weights.published import PUBLISHED
 
     benchmark = by_name(args.dataset)
     published_voting(benchmark)  # which refuses a dataset without tests before anything is loaded

@@ -17,8 +17,8 @@ class Weights:
 
 def run(args: Weights) -> None:
     """Print the table."""
-    from ditr.pretrained import converted_folder, repository_license
-    from ditr.published_models import PUBLISHED, REPOSITORY
+    from ditr.weights.pretrained import converted_folder, repository_license
+    from ditr.weights.published import PUBLISHED, REPOSITORY
 
     print(f"{'name':39} {'encoder':16} {'dataset':13}  mIoU")
     for model in PUBLISHED:

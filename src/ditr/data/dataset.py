@@ -16,17 +16,17 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset, Sampler
 
+from ditr.captures.folders import Captures
 from ditr.data.augment.images import ImageAugmentation
 from ditr.data.augment.point_set import PointAugmentation
-from ditr.data.readers.source import Captures, SceneSource
 from ditr.data.sample import Preparation, Sample, prepare
 from ditr.data.scene_views import SceneViews, choose_rows, scene_views
-from ditr.files import InputError
+from ditr.errors import InputError
 from ditr.geometry.orientation import turned_upright
 from ditr.geometry.pyramid import PyramidSpec
-from ditr.scene import Scene, View
+from ditr.scene import Scene, SceneSource, View
 
-__all__ = ["Encoding", "Item", "Shuffle", "TrainingSet", "find_captures"]
+__all__ = ["Encoding", "Item", "Shuffle", "TrainingSet"]
 
 
 class Encoding(Protocol):
@@ -61,21 +61,6 @@ class Item:
 
     epoch: int
     index: int
-
-
-def find_captures(folder: str | Path) -> list[Path]:
-    """The captures in a folder (or the folder itself if it is one), sorted by name.
-
-    Raises:
-        InputError: there is none.
-    """
-    root = Path(folder)
-    if (root / "transforms.json").exists():
-        return [root]
-    found = sorted(path.parent for path in root.glob("*/transforms.json"))
-    if not found:
-        raise InputError(root, "there is no capture here", "Name a folder of captures, each with its transforms.json")
-    return found
 
 
 class TrainingSet(Dataset[Sample]):

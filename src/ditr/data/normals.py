@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from ditr.data.readers.images import read_depth
+from ditr.captures.images import read_depth
 from ditr.data.sample import Origin
 from ditr.geometry.bounds import bounding_box
 from ditr.geometry.normals import estimate_normals

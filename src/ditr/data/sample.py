@@ -20,7 +20,7 @@ from torch import Tensor
 from ditr.data.augment.point_set import PointAugmentation, PointSet, augment
 from ditr.data.augment.points import CenterShift, PointClip
 from ditr.data.scene_views import Lookup, SceneViews, ViewChoice, ViewDrop, ViewOrder, lift_points
-from ditr.files import InputError
+from ditr.errors import InputError
 from ditr.geometry.bounds import bounding_box
 from ditr.geometry.lift_pyramid import LiftPyramid
 from ditr.geometry.projection import INDOOR, VisibilityRule
@@ -85,7 +85,7 @@ class Preparation:
             y, over the voxels' points, as published.
         strength_scale: strengths are divided by it (255 for nuScenes).
         image_size: (height, width) in pixels at which every photograph is encoded, whatever its shape; None for the
-            rule of ``ditr.models.image_encoder.image_size``, by each photograph's own size.
+            rule of ``ditr.encoders.image_encoder.image_size``, by each photograph's own size.
         shuffle_curves: whether the order of the curves is drawn (from the seed) at inference too, as the published
             evaluation does, whose results differ from run to run; in training it is drawn in any case.
         clip_box: points outside are moved onto its surface (SemanticKITTI, Waymo), after the views were asked what

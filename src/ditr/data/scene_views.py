@@ -12,9 +12,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from ditr.captures.images import read_depth, read_image, read_pixels
 from ditr.data.augment.images import ImageAugmentation, augment_image
-from ditr.data.readers.images import read_depth, read_image, read_pixels
-from ditr.files import InputError
+from ditr.errors import InputError
 from ditr.geometry.lift import (
     TokenGrid,
     aggregate_views,

@@ -9,13 +9,13 @@ from typing import Any
 
 import numpy as np
 
-from ditr.data.readers.capture import read_capture
+from ditr.captures.capture import read_capture
 from ditr.data.scene_views import scene_views
+from ditr.errors import InputError
 from ditr.evaluation.metrics import ConfusionMatrix
-from ditr.files import InputError
-from ditr.memory import release_memory
+from ditr.inference.segmenter import Prediction, Segmenter, Voter
+from ditr.runtime import release_memory
 from ditr.scene import Scene
-from ditr.segmenter import Prediction, Segmenter, Voter
 
 __all__ = ["Evaluation", "evaluate", "visible_points"]
 

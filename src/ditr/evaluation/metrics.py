@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ditr.files import InputError
+from ditr.errors import InputError
 from ditr.scene import UNLABELLED
 
 __all__ = ["ConfusionMatrix"]

@@ -14,14 +14,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ditr.data.conventions import Benchmark
-from ditr.data.conventions import Voting as Published
-from ditr.data.readers.source import SceneSource
+from ditr.datasets.benchmark import Benchmark
+from ditr.datasets.benchmark import Voting as Published
+from ditr.errors import InputError
 from ditr.evaluation.metrics import ConfusionMatrix
 from ditr.evaluation.voting import INDOOR, ROTATIONS, S3DIS, Voting
-from ditr.files import InputError, atomic_path, file_sha256, write_json
-from ditr.memory import release_memory
-from ditr.segmenter import Segmenter
+from ditr.inference.segmenter import Segmenter
+from ditr.io.files import atomic_path, file_sha256, write_json
+from ditr.runtime import release_memory
+from ditr.scene import SceneSource
 
 __all__ = ["TOLERANCE", "Verification", "published_voting", "verify"]
 

@@ -21,9 +21,9 @@ from torch import Tensor
 from ditr.data.augment.point_set import PointSet
 from ditr.data.fragments import Fragments
 from ditr.data.sample import point_set
-from ditr.files import InputError
+from ditr.errors import InputError
 from ditr.geometry.voxels import voxelize
-from ditr.segmenter import PointLabels, SceneInputs, Segmenter
+from ditr.inference.segmenter import PointLabels, SceneInputs, Segmenter
 
 __all__ = ["INDOOR", "NONE", "NUSCENES", "ROTATIONS", "S3DIS", "VARIANTS", "Tally", "Variant", "Voting"]
 

@@ -12,7 +12,7 @@ from enum import Enum
 import torch
 from torch import Tensor
 
-from ditr.files import InputError
+from ditr.errors import InputError
 
 __all__ = ["ALL_CURVES", "MAX_DEPTH", "Curve", "curve_depth", "encode"]
 

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ditr.files import InputError
+from ditr.errors import InputError
 from ditr.geometry.bounds import bounding_box
 
 __all__ = ["estimate_normals"]

@@ -22,7 +22,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ditr.files import InputError
+from ditr.errors import InputError
 from ditr.geometry.curves import ALL_CURVES, MAX_DEPTH, Curve, curve_depth, encode
 from ditr.geometry.neighbours import (
     Pairs,

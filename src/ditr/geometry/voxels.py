@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ditr.files import InputError
+from ditr.errors import InputError
 from ditr.geometry.bounds import bounding_box
 from ditr.geometry.curves import MAX_DEPTH, Curve, encode
 

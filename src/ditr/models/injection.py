@@ -11,7 +11,7 @@ places and no details; here f_2D(X_2D) is the same in all of them, so that nothi
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from enum import Enum
 
 import torch
@@ -19,13 +19,14 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from ditr.geometry.lift import gather
-from ditr.geometry.lift_pyramid import LiftLevel, LiftPyramid
+from ditr.geometry.lift_pyramid import LiftPyramid
 from ditr.geometry.pyramid import Pyramid
 from ditr.nn.attention import SampleTokens
 from ditr.nn.blocks import DropPath, LinearNormAct
+from ditr.nn.image_features import ImageFeatures
 from ditr.nn.norms import Condition, DatasetNorms, layer_norm, normalize
 
-__all__ = ["ClsTokens", "Fusion", "ImageBranch", "ImageFeatures", "Injection", "TokenTable", "pooled_tokens"]
+__all__ = ["ClsTokens", "Fusion", "ImageBranch", "Injection", "TokenTable", "pooled_tokens"]
 
 
 class Injection(Enum):
@@ -45,31 +46,6 @@ class Injection(Enum):
     """After the decoder: added to what it gives."""
     CLS = "cls"
     """No patch features: the views' [cls] tokens as further tokens in the attention of all decoder stages."""
-
-
-@dataclass(frozen=True, eq=False)
-class ImageFeatures:
-    """What the photographs of a batch give.
-
-    Attributes:
-        tokens: (T, D) of patches.
-        lift: which cell sees which of them.
-        cls: (V, D) [cls] tokens of the views, one sample's after the other's; None where nobody asks for them.
-        views: how many of them each of the pyramid's samples has.
-    """
-
-    tokens: Tensor
-    lift: LiftPyramid
-    cls: Tensor | None = None
-    views: tuple[int, ...] = ()
-
-    def hidden(self) -> ImageFeatures:
-        """The same scenes as if they had no views."""
-        levels = tuple(
-            LiftLevel(torch.full_like(level.count, -1), torch.ones_like(level.count)) for level in self.lift.levels
-        )
-        cls = None if self.cls is None else self.cls[:0]
-        return ImageFeatures(self.tokens, replace(self.lift, levels=levels), cls, (0,) * len(self.views))
 
 
 @dataclass(frozen=True, eq=False)

@@ -10,8 +10,8 @@ from torch import Tensor, nn
 
 from ditr.geometry.curves import Curve
 from ditr.geometry.pyramid import Level, Pyramid, PyramidSpec
-from ditr.models.injection import ImageFeatures
-from ditr.models.inputs import check_input
+from ditr.nn.blocks import check_input
+from ditr.nn.image_features import ImageFeatures
 from ditr.nn.norms import Condition, DatasetNorms, batch_norm, normalize
 from ditr.nn.sparse_conv import InverseConv, StridedConv, SubmanifoldConv
 

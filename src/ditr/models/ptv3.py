@@ -11,9 +11,9 @@ from torch import Tensor, nn
 
 from ditr.geometry.curves import ALL_CURVES, Curve
 from ditr.geometry.pyramid import Pyramid, PyramidSpec
-from ditr.models.injection import ClsTokens, Fusion, ImageBranch, ImageFeatures, Injection, TokenTable
-from ditr.models.inputs import check_input
-from ditr.nn.blocks import Block, BlockOptions, Pool, Stem
+from ditr.models.injection import ClsTokens, Fusion, ImageBranch, Injection, TokenTable
+from ditr.nn.blocks import Block, BlockOptions, Pool, Stem, check_input
+from ditr.nn.image_features import ImageFeatures
 from ditr.nn.norms import Condition, DatasetNorms
 
 __all__ = ["PTv3", "PTv3Config"]

@@ -6,7 +6,7 @@ from torch import Tensor, nn
 
 from ditr.geometry.pyramid import Pyramid
 from ditr.models.backbone import NetworkConfig, build_backbone
-from ditr.models.injection import ImageFeatures
+from ditr.nn.image_features import ImageFeatures
 from ditr.nn.norms import Conditions
 
 __all__ = ["Segmentation"]

@@ -7,12 +7,12 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from ditr.geometry.pyramid import Level
+from ditr.geometry.pyramid import Level, Pyramid
 from ditr.nn.attention import PatchAttention, SampleTokens
 from ditr.nn.norms import Condition, DatasetNorms, batch_norm, layer_norm, normalize
 from ditr.nn.sparse_conv import SubmanifoldConv
 
-__all__ = ["Block", "BlockOptions", "DropPath", "LayerScale", "LinearNormAct", "Pool", "Stem"]
+__all__ = ["Block", "BlockOptions", "DropPath", "LayerScale", "LinearNormAct", "Pool", "Stem", "check_input"]
 
 
 class DropPath(nn.Module):
@@ -197,3 +197,16 @@ class Pool(nn.Module):
         children = projected.index_select(0, level.children.view(-1)).view(*level.children.shape, -1)
         out: Tensor = self.act(normalize(self.norm, children.max(dim=1).values, condition))
         return out
+
+
+def check_input(features: Tensor, pyramid: Pyramid, channels: int, levels: int) -> None:
+    """The features are of this pyramid's finest cells, and both are made for a network of these sizes.
+
+    Raises:
+        ValueError: they are not.
+    """
+    cells = len(pyramid.levels[0])
+    if features.shape != (cells, channels):
+        raise ValueError(f"features of shape {tuple(features.shape)} for {cells} voxels and {channels} input channels")
+    if len(pyramid.levels) != levels:
+        raise ValueError(f"a pyramid of {len(pyramid.levels)} levels for a network of {levels}")

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from torch import Tensor, nn
 
-from ditr.words import nearest
+from ditr.errors import nearest
 
 __all__ = [
     "Condition",

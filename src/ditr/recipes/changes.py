@@ -7,12 +7,11 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from ditr.data.conventions import PATCH_SIZE
 from ditr.data.sample import Preparation
-from ditr.files import InputError
-from ditr.plain import from_plain, to_plain
+from ditr.datasets.benchmark import PATCH_SIZE
+from ditr.errors import InputError, nearest
+from ditr.io.settings_json import from_plain, to_plain
 from ditr.training.recipe import JointDataset, Recipe
-from ditr.words import nearest
 
 __all__ = ["for_test_server", "with_encoder", "with_settings"]
 

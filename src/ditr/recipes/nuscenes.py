@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from ditr.data.readers import nuscenes, semantic_kitti, waymo
+from ditr.datasets import nuscenes, semantic_kitti, waymo
 from ditr.models.ptv3 import PTv3Config
 from ditr.nn.norms import DatasetNorms
 from ditr.recipes.common import GIANT, LARGE, distilled, outdoor, with_images

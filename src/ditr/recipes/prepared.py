@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from ditr.data.readers.source import SceneSource, open_dataset
-from ditr.files import InputError
+from ditr.datasets.limited import open_dataset
+from ditr.errors import InputError
+from ditr.scene import SceneSource
 from ditr.training.recipe import JointDataset, Recipe
 
 __all__ = ["FOLDERS", "dataset_root", "is_prepared", "open_datasets"]

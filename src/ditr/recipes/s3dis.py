@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from ditr.data.readers import s3dis
+from ditr.datasets import s3dis
 from ditr.models.ptv3 import PTv3Config
 from ditr.nn.attention import position_bound
 from ditr.recipes.common import LARGE, gently, indoor, with_images

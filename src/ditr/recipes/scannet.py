@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from ditr.data.readers import scannet
+from ditr.datasets import scannet
 from ditr.models.minkunet import MinkUNetConfig
 from ditr.models.ptv3 import PTv3Config
 from ditr.nn.norms import DatasetNorms

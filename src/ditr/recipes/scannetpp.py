@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from ditr.data.readers import scannet, scannetpp
+from ditr.datasets import scannet, scannetpp
 from ditr.recipes.common import LARGE, indoor, with_images
 from ditr.training.recipe import JointDataset, Recipe
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from ditr.data.readers import semantic_kitti
+from ditr.datasets import semantic_kitti
 from ditr.recipes.common import LARGE, gently, outdoor, with_images
 from ditr.recipes.nuscenes import with_joint_norms
 from ditr.training.recipe import JointDataset, Recipe, Segment

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from ditr.data.readers import structured3d
+from ditr.datasets import structured3d
 from ditr.training.recipe import JointDataset, Recipe
 
 __all__ = ["joint"]

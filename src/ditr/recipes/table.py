@@ -6,10 +6,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 
-from ditr.files import InputError
+from ditr.errors import InputError, nearest
 from ditr.recipes import nuscenes, s3dis, scannet, scannetpp, semantic_kitti, waymo
 from ditr.training.recipe import Recipe
-from ditr.words import nearest
 
 __all__ = ["RECIPES", "NamedRecipe", "find_recipe"]
 

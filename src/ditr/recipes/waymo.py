@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from ditr.data.readers import waymo
+from ditr.datasets import waymo
 from ditr.recipes.common import GIANT, LARGE, distilled, outdoor, with_images
 from ditr.recipes.nuscenes import with_joint_norms
 from ditr.training.recipe import JointDataset, Recipe

@@ -17,8 +17,9 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from ditr.files import InputError, atomic_path
-from ditr.plain import from_plain, to_plain
+from ditr.errors import InputError
+from ditr.io.files import atomic_path
+from ditr.io.settings_json import from_plain, to_plain
 
 __all__ = ["Progress", "is_finished", "load_newest", "mark_finished", "remove_rests", "save_checkpoint", "writing"]
 

@@ -18,9 +18,9 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 from ditr.data.batch import Batch, join_samples
 from ditr.data.dataset import Item, Shuffle, TrainingSet
 from ditr.data.mix import cells_only, mix_pairs
-from ditr.encoding import CachedEncoding
-from ditr.files import InputError
-from ditr.training.making import Making
+from ditr.encoders.encoding import CachedEncoding
+from ditr.errors import InputError
+from ditr.training.worker_trace import Making
 
 __all__ = ["Draw", "Share", "Source", "Turns", "load_batches"]
 

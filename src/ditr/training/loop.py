@@ -15,13 +15,13 @@ from typing import Any
 import torch
 from lightning_fabric import Fabric
 
-from ditr.files import InputError, write_json
-from ditr.memory import release_memory
+from ditr.errors import InputError
+from ditr.io.files import write_json
+from ditr.io.settings_json import to_plain
 from ditr.models.distillation import Distillation
 from ditr.nn.norms import set_momentum
 from ditr.nn.shared_norm import share_batch_norms
-from ditr.plain import to_plain
-from ditr.saved_model import Model, ModelConfig, read_config, save_model
+from ditr.runtime import release_memory
 from ditr.training.checkpoint import (
     Progress,
     is_finished,
@@ -37,6 +37,7 @@ from ditr.training.setup import Data, TrainingRun, load_start, make_data, make_f
 from ditr.training.step import StepResult, make_optimizer, take_step, to_train
 from ditr.training.validation import score, validate
 from ditr.training.whitening import learn_whitening
+from ditr.weights.saved_model import Model, ModelConfig, read_config, save_model
 
 __all__ = ["StepResult", "TrainingRun", "make_optimizer", "take_step", "train"]
 

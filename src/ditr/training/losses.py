@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from ditr.files import InputError
+from ditr.errors import InputError
 from ditr.scene import UNLABELLED
 
 __all__ = ["Denominator", "cosine_loss", "cross_entropy", "lovasz_softmax", "segmentation_loss"]

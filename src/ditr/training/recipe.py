@@ -28,10 +28,10 @@ from ditr.data.augment.points import (
     outdoor_augmentations,
 )
 from ditr.data.sample import Preparation
-from ditr.files import InputError
+from ditr.errors import InputError
+from ditr.io.settings_json import from_plain
 from ditr.models.backbone import NetworkConfig
 from ditr.models.ptv3 import PTv3Config
-from ditr.plain import from_plain
 
 __all__ = [
     "Augmentation",

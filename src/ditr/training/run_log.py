@@ -18,7 +18,8 @@ from typing import Any, TextIO
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from torch.utils.tensorboard import SummaryWriter
 
-from ditr.files import InputError, atomic_path
+from ditr.errors import InputError
+from ditr.io.files import atomic_path
 from ditr.training.checkpoint import writing
 
 __all__ = ["RunLog", "read_rows"]

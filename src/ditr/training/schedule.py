@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from torch import nn
 from torch.optim import Optimizer
 
-from ditr.files import InputError
+from ditr.errors import InputError
 
 __all__ = ["OneCycle", "ParameterGroup", "parameter_groups"]
 

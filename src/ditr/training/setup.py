@@ -19,19 +19,20 @@ from lightning_fabric.strategies import DDPStrategy
 
 from ditr.data.batch import Batch
 from ditr.data.dataset import TrainingSet
-from ditr.data.readers.source import SceneSource
 from ditr.data.sample import Origin, Preparation
-from ditr.device import choose_device
-from ditr.encoding import CachedEncoding
-from ditr.files import InputError, file_sha256
+from ditr.encoders.encoding import CachedEncoding
+from ditr.errors import InputError
+from ditr.io.files import file_sha256
+from ditr.io.settings_json import to_plain
 from ditr.models.distillation import Student, load_backbone
 from ditr.models.injection import Injection
 from ditr.models.ptv3 import PTv3Config
-from ditr.plain import to_plain
-from ditr.saved_model import EncoderConfig, Model, ModelConfig, load_model
+from ditr.runtime import choose_device
+from ditr.scene import SceneSource
 from ditr.training.loading import Share, Source, Turns, load_batches
-from ditr.training.making import Making
 from ditr.training.recipe import Distill, JointDataset, Recipe
+from ditr.training.worker_trace import Making
+from ditr.weights.saved_model import EncoderConfig, Model, ModelConfig, load_model
 
 __all__ = ["Data", "TrainingRun", "load_start", "make_data", "make_fabric", "model_config", "run_identity"]
 

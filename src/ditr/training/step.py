@@ -18,16 +18,17 @@ from lightning_fabric import Fabric
 from torch import Tensor, nn
 
 from ditr.data.batch import Batch
-from ditr.files import InputError
+from ditr.errors import InputError
 from ditr.geometry.pyramid import Pyramid
 from ditr.models.distillation import Distillation, Distilled
-from ditr.models.injection import ImageFeatures, Injection, TokenTable
+from ditr.models.injection import Injection, TokenTable
 from ditr.models.ptv3 import PTv3
 from ditr.models.segmentation import Segmentation
-from ditr.saved_model import Model
+from ditr.nn.image_features import ImageFeatures
 from ditr.training.losses import cosine_loss, cross_entropy, lovasz_softmax
 from ditr.training.recipe import Distill, Method, Recipe, Segment, Task
 from ditr.training.schedule import OneCycle, ParameterGroup, parameter_groups
+from ditr.weights.saved_model import Model
 
 __all__ = ["StepResult", "cls_loss", "make_optimizer", "take_step", "targets_of", "to_train"]
 

@@ -18,15 +18,15 @@ from ditr.data.batch import Batch, join_samples
 from ditr.data.dataset import TrainingSet
 from ditr.data.sample import Sample, prepare
 from ditr.data.scene_views import ViewOrder, choose_rows, scene_views
+from ditr.errors import InputError
 from ditr.evaluation.metrics import ConfusionMatrix
-from ditr.files import InputError
-from ditr.memory import release_memory
 from ditr.models.distillation import Distillation
-from ditr.models.injection import ImageFeatures
-from ditr.saved_model import Model
+from ditr.nn.image_features import ImageFeatures
+from ditr.runtime import release_memory
 from ditr.scene import Scene
 from ditr.training.losses import cosine_loss
 from ditr.training.step import targets_of
+from ditr.weights.saved_model import Model
 
 __all__ = ["Figures", "score", "validate"]
 

@@ -9,7 +9,7 @@ import torch
 from lightning_fabric import Fabric
 
 from ditr.data.batch import Batch
-from ditr.files import InputError
+from ditr.errors import InputError
 from ditr.models.distillation import Whitening
 from ditr.training.step import targets_of
 

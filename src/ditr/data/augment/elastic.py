@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ditr.data.augment.point_set import PointSet
-from ditr.files import InputError
+from ditr.errors import InputError
 from ditr.geometry.bounds import bounding_box
 
 __all__ = ["ElasticDistortion"]

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageEnhance
 
-from ditr.files import InputError
+from ditr.errors import InputError
 
 __all__ = ["ColorJitter", "HorizontalFlip", "ImageAugmentation", "augment_image", "image_augmentations"]
 

@@ -9,7 +9,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from ditr.files import InputError
+from ditr.errors import InputError
 
 __all__ = ["PointAugmentation", "PointSet", "augment"]
 

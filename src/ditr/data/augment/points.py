@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from ditr.data.augment.colors import ChromaticAutoContrast, ChromaticJitter, ChromaticTranslation
 from ditr.data.augment.elastic import ElasticDistortion
 from ditr.data.augment.point_set import PointAugmentation, PointSet, augment
-from ditr.files import InputError
+from ditr.errors import InputError
 from ditr.geometry.bounds import bounding_box
 
 __all__ = [

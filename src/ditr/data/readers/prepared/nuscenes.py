@@ -18,11 +18,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ditr.data.readers import nuscenes
-from ditr.data.readers.images import image_size
-from ditr.data.readers.prepared.arrays import build_scene, load_floats, need, need_folder
-from ditr.files import InputError
-from ditr.pickle_reader import read_pickle_file
+from ditr.captures.images import image_size
+from ditr.datasets import nuscenes
+from ditr.datasets.arrays import build_scene, load_floats, need, need_folder
+from ditr.errors import InputError
+from ditr.io.pickle_reader import read_pickle_file
 from ditr.scene import Camera, Scene, View
 
 __all__ = ["PreparedNuScenes", "open_nuscenes"]
@@ -48,7 +48,7 @@ class _Sweep:
 
 @dataclass(frozen=True)
 class PreparedNuScenes:
-    """Sweeps of some splits; see :class:`~ditr.data.readers.source.SceneSource`. They are named by their token."""
+    """Sweeps of some splits; see :class:`~ditr.scene.SceneSource`. They are named by their token."""
 
     sweeps: tuple[_Sweep, ...]
     name: str = "nuScenes"

@@ -14,9 +14,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from ditr.data.readers import s3dis
-from ditr.data.readers.images import image_size
-from ditr.data.readers.prepared.arrays import (
+from ditr.captures.images import image_size
+from ditr.datasets import s3dis
+from ditr.datasets.arrays import (
     build_scene,
     frame_files,
     load_array,
@@ -37,7 +37,7 @@ _SPLITS = {"train": s3dis.TRAINING_AREAS, "val": s3dis.VALIDATION_AREAS, "test":
 
 @dataclass(frozen=True)
 class PreparedS3DIS:
-    """Rooms of some areas; see :class:`~ditr.data.readers.source.SceneSource`."""
+    """Rooms of some areas; see :class:`~ditr.scene.SceneSource`."""
 
     folders: tuple[Path, ...]
     images: Path | None

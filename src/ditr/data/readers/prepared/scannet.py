@@ -20,9 +20,9 @@ from pathlib import Path
 
 import numpy as np
 
-from ditr.data.readers import scannet, scannetpp
-from ditr.data.readers.images import image_size
-from ditr.data.readers.prepared.arrays import (
+from ditr.captures.images import image_size
+from ditr.datasets import scannet, scannetpp
+from ditr.datasets.arrays import (
     build_scene,
     frame_files,
     load_array,
@@ -33,7 +33,7 @@ from ditr.data.readers.prepared.arrays import (
     split_folders,
     subfolders,
 )
-from ditr.files import InputError
+from ditr.errors import InputError
 from ditr.scene import Camera, PointPixels, Scene, View
 
 __all__ = ["PreparedScanNet", "open_scannet", "open_scannetpp"]
@@ -44,7 +44,7 @@ _DEPTH_UNIT = 0.001
 
 @dataclass(frozen=True)
 class PreparedScanNet:
-    """Scenes of a folder in ScanNet's layout; see :class:`~ditr.data.readers.source.SceneSource`.
+    """Scenes of a folder in ScanNet's layout; see :class:`~ditr.scene.SceneSource`.
 
     Attributes:
         name: of the benchmark.

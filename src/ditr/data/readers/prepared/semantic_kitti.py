@@ -16,10 +16,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from ditr.data.readers import semantic_kitti
-from ditr.data.readers.images import image_size
-from ditr.data.readers.prepared.arrays import build_scene, frame_files, load_floats, need, need_folder
-from ditr.files import InputError
+from ditr.captures.images import image_size
+from ditr.datasets import semantic_kitti
+from ditr.datasets.arrays import build_scene, frame_files, load_floats, need, need_folder
+from ditr.errors import InputError
 from ditr.scene import Camera, Scene, View
 
 __all__ = ["PreparedSemanticKITTI", "open_semantic_kitti"]
@@ -31,7 +31,7 @@ _CAMERA = semantic_kitti.CAMERAS[0]
 
 @dataclass(frozen=True)
 class PreparedSemanticKITTI:
-    """Sweeps of some sequences, called ``SS_FFFFFF``; see :class:`~ditr.data.readers.source.SceneSource`.
+    """Sweeps of some sequences, called ``SS_FFFFFF``; see :class:`~ditr.scene.SceneSource`.
 
     Attributes:
         sweeps: files of points.

@@ -20,9 +20,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from ditr.data.readers import structured3d
-from ditr.data.readers.images import image_size
-from ditr.data.readers.prepared.arrays import (
+from ditr.captures.images import image_size
+from ditr.datasets import structured3d
+from ditr.datasets.arrays import (
     build_scene,
     load_array,
     need,
@@ -32,7 +32,7 @@ from ditr.data.readers.prepared.arrays import (
     split_folders,
     subfolders,
 )
-from ditr.files import InputError
+from ditr.errors import InputError
 from ditr.scene import Camera, Scene, View
 
 __all__ = ["PreparedStructured3D", "open_structured3d"]
@@ -45,7 +45,7 @@ _MILLIMETRE = 0.001
 
 @dataclass(frozen=True)
 class PreparedStructured3D:
-    """Rooms of some splits; see :class:`~ditr.data.readers.source.SceneSource`."""
+    """Rooms of some splits; see :class:`~ditr.scene.SceneSource`."""
 
     folders: tuple[Path, ...]
     images: Path | None

@@ -17,17 +17,10 @@ from pathlib import Path
 
 import numpy as np
 
-from ditr.data.readers import waymo
-from ditr.data.readers.images import image_size
-from ditr.data.readers.prepared.arrays import (
-    build_scene,
-    load_array,
-    need,
-    optional_labels,
-    split_folders,
-    subfolders,
-)
-from ditr.files import InputError
+from ditr.captures.images import image_size
+from ditr.datasets import waymo
+from ditr.datasets.arrays import build_scene, load_array, need, optional_labels, split_folders, subfolders
+from ditr.errors import InputError
 from ditr.scene import PointPixels, Scene, View
 
 __all__ = ["PreparedWaymo", "open_waymo"]
@@ -38,7 +31,7 @@ _FULL_HEIGHT = 1280
 
 @dataclass(frozen=True)
 class PreparedWaymo:
-    """Sweeps of some splits, called ``SEGMENT-TIME``; see :class:`~ditr.data.readers.source.SceneSource`."""
+    """Sweeps of some splits, called ``SEGMENT-TIME``; see :class:`~ditr.scene.SceneSource`."""
 
     folders: tuple[Path, ...]
     images: bool

@@ -1,0 +1,167 @@
+"""The photographs and depth maps of a view, decoded to arrays.
+
+EXIF orientation is not applied: a calibration refers to the pixels as they are stored.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, TiffImagePlugin, WebPImagePlugin
+
+from ditr.errors import InputError
+from ditr.scene import View
+
+__all__ = ["image_size", "read_depth", "read_image", "read_pixels"]
+
+# Naming the formats keeps Pillow's other plugins (some start external programs) away from untrusted files. Pillow
+# registers the first ones by itself; importing a plugin registers it too.
+_TIFF, _WEBP = TiffImagePlugin.TiffImageFile.format, WebPImagePlugin.WebPImageFile.format
+_IMAGE_FORMATS = ("JPEG", "PNG", "BMP", "PPM", _TIFF, _WEBP)
+_DEPTH_FORMATS = ("PNG", _TIFF)
+_EIGHT_BIT = frozenset({"1", "L", "LA", "P", "PA", "RGB", "RGBA", "RGBX", "CMYK", "YCbCr", "HSV", "LAB"})
+_SIXTEEN_BIT = frozenset({"I;16", "I;16B", "I;16L", "I"})
+
+
+def image_size(path: Path) -> tuple[int, int]:
+    """Width and height from an image file's header, without decoding it.
+
+    Raises:
+        InputError: a missing file, or one that is no image.
+    """
+    with _opened(path, _IMAGE_FORMATS) as image:
+        return image.size
+
+
+def read_image(view: View) -> NDArray[np.uint8]:
+    """The photograph of a view, (height, width, 3) uint8 RGB.
+
+    Grey and palette images become RGB; an alpha channel is dropped.
+
+    Raises:
+        InputError: a missing or damaged file, more than 8 bits per channel, or a size other than the camera's.
+    """
+    camera = view.camera
+    if not isinstance(view.image, Path):
+        array = view.image
+        if array.dtype != np.uint8 or array.shape != (camera.height, camera.width, 3):
+            raise InputError(
+                f"view {view.name}",
+                f"the image is {array.dtype} of shape {array.shape}",
+                f"Give uint8 of shape ({camera.height}, {camera.width}, 3), as the camera says",
+            )
+        return array
+    with _opened(view.image, _IMAGE_FORMATS) as image:
+        if image.size != (camera.width, camera.height + view.cut_top):
+            cut = f" below {view.cut_top} rows that are cut" if view.cut_top else ""
+            raise InputError(
+                view.image,
+                f"the image is {image.width}x{image.height}, its camera {camera.width}x{camera.height}{cut}",
+                "Scale the intrinsics with the image",
+            )
+        if image.mode not in _EIGHT_BIT:
+            raise InputError(view.image, f"the image is not 8 bit (mode {image.mode})", "Convert it to 8-bit RGB")
+        return np.array(image.convert("RGB"))[view.cut_top :]
+
+
+def read_depth(view: View) -> NDArray[np.float32] | None:
+    """The depth map of a view, (h, w) float32 metres along the optical axis with 0 for "no value"; None without one.
+
+    Files are 16-bit PNG (or TIFF), or a two-dimensional ``.npy``; both are multiplied by the view's ``depth_unit``.
+    Values that are not finite or not positive become 0.
+
+    Raises:
+        InputError: a missing or damaged file, or one that is not of these kinds.
+    """
+    if view.depth is None:
+        return None
+    if not isinstance(view.depth, Path):
+        depth = np.asarray(view.depth, dtype=np.float32)
+        if depth.ndim != 2:
+            raise InputError(f"view {view.name}", f"the depth map has shape {depth.shape}", "Give (h, w) metres")
+        return _only_positive(depth)
+    stored = _load_npy(view.depth) if view.depth.suffix.lower() == ".npy" else _load_depth_image(view.depth)
+    return _only_positive((stored.astype(np.float64) * view.depth_unit).astype(np.float32))
+
+
+def read_pixels(view: View, points: int) -> tuple[NDArray[np.int64], NDArray[np.float64]] | None:
+    """The points that a view is said to show, (n,), and where, (n, 2) image coordinates; None for views with a pose.
+
+    Raises:
+        InputError: missing or damaged files, lists of different length, numbers of points that the scene has not, or a
+            coordinate more than a pixel outside the image (those nearer are left out: float32 rounds onto its border).
+    """
+    if view.pixels is None:
+        return None
+    rows, where = _loaded(view.pixels.rows, "iu", view.name)
+    pixel, file = _loaded(view.pixels.pixel, "fui", view.name)
+    again = "Prepare the images of this scene anew"
+    if rows.ndim != 1 or pixel.shape != (len(rows), 2):
+        raise InputError(file, f"pixels of shape {pixel.shape} for points of shape {rows.shape}", again)
+    if rows.size and (rows.min() < 0 or rows.max() >= points):
+        raise InputError(where, f"it names points {rows.min()} to {rows.max()}; the scene has {points}", again)
+    pixel = pixel.astype(np.float64)
+    size = np.array((view.camera.width, view.camera.height))
+    if not ((pixel >= -1) & (pixel <= size + 1)).all():
+        raise InputError(file, f"pixels lie outside the image of {size[0]}x{size[1]}", again)
+    inside = ((pixel >= 0) & (pixel < size)).all(axis=1)
+    return rows[inside].astype(np.int64), pixel[inside]
+
+
+def _loaded(source: Path | NDArray[Any], kinds: str, name: str) -> tuple[NDArray[Any], str]:
+    """An array, and where it comes from for errors."""
+    if not isinstance(source, Path):
+        return source, f"view {name}"
+    try:
+        # Mapped first, for the reason given below.
+        array = np.load(source, mmap_mode="r", allow_pickle=False)
+    except (OSError, ValueError, EOFError) as error:
+        raise InputError(source, f"the pixels of points cannot be read ({error})", "Prepare it anew") from None
+    if not isinstance(array, np.ndarray) or array.dtype.kind not in kinds:
+        raise InputError(source, "this is not an array of such numbers", "Prepare it anew")
+    return np.array(array), str(source)
+
+
+def _load_depth_image(path: Path) -> NDArray[Any]:
+    with _opened(path, _DEPTH_FORMATS) as image:
+        if image.mode not in _SIXTEEN_BIT:
+            raise InputError(
+                path,
+                f"the depth map is not 16 bit (mode {image.mode})",
+                "Store depth as 16-bit PNG; 8-bit depth images are usually pictures for people",
+            )
+        return np.array(image)
+
+
+def _load_npy(path: Path) -> NDArray[Any]:
+    try:
+        # Mapping the file fails where the header promises more than the file holds; loading would allocate first.
+        array = np.load(path, mmap_mode="r", allow_pickle=False)
+    except (OSError, ValueError, EOFError) as error:
+        raise InputError(path, f"the depth map cannot be read ({error})", "Write it again with numpy.save") from error
+    if not isinstance(array, np.ndarray) or array.ndim != 2 or array.dtype.kind not in "fui":
+        raise InputError(path, "the depth map is not a two-dimensional array of numbers", "Store (h, w) numbers")
+    return array
+
+
+def _only_positive(depth: NDArray[np.float32]) -> NDArray[np.float32]:
+    return np.where(np.isfinite(depth) & (depth > 0), depth, np.float32(0))
+
+
+@contextmanager
+def _opened(path: Path, formats: tuple[str, ...]) -> Iterator[Image.Image]:
+    """Open an image file; whatever goes wrong until the block ends is an InputError that names it."""
+    if not path.is_file():
+        raise InputError(path, "there is no such image", "Put it there, or take its frame out of transforms.json")
+    try:
+        with Image.open(path, formats=formats) as image:
+            yield image
+    except InputError:
+        raise
+    except Exception as error:  # Pillow's decoders raise almost anything on damaged files, also for "too large"
+        raise InputError(path, f"the image cannot be decoded ({error})", "Copy or convert the image again") from error

@@ -1,0 +1,155 @@
+"""What the readers of prepared folders share: their files, checked before they are read, and the splits' folders."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ditr.errors import InputError
+from ditr.scene import UNLABELLED, Scene
+
+__all__ = ["build_scene", "frame_files", "load_array", "load_floats", "load_labels", "need", "need_folder"]
+__all__ += ["optional_labels", "read_numbers", "split_folders", "subfolders"]
+
+
+def need(paths: Iterable[Path], layout: str) -> None:
+    """Raise an InputError that names the first file that is missing, and the layout in which it was expected."""
+    for path in paths:
+        if not path.is_file():
+            raise InputError(path, "there is no such file", f"Expected is {layout}")
+
+
+def need_folder(path: Path, what: str, layout: str) -> None:
+    """The same for a folder and what it should hold."""
+    if not path.is_dir():
+        raise InputError(path, f"there is no such folder; it holds {what}", f"Expected is {layout}")
+
+
+def split_folders(root: Path, splits: Sequence[str], layout: str) -> list[Path]:
+    """``root/split`` of every split.
+
+    Raises:
+        InputError: one is missing; the text says which there are.
+    """
+    need_folder(root, "the splits", layout)
+    for split in splits:
+        if not split or not (root / split).is_dir():
+            there = ", ".join(sorted(path.name for path in root.iterdir() if path.is_dir())) or "none"
+            raise InputError(root / split, f"there is no such split (folders here: {there})", f"Expected is {layout}")
+    return [root / split for split in splits]
+
+
+def subfolders(folder: Path, pattern: str, layout: str) -> list[Path]:
+    """The folders that fit a pattern, sorted; hidden ones are not counted.
+
+    Raises:
+        InputError: there is none.
+    """
+    found = sorted(path for path in folder.glob(pattern) if path.is_dir() and not path.name.startswith("."))
+    if not found:
+        raise InputError(folder, "there is nothing here", f"Expected is {layout}")
+    return found
+
+
+def load_array(path: Path, kinds: str, width: int | None = None, count: int | None = None) -> NDArray[Any]:
+    """A ``.npy`` array of numbers whose type and shape are known before it is read.
+
+    Args:
+        path: the file.
+        kinds: NumPy's letters of the types it may have: "f", "iu", "b".
+        width: of its rows; None for one number per row, where (N, 1) becomes (N,).
+        count: of its rows, where it is known.
+
+    Raises:
+        InputError: a missing or damaged file, objects, or another type or shape.
+    """
+    try:
+        # Mapping the file fails where the header promises more than the file holds; loading would allocate first.
+        array = np.load(path, mmap_mode="r", allow_pickle=False)
+    except (OSError, ValueError, EOFError) as error:
+        raise InputError(path, f"the array cannot be read ({error})", "Prepare this scene anew") from None
+    if not isinstance(array, np.ndarray) or array.dtype.kind not in kinds:
+        raise InputError(path, "this is not an array of numbers of the expected type", "Prepare this scene anew")
+    if width is None and array.ndim == 2 and array.shape[1] == 1:
+        array = array[:, 0]
+    expected = (len(array) if array.ndim else 0, *(() if width is None else (width,)))
+    if array.shape != expected or (count is not None and len(array) != count):
+        rows = "N" if count is None else str(count)
+        wanted = f"({rows},)" if width is None else f"({rows}, {width})"
+        raise InputError(path, f"its shape is {array.shape}, expected is {wanted}", "Prepare this scene anew")
+    return np.array(array)
+
+
+def load_labels(path: Path, count: int, column: int | None = None) -> NDArray[np.int32]:
+    """(N,) int32 classes of a ``.npy``; every negative number is "not labelled".
+
+    Args:
+        path: (N,) or (N, 1) numbers, or (N, 3) with ``column``.
+        count: of the points.
+        column: which one counts.
+    """
+    labels = load_array(path, "iu", width=None if column is None else 3, count=count)
+    if column is not None:
+        labels = labels[:, column]
+    return np.maximum(labels.astype(np.int64), UNLABELLED).astype(np.int32)
+
+
+def optional_labels(path: Path, count: int, column: int | None = None) -> NDArray[np.int32] | None:
+    """The same, or None where there is no such file, as in the splits for tests."""
+    return load_labels(path, count, column) if path.exists() else None
+
+
+def load_floats(path: Path, width: int) -> NDArray[np.float32]:
+    """(N, ``width``) float32 of a LiDAR's ``.bin``.
+
+    Raises:
+        InputError: a missing file, or one whose length is no whole number of points.
+    """
+    try:
+        size = path.stat().st_size
+        if size == 0 or size % (4 * width):
+            raise InputError(path, f"its {size} bytes are no points of {width} floats", "Copy the file again")
+        return np.fromfile(path, dtype="<f4").reshape(-1, width)
+    except OSError as error:
+        raise InputError(path, f"the file cannot be read ({error.strerror})", "Copy the file again") from None
+
+
+def read_numbers(path: Path, count: int | None = None) -> NDArray[np.float64]:
+    """The numbers of a small text file; ``inf`` and ``nan`` are numbers.
+
+    Raises:
+        InputError: a missing file, other text, or not ``count`` numbers.
+    """
+    try:
+        text = path.read_text(encoding="ascii") if path.stat().st_size < 1 << 16 else "too long"
+        numbers = np.array([float(word) for word in text.split()])
+    except (OSError, ValueError) as error:
+        raise InputError(path, f"these are no numbers ({error})", "Prepare the images of this scene anew") from None
+    if count is not None and len(numbers) != count:
+        raise InputError(path, f"it holds {len(numbers)} numbers, not {count}", "Prepare the images of this scene anew")
+    return numbers
+
+
+def frame_files(folder: Path, suffix: str, layout: str) -> dict[int, Path]:
+    """The files ``{number}{suffix}`` of a folder in the order of their numbers; other files are not counted.
+
+    Raises:
+        InputError: no such folder, or no such file in it.
+    """
+    need_folder(folder, "a file for every frame", layout)
+    found = {int(path.stem): path for path in folder.glob(f"*{suffix}") if path.stem.isdecimal()}
+    if not found:
+        raise InputError(folder, f"there is no file NUMBER{suffix}", f"Expected is {layout}")
+    return dict(sorted(found.items()))
+
+
+def build_scene(path: Path, scene: dict[str, Any]) -> Scene:
+    """A scene of its fields, whose faults are reported for the file or folder ``path``."""
+    try:
+        return Scene(**scene)
+    except InputError as error:
+        raise InputError(path, error.fault, error.remedy) from None

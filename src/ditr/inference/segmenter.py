@@ -1,0 +1,387 @@
+"""Load a trained model once, label many scenes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from ditr.data.batch import Batch, join_samples
+from ditr.data.normals import with_normals
+from ditr.data.sample import Attribute, Preparation, Sample, lacking_attributes, prepare
+from ditr.data.scene_views import SceneViews, ViewOrder, choose_rows, scene_views
+from ditr.encoders.encoding import CachedEncoding
+from ditr.encoders.feature_cache import FeatureCache
+from ditr.errors import InputError
+from ditr.geometry.orientation import estimate_up, rotation_to_z
+from ditr.geometry.projection import VisibilityRule
+from ditr.io.files import atomic_path, write_json
+from ditr.io.ply import write_ply
+from ditr.models.distillation import Distillation
+from ditr.models.segmentation import Segmentation
+from ditr.nn.image_features import ImageFeatures
+from ditr.runtime import choose_device
+from ditr.scene import Scene, View
+from ditr.weights.saved_model import ModelConfig, load_model, save_model
+
+__all__ = ["PointLabels", "Prediction", "SceneInputs", "Segmenter", "Voter"]
+
+
+@dataclass(frozen=True, eq=False)
+class SceneInputs:
+    """A scene and all that was decided about how the network sees it.
+
+    Attributes:
+        scene: the points.
+        preparation: of the model, with the changes that the caller asked for.
+        rotation: (3, 3) turns the scene's up to z; None where it is z.
+        views: of the scene, and the tokens that its points fall into; None for networks without images.
+        tokens: (T, D) the encoded views; None for networks without images.
+        seed: of all chance.
+    """
+
+    scene: Scene
+    preparation: Preparation
+    rotation: NDArray[np.float64] | None
+    views: SceneViews | None
+    tokens: Tensor | None
+    seed: int
+
+
+@dataclass(frozen=True, eq=False)
+class PointLabels:
+    """(N,) int32 labels of a scene's points, (N,) float32 confidences, and the number of voxels that they are from."""
+
+    label: NDArray[np.int32]
+    confidence: NDArray[np.float32]
+    voxels: int
+
+
+class Voter(Protocol):
+    """Another way to label a scene than to run its voxels once: ``ditr.evaluation.voting.Voting``."""
+
+    def __call__(self, segmenter: Segmenter, inputs: SceneInputs) -> PointLabels: ...
+
+
+_NEIGHBOURS = 16
+
+
+@dataclass(frozen=True, eq=False)
+class Prediction:
+    """Labels for every point of a scene.
+
+    Attributes:
+        scene: the scene.
+        label: (N,) int32 indices into ``class_names``.
+        confidence: (N,) float32, the probability that the network gives to the label.
+        seen_by: (N,) int64, how many of the used views show each point; None for networks without images.
+        class_names: what the labels mean.
+        voxels: how many voxels the network saw.
+        up: (3,) the direction that was taken as up.
+        seed: of the choice among views.
+        normals: how they were made, for a network that takes them and a scene that has none; None otherwise.
+    """
+
+    scene: Scene
+    label: NDArray[np.int32]
+    confidence: NDArray[np.float32]
+    seen_by: NDArray[np.int64] | None
+    class_names: tuple[str, ...]
+    voxels: int
+    up: tuple[float, float, float]
+    seed: int
+    normals: str | None = None
+
+    def summary(self) -> dict[str, Any]:
+        """What there is, in numbers that fit on a page."""
+        count = np.bincount(self.label, minlength=len(self.class_names))
+        result: dict[str, Any] = {
+            "scene": self.scene.name,
+            "points": len(self.label),
+            "voxels": self.voxels,
+            "views": len(self.scene.views),
+            "seed": self.seed,
+            "up": list(self.up),
+            "mean_confidence": round(float(self.confidence.mean()), 4),
+            "points_per_class": {name: int(n) for name, n in zip(self.class_names, count, strict=True)},
+        }
+        if self.normals is not None:
+            result["normals"] = self.normals
+        if self.seen_by is not None:
+            result["share_of_points_seen"] = round(float((self.seen_by > 0).mean()), 4)
+        return result
+
+    def save(self, folder: str | Path) -> Path:
+        """Write ``labels.ply``, ``label.npy``, ``confidence.npy`` and ``summary.json``; returns the PLY's path.
+
+        The PLY keeps all properties of the scene's points; labels that the scene had already become ``true_label``, and
+        another property that has the name of a new one gets ``original_`` before it.
+        """
+        folder = Path(folder)
+        folder.mkdir(parents=True, exist_ok=True)
+        ply = folder / "labels.ply"
+        # A PLY header is ASCII.
+        names = (name.encode("unicode_escape").decode("ascii") for name in self.class_names)
+        write_ply(ply, self._columns(), comments=tuple(f"label {index} {name}" for index, name in enumerate(names)))
+        for name, array in (("label", self.label), ("confidence", self.confidence)):
+            with atomic_path(folder / f"{name}.npy") as path:
+                np.save(path, array, allow_pickle=False)
+        write_json(folder / "summary.json", self.summary())
+        return ply
+
+    def _columns(self) -> dict[str, NDArray[Any]]:
+        scene = self.scene
+        coord = scene.coord
+        single = coord.astype(np.float32)
+        stored = single if np.array_equal(single, coord) else coord
+        columns: dict[str, NDArray[Any]] = {axis: stored[:, i] for i, axis in enumerate("xyz")}
+        if scene.color is not None:
+            columns |= {name: scene.color[:, i] for i, name in enumerate(("red", "green", "blue"))}
+        if scene.normal is not None:
+            columns |= {name: scene.normal[:, i] for i, name in enumerate(("nx", "ny", "nz"))}
+        if scene.strength is not None:
+            columns["intensity"] = scene.strength
+        if scene.label is not None:
+            columns["true_label"] = scene.label
+        columns |= {"label": self.label, "confidence": self.confidence}
+        for name, values in scene.extra.items():
+            columns[f"original_{name}" if name in columns else name] = values
+        return columns
+
+
+class Segmenter:
+    """A trained model, ready to label scenes.
+
+    Args:
+        config: what the model is.
+        model: its network, in eval mode.
+        encoding: of photographs; by default the encoder that the config names. The config's preparation decides the
+            size of the photographs.
+        device: where to compute.
+
+    Raises:
+        InputError: that size is not whole patches of the encoder.
+    """
+
+    def __init__(
+        self,
+        config: ModelConfig,
+        model: Segmentation,
+        *,
+        encoding: CachedEncoding | None = None,
+        device: str | torch.device = "cpu",
+    ) -> None:
+        self.config = config
+        self.device = torch.device(device)
+        self.model = model.to(self.device).eval()
+        if encoding is None and config.takes_images and config.encoder is not None:
+            encoding = CachedEncoding(config.encoder.spec, device=str(self.device))
+        if not config.takes_images or encoding is None:
+            self.encoding = None
+        else:
+            self.encoding = encoding.at(config.preparation.image_size)
+
+    @classmethod
+    def load(
+        cls,
+        folder: str | Path,
+        *,
+        device: str = "auto",
+        cache: FeatureCache | None = None,
+        dataset: str | None = None,
+    ) -> Segmenter:
+        """The model of a finished run.
+
+        Args:
+            folder: of the run.
+            device: "auto" takes a GPU if there is one.
+            cache: keeps encoded photographs.
+            dataset: which norms to use, where a joint model has them per dataset; by default the config's.
+
+        Raises:
+            InputError: no model there, a damaged one, an encoder that cannot be had or holds other weights than in
+                training, or no such device.
+        """
+        device = choose_device(device)
+        config, model = load_model(Path(folder), device, dataset=dataset)
+        if isinstance(model, Distillation):
+            raise InputError(
+                folder,
+                "this is a student of distillation, without classes",
+                "Fine-tune it, or name a segmentation model",
+            )
+        encoding = None
+        if config.takes_images and config.encoder is not None:
+            encoding = CachedEncoding(config.encoder.spec, cache, device)
+        segmenter = cls(config, model, encoding=encoding, device=device)
+        if segmenter.encoding is not None and config.encoder is not None:
+            config.encoder.require(segmenter.encoding.encoder)
+        return segmenter
+
+    @classmethod
+    def from_pretrained(
+        cls,
+        name: str | Path,
+        *,
+        device: str = "auto",
+        cache: FeatureCache | None = None,
+        dataset: str | None = None,
+    ) -> Segmenter:
+        """A model by name; downloads and converts where that is needed, once.
+
+        Args:
+            name: short name of a published model (``ditr weights`` lists them), hub repository, or local folder.
+            device: "auto" takes a GPU if there is one.
+            cache: keeps encoded photographs.
+            dataset: which norms to use, where a joint model has them per dataset; by default the config's.
+
+        Raises:
+            InputError: as for :meth:`load`, an unknown name, or a hub that does not give the files.
+        """
+        # Only here: models by name need the hub's library and all that converts checkpoints.
+        from ditr.weights.pretrained import find_model
+
+        return cls.load(find_model(name), device=device, cache=cache, dataset=dataset)
+
+    def save_pretrained(self, folder: str | Path) -> None:
+        """Write the model as a folder that :meth:`from_pretrained` reads and the hub can show."""
+        save_model(Path(folder), self.config, self.model)
+
+    def __call__(
+        self,
+        scene: Scene,
+        *,
+        seed: int = 0,
+        up: Sequence[float] | None = None,
+        rule: VisibilityRule | None = None,
+        substitutes: Mapping[str, float] | None = None,
+        strength_scale: float | None = None,
+        images_of: Scene | None = None,
+        estimate: bool = True,
+        votes: Voter | None = None,
+        shuffle_curves: bool = False,
+    ) -> Prediction:
+        """Label every point of a scene.
+
+        Args:
+            scene: with the attributes that the model takes.
+            seed: of the choice among views, where several show a point.
+            up: direction against gravity in the scene's frame; by default found from the cameras.
+            rule: which points a view shows; by default as in training.
+            substitutes: values for attributes that the scene lacks, beside those that the run declared.
+            strength_scale: strengths are divided by it; by default as in training.
+            images_of: take the features of this scene's photographs instead, in the same places: a control, which
+                shows what the images contribute. Its photographs must have the sizes of the scene's own.
+            estimate: make normals from each point's neighbours where they are all that the scene lacks and nothing is
+                declared to stand in for them; the prediction says so. Without it they are an error, as in training.
+            shuffle_curves: draw the order of the curves from the seed, as the published evaluation does, and not as
+                the network lists them.
+            votes: run the network many times and let every point vote; by default one point stands for its voxel.
+
+        Raises:
+            InputError: an attribute is missing, photographs cannot be read, the scene is too large, ``up`` is no
+                direction, or the photographs to swap with do not fit.
+        """
+        if seed < 0:
+            raise InputError("seed", f"it is {seed}", "Give 0 or more")
+        direction = estimate_up(scene) if up is None else np.asarray(up, dtype=np.float64)
+        if direction.shape != (3,) or not np.isfinite(direction).all() or not direction.any():
+            raise InputError("up", f"{direction.tolist()} is no direction", "Give three finite numbers, not all zero")
+        rotation = None if np.allclose(direction, (0, 0, 1)) else rotation_to_z(direction)
+        preparation = self._preparation(rule, substitutes, strength_scale)
+        if shuffle_curves:
+            preparation = replace(preparation, shuffle_curves=True)
+        views, tokens = self._images(scene, preparation, images_of, seed)
+        complete = _with_normals(scene, preparation, seed) if estimate else scene
+        inputs = SceneInputs(complete, preparation, rotation, views, tokens, seed)
+        found = self._label(inputs) if votes is None else votes(self, inputs)
+        return Prediction(
+            scene=scene,
+            label=found.label,
+            confidence=found.confidence,
+            seen_by=None if views is None else views.seen_by(len(scene)),
+            class_names=self.config.class_names,
+            voxels=found.voxels,
+            up=(float(direction[0]), float(direction[1]), float(direction[2])),
+            seed=seed,
+            normals=f"estimated from {_NEIGHBOURS} neighbours" if complete is not scene else None,
+        )
+
+    def logits(self, sample: Sample) -> Tensor:
+        """(M, classes) for a sample's voxels."""
+        return self.run(join_samples([sample]).to(self.device))
+
+    @torch.no_grad()
+    def run(self, batch: Batch) -> Tensor:
+        """(M, classes) for the voxels of a batch that is on the device."""
+        image = None
+        if batch.lift is not None and batch.tokens is not None:
+            image = ImageFeatures(batch.tokens, batch.lift, batch.cls, batch.views)
+        result: Tensor = self.model(batch.feature, batch.pyramid, image)
+        return result
+
+    def _label(self, inputs: SceneInputs) -> PointLabels:
+        """One point stands for its voxel, and the others take its label."""
+        sample = prepare(
+            inputs.scene,
+            inputs.preparation,
+            self.config.network.pyramid,
+            views=inputs.views,
+            tokens=inputs.tokens,
+            seed=inputs.seed,
+            rotation=inputs.rotation,
+        )
+        probability = torch.softmax(self.logits(sample).float(), dim=1)
+        confidence, label = probability.max(dim=1)
+        inverse = sample.inverse.numpy()
+        return PointLabels(
+            label.cpu().numpy().astype(np.int32)[inverse], confidence.cpu().numpy()[inverse], len(sample)
+        )
+
+    def _preparation(
+        self, rule: VisibilityRule | None, substitutes: Mapping[str, float] | None, strength_scale: float | None
+    ) -> Preparation:
+        preparation = self.config.preparation
+        if strength_scale is not None:
+            preparation = replace(preparation, strength_scale=strength_scale)
+        if rule is not None:
+            preparation = replace(preparation, rule=rule)
+        more = tuple((Attribute(name), value) for name, value in (substitutes or {}).items())
+        return replace(preparation, substitutes=(*preparation.substitutes, *more))
+
+    def _images(
+        self, scene: Scene, preparation: Preparation, images_of: Scene | None, seed: int
+    ) -> tuple[SceneViews | None, Tensor | None]:
+        if self.encoding is None:
+            return None, None
+        shown = _chosen(scene, preparation, seed)
+        sizes = [self.encoding.size(view) for view in shown]
+        views = scene_views(scene, shown, sizes, self.encoding.patch_size, preparation.rule, lookup=preparation.lookup)
+        if images_of is not None:
+            shown = _chosen(images_of, preparation, seed)[: len(shown)]
+            if [self.encoding.size(view) for view in shown] != sizes:
+                raise InputError(
+                    f"scene {images_of.name}", "its photographs have other sizes or numbers", "Swap with a like scene"
+                )
+        tokens, cls = self.encoding.tokens_and_cls(shown)
+        return replace(views, cls=cls), torch.cat([torch.zeros(0, self.encoding.width), *tokens])
+
+
+def _with_normals(scene: Scene, preparation: Preparation, seed: int) -> Scene:
+    """The scene itself, or with normals where they are all that it lacks."""
+    if lacking_attributes(scene, preparation) != [Attribute.NORMAL]:
+        return scene
+    views = _chosen(scene, preparation, seed)
+    return with_normals(scene, views, preparation.rule, preparation.origin, neighbours=_NEIGHBOURS)
+
+
+def _chosen(scene: Scene, preparation: Preparation, seed: int) -> list[View]:
+    # A stream of its own: which views are used does not change what is drawn among them.
+    rng = np.random.default_rng([seed, 1]) if preparation.view_order is ViewOrder.RANDOM else None
+    return [scene.views[row] for row in choose_rows(len(scene.views), preparation.max_views, rng)]

@@ -1,0 +1,1 @@
+"""What is built from the product to show what it is worth."""

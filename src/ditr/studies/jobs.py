@@ -1,0 +1,173 @@
+"""Jobs that depend on one another, run in a few processes of one thread each, with one progress display.
+
+One thread per process: two networks side by side on two cores are faster than one after the other on both, and
+results do not depend on the number of cores.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, wait
+from dataclasses import dataclass, field
+from pathlib import Path
+from queue import Empty
+from typing import Any, TextIO
+
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TaskID,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+
+from ditr.runtime import START, one_thread_per_worker, worker_pool
+
+__all__ = ["Job", "Report", "run_jobs"]
+
+Report = Callable[[int, int], None]
+
+
+@dataclass(frozen=True)
+class Job:
+    """A function of the arguments and of a report (done, total), to be called once the jobs ``after`` are done.
+
+    Attributes:
+        name: unique.
+        group: jobs of one group share a line of the display.
+        work: importable function.
+        arguments: its arguments; the report is added as the last one.
+        after: names of jobs.
+        cost: how long it is expected to take, in any unit that all jobs of a run share.
+    """
+
+    name: str
+    group: str
+    work: Callable[..., Any]
+    arguments: tuple[Any, ...]
+    after: tuple[str, ...] = field(default=())
+    cost: float = 1.0
+
+
+def run_jobs(
+    jobs: Sequence[Job], workers: int, log: Path, *, finished: Callable[[Job], None] | None = None
+) -> tuple[dict[str, Any], dict[str, float]]:
+    """Run jobs, earlier ones of the list first, as soon as what they need is there.
+
+    ``log`` is a text file that gets a line whenever a job begins or ends, with the time that the rest will take.
+    ``finished`` is called in this process after each job.
+
+    Returns:
+        results by name, and the seconds that each took.
+
+    Raises:
+        Exception: what a job raised; no further jobs are started then.
+    """
+    results: dict[str, Any] = {}
+    seconds: dict[str, float] = {}
+    waiting, running = list(jobs), dict[Future[tuple[Any, float]], Job]()
+    began, total, spent = time.perf_counter(), sum(job.cost for job in jobs), 0.0
+    queue = START.Queue()
+    log.parent.mkdir(parents=True, exist_ok=True)
+    with (
+        log.open("a") as file,
+        one_thread_per_worker(),
+        _Display(jobs) as display,
+        worker_pool(workers, _report_to, (queue,)) as pool,
+    ):
+        while waiting or running:
+            ready = [job for job in waiting if all(name in results for name in job.after)]
+            for job in ready[: workers - len(running)]:
+                waiting.remove(job)
+                running[pool.submit(_work, job)] = job
+                _say(file, f"begin  {job.name}")
+            done, _ = wait(running, timeout=0.3, return_when=FIRST_COMPLETED)
+            display.drain(queue)
+            for future in done:
+                job = running.pop(future)
+                try:
+                    results[job.name], seconds[job.name] = future.result()
+                except BaseException:
+                    pool.shutdown(wait=False, cancel_futures=True)
+                    raise
+                display.finish(job)
+                if finished is not None:
+                    finished(job)
+                left, spent = len(waiting) + len(running), spent + job.cost
+                rest = (time.perf_counter() - began) * (total / spent - 1) / 60 if spent else 0.0
+                text = f"{left} of {len(jobs)} jobs and about {rest:.0f} min left"
+                _say(file, f"end    {job.name}  {seconds[job.name]:.1f} s; {text}")
+    return results, seconds
+
+
+def _say(file: TextIO, line: str) -> None:
+    file.write(f"{time.strftime('%F %T')}  {line}\n")
+    file.flush()
+
+
+_reports: Any = None
+"""In a worker: the queue of what its jobs report, which a process can only be given when it starts."""
+
+
+def _report_to(queue: Any) -> None:
+    global _reports
+    _reports = queue
+
+
+def _work(job: Job) -> tuple[Any, float]:
+    import torch
+
+    torch.set_num_threads(1)
+    began = time.perf_counter()
+    result = job.work(*job.arguments, lambda done, total: _reports.put((job.name, done, total)))
+    return result, time.perf_counter() - began
+
+
+class _Display:
+    """One bar per group."""
+
+    def __init__(self, jobs: Sequence[Job]) -> None:
+        self.progress = Progress(
+            TextColumn("{task.description:26}"),
+            BarColumn(bar_width=24),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+            TextColumn("left"),
+            TimeRemainingColumn(),
+        )
+        self.group = {job.name: job.group for job in jobs}
+        self.state: dict[str, tuple[int, int]] = {}
+        self.tasks: dict[str, TaskID] = {}
+        for job in jobs:
+            if job.group not in self.tasks:
+                self.tasks[job.group] = self.progress.add_task(job.group, total=None, start=False)
+
+    def __enter__(self) -> _Display:
+        self.progress.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.progress.stop()
+
+    def drain(self, queue: Any) -> None:
+        while True:
+            try:
+                name, done, total = queue.get_nowait()
+            except Empty:
+                return
+            self.state[name] = (done, total)
+            self._draw(self.group[name])
+
+    def finish(self, job: Job) -> None:
+        total = self.state.get(job.name, (1, 1))[1]
+        self.state[job.name] = (total, total)
+        self._draw(job.group)
+
+    def _draw(self, group: str) -> None:
+        task = self.tasks[group]
+        parts = [value for name, value in self.state.items() if self.group[name] == group]
+        self.progress.start_task(task)
+        self.progress.update(task, completed=sum(done for done, _ in parts), total=sum(total for _, total in parts))

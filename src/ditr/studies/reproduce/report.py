@@ -1,0 +1,310 @@
+"""A table as Markdown and as one HTML page: ours beside the paper's, and a verdict for each expected ordering."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ditr.captures.capture import read_capture
+from ditr.io.files import atomic_path
+from ditr.pictures import report as page
+from ditr.pictures.panels import Panel, save_picture, sheet
+from ditr.pictures.pictures import comparison_panels, telling_view
+from ditr.studies.reproduce.experiment import Cell, Ordering, Place, Table, digest
+from ditr.studies.reproduce.statistics import Difference, Verdict, mean_and_spread, paired_difference, verdict
+from ditr.studies.reproduce.work import Workplace
+
+__all__ = ["Finding", "Rows", "findings", "write_table"]
+
+Rows = Mapping[tuple[str, int], Mapping[str, Any]]
+"""By trial and seed."""
+
+_MIXED = "The rows are of several versions of the code (below); for one version, start with an empty work folder."
+_QUICK = "This was a smoke run: tiny worlds and a few steps, to see that everything works. Its figures mean nothing."
+_READ = (
+    "Mean ± standard deviation over the seeds, each of which has worlds of its own. The worlds are procedural and the "
+    "networks small, so the paper's numbers stand beside ours for their order, not for their size."
+)
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What the seeds say about an ordering; ``paper`` is the paper's margin, where it has both numbers."""
+
+    ordering: Ordering
+    difference: Difference
+    paper: float | None
+    verdict: Verdict
+
+
+def findings(table: Table, rows: Rows, seeds: Sequence[int]) -> list[Finding]:
+    """One for each ordering of the table that has all its rows; differences are taken seed by seed."""
+    result = []
+    for ordering in table.orderings:
+        cells = [table.cell(place) for place in ordering.places]
+        if not all(_has_run(cell, rows, seeds) for cell in cells):
+            continue
+        values = [np.array(_values(cell, rows, seeds)) for cell in cells]
+        papers = [cell.paper for cell in cells if cell.paper is not None]
+        if ordering.beyond is None:
+            ours, theirs = values
+            paper = papers[0] - papers[1] if len(papers) == 2 else None
+        else:
+            ours, theirs = values[0] - values[1], values[2] - values[3]
+            paper = papers[0] - papers[1] - papers[2] + papers[3] if len(papers) == 4 else None
+        difference = paired_difference(ours.tolist(), theirs.tolist())
+        result.append(Finding(ordering, difference, paper, verdict(difference, ordering.at_least)))
+    return result
+
+
+def write_table(
+    out: Path, table: Table, rows: Rows, seeds: Sequence[int], place: Workplace, *, quick: bool = False
+) -> None:
+    """Write ``NAME.md``, ``NAME.html`` and, where there is a picture, ``pictures/NAME.jpg``.
+
+    What lacks the row of a seed is shown as not run.
+    """
+    found = findings(table, rows, seeds)
+    panels = _panels(table, seeds[0], place)
+    facts = _facts(table, rows, seeds)
+    picture = None
+    if panels:
+        picture = f"pictures/{table.name}.jpg"
+        (out / "pictures").mkdir(parents=True, exist_ok=True)
+        save_picture(out / picture, sheet(panels, title=table.title, width=1100))
+    out.mkdir(parents=True, exist_ok=True)
+    with atomic_path(out / f"{table.name}.md") as path:
+        path.write_text(_markdown(table, rows, seeds, found, facts, picture, quick), encoding="utf-8")
+    page.write_report(out / f"{table.name}.html", _page(table, rows, seeds, found, facts, panels, quick))
+
+
+# ---- numbers as text ------------------------------------------------------------------------------------------------
+
+
+def _has_run(cell: Cell, rows: Rows, seeds: Sequence[int]) -> bool:
+    return all((digest(cell.trial), seed) in rows for seed in seeds)
+
+
+def _values(cell: Cell, rows: Rows, seeds: Sequence[int]) -> list[float]:
+    return [float(rows[digest(cell.trial), seed]["figures"][cell.figure.value]) for seed in seeds]
+
+
+def _ours(cell: Cell, rows: Rows, seeds: Sequence[int]) -> str:
+    if not _has_run(cell, rows, seeds):
+        return "not run"
+    mean, spread = mean_and_spread(_values(cell, rows, seeds))
+    return f"{mean:.1f}" if spread is None else f"{mean:.1f} ± {spread:.1f}"
+
+
+def _signed(value: float | None) -> str:
+    return "–" if value is None else f"{value:+.1f}".replace("-", "−")
+
+
+def _named(place: Place) -> str:
+    return f"{place[0]} ({place[1]})"
+
+
+def _statement(ordering: Ordering) -> str:
+    if ordering.beyond is not None:
+        return f"{_gain(ordering.better, ordering.worse)} > {_gain(*ordering.beyond)}"
+    if ordering.at_least >= 0 and ordering.better[1] == ordering.worse[1]:
+        return f"{ordering.better[0]} > {ordering.worse[0]}, {ordering.better[1]}"
+    if ordering.at_least < 0:
+        return f"{_named(ordering.better)} at most {-ordering.at_least:g} below {_named(ordering.worse)}"
+    return f"{_named(ordering.better)} > {_named(ordering.worse)}"
+
+
+def _gain(better: Place, worse: Place) -> str:
+    """Of one cell over another of its row or of its column."""
+    if better[0] == worse[0]:
+        return f"gain of {better[1]} over {worse[1]} ({better[0]})"
+    return f"gain of {better[0]} over {worse[0]} ({better[1]})"
+
+
+def _interval(difference: Difference) -> str:
+    if difference.low is None:
+        return "– (one seed)"
+    return f"{_signed(difference.low)} to {_signed(difference.high)}"
+
+
+def _over_spread(difference: Difference) -> str:
+    """How many standard deviations over the seeds the difference is."""
+    return f"{_signed(difference.mean / difference.spread)}" if difference.spread else "–"
+
+
+def _grid(table: Table, rows: Rows, seeds: Sequence[int]) -> tuple[list[str], list[list[str]]]:
+    """Titles and lines: for each column ours, and the paper's where it has any."""
+    cells = {cell.place: cell for cell in table.cells}
+    with_paper = {cell.column for cell in table.cells if cell.paper is not None}
+    with_paper |= {column for row in table.missing for column, _ in row.paper if column in table.columns}
+    titles, lines = [""], [[row] for row in (*table.rows, *(row.row for row in _missing_rows(table)))]
+    papers = {(row.row, column): value for row in table.missing for column, value in row.paper}
+    for column in table.columns:
+        titles += [column, "paper"] if column in with_paper else [column]
+        for line in lines:
+            cell = cells.get((line[0], column))
+            line.append("–" if cell is None else _ours(cell, rows, seeds))
+            if column in with_paper:
+                value = papers.get((line[0], column)) if cell is None else cell.paper
+                line.append("–" if value is None else f"{value:.1f}")
+    return titles, lines
+
+
+def _missing_rows(table: Table) -> list[Any]:
+    """Missing rows whose numbers stand in the table's columns; those of Table 7 are columns themselves."""
+    return [row for row in table.missing if any(column in table.columns for column, _ in row.paper)]
+
+
+def _missing_text(table: Table) -> list[str]:
+    lines = []
+    for row in table.missing:
+        numbers = ", ".join(f"{name} {value:.1f}" for name, value in row.paper)
+        lines.append(f"{row.row}: {row.reason}." + (f" The paper: {numbers}." if numbers else ""))
+    return lines
+
+
+def _orderings(found: Sequence[Finding]) -> tuple[list[str], list[list[str]]]:
+    titles = ["Expected", "paper", "ours", "95 % interval", "over spread", "verdict"]
+    return titles, [
+        [
+            _statement(one.ordering),
+            _signed(one.paper),
+            _signed(one.difference.mean),
+            _interval(one.difference),
+            _over_spread(one.difference),
+            one.verdict.value,
+        ]
+        for one in found
+    ]
+
+
+def _counts(table: Table, found: Sequence[Finding]) -> str:
+    counts = {kind.value: sum(one.verdict is kind for one in found) for kind in Verdict}
+    if len(found) < len(table.orderings):
+        counts["not run"] = len(table.orderings) - len(found)
+    return ", ".join(f"{count} {verdict}" for verdict, count in counts.items())
+
+
+def _used(table: Table, rows: Rows, seeds: Sequence[int]) -> Rows:
+    """The rows of the table that there are."""
+    return {key: rows[key] for key in table.keys(seeds) if key in rows}
+
+
+def _facts(table: Table, rows: Rows, seeds: Sequence[int]) -> list[tuple[str, str]]:
+    """Of the rows themselves, which may be older than this report."""
+    used = _used(table, rows, seeds)
+    trained = {
+        (digest(trial.stage), seed): used[digest(trial), seed]
+        for trial in table.trials
+        for seed in seeds
+        if (digest(trial), seed) in used
+    }
+    hours = sum(float(row["training_seconds"]) for row in trained.values())
+    hours += sum(float(row["seconds"]) for row in used.values())
+    several = {"Commit": _commits(used), "Hardware": {row["machine"] for row in used.values()}}
+    return [
+        ("Seeds", ", ".join(map(str, seeds))),
+        ("Trainings", f"{len(trained)} in all, students aside"),
+        *((name, "; ".join(sorted(values))) for name, values in several.items()),
+        ("Measured", f"{min(row['when'] for row in used.values())} to {max(row['when'] for row in used.values())}"),
+        ("Process time of trainings and evaluations", f"{hours / 60:.0f} min"),
+    ]
+
+
+def _commits(used: Rows) -> set[str]:
+    return {str(row[which]) for row in used.values() for which in ("commit", "training_commit")}
+
+
+def _lead(table: Table, rows: Rows, seeds: Sequence[int], quick: bool) -> str:
+    """What is compared, after what the reader has to be warned of."""
+    used = _used(table, rows, seeds)
+    warnings = [f"**{_QUICK}**"] * quick + [f"**{_MIXED}**"] * (len(_commits(used)) > 1)
+    return " ".join([*warnings, table.text])
+
+
+# ---- pages ----------------------------------------------------------------------------------------------------------
+
+
+def _markdown(
+    table: Table,
+    rows: Rows,
+    seeds: Sequence[int],
+    found: Sequence[Finding],
+    facts: Sequence[tuple[str, str]],
+    picture: str | None,
+    quick: bool,
+) -> str:
+    parts = [f"# {table.title}", _lead(table, rows, seeds, quick), _READ]
+    parts.append(_markdown_table(*_grid(table, rows, seeds)))
+    parts += [f"* {line}" for line in _missing_text(table)]
+    parts += [
+        f"## Expected orderings: {_counts(table, found)}",
+        _markdown_table(*_orderings(found)),
+        _how_to_judge(seeds),
+    ]
+    if picture is not None:
+        parts += ["## One test scene", f"![{table.title}]({picture})"]
+    parts += ["## How it was made", "\n".join(f"* {name}: {value}" for name, value in facts)]
+    parts.append(f"`ditr reproduce {table.name} --seeds {len(seeds)}{' --quick' if quick else ''}`")
+    return "\n\n".join(parts) + "\n"
+
+
+def _markdown_table(titles: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
+    rows = [titles, ["---", *["---:"] * (len(titles) - 1)], *lines]
+    return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |" for row in rows)
+
+
+def _how_to_judge(seeds: Sequence[int]) -> str:
+    return (
+        "Differences are paired: both variants have the same worlds, the same seed and the same number of steps. The "
+        f"interval is Student's with {len(seeds)} seeds. An ordering is **met** or **not met** where the whole "
+        "interval is on one side, and **not resolved** otherwise. Intervals are of single comparisons, not "
+        "corrected for their number. Over spread is the difference over its standard deviation."
+    )
+
+
+def _page(
+    table: Table,
+    rows: Rows,
+    seeds: Sequence[int],
+    found: Sequence[Finding],
+    facts: Sequence[tuple[str, str]],
+    panels: Sequence[Sequence[Panel]],
+    quick: bool,
+) -> page.Report:
+    def block(titles: Sequence[str], lines: Sequence[Sequence[str]]) -> page.Table:
+        return page.Table(titles, [page.Row(line[0], line[1:]) for line in lines])
+
+    figures: list[page.Block] = [page.Text(_READ), block(*_grid(table, rows, seeds))]
+    figures += [page.Text("\n\n".join(_missing_text(table)))] if table.missing else []
+    sections = [page.Section("Figures in %", figures)]
+    if found:
+        judged: list[page.Block] = [page.Text(_how_to_judge(seeds)), block(*_orderings(found))]
+        sections.append(page.Section(f"Expected orderings: {_counts(table, found)}", judged))
+    if panels:
+        pictures = page.Pictures([panel for row in panels for panel in row], columns=2)
+        sections.append(page.Section("One test scene", [pictures]))
+    command = f"ditr reproduce {table.name} --seeds {len(seeds)}{' --quick' if quick else ''}"
+    sections.append(page.Section("How it was made", [page.Facts(facts), page.Code(command)]))
+    return page.Report(
+        table.title, _lead(table, rows, seeds, quick), sections, footer=f"Seeds {', '.join(map(str, seeds))}."
+    )
+
+
+def _panels(table: Table, seed: int, place: Workplace) -> list[list[Panel]]:
+    """The first test scene, which nobody chose; nothing where its labels are gone."""
+    if table.picture is None:
+        return []
+    baseline, contender = (table.cell(place_) for place_ in table.picture)
+    files = [place.labels(cell.trial, seed) for cell in (baseline, contender)]
+    if not all(file.exists() for file in files):
+        return []
+    scene = read_capture(place.captures(contender.trial.world, seed, "test")[0])
+    first, second = (np.load(file, allow_pickle=False) for file in files)
+    view = telling_view(scene, first != second) or scene.views[0]
+    names = [cell.row if baseline.row != contender.row else cell.column for cell in (baseline, contender)]
+    return comparison_panels(scene, view, first, second, names=(names[0], names[1]), width=520)

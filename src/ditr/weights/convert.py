@@ -1,0 +1,251 @@
+"""Published checkpoints to models of ours: read as data, recognised, checked, and written as safetensors.
+
+A checkpoint says what network it holds, but neither which encoder its features come from, nor which dataset its classes
+belong to, nor what its norms per dataset are called. That comes from the table of published models, or from the caller.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ditr.data.sample import Preparation
+from ditr.datasets import scannet
+from ditr.datasets.benchmark import Benchmark, by_name
+from ditr.encoders.weights import known_variant
+from ditr.errors import InputError, few
+from ditr.io.files import atomic_folder
+from ditr.io.torch_file import StoredTensor, read_torch_file
+from ditr.weights.names import from_published, published_name, to_published
+from ditr.weights.published import PublishedModel
+from ditr.weights.recognize import Recognized, recognize
+from ditr.weights.saved_model import FILES, EncoderConfig, Model, ModelConfig, save_model
+
+__all__ = ["Origin", "convert", "published_state", "read_checkpoint"]
+
+
+@dataclass(frozen=True)
+class Origin:
+    """What a checkpoint does not say of itself.
+
+    Attributes:
+        dataset: whose classes and conventions it has, by the name of ``ditr.datasets.benchmark``.
+        encoder: of its photographs, or its teacher; short name, hub repository or name in timm.
+        norms: datasets with norms of their own, in order.
+        norms_of: which of these the model uses.
+        patch_size: the longest attention patch, where it is not the published one.
+        pre_norm: whether norms stand before attention and MLP.
+        source: where the checkpoint comes from.
+        license: of the weights.
+    """
+
+    dataset: str | None = None
+    encoder: str | None = None
+    norms: tuple[str, ...] = ()
+    norms_of: str | None = None
+    patch_size: int | None = None
+    pre_norm: bool = True
+    source: str | None = None
+    license: str | None = None
+
+    @classmethod
+    def of(cls, model: PublishedModel, *, source: str | None = None, license: str | None = None) -> Origin:
+        """From the row of a published model."""
+        return cls(model.dataset, model.encoder, model.norms, model.norms_of, source=source, license=license)
+
+
+def convert(checkpoint: Path, out: Path, origin: Origin) -> ModelConfig:
+    """Write a published checkpoint as a folder that ``from_pretrained`` reads.
+
+    Args:
+        checkpoint: a file of torch.save in the published layout: a state dict, or a dictionary that holds one.
+        out: the folder; it appears whole or not at all. An existing one is replaced if it holds a model and no more.
+        origin: what the checkpoint does not say.
+
+    Raises:
+        InputError: not such a file, one that would run code, another architecture, tensors missing, left over or
+            misshapen, or an origin that does not fit; nothing is written then.
+    """
+    _check_out(out)
+    tensors = read_checkpoint(checkpoint)
+    recognized = _recognized(checkpoint, tensors, origin)
+    config = _config(checkpoint, recognized, origin)
+    with torch.device("meta"):
+        model = config.build()
+    state = _state(checkpoint, tensors, model, config)
+    model.load_state_dict(state, assign=True)
+    del state
+    # Through a link: what it points to is replaced, not the link.
+    with atomic_folder(out.resolve()) as folder:
+        save_model(folder, config, model)
+    return config
+
+
+def read_checkpoint(path: Path) -> dict[str, StoredTensor]:
+    """The tensors of a checkpoint's state dict by name, without the prefix that training on several GPUs leaves.
+
+    Raises:
+        InputError: not a file of torch.save that holds a state dict of plain tensors, or one that would run code.
+    """
+    content: Any = read_torch_file(path)
+    if isinstance(content, Mapping) and isinstance(content.get("state_dict"), Mapping):
+        content = content["state_dict"]
+    if not isinstance(content, Mapping) or not content:
+        raise InputError(path, "it holds no state dict", "Name a checkpoint of the published training code")
+    other = [
+        name for name, value in content.items() if not isinstance(name, str) or not isinstance(value, StoredTensor)
+    ]
+    if other:
+        raise InputError(
+            path,
+            f"its state dict holds more than tensors by name: {few(map(str, other), 5)}",
+            "Name a checkpoint of the published training code",
+        )
+    result = {name.removeprefix("module."): value for name, value in content.items()}
+    if len(result) < len(content):
+        raise InputError(path, "some tensors are there with and without the prefix module.", "Remove one kind")
+    return result
+
+
+def published_state(model: Model, config: ModelConfig) -> dict[str, Tensor]:
+    """A model's tensors under published names and in published layouts: the way back."""
+    return to_published(model.state_dict(), config.network)
+
+
+def _check_out(out: Path) -> None:
+    """Nothing but a model is replaced: a run's folder also has a model in it, and a checkpoint beside."""
+    if not out.exists():
+        return
+    names = {path.name for path in out.iterdir()} if out.is_dir() else {""}
+    if not names:
+        return
+    if not {"config.json", "model.safetensors"} <= names:
+        raise InputError(out, "exists and is no model", "Name a new folder")
+    if names - set(FILES):
+        raise InputError(out, f"holds more than a model: {few(sorted(names - set(FILES)), 5)}", "Name a new folder")
+
+
+def _recognized(path: Path, tensors: Mapping[str, StoredTensor], origin: Origin) -> Recognized:
+    shapes = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
+    try:
+        return recognize(shapes, datasets=origin.norms, patch_size=origin.patch_size, pre_norm=origin.pre_norm)
+    except ValueError as error:
+        remedy = "Name a checkpoint of DITR, D-DITR, PTv3 or MinkUNet as published"
+        if "whose names and order are not in the file" in str(error):
+            remedy = "Give the short name of a published model, or the datasets' names in order (--norms)"
+        elif "usual patch size" in str(error):
+            remedy = "Give it (--patch-size)"
+        raise InputError(path, str(error), remedy) from None
+
+
+def _config(path: Path, recognized: Recognized, origin: Origin) -> ModelConfig:
+    if origin.dataset is None:
+        raise InputError(
+            path,
+            "a checkpoint does not say which dataset it is for",
+            "Give the short name of a published model (`ditr weights` lists them), or --dataset",
+        )
+    benchmark = by_name(origin.dataset)
+    network, student = recognized.network, recognized.student
+    if recognized.classes is not None and not benchmark.classes:
+        raise InputError(
+            path,
+            f"the classes of {benchmark.name} are in a file of the dataset, not in this program",
+            "Convert checkpoints of other datasets",
+        )
+    if recognized.classes is not None and recognized.classes != len(benchmark.classes):
+        raise InputError(
+            path,
+            f"it has {recognized.classes} classes and {benchmark.name} has {len(benchmark.classes)}",
+            "Give the dataset that it was trained for (--dataset)",
+        )
+    encoder = _encoder(path, recognized, origin)
+    patch_size = 14 if encoder is None else encoder.patch_size
+    preparation = _preparation(path, benchmark, network.in_channels, network.image_width is not None, patch_size)
+    try:
+        return ModelConfig(
+            network=network,
+            preparation=preparation,
+            class_names=benchmark.classes if student is None else (),
+            class_colors=benchmark.colors if student is None else None,
+            encoder=encoder,
+            student=student,
+            dataset=benchmark.name,
+            norms_of=origin.norms_of,
+            source=origin.source or path.name,
+            license=origin.license,
+        )
+    except ValueError as error:
+        raise InputError(path, str(error), "Give what belongs to this checkpoint") from None
+
+
+def _encoder(path: Path, recognized: Recognized, origin: Origin) -> EncoderConfig | None:
+    width = recognized.network.image_width if recognized.student is None else recognized.student.width
+    if width is None:
+        return None
+    if origin.encoder is None:
+        raise InputError(
+            path,
+            f"a checkpoint does not say which encoder gives its image features of {width} channels",
+            "Give the short name of a published model (`ditr weights` lists them), or --encoder",
+        )
+    variant = known_variant(origin.encoder)
+    if variant is None:
+        raise InputError("encoder", f"{origin.encoder!r} is not known", "Name dinov2-large-reg, say")
+    shape = variant.architecture
+    if shape.width != width:
+        raise InputError(
+            path,
+            f"it takes image features of {width} channels, and {origin.encoder} has {shape.width}",
+            "Give the encoder that it was trained with (--encoder)",
+        )
+    return EncoderConfig(variant.hub, shape.patch_size, shape.width, shape.mean, shape.std)
+
+
+def _preparation(path: Path, benchmark: Benchmark, channels: int, images: bool, patch_size: int) -> Preparation:
+    candidates = [benchmark.preparation(images, patch_size=patch_size)]
+    if benchmark.name.startswith("ScanNet") and not images:
+        candidates.append(scannet.minkunet_preparation())
+    for preparation in candidates:
+        if preparation.in_channels == channels:
+            return preparation
+    raise InputError(
+        path,
+        f"it takes {channels} input channels, and models of {benchmark.name} take "
+        f"{' or '.join(str(p.in_channels) for p in candidates)}",
+        "Give the dataset that it was trained for (--dataset)",
+    )
+
+
+def _state(path: Path, tensors: Mapping[str, StoredTensor], model: Model, config: ModelConfig) -> dict[str, Tensor]:
+    wanted = model.state_dict()
+    try:
+        # Shapes first, on tensors without memory: nothing is read from a checkpoint that does not fit.
+        shadows = {name: torch.empty(tuple(t.shape), dtype=t.dtype, device="meta") for name, t in tensors.items()}
+        shapes = from_published(shadows, wanted, config.network)
+    except (KeyError, ValueError) as error:
+        raise InputError(path, str(error.args[0]), "Name an undamaged checkpoint of the published code") from None
+    for name, value in shapes.items():
+        if value.dtype != wanted[name].dtype:
+            raise InputError(
+                path,
+                f"{published_name(name, config.network)} is {value.dtype}, not {wanted[name].dtype}",
+                "Convert the original, in single precision",
+            )
+    del shapes, shadows
+    state = from_published({name: tensor.load() for name, tensor in tensors.items()}, wanted, config.network)
+    broken = [
+        published_name(name, config.network)
+        for name, value in state.items()
+        if value.is_floating_point() and not value.isfinite().all()
+    ]
+    if broken:
+        raise InputError(
+            path, f"not all numbers are finite in {few(broken, 5)}", "Take a checkpoint from before the fault"
+        )
+    return state

@@ -1,0 +1,135 @@
+"""Worlds on disk: captures, one folder per scene, written by several processes and finished where they were left."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import as_completed
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from ditr.captures.capture import LABELS, write_capture
+from ditr.errors import InputError
+from ditr.runtime import one_thread_per_worker, worker_pool
+from ditr.scene import Scene
+
+__all__ = ["Job", "as_stored", "write_jobs"]
+
+
+@dataclass(frozen=True)
+class Job:
+    """A scene that is to be there.
+
+    Attributes:
+        path: its folder.
+        make: makes it; a function of a module, or a ``functools.partial`` of one, so that workers can be sent it.
+        identity: all that decides what it contains, see :func:`as_stored`.
+    """
+
+    path: Path
+    make: Callable[[], Scene]
+    identity: Mapping[str, Any]
+
+
+def as_stored(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings as JSON would give them back, so that they can be compared with a file's."""
+    stored: dict[str, Any] = json.loads(json.dumps(settings))
+    return stored
+
+
+def write_jobs(kind: str, jobs: Sequence[Job], *, workers: int | None, progress: bool) -> list[Path]:
+    """Write all scenes that are not there yet; the result does not depend on ``workers``.
+
+    What an interrupted call left unfinished is removed.
+
+    Args:
+        kind: what a scene is called, such as "room"; folders are called ``room_0000`` and so on.
+        workers: number of processes, by default one per processor; with 1 everything runs in this process.
+        progress: show a progress bar with the time left.
+
+    Returns:
+        The folders of all scenes.
+
+    Raises:
+        InputError: a folder holds something else than its scene.
+        ImportError: embreex is not installed.
+    """
+    for folder in {job.path.parent for job in jobs}:
+        _remove_unfinished(folder, kind)
+    missing = [job for job in jobs if not _is_complete(job, kind)]
+    count = min(len(missing), workers if workers is not None else _processors())
+    bar = Progress(
+        TextColumn(f"{kind}s"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), disable=not progress
+    )
+    with bar:
+        task = bar.add_task(f"{kind}s", total=len(jobs), completed=len(jobs) - len(missing))
+        if count <= 1:
+            for job in missing:
+                _write(job)
+                bar.advance(task)
+        else:
+            with one_thread_per_worker(), worker_pool(count) as pool:
+                futures = [pool.submit(_write, job) for job in missing]
+                try:
+                    for future in as_completed(futures):
+                        future.result()
+                        bar.advance(task)
+                except BaseException:
+                    pool.shutdown(wait=False, cancel_futures=True)
+                    raise
+    return [job.path for job in jobs]
+
+
+def _write(job: Job) -> None:
+    write_capture(replace(job.make(), properties={LABELS: dict(job.identity)}), job.path)
+
+
+def _is_complete(job: Job, kind: str) -> bool:
+    """Whether the scene is there; folders are written atomically, so one that exists is whole."""
+    if not job.path.exists():
+        return False
+    try:
+        found = json.loads((job.path / LABELS).read_text(encoding="utf-8"))
+        same = job.identity.items() <= found.items()
+    except (OSError, ValueError, AttributeError):
+        same = False
+    if not same:
+        raise InputError(job.path, f"it holds something else than this {kind}", "Remove it or choose another folder")
+    return True
+
+
+def _remove_unfinished(folder: Path, kind: str) -> None:
+    """Remove what processes that no longer run left behind."""
+    unfinished = re.compile(rf"\.{re.escape(kind)}_\d{{4,}}\.(\d+)-[0-9a-f]{{8}}\.part")
+    for path in folder.glob(f".{kind}_*.part"):
+        match = unfinished.fullmatch(path.name)
+        if match and not _is_running(int(match[1])):
+            shutil.rmtree(path, ignore_errors=True)
+
+
+def _processors() -> int:
+    """How many processors this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _is_running(process: int) -> bool:
+    if os.name == "nt":
+        return True  # there os.kill ends the process instead of asking
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    # A killed worker whose parent is gone stays a zombie where, as in many containers, nobody collects it.
+    try:
+        state = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0]
+    except (OSError, IndexError):
+        return True  # no /proc on this system
+    return state not in "ZX"
