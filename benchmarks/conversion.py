@@ -5,7 +5,7 @@
     python benchmarks/conversion.py load FOLDER
 
 The checkpoint is DITR with a ViT-L at published size after a step of AdamW, random numbers in the published layout
-(``tests/published_checkpoints.py``). The clock starts after the imports; memory is that of the whole process.
+(``tests/support/published_checkpoints.py``). The clock starts after the imports; memory is that of the whole process.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ TASKS = ("convert", "load")
 
 def make(folder: Path) -> None:
     """Write the checkpoint."""
-    sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
+    sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests" / "support"))
     from published_checkpoints import ROWS, published_shapes, published_values, write_checkpoint
 
     row = next(row for row in ROWS if row.name == NAME)

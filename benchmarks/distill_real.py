@@ -31,7 +31,7 @@ from PIL import Image
 from torch.nn import functional
 
 from ditr.captures.capture import read_capture
-from ditr.data.sample import Attribute
+from ditr.data.preparation import Attribute
 from ditr.encoders.encoding import CachedEncoding
 from ditr.encoders.feature_cache import FeatureCache
 from ditr.geometry.orientation import estimate_up, rotation_to_z

@@ -25,7 +25,7 @@ from PIL import Image
 
 from ditr.captures.images import read_depth, read_image
 from ditr.data.dataset import Item, TrainingSet
-from ditr.datasets.limited import open_dataset
+from ditr.datasets.table import open_dataset
 from ditr.doctor.machine import describe_machine
 from ditr.encoders.encoding import CachedEncoding
 from ditr.recipes.table import find_recipe

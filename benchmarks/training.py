@@ -24,13 +24,14 @@ from loader import write_dataset
 from network import synchronized
 
 from ditr.data.batch import Batch
-from ditr.datasets.limited import open_dataset
+from ditr.datasets.table import open_dataset
 from ditr.doctor.machine import describe_devices
 from ditr.encoders.encoding import CachedEncoding
 from ditr.recipes.table import find_recipe
+from ditr.training.fabric import make_fabric
 from ditr.training.loop import TrainingRun, make_optimizer, take_step
 from ditr.training.recipe import Recipe
-from ditr.training.setup import Data, make_data, make_fabric, model_config
+from ditr.training.setup import Data, make_data, model_config
 from ditr.training.step import to_train
 
 

@@ -16,11 +16,11 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
+from small_world import make_scene, tiny_encoding, without, write_model
 
 from ditr.captures.capture import write_capture
 from ditr.cli import main
 from ditr.io.ply import read_ply, write_ply
-from small_world import make_scene, tiny_encoding, without, write_model
 
 
 @pytest.fixture(scope="module")

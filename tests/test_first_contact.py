@@ -12,14 +12,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from hub_server import HubServer
+from small_world import NETWORK, make_scene, tiny_config, tiny_encoding, without, write_model
 
 from ditr.captures.capture import read_capture, write_capture
 from ditr.cli import main
-from ditr.datasets.benchmark import by_name
+from ditr.datasets.table import by_name
 from ditr.errors import InputError
 from ditr.geometry.projection import VisibilityRule
 from ditr.inference.explain import differences, used_up, used_views
-from ditr.inference.segmenter import Prediction, Segmenter
+from ditr.inference.prediction import Prediction
+from ditr.inference.segmenter import Segmenter
 from ditr.models.ptv3 import PTv3Config
 from ditr.models.segmentation import Segmentation
 from ditr.nn.norms import DatasetNorms
@@ -30,8 +33,6 @@ from ditr.weights.pretrained import converted_folder, find_model
 from ditr.weights.published import INDOOR_NORMS, PUBLISHED, REPOSITORY, published_model
 from ditr.weights.saved_model import ModelConfig, read_config
 from ditr.weights.suggest import suggest_model
-from hub_server import HubServer
-from small_world import NETWORK, make_scene, tiny_config, tiny_encoding, without, write_model
 
 README = Path(__file__).resolve().parents[1] / "README.md"
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from small_world import Stopped, make_scene, stop_after, tiny_config, tiny_encoding, tiny_recipe, write_world
 from torch import Tensor
 
 from ditr.data.batch import Batch, join_samples
@@ -23,7 +24,6 @@ from ditr.training.loop import TrainingRun, train
 from ditr.training.recipe import Augmentation, Distill, Recipe
 from ditr.weights.contract import TOLERANCE
 from ditr.weights.saved_model import ModelConfig
-from small_world import Stopped, make_scene, stop_after, tiny_config, tiny_encoding, tiny_recipe, write_world
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU")
 

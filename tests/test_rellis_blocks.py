@@ -13,6 +13,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from small_world import make_scene
 from torch import nn
 
 from ditr.captures.capture import read_capture
@@ -23,7 +24,6 @@ from ditr.inference.segmenter import Segmenter
 from ditr.scene import Scene
 from ditr.training.recipe import Augmentation
 from ditr.weights.saved_model import ModelConfig
-from small_world import make_scene
 
 
 @pytest.fixture(scope="module")

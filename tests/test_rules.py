@@ -13,19 +13,41 @@ import pytest
 PACKAGE = Path(__file__).resolve().parents[1] / "src" / "ditr"
 MODULES = sorted(PACKAGE.rglob("*.py"))
 
-# Where a folder or module stands in the journey of a scene; imports go to what stands at the same place or before.
+# The journey of a scene, a floor per line; what stands on one floor does not import its neighbours, only floors before.
 FLOORS = (
-    ("errors", "io", "runtime"),
-    ("scene",),
+    ("errors",),
+    ("io", "scene", "runtime"),
     ("geometry",),
-    ("nn", "data", "captures", "datasets", "pictures", "worlds"),
-    ("models", "encoders", "weights", "doctor"),
+    ("captures", "nn"),
+    ("encoders", "pictures"),
+    ("data", "models"),
+    ("datasets",),
+    ("weights",),
     ("inference",),
-    ("evaluation", "training", "recipes"),
-    ("studies",),
-    ("cli", "__init__", "__main__"),
+    ("evaluation", "doctor"),
+    ("training",),
+    ("recipes",),
+    ("cli",),
 )
+# Beside the journey: the worlds, and the studies that are made with them. Of the product only ``cli`` may import them.
+BESIDE = {
+    "worlds": {"errors", "io", "scene", "runtime", "geometry", "captures", "pictures", "datasets"},
+    "studies": {name for floor in FLOORS[:-1] for name in floor} | {"worlds"},
+}
 FLOOR = {name: floor for floor, names in enumerate(FLOORS) for name in names}
+FACE = ("__init__", "__main__")
+"""The package's own two modules: what they import are the names that they pass on."""
+
+
+def may_import(importer: str, imported: str) -> bool:
+    """Whether the floors let one room import another."""
+    if importer == imported or importer in FACE:
+        return True
+    if importer in BESIDE:
+        return imported in BESIDE[importer]
+    if imported in BESIDE:
+        return importer == "cli"
+    return imported in FLOOR and FLOOR[imported] < FLOOR[importer]
 
 
 def room(path: Path) -> str:
@@ -34,21 +56,12 @@ def room(path: Path) -> str:
 
 
 def imports(path: Path) -> Iterator[str]:
-    """Full names of what a module imports, at whatever depth; imports for types alone left out."""
-    tree = ast.parse(path.read_text())
-    for_types = {
-        inner
-        for node in ast.walk(tree)
-        if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"
-        for inner in ast.walk(node)
-    }
-    for node in ast.walk(tree):
-        if node in for_types:
-            continue
+    """Full names of what a module imports, at whatever depth, for types alone too."""
+    for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
-            yield node.module or ""
+            yield from (f"{node.module or ''}.{alias.name}" for alias in node.names)
 
 
 UNPICKLING_PACKAGES = {"pickle", "_pickle", "cPickle", "pickletools", "dill", "cloudpickle", "jsonpickle", "shelve"}
@@ -165,16 +178,62 @@ def test_other_loading_is_not_mistaken_for_it(source: str) -> None:
     assert not list(unpickling(source))
 
 
-def test_every_module_has_its_place() -> None:
-    assert {room(path) for path in MODULES} <= FLOOR.keys()
+def rooms_imported(path: Path) -> set[str]:
+    """The rooms that a module imports, its own too."""
+    parts = [name.split(".") for name in imports(path)]
+    return {name[1] for name in parts if name[0] == "ditr" and len(name) > 1} & {room(module) for module in MODULES}
 
 
-def test_imports_point_one_way() -> None:
-    for path in MODULES:
-        for name in imports(path):
-            parts = name.split(".")
-            if parts[0] == "ditr" and len(parts) > 1:
-                assert FLOOR[parts[1]] <= FLOOR[room(path)], f"{path.name} imports {name}"
+def test_the_rooms_are_those_of_the_design() -> None:
+    assert {room(path) for path in MODULES} == {*FLOOR, *BESIDE, *FACE}
+    loose = {path.name for path in PACKAGE.iterdir() if path.is_file()}
+    assert loose == {"__init__.py", "__main__.py", "errors.py", "runtime.py", "scene.py", "py.typed"}
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_imports_point_one_way(path: Path) -> None:
+    assert not {name for name in rooms_imported(path) if not may_import(room(path), name)}
+
+
+def test_the_floors_tell_right_from_wrong() -> None:
+    assert may_import("data", "geometry") and may_import("cli", "worlds") and may_import("studies", "recipes")
+    for importer, imported in [
+        ("geometry", "data"),  # upwards
+        ("io", "scene"),  # a neighbour
+        ("data", "models"),
+        ("training", "worlds"),  # only the command line shows them
+        ("worlds", "data"),
+        ("geometry", "no_such_room"),
+    ]:
+        assert not may_import(importer, imported), f"{importer} -> {imported}"
+
+
+def test_the_command_line_imports_worlds_and_studies_inside_functions() -> None:
+    for path in (PACKAGE / "cli").glob("*.py"):
+        at_once = [node for node in ast.parse(path.read_text()).body if isinstance(node, ast.Import | ast.ImportFrom)]
+        text = "\n".join(map(ast.unparse, at_once))
+        assert "ditr.worlds" not in text and "ditr.studies" not in text, path.name
+
+
+def test_no_circles() -> None:
+    named = {".".join(("ditr", *path.relative_to(PACKAGE).with_suffix("").parts)): path for path in MODULES}
+    named = {name.removesuffix(".__init__"): path for name, path in named.items() if name != "ditr.__init__"}
+
+    def module_of(name: str) -> str | None:
+        return next((m for m in (name, name.rpartition(".")[0]) if m in named), None)
+
+    graph = {name: {module_of(other) for other in imports(path)} - {None, name} for name, path in named.items()}
+    done: set[str] = set()
+
+    def visit(name: str, above: tuple[str, ...]) -> None:
+        assert name not in above, " -> ".join((*above[above.index(name) :], name))
+        if name not in done:
+            for other in sorted(filter(None, graph[name])):
+                visit(other, (*above, name))
+            done.add(name)
+
+    for name in graph:
+        visit(name, ())
 
 
 @pytest.mark.parametrize("statement", ["import ditr", "import ditr.cli", "from ditr.scene import Scene"])

@@ -57,7 +57,8 @@ if TYPE_CHECKING:
     from ditr.errors import InputError
     from ditr.evaluation.evaluate import evaluate
     from ditr.inference.lifting import lift_features
-    from ditr.inference.segmenter import Prediction, Segmenter
+    from ditr.inference.prediction import Prediction
+    from ditr.inference.segmenter import Segmenter
     from ditr.scene import Camera, CameraModel, Scene, View
     from ditr.training.loop import train
     from ditr.weights.pretrained import from_pretrained, save_pretrained

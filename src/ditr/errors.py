@@ -1,4 +1,4 @@
-"""What error texts have in common: the name that was probably meant, and the first of many names."""
+"""The one kind of error that bad input raises, and what error texts have in common."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Worker processes: one thread each, and none that outlives the process that started it."""
+"""The machine that the work runs on: worker processes, the device, memory given back."""
 
 from __future__ import annotations
 

@@ -14,11 +14,11 @@ import numpy as np
 import pytest
 from PIL import Image
 from safetensors.numpy import load_file
+from small_world import make_scene, write_model, write_world
+from tiny_encoder import write_tiny_encoder
 
 from ditr.captures.capture import write_capture
 from ditr.io.ply import read_ply
-from small_world import make_scene, write_model, write_world
-from tiny_encoder import write_tiny_encoder
 
 ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1", "COLUMNS": "120"}
 

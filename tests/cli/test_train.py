@@ -7,6 +7,8 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from small_world import NETWORK, make_scene, tiny_recipe, without, write_world
+from tiny_encoder import write_tiny_encoder
 
 from ditr.captures.capture import write_capture
 from ditr.cli.train import Train, run
@@ -15,8 +17,6 @@ from ditr.io.settings_json import to_plain
 from ditr.nn.norms import DatasetNorms
 from ditr.training.recipe import Distill, JointDataset
 from ditr.weights.saved_model import read_config
-from small_world import NETWORK, make_scene, tiny_recipe, without, write_world
-from tiny_encoder import write_tiny_encoder
 
 
 @pytest.fixture(scope="module")

@@ -8,19 +8,19 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from prepared_layouts import make_sweep, write_nuscenes, write_scannet
+from published_checkpoints import ROWS, SMALL, published_shapes, published_values, write_checkpoint
+from small_world import NETWORK, ditr, make_scene, tiny_encoding
 
 from ditr.cli.verify import Verify, run
 from ditr.datasets import nuscenes
-from ditr.datasets.benchmark import by_name
+from ditr.datasets.table import by_name
 from ditr.errors import InputError
 from ditr.evaluation.metrics import ConfusionMatrix
 from ditr.evaluation.verify import Verification, published_voting
 from ditr.weights.convert import Origin, convert
 from ditr.weights.published import published_model
 from ditr.weights.saved_model import EncoderConfig, ModelConfig, save_model
-from prepared_layouts import make_sweep, write_nuscenes, write_scannet
-from published_checkpoints import ROWS, SMALL, published_shapes, published_values, write_checkpoint
-from small_world import NETWORK, ditr, make_scene, tiny_encoding
 
 
 @pytest.fixture(scope="module")

@@ -10,6 +10,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from small_world import NETWORK, PREPARATION, make_scene, tiny_encoding, write_world
 
 from ditr.captures.capture import write_capture
 from ditr.captures.folders import find_captures
@@ -20,7 +21,6 @@ from ditr.data.sample import Sample
 from ditr.encoders.encoding import CachedEncoding
 from ditr.errors import InputError
 from ditr.scene import Scene
-from small_world import NETWORK, PREPARATION, make_scene, tiny_encoding, write_world
 
 
 @pytest.fixture(scope="module")

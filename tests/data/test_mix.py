@@ -8,13 +8,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from small_world import NETWORK, PREPARATION, tiny_encoding, write_world
 
 from ditr.data.batch import join_samples
 from ditr.data.dataset import Item, TrainingSet
 from ditr.data.mix import cells_only, mix_pairs
 from ditr.data.sample import Sample
 from ditr.encoders.encoding import CachedEncoding
-from small_world import NETWORK, PREPARATION, tiny_encoding, write_world
 
 SPEC = NETWORK.pyramid
 

@@ -11,20 +11,6 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-
-from ditr.data.augment.images import HorizontalFlip
-from ditr.data.augment.point_set import PointSet
-from ditr.data.augment.points import PointClip, RandomRotate, RandomScale, SphereCrop
-from ditr.data.batch import join_samples
-from ditr.data.dataset import Item, TrainingSet
-from ditr.data.sample import Attribute, Origin, Preparation, ViewChoice, prepare
-from ditr.data.scene_views import SceneViews, choose_rows, profile_rule, scene_views
-from ditr.encoders.encoding import CachedEncoding
-from ditr.errors import InputError
-from ditr.geometry.projection import INDOOR, OUTDOOR
-from ditr.nn.image_features import ImageFeatures
-from ditr.scene import Camera, Scene, View
-from ditr.training.recipe import Augmentation
 from small_world import (
     CAMERA,
     NETWORK,
@@ -37,6 +23,21 @@ from small_world import (
     without,
     write_world,
 )
+
+from ditr.data.augment.images import HorizontalFlip
+from ditr.data.augment.point_set import PointSet
+from ditr.data.augment.points import PointClip, RandomRotate, RandomScale, SphereCrop
+from ditr.data.batch import join_samples
+from ditr.data.dataset import Item, TrainingSet
+from ditr.data.preparation import Attribute, Origin, Preparation, profile_rule
+from ditr.data.sample import ViewChoice, prepare
+from ditr.data.scene_views import SceneViews, choose_rows, scene_views
+from ditr.encoders.encoding import CachedEncoding
+from ditr.errors import InputError
+from ditr.geometry.projection import INDOOR, OUTDOOR
+from ditr.nn.image_features import ImageFeatures
+from ditr.scene import Camera, Scene, View
+from ditr.training.recipe import Augmentation
 
 PYRAMID = NETWORK.pyramid
 

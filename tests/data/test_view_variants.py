@@ -11,14 +11,25 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from small_world import (
+    NETWORK,
+    PREPARATION,
+    RULE,
+    make_scene,
+    tiny_config,
+    tiny_encoding,
+    tiny_recipe,
+    write_world,
+)
 
 from ditr.captures.capture import write_capture
 from ditr.data.augment.images import HorizontalFlip
 from ditr.data.batch import join_samples
 from ditr.data.dataset import Item, TrainingSet
 from ditr.data.mix import mix_pairs
-from ditr.data.sample import Preparation, ViewChoice, prepare
-from ditr.data.scene_views import Lookup, SceneViews, ViewDrop, ViewOrder, scene_views
+from ditr.data.preparation import Lookup, Preparation, ViewDrop, ViewOrder
+from ditr.data.sample import ViewChoice, prepare
+from ditr.data.scene_views import SceneViews, scene_views
 from ditr.encoders.encoding import CachedEncoding
 from ditr.errors import InputError
 from ditr.evaluation.evaluate import evaluate, visible_points
@@ -32,16 +43,6 @@ from ditr.scene import Scene
 from ditr.training.loading import Draw, load_batches
 from ditr.training.loop import TrainingRun, train
 from ditr.weights.saved_model import load_model
-from small_world import (
-    NETWORK,
-    PREPARATION,
-    RULE,
-    make_scene,
-    tiny_config,
-    tiny_encoding,
-    tiny_recipe,
-    write_world,
-)
 
 PYRAMID = NETWORK.pyramid
 CHOICES = list(ViewChoice)

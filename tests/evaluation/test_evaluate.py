@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from small_world import CLASSES, RULE, make_scene, tiny_config, tiny_encoding, without, write_world
 
 from ditr.captures.capture import read_capture, write_capture
 from ditr.data.sample import prepare
@@ -16,8 +17,8 @@ from ditr.errors import InputError
 from ditr.evaluation.evaluate import evaluate, visible_points
 from ditr.evaluation.metrics import ConfusionMatrix
 from ditr.geometry.projection import see
-from ditr.inference.segmenter import Prediction, Segmenter
-from small_world import CLASSES, RULE, make_scene, tiny_config, tiny_encoding, without, write_world
+from ditr.inference.prediction import Prediction
+from ditr.inference.segmenter import Segmenter
 
 
 @pytest.fixture(scope="module")

@@ -8,18 +8,19 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from small_world import PREPARATION, ditr, make_scene, tiny_config, tiny_encoding, write_model, write_world
 
 from ditr.data.augment.point_set import PointSet
+from ditr.data.augment.variants import INDOOR, NONE, NUSCENES, ROTATIONS, S3DIS, Variant
 from ditr.data.fragments import Fragments
 from ditr.data.sample import ViewChoice, point_set
 from ditr.encoders.encoding import CachedEncoding
 from ditr.errors import InputError
 from ditr.evaluation.evaluate import evaluate
-from ditr.evaluation.voting import INDOOR, NONE, NUSCENES, ROTATIONS, S3DIS, Tally, Variant, Voting
+from ditr.evaluation.voting import Tally, Voting
 from ditr.geometry.orientation import rotation_to_z
 from ditr.geometry.voxels import voxelize
 from ditr.inference.segmenter import Segmenter
-from small_world import PREPARATION, ditr, make_scene, tiny_config, tiny_encoding, write_model, write_world
 
 
 @pytest.fixture(scope="module")

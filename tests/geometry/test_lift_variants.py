@@ -12,23 +12,14 @@ from hypothesis import strategies as st
 from torch import Tensor
 from torch.nn import functional
 
-from ditr.geometry.lift import (
-    Lift,
-    TokenGrid,
-    aggregate_views,
-    bilinear_tokens_of,
-    choose_view,
-    gather,
-    interpolate_view,
-    join,
-    tokens_of,
-)
+from ditr.geometry.lift import Lift, TokenGrid, choose_view, gather, join, tokens_of
 from ditr.geometry.lift_pyramid import (
     LiftPyramid,
     blend_lift_pyramid,
     build_lift_pyramid,
     join_lift_pyramids,
 )
+from ditr.geometry.lift_variants import aggregate_views, bilinear_tokens_of, interpolate_view
 from ditr.geometry.pyramid import Pyramid, PyramidSpec, build_pyramid
 from ditr.models.injection import TokenTable, pooled_tokens
 

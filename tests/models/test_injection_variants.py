@@ -10,8 +10,10 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from golden import error
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from small_world import tiny_config, tiny_encoding
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -27,8 +29,6 @@ from ditr.weights.contract import check_contract
 from ditr.weights.names import from_published, to_published
 from ditr.weights.recognize import recognize
 from ditr.weights.saved_model import load_model, save_model
-from golden import error
-from small_world import tiny_config, tiny_encoding
 
 WIDTH, CLASSES = 12, 5
 PTV3 = PTv3Config(

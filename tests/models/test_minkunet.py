@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from golden import error
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
@@ -18,7 +19,6 @@ from ditr.models.minkunet import MinkUNet, MinkUNetConfig
 from ditr.nn.norms import Condition, DatasetNorms
 from ditr.nn.sparse_conv import InverseConv, StridedConv, SubmanifoldConv
 from ditr.weights.names_minkunet import from_published_layout, published_name, to_published_layout
-from golden import error
 
 PLAIN = MinkUNetConfig(
     stem_channels=8,

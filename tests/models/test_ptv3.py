@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from golden import error
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
@@ -24,7 +25,6 @@ from ditr.models.ptv3 import PTv3, PTv3Config
 from ditr.models.segmentation import Segmentation
 from ditr.nn.blocks import Block
 from ditr.nn.image_features import ImageFeatures
-from golden import error
 
 WIDTH, CLASSES = 12, 5
 PTV3 = PTv3Config(
@@ -165,7 +165,7 @@ def print_digest(threads: int) -> None:
 def test_one_scene_gives_the_same_bits_in_two_processes(threads: int) -> None:
     """With another hash seed, on which the order of sets depends. (Another number of threads does change bits.)"""
     code = f"import runpy; runpy.run_path({__file__!r})['print_digest']({threads})"
-    paths = os.pathsep.join([str(Path(__file__).parents[1]), os.environ.get("PYTHONPATH", "")])
+    paths = os.pathsep.join([str(Path(__file__).parents[1] / "support"), os.environ.get("PYTHONPATH", "")])
     digests = []
     for seed in ("1", "2"):
         environment = os.environ | {"PYTHONHASHSEED": seed, "PYTHONPATH": paths}

@@ -9,6 +9,19 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from prepared_layouts import (
+    make_sweep,
+    write_nuscenes,
+    write_s3dis,
+    write_scannet,
+    write_scannetpp,
+    write_semantic_kitti,
+    write_structured3d,
+    write_waymo,
+)
+from published_checkpoints import ROWS, published_shapes
+from small_world import RULE, ditr, make_scene
+from tiny_encoder import write_tiny_encoder
 
 from ditr.cli.recipes import Recipes
 from ditr.cli.recipes import run as list_recipes
@@ -24,19 +37,6 @@ from ditr.training.recipe import Distill, Recipe, Segment, read_recipe
 from ditr.weights.published import published_model
 from ditr.weights.recognize import recognize
 from ditr.weights.saved_model import read_config
-from prepared_layouts import (
-    make_sweep,
-    write_nuscenes,
-    write_s3dis,
-    write_scannet,
-    write_scannetpp,
-    write_semantic_kitti,
-    write_structured3d,
-    write_waymo,
-)
-from published_checkpoints import ROWS, published_shapes
-from small_world import RULE, ditr, make_scene
-from tiny_encoder import write_tiny_encoder
 
 NAMES = [entry.name for entry in RECIPES]
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from golden import GoldenCase
 
 from ditr.geometry.curves import Curve, encode
-from golden import GoldenCase
 
 POINTS = [(1, 0, 0), (0, 1, 0), (0, 0, 1), (1, 2, 3), (5, 6, 7), (7, 5, 3), (12, 3, 9)]
 

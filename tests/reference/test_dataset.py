@@ -9,20 +9,20 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+from golden import GoldenCase
 from numpy.typing import NDArray
 from PIL import Image
+from tiny_encoder import write_tiny_encoder
 
 from ditr.captures.images import read_image
 from ditr.data.sample import Sample, prepare
 from ditr.data.scene_views import choose_rows, points_in, scene_views
-from ditr.datasets.benchmark import Benchmark, by_name
-from ditr.datasets.limited import open_dataset
+from ditr.datasets.benchmark import Benchmark
+from ditr.datasets.table import by_name, open_dataset
 from ditr.encoders.image_encoder import load_image_encoder
 from ditr.geometry.lift import token_grids, tokens_of
 from ditr.geometry.pyramid import PyramidSpec
 from ditr.scene import Scene, View
-from golden import GoldenCase
-from tiny_encoder import write_tiny_encoder
 
 PATCH = 14
 GREY = 1.0

@@ -7,10 +7,10 @@ import hashlib
 import numpy as np
 import pytest
 import torch
-
-from ditr.training.losses import cosine_loss
 from golden import GoldenCase, error
 from published import filled_student, pyramid_of
+
+from ditr.training.losses import cosine_loss
 
 TOLERANCE = 5e-5
 

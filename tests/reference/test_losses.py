@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import torch
+from golden import GoldenCase, error
 
 from ditr.scene import UNLABELLED
 from ditr.training.losses import cosine_loss, cross_entropy, lovasz_softmax
-from golden import GoldenCase, error
 
 OUTPUT_TOLERANCE = 1e-6
 # Lovász: the published weights are differences of float32 quotients near 1, which lose digits (2.5e-5 on these cases);

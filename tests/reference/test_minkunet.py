@@ -8,14 +8,14 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from golden import GoldenCase, error
 from numpy.typing import NDArray
+from published import prepare
+from stages import TOLERANCE
 from torch import Tensor, nn
 
 from ditr.geometry.pyramid import Pyramid
 from ditr.models.minkunet import MinkUNet
-from golden import GoldenCase, error
-from published import prepare
-from stages import TOLERANCE
 
 
 def run_stages(backbone: MinkUNet, features: Tensor, pyramid: Pyramid) -> tuple[dict[str, Tensor], Tensor]:

@@ -10,12 +10,12 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from golden import GoldenCase
 from numpy.typing import NDArray
 
 from ditr.geometry.lift import TokenGrid, choose_view, gather, tokens_of
 from ditr.geometry.projection import OUTDOOR, VisibilityRule, patch_of, see
 from ditr.scene import Camera, View
-from golden import GoldenCase
 
 PIXEL_TOLERANCE = 1e-6
 

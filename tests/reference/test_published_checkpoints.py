@@ -12,19 +12,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from torch import Tensor
-
-from ditr.geometry.pyramid import build_pyramid
-from ditr.models.distillation import Distillation
-from ditr.models.minkunet import MinkUNetConfig
-from ditr.models.ptv3 import PTv3Config
-from ditr.models.segmentation import Segmentation
-from ditr.weights.convert import Origin, convert, published_state
-from ditr.weights.names import from_published
-from ditr.weights.pretrained import from_pretrained
-from ditr.weights.published import PUBLISHED, published_model
-from ditr.weights.recognize import Recognized, recognize
-from ditr.weights.saved_model import FILES, ModelConfig
 from golden import GoldenCase, error, golden_cases
 from published import Prepared, config_of, prepare, pyramid_of, x2d_of
 from published_checkpoints import (
@@ -43,6 +30,19 @@ from published_checkpoints import (
     write_checkpoint,
 )
 from stages import TOLERANCE, check_segmentation
+from torch import Tensor
+
+from ditr.geometry.pyramid import build_pyramid
+from ditr.models.distillation import Distillation
+from ditr.models.minkunet import MinkUNetConfig
+from ditr.models.ptv3 import PTv3Config
+from ditr.models.segmentation import Segmentation
+from ditr.weights.convert import Origin, convert, published_state
+from ditr.weights.names import from_published
+from ditr.weights.pretrained import from_pretrained
+from ditr.weights.published import PUBLISHED, published_model
+from ditr.weights.recognize import Recognized, recognize
+from ditr.weights.saved_model import FILES, ModelConfig
 
 NORMS = ("ScanNet", "S3DIS", "Structured3D")
 TINY = Sizes((16, 32, 48, 64, 96), (2, 2, 2, 3, 2), (32, 32, 48, 64), (2, 2, 2, 2))

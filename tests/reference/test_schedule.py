@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 import torch
+from golden import GoldenCase
 
 from ditr.training.schedule import OneCycle, parameter_groups
-from golden import GoldenCase
 
 
 def schedule_of(spec: dict[str, Any], total_steps: int) -> OneCycle:

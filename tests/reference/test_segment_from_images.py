@@ -7,14 +7,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from golden import GoldenCase, error
+from published import Prepared, filled_model, known_encoder, pyramid_of
+from stages import check_segmentation
 
 from ditr.geometry.lift import choose_view, token_grids, tokens_of
 from ditr.geometry.lift_pyramid import build_lift_pyramid, join_lift_pyramids
 from ditr.models.injection import pooled_tokens
 from ditr.nn.image_features import ImageFeatures
-from golden import GoldenCase, error
-from published import Prepared, filled_model, known_encoder, pyramid_of
-from stages import check_segmentation
 
 
 def test_segment_from_images(case_segment_from_images: GoldenCase) -> None:

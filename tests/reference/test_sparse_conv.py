@@ -6,13 +6,13 @@ from typing import Any
 
 import numpy as np
 import torch
+from golden import GoldenCase, error, fill_value
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from ditr.geometry.pyramid import Pyramid, PyramidSpec, build_pyramid, join_pyramids
 from ditr.nn.sparse_conv import InverseConv, StridedConv, SubmanifoldConv
 from ditr.weights.names_minkunet import from_published_layout
-from golden import GoldenCase, error, fill_value
 
 
 def rows_of(pyramid: Pyramid, level: int, indices: NDArray[np.integer]) -> Tensor:

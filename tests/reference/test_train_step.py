@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 import torch
+from golden import GoldenCase, error
+from published import prepare
 
 from ditr.training.losses import cross_entropy, lovasz_softmax
 from ditr.weights.names import to_published
-from golden import GoldenCase, error
-from published import prepare
 
 ROUNDING = 1e-6
 

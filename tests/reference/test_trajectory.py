@@ -12,16 +12,16 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from golden import GoldenCase
 from lightning_fabric import Fabric
 from numpy.typing import NDArray
+from published import config_of, filled_model, pyramid_of
 
 from ditr.data.batch import Batch
 from ditr.models.segmentation import Segmentation
 from ditr.training.loop import StepResult, make_optimizer, take_step
 from ditr.training.recipe import OptimizerSettings, Recipe
 from ditr.weights.names import to_published
-from golden import GoldenCase
-from published import config_of, filled_model, pyramid_of
 
 ROUNDING = 1e-6
 """Parameters whose first gradient is below are moved at random by AdamW, there and here."""

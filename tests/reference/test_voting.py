@@ -8,20 +8,22 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from golden import GoldenCase, error
 from numpy.typing import NDArray
+from published import config_of, filled_model
 
 from ditr.data.augment.point_set import PointSet
+from ditr.data.augment.variants import Variant
 from ditr.data.fragments import Fragments
-from ditr.data.sample import Attribute, Preparation, ViewChoice, point_set
+from ditr.data.preparation import Attribute, Preparation
+from ditr.data.sample import ViewChoice, point_set
 from ditr.data.scene_views import SceneViews
 from ditr.encoders.family import IMAGENET_MEAN, IMAGENET_STD
-from ditr.evaluation.voting import Tally, Variant, Voting, count_votes
+from ditr.evaluation.voting import Tally, Voting, count_votes
 from ditr.geometry.lift import token_grids, tokens_of
 from ditr.inference.segmenter import SceneInputs, Segmenter
 from ditr.scene import Scene
 from ditr.weights.saved_model import EncoderConfig, ModelConfig
-from golden import GoldenCase, error
-from published import config_of, filled_model
 
 
 @dataclass(frozen=True)

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import numpy as np
+from golden import GoldenCase
 
 from ditr.geometry.voxels import voxelize
-from golden import GoldenCase
 
 
 def test_voxels(case_voxels: GoldenCase) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-PROGRAM = Path(__file__).parents[1] / "killed_runs.py"
+PROGRAM = Path(__file__).parents[1] / "support" / "killed_runs.py"
 
 
 def killed(folder: Path, kills: int) -> dict[str, object]:

@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
+from small_world import Stopped, make_scene, stop_after, tiny_encoding, tiny_recipe, without, write_world
 
 from ditr.captures.capture import write_capture
 from ditr.data.augment.images import HorizontalFlip
@@ -25,7 +26,6 @@ from ditr.training.loading import Share, load_batches
 from ditr.training.loop import TrainingRun, train
 from ditr.training.recipe import Augmentation, OptimizerSettings, Recipe
 from ditr.weights.saved_model import load_model
-from small_world import Stopped, make_scene, stop_after, tiny_encoding, tiny_recipe, without, write_world
 
 
 @pytest.fixture(scope="module")

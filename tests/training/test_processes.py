@@ -13,10 +13,10 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import load_file
+from small_world import NETWORK, tiny_encoding, tiny_recipe, write_world
 from torch import nn
 
 from ditr.nn.shared_norm import SharedBatchNorm, share_batch_norms
-from small_world import NETWORK, tiny_encoding, tiny_recipe, write_world
 
 PROGRAM = """
 import json, sys
@@ -45,7 +45,7 @@ def losses(folder: Path, batch_size: int, processes: int) -> list[float]:
 def begin(folder: Path, batch_size: int, launcher: list[str], **environment: str) -> subprocess.Popen[str]:
     program = folder / "program.py"
     program.write_text(PROGRAM)
-    paths = os.pathsep.join([str(Path(__file__).parents[1]), *filter(None, sys.path)])
+    paths = os.pathsep.join([str(Path(__file__).parents[1] / "support"), *filter(None, sys.path)])
     return subprocess.Popen(
         [sys.executable, *launcher, str(program), str(folder), str(batch_size)],
         stdout=subprocess.PIPE,

@@ -16,11 +16,21 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
+from small_world import (
+    NETWORK,
+    PREPARATION,
+    Stopped,
+    make_scene,
+    stop_after,
+    tiny_encoding,
+    tiny_recipe,
+    without,
+    write_world,
+)
 
 from ditr.captures.capture import read_capture, write_capture
 from ditr.data.dataset import Item, Shuffle
-from ditr.data.sample import Attribute, Origin
-from ditr.data.scene_views import ViewDrop
+from ditr.data.preparation import Attribute, Origin, ViewDrop
 from ditr.encoders.encoding import CachedEncoding
 from ditr.errors import InputError
 from ditr.evaluation.evaluate import evaluate
@@ -44,17 +54,6 @@ from ditr.training.recipe import (
 )
 from ditr.training.setup import make_data
 from ditr.weights.saved_model import load_model
-from small_world import (
-    NETWORK,
-    PREPARATION,
-    Stopped,
-    make_scene,
-    stop_after,
-    tiny_encoding,
-    tiny_recipe,
-    without,
-    write_world,
-)
 
 JOINT = replace(NETWORK, norms=DatasetNorms(("a", "b")))
 
@@ -385,7 +384,7 @@ settings = {"device": "cpu", "quiet": True, "deterministic": True}
 train(tiny_recipe(steps=2), TrainingRun(Path(sys.argv[1]), sorted(Path(sys.argv[2]).iterdir()), **settings))
 print(torch.are_deterministic_algorithms_enabled())
 """
-    paths = os.pathsep.join([str(Path(__file__).parents[1]), *filter(None, sys.path)])
+    paths = os.pathsep.join([str(Path(__file__).parents[1] / "support"), *filter(None, sys.path)])
     done = subprocess.run(
         [sys.executable, "-W", "error:.*deterministic", "-c", program, str(tmp_path / "one"), str(world / "data")],
         capture_output=True,

@@ -11,11 +11,11 @@ from pathlib import Path
 import pytest
 import torch
 from lightning_fabric import Fabric
+from small_world import NETWORK, PREPARATION, tiny_encoding, tiny_recipe, write_world
 
 from ditr.data.batch import Batch
 from ditr.data.dataset import Shuffle, TrainingSet
-from ditr.data.sample import Preparation
-from ditr.data.scene_views import ViewDrop
+from ditr.data.preparation import Preparation, ViewDrop
 from ditr.encoders.encoding import CachedEncoding
 from ditr.errors import InputError
 from ditr.models.distillation import Distillation, Student
@@ -23,12 +23,11 @@ from ditr.models.injection import Injection
 from ditr.models.minkunet import MinkUNetConfig
 from ditr.models.segmentation import Segmentation
 from ditr.nn.image_features import ImageFeatures
+from ditr.training.fabric import Mixed
 from ditr.training.loading import Share, load_batches
 from ditr.training.losses import cosine_loss, cross_entropy, lovasz_softmax
 from ditr.training.recipe import Distill, Method, OptimizerSettings, Recipe, Segment
-from ditr.training.setup import Mixed
 from ditr.training.step import cls_loss, make_optimizer, take_step, targets_of, to_train
-from small_world import NETWORK, PREPARATION, tiny_encoding, tiny_recipe, write_world
 
 
 @pytest.fixture(scope="module")

@@ -18,12 +18,13 @@ from rich.progress import (
 )
 
 from ditr.captures.capture import read_capture
-from ditr.data.sample import Attribute
+from ditr.data.augment.variants import VARIANTS
+from ditr.data.preparation import Attribute
 from ditr.encoders.encoding import CachedEncoding
 from ditr.encoders.feature_cache import FeatureCache
-from ditr.encoders.wheel_weights import cache_folder
 from ditr.errors import InputError
-from ditr.evaluation.voting import VARIANTS, Voting
+from ditr.evaluation.voting import Voting
+from ditr.io.wheel import cache_folder
 from ditr.runtime import choose_device
 
 __all__ = [

@@ -47,7 +47,8 @@ def run(args: Evaluate) -> None:
     from ditr.captures.folders import find_captures
     from ditr.cli.common import make_cache, progress_bar, voting
     from ditr.evaluation.evaluate import evaluate
-    from ditr.inference.segmenter import Prediction, Segmenter
+    from ditr.inference.prediction import Prediction
+    from ditr.inference.segmenter import Segmenter
     from ditr.io.files import write_json
 
     captures = find_captures(args.data)

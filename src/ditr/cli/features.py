@@ -59,8 +59,8 @@ def run(args: Features) -> None:
     """Lift, write, draw, and print the coverage; then the same for a student."""
     from ditr.captures.capture import read_capture
     from ditr.cli.common import folder_for, make_encoding, progress_bar
+    from ditr.data.preparation import profile_rule
     from ditr.data.sample import ViewChoice
-    from ditr.data.scene_views import profile_rule
     from ditr.inference.lifting import lift_features
 
     scene = read_capture(args.capture)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import tyro
 
 if TYPE_CHECKING:
-    from ditr.inference.segmenter import Prediction
+    from ditr.inference.prediction import Prediction
     from ditr.scene import Scene, View
     from ditr.weights.saved_model import ModelConfig
 
@@ -67,7 +67,7 @@ def run(args: Segment) -> None:
     """Label, write, and print the summary."""
     from ditr.captures.capture import read_capture
     from ditr.cli.common import folder_for, make_cache, parse_direction, parse_substitutes, progress_bars, voting
-    from ditr.data.scene_views import profile_rule
+    from ditr.data.preparation import profile_rule
     from ditr.inference.explain import used_views
     from ditr.inference.segmenter import Segmenter
 

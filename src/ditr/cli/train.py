@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import tyro
 
 if TYPE_CHECKING:
-    from ditr.data.sample import Preparation
+    from ditr.data.preparation import Preparation
     from ditr.encoders.encoding import CachedEncoding
     from ditr.scene import Scene
     from ditr.training.recipe import Recipe
@@ -305,7 +305,7 @@ def make_recipe(args: Train, captures: list[Path]) -> Recipe:
 
     from ditr.captures.capture import read_capture
     from ditr.cli.common import parse_attributes, parse_substitutes
-    from ditr.data.scene_views import profile_rule
+    from ditr.data.preparation import profile_rule
     from ditr.recipes.captures import full, small
     from ditr.training.recipe import Distill
 
@@ -354,7 +354,7 @@ def make_recipe(args: Train, captures: list[Path]) -> Recipe:
 
 def _check_outdoors(capture: Path, scene: Scene, preparation: Preparation) -> None:
     """A room without depth maps is taken for a place outdoors; that its points have no strength tells it."""
-    from ditr.data.sample import Attribute
+    from ditr.data.preparation import Attribute
     from ditr.errors import InputError
 
     wanted, declared = Attribute.STRENGTH in preparation.attributes, dict(preparation.substitutes)

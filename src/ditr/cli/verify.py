@@ -47,8 +47,7 @@ def run(args: Verify) -> None:
     import sys
 
     from ditr.cli.common import folder_for, progress_bar
-    from ditr.datasets.benchmark import by_name
-    from ditr.datasets.limited import open_dataset
+    from ditr.datasets.table import by_name, open_dataset
     from ditr.errors import InputError
     from ditr.evaluation.verify import published_voting, verify
     from ditr.inference.segmenter import Segmenter

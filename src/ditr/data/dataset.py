@@ -19,7 +19,8 @@ from torch.utils.data import Dataset, Sampler
 from ditr.captures.folders import Captures
 from ditr.data.augment.images import ImageAugmentation
 from ditr.data.augment.point_set import PointAugmentation
-from ditr.data.sample import Preparation, Sample, prepare
+from ditr.data.preparation import Preparation
+from ditr.data.sample import Sample, prepare
 from ditr.data.scene_views import SceneViews, choose_rows, scene_views
 from ditr.errors import InputError
 from ditr.geometry.orientation import turned_upright

@@ -14,7 +14,8 @@ from torch import Tensor
 
 from ditr.data.augment.point_set import PointSet
 from ditr.data.batch import Batch
-from ditr.data.sample import Preparation, Sample, make_sample
+from ditr.data.preparation import Preparation
+from ditr.data.sample import Sample, make_sample
 from ditr.data.scene_views import SceneViews
 from ditr.geometry.lift_pyramid import join_lift_pyramids
 from ditr.geometry.pyramid import Pyramid, PyramidSpec, build_pyramid, join_pyramids, published_permutations

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ditr.captures.images import read_depth
-from ditr.data.sample import Origin
+from ditr.data.preparation import Origin
 from ditr.geometry.bounds import bounding_box
 from ditr.geometry.normals import estimate_normals
 from ditr.geometry.projection import VisibilityRule, see

@@ -6,10 +6,8 @@ indices and image tokens (or the photographs that still have to be encoded), not
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from enum import Enum
 from typing import Any
 
 import numpy as np
@@ -19,131 +17,16 @@ from torch import Tensor
 
 from ditr.data.augment.point_set import PointAugmentation, PointSet, augment
 from ditr.data.augment.points import CenterShift, PointClip
-from ditr.data.scene_views import Lookup, SceneViews, ViewChoice, ViewDrop, ViewOrder, lift_points
+from ditr.data.preparation import Attribute, Origin, Preparation, ViewChoice
+from ditr.data.scene_views import SceneViews, lift_points
 from ditr.errors import InputError
 from ditr.geometry.bounds import bounding_box
 from ditr.geometry.lift_pyramid import LiftPyramid
-from ditr.geometry.projection import INDOOR, VisibilityRule
 from ditr.geometry.pyramid import Pyramid, PyramidSpec, build_pyramid, draw_permutations, published_permutations
 from ditr.geometry.voxels import Voxels, voxelize
 from ditr.scene import Scene
 
-__all__ = [
-    "Attribute",
-    "Box",
-    "Origin",
-    "Preparation",
-    "Sample",
-    "ViewChoice",
-    "lacking_attributes",
-    "make_sample",
-    "point_set",
-    "prepare",
-]
-
-
-Box = tuple[float, float, float, float, float, float]
-"""Low x, y, z and high x, y, z in metres."""
-
-
-class Attribute(Enum):
-    """What can be an input feature of a point; the value is its name in commands and files."""
-
-    COORD = "coord"
-    COLOR = "color"
-    NORMAL = "normal"
-    STRENGTH = "strength"
-
-    @property
-    def width(self) -> int:
-        return 1 if self is Attribute.STRENGTH else 3
-
-
-class Origin(Enum):
-    """Where coordinates are counted from: indoors the middle of the floor plan, outdoors the sensor (the file's 0)."""
-
-    CENTER = "center"
-    SENSOR = "sensor"
-
-
-@dataclass(frozen=True)
-class Preparation:
-    """All that decides how a scene becomes a sample, in training and at inference.
-
-    Attributes:
-        voxel_size: metres.
-        attributes: input features of a point, in this order.
-        substitutes: attributes that a scene may lack, each with the value that stands in for it (colours 0..255).
-        rule: which points a view shows.
-        view_choice: among the views that show a point.
-        lookup: how a point takes its feature from the tokens of a view.
-        max_views: at most so many views of a scene (0 for none): random ones in training, and at inference those that
-            ``view_order`` says.
-        view_order: see :class:`ditr.data.scene_views.ViewOrder`.
-        view_drop: which views training samples lose; None for none, as published.
-        origin: see :class:`Origin`. With the centre, coordinates that are input features are centred once more in x and
-            y, over the voxels' points, as published.
-        strength_scale: strengths are divided by it (255 for nuScenes).
-        image_size: (height, width) in pixels at which every photograph is encoded, whatever its shape; None for the
-            rule of ``ditr.encoders.image_encoder.image_size``, by each photograph's own size.
-        shuffle_curves: whether the order of the curves is drawn (from the seed) at inference too, as the published
-            evaluation does, whose results differ from run to run; in training it is drawn in any case.
-        clip_box: points outside are moved onto its surface (SemanticKITTI, Waymo), after the views were asked what
-            they show; None for no box.
-
-    Raises:
-        InputError: numbers that are not positive, no attribute, or one twice, or a box without volume.
-    """
-
-    voxel_size: float = 0.02
-    attributes: tuple[Attribute, ...] = (Attribute.COLOR, Attribute.NORMAL)
-    substitutes: tuple[tuple[Attribute, float], ...] = ()
-    rule: VisibilityRule = INDOOR
-    view_choice: ViewChoice = ViewChoice.RANDOM
-    lookup: Lookup = Lookup.PATCH
-    max_views: int | None = None
-    view_order: ViewOrder = ViewOrder.EQUIDISTANT
-    view_drop: ViewDrop | None = None
-    origin: Origin = Origin.CENTER
-    strength_scale: float = 1.0
-    image_size: tuple[int, int] | None = None
-    clip_box: Box | None = None
-    shuffle_curves: bool = False
-
-    def __post_init__(self) -> None:
-        if not (math.isfinite(self.voxel_size) and self.voxel_size > 0):
-            raise InputError("voxel size", f"{self.voxel_size} is no length", "Give a positive length in metres")
-        if not self.attributes or len(set(self.attributes)) < len(self.attributes):
-            raise InputError(
-                "attributes",
-                f"{', '.join(a.value for a in self.attributes) or 'none'}",
-                "Name at least one, and each once",
-            )
-        if self.max_views is not None and self.max_views < 0:
-            raise InputError("max_views", f"it is {self.max_views}", "Give 0 or more, or leave it out for all views")
-        if not (math.isfinite(self.strength_scale) and self.strength_scale > 0):
-            raise InputError("strength_scale", f"it is {self.strength_scale}", "Give a positive number")
-        if self.image_size is not None and min(self.image_size) < 1:
-            raise InputError("image_size", f"it is {self.image_size}", "Give height and width in pixels, both positive")
-        if self.clip_box is not None:
-            _check_box(self.clip_box)
-
-    @property
-    def in_channels(self) -> int:
-        return sum(attribute.width for attribute in self.attributes)
-
-    @property
-    def clip(self) -> PointClip | None:
-        """``clip_box`` as an augmentation; in training after the rotation, before the scale (as published)."""
-        if self.clip_box is None:
-            return None
-        low_x, low_y, low_z, high_x, high_y, high_z = self.clip_box
-        return PointClip((low_x, low_y, low_z), (high_x, high_y, high_z))
-
-
-def _check_box(box: Box) -> None:
-    if len(box) != 6 or not all(map(math.isfinite, box)) or any(box[axis] >= box[axis + 3] for axis in range(3)):
-        raise InputError("clip_box", f"it is {box}", "Give low x, y, z and then high x, y, z, in metres")
+__all__ = ["Sample", "ViewChoice", "lacking_attributes", "make_sample", "point_set", "prepare"]
 
 
 @dataclass(frozen=True, eq=False)

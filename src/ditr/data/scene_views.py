@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from enum import Enum
 from typing import Literal
 
 import numpy as np
@@ -14,98 +13,16 @@ from torch import Tensor
 
 from ditr.captures.images import read_depth, read_image, read_pixels
 from ditr.data.augment.images import ImageAugmentation, augment_image
+from ditr.data.preparation import Lookup, ViewChoice
 from ditr.errors import InputError
-from ditr.geometry.lift import (
-    TokenGrid,
-    aggregate_views,
-    bilinear_tokens_of,
-    choose_view,
-    interpolate_view,
-    token_grids,
-    tokens_of,
-)
+from ditr.geometry.lift import TokenGrid, choose_view, token_grids, tokens_of
 from ditr.geometry.lift_pyramid import LiftPyramid, blend_lift_pyramid, build_lift_pyramid
-from ditr.geometry.projection import INDOOR, OUTDOOR, VisibilityRule, see
+from ditr.geometry.lift_variants import aggregate_views, bilinear_tokens_of, interpolate_view
+from ditr.geometry.projection import VisibilityRule, see
 from ditr.geometry.pyramid import Pyramid
 from ditr.scene import Scene, View
 
-__all__ = [
-    "Lookup",
-    "SceneViews",
-    "ViewChoice",
-    "ViewDrop",
-    "ViewOrder",
-    "choose_rows",
-    "lift_points",
-    "points_in",
-    "profile_rule",
-    "scene_views",
-]
-
-
-class ViewChoice(Enum):
-    """Which view a point takes its feature from where several see it.
-
-    The paper (section 3.1) found aggregation over all of them to be worse than a random one.
-    """
-
-    RANDOM = "random"
-    """Any of them, drawn for each point (the paper, section 3.1)."""
-    LAST = "last"
-    """The last in the capture's order (the published weights)."""
-    NEAREST = "nearest"
-    """The one whose camera is nearest to the point."""
-    MEAN = "mean"
-    """None: the mean of what all of them give."""
-    MAX = "max"
-    """None: the maximum, channel by channel, of what all of them give."""
-
-
-class Lookup(Enum):
-    """How a point takes its feature from the tokens of a view."""
-
-    PATCH = "patch"
-    """The token of the patch that the point falls into (the paper, section 3.1)."""
-    BILINEAR = "bilinear"
-    """Interpolated between the four patches whose centres are around the point; the paper found it to be worse."""
-
-
-class ViewOrder(Enum):
-    """Which views of a scene inference uses where it uses a limited number (paper, appendix B and Table 9)."""
-
-    EQUIDISTANT = "equidistant"
-    """At equal steps in the capture's order, which usually is that of time."""
-    RANDOM = "random"
-    """Drawn from the seed, as in training."""
-
-
-@dataclass(frozen=True)
-class ViewDrop:
-    """Leave out views of training samples, so that a network learns to do without (paper, Tables 8 and 9).
-
-    The published models were trained with none left out.
-
-    Attributes:
-        all: probability that a sample loses all its views.
-        each: probability, for a sample that does not, that it loses a view, for each view on its own.
-
-    Raises:
-        InputError: numbers that are no probabilities.
-    """
-
-    all: float = 0.1
-    each: float = 0.2
-
-    def __post_init__(self) -> None:
-        for name, value in (("all", self.all), ("each", self.each)):
-            if not 0 <= value <= 1:
-                raise InputError(f"view_drop.{name}", f"it is {value}", "Give a probability, 0 to 1")
-
-    def keep(self, rows: Sequence[int], rng: np.random.Generator) -> list[int]:
-        """Those of the views that a sample keeps, in their order."""
-        if rng.random() < self.all:
-            return []
-        return [row for row, chance in zip(rows, rng.random(len(rows)), strict=True) if chance >= self.each]
+__all__ = ["SceneViews", "choose_rows", "lift_points", "points_in", "scene_views"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -171,20 +88,6 @@ class SceneViews:
         for tokens in self.tokens:
             count += (tokens if tokens.ndim == 1 else tokens[:, 0]) >= 0
         return count
-
-
-def profile_rule(scene: Scene, profile: str | None = None) -> tuple[str, VisibilityRule]:
-    """The visibility rule by name, "indoor" or "outdoor"; without a name, indoor if the capture has depth maps.
-
-    Raises:
-        InputError: another name.
-    """
-    if profile is None:
-        profile = "indoor" if any(view.depth is not None for view in scene.views) else "outdoor"
-    rules = {"indoor": INDOOR, "outdoor": OUTDOOR}
-    if profile not in rules:
-        raise InputError("profile", f"there is no profile {profile!r}", "Use indoor or outdoor")
-    return profile, rules[profile]
 
 
 def choose_rows(count: int, limit: int | None, rng: np.random.Generator | None) -> list[int]:

@@ -1,14 +1,53 @@
-"""S3DIS: its classes, and how the published models take its rooms."""
+"""S3DIS: its classes, and how the published models take its rooms.
+
+S3DIS as it is prepared for the published code: its areas' rooms, and for each photograph the points that it shows.
+
+``s3dis/Area_K/ROOM/{coord,color,normal,segment}.npy`` and, beside it,
+``s3dis_images/Area_K/ROOM/{color/N.png,visibility/N_mask.npy,visibility/N_points.npy}``: the numbers of the points that
+photograph N shows and their pixels. Which these are was decided when the folder was prepared, and no pose is stored.
+
+Rooms and photographs come sorted; the published order is that of the file system, on which the published choice of ten
+photographs depends. Rooms with fewer get no black photographs to fill up: those would show nothing.
+"""
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
 
-from ditr.data.sample import Attribute, Preparation, ViewChoice
+from ditr.captures.images import image_size
+from ditr.data.augment.variants import S3DIS as S3DIS_VARIANTS
+from ditr.data.preparation import Attribute, Preparation
+from ditr.data.sample import ViewChoice
+from ditr.datasets.arrays import (
+    build_scene,
+    frame_files,
+    load_array,
+    need,
+    need_folder,
+    optional_labels,
+    split_folders,
+    subfolders,
+)
+from ditr.datasets.benchmark import Benchmark, Images, images_beside
 from ditr.geometry.projection import VisibilityRule
+from ditr.scene import PointPixels, Scene, View
 
-__all__ = ["CLASSES", "COLORS", "IMAGE_SIZE", "RULE", "TRAINING_AREAS", "VALIDATION_AREAS", "VIEWS"]
-__all__ += ["class_of", "preparation"]
+__all__ = [
+    "CLASSES",
+    "COLORS",
+    "IMAGE_SIZE",
+    "RULE",
+    "S3DIS",
+    "TRAINING_AREAS",
+    "VALIDATION_AREAS",
+    "VIEWS",
+    "PreparedS3DIS",
+    "class_of",
+    "open_s3dis",
+    "preparation",
+]
 
 TRAINING_AREAS = (1, 2, 3, 4, 6)
 VALIDATION_AREAS = (5,)
@@ -52,3 +91,95 @@ def preparation(images: bool) -> Preparation:
         view_choice=ViewChoice.LAST,
     )
     return replace(without, max_views=VIEWS, image_size=IMAGE_SIZE) if images else without
+
+
+# ---- as prepared for the published code ------------------------------------------------------------------------
+
+_ARRAYS = ("coord", "color", "normal")
+_IMAGES = "Area_K/ROOM/{color/N.png,visibility/N_mask.npy,visibility/N_points.npy}"
+_SPLITS = {"train": TRAINING_AREAS, "val": VALIDATION_AREAS, "test": VALIDATION_AREAS}
+
+
+@dataclass(frozen=True)
+class PreparedS3DIS:
+    """Rooms of some areas; see :class:`~ditr.scene.SceneSource`."""
+
+    folders: tuple[Path, ...]
+    images: Path | None
+    layout: str
+    name: str = "S3DIS"
+
+    def __len__(self) -> int:
+        return len(self.folders)
+
+    def names(self) -> list[str]:
+        return [f"{folder.parent.name}-{folder.name}" for folder in self.folders]
+
+    def scene(self, index: int) -> Scene:
+        """One room with all its photographs.
+
+        Raises:
+            InputError: a missing or damaged file. The lists of pixels are read, and checked, where they are needed.
+        """
+        folder = self.folders[index]
+        need((folder / f"{name}.npy" for name in _ARRAYS), self.layout)
+        views = () if self.images is None else _views(self.images, folder)
+        coord = load_array(folder / "coord.npy", "f", 3)
+        return build_scene(
+            folder,
+            {
+                "name": self.names()[index],
+                "coord": coord,
+                "views": views,
+                "color": load_array(folder / "color.npy", "fu", 3, len(coord)),
+                "normal": load_array(folder / "normal.npy", "f", 3, len(coord)),
+                "label": optional_labels(folder / "segment.npy", len(coord)),
+                "class_names": CLASSES,
+            },
+        )
+
+
+def open_s3dis(root: Path, splits: Sequence[str], images: Images) -> PreparedS3DIS:
+    """The rooms of ``train`` (areas 1, 2, 3, 4, 6), of ``val`` or ``test`` (area 5), or of single areas (``Area_2``).
+
+    Raises:
+        InputError: the folder, an area, a room's arrays or the folder of its photographs are missing.
+    """
+    folder = images_beside(root, images, "_images")
+    layout = f"{root.name}/Area_K/ROOM/{{coord,color,normal,segment}}.npy"
+    areas = [area for split in splits for area in (f"Area_{k}" for k in _SPLITS[split])] if _known(splits) else splits
+    rooms = [room for area in split_folders(root, areas, layout) for room in subfolders(area, "*", layout)]
+    for room in rooms:
+        need((room / f"{name}.npy" for name in _ARRAYS), layout)
+        if folder is not None:
+            need_folder(folder / room.parent.name / room.name, "a room's photographs", f"{folder.name}/{_IMAGES}")
+    return PreparedS3DIS(tuple(rooms), folder, layout)
+
+
+def _known(splits: Sequence[str]) -> bool:
+    return all(split in _SPLITS for split in splits)
+
+
+def _views(images: Path, room: Path) -> tuple[View, ...]:
+    folder, layout = images / room.parent.name / room.name, f"{images.name}/{_IMAGES}"
+    colors = frame_files(folder / "color", ".png", layout)
+    there = {path.name for path in (folder / "visibility").glob("*.npy")}
+    views = []
+    size = image_size(next(iter(colors.values())))
+    for color in colors.values():
+        files = [folder / "visibility" / f"{color.stem}_{kind}.npy" for kind in ("mask", "points")]
+        need((file for file in files if file.name not in there), layout)
+        views.append(View.unposed(color.stem, size, color, PointPixels(*files)))
+    return tuple(views)
+
+
+S3DIS = Benchmark(
+    name="S3DIS",
+    classes=CLASSES,
+    class_count=len(CLASSES),
+    open=open_s3dis,
+    without_images=preparation(False),
+    with_images=preparation(True),
+    colors=COLORS,
+    voting=S3DIS_VARIANTS,
+)

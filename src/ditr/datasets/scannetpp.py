@@ -1,13 +1,23 @@
-"""ScanNet++: how the published models take its scenes. Its 100 classes are a file of the dataset, not listed here."""
+"""ScanNet++: how the published models take its scenes. Its 100 classes are a file of the dataset, not listed here.
+
+Prepared folders have the arrays of ScanNet, with three columns of labels in ``segment.npy`` of which the first counts
+(the smallest object). How its photographs are prepared is not published: they are read in ScanNet's layout from
+``scannetpp_images/``, where somebody has put them there.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
-from ditr.data.sample import Attribute, Preparation
+from ditr.data.augment.variants import INDOOR as INDOOR_VARIANTS
+from ditr.data.preparation import Attribute, Preparation
+from ditr.datasets.arrays import need
+from ditr.datasets.benchmark import Benchmark, Images, images_beside
+from ditr.datasets.scannet import PreparedScanNet, scene_folders
 from ditr.errors import InputError
 
-__all__ = ["CLASSES_FILE", "CLASS_COUNT", "COLORS", "preparation", "read_classes"]
+__all__ = ["CLASSES_FILE", "CLASS_COUNT", "COLORS", "SCANNETPP", "open_scannetpp", "preparation", "read_classes"]
 
 CLASSES_FILE = "metadata/semantic_benchmark/top100.txt"
 """In the dataset's folder: a class per line, in the order of the logits."""
@@ -43,3 +53,30 @@ def preparation(images: bool) -> Preparation:
             "ScanNet++", "how its photographs are taken is not published", "Ask for the preparation without images"
         )
     return Preparation(voxel_size=0.02, attributes=(Attribute.COLOR, Attribute.NORMAL))
+
+
+def open_scannetpp(root: Path, splits: Sequence[str], images: Images) -> PreparedScanNet:
+    """ScanNet++, whose class list lies with the folder as in the dataset; without images where there is no such folder.
+
+    Raises:
+        InputError: as for ScanNet, or no class list.
+    """
+    layout = f"{root.name}/SPLIT/SCENE/{{coord,color,normal,segment}}.npy and {root.name}/{CLASSES_FILE}"
+    beside = images_beside(root, images, "_images")
+    folder = beside if images is not True or (beside is not None and beside.is_dir()) else None
+    folders = scene_folders(root, splits, layout, folder)
+    need([root / CLASSES_FILE], layout)
+    classes = read_classes(root)
+    return PreparedScanNet("ScanNet++", folders, folder, "segment.npy", 0, classes, layout)
+
+
+SCANNETPP = Benchmark(
+    name="ScanNet++",
+    classes=(),
+    class_count=CLASS_COUNT,
+    open=open_scannetpp,
+    without_images=preparation(False),
+    colors=COLORS,
+    voting=INDOOR_VARIANTS,
+    test_voxel_size=0.01,
+)

@@ -1,14 +1,59 @@
-"""Structured3D: its classes, and how the published distillation takes its rooms."""
+"""Structured3D: its classes, and how the published distillation takes its rooms.
+
+Structured3D as it is prepared for the published code: fused rooms, and the photographs of the unpacked dataset.
+
+``structured3d/SPLIT/scene_S/room_R/{coord,color,normal,segment}.npy`` and, beside it, the dataset itself:
+``structured3d_images/scene_S/2D_rendering/R/perspective/full/N/{rgb_rawlight.png,depth.png,camera_pose.txt}``.
+
+The prepared points are a mirror image: x and y of the dataset are exchanged, which no camera can show. They are
+exchanged back here, for normals too, so scenes are in the dataset's own frame and its poses hold; the published
+training, which flips and turns rooms at random, draws the one as often as the other.
+
+Rooms and photographs come sorted; the published order is that of the file system. Rooms with fewer than three
+photographs get no black ones to fill up: those would show nothing.
+"""
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
 
-from ditr.data.sample import Attribute, Preparation, ViewChoice
+import numpy as np
+from numpy.typing import NDArray
+
+from ditr.captures.images import image_size
+from ditr.data.preparation import Attribute, Preparation
+from ditr.data.sample import ViewChoice
+from ditr.datasets.arrays import (
+    build_scene,
+    load_array,
+    need,
+    need_folder,
+    optional_labels,
+    read_numbers,
+    split_folders,
+    subfolders,
+)
+from ditr.datasets.benchmark import Benchmark, Images, images_beside
 from ditr.datasets.label_map import LabelMap
+from ditr.errors import InputError
 from ditr.geometry.projection import INDOOR
+from ditr.scene import Camera, Scene, View
 
-__all__ = ["CLASSES", "COLORS", "IMAGE_SIZE", "LABELS", "RULE", "VIEWS", "preparation", "split_of"]
+__all__ = [
+    "CLASSES",
+    "COLORS",
+    "IMAGE_SIZE",
+    "LABELS",
+    "RULE",
+    "STRUCTURED3D",
+    "VIEWS",
+    "PreparedStructured3D",
+    "open_structured3d",
+    "preparation",
+    "split_of",
+]
 
 RULE = INDOOR
 IMAGE_SIZE = (350, 630)
@@ -62,3 +107,114 @@ def preparation(images: bool) -> Preparation:
         view_choice=ViewChoice.LAST,
     )
     return replace(without, max_views=VIEWS, image_size=IMAGE_SIZE) if images else without
+
+
+# ---- as prepared for the published code ------------------------------------------------------------------------
+
+_ARRAYS = ("coord", "color", "normal")
+_FILES = ("rgb_rawlight.png", "depth.png", "camera_pose.txt")
+_IMAGES = f"scene_S/2D_rendering/R/perspective/full/N/{{{','.join(_FILES)}}}"
+_MILLIMETRE = 0.001
+
+
+@dataclass(frozen=True)
+class PreparedStructured3D:
+    """Rooms of some splits; see :class:`~ditr.scene.SceneSource`."""
+
+    folders: tuple[Path, ...]
+    images: Path | None
+    layout: str
+    name: str = "Structured3D"
+
+    def __len__(self) -> int:
+        return len(self.folders)
+
+    def names(self) -> list[str]:
+        return [f"{folder.parent.name}-{folder.name}" for folder in self.folders]
+
+    def scene(self, index: int) -> Scene:
+        """One room with all its perspective photographs, which may be none.
+
+        Raises:
+            InputError: a missing or damaged file.
+        """
+        folder = self.folders[index]
+        need((folder / f"{name}.npy" for name in _ARRAYS), self.layout)
+        views = () if self.images is None else _views(self.images, folder)
+        coord = load_array(folder / "coord.npy", "f", 3)
+        return build_scene(
+            folder,
+            {
+                "name": self.names()[index],
+                "coord": coord[:, [1, 0, 2]],
+                "views": views,
+                "color": load_array(folder / "color.npy", "fu", 3, len(coord)),
+                "normal": load_array(folder / "normal.npy", "f", 3, len(coord))[:, [1, 0, 2]],
+                "label": optional_labels(folder / "segment.npy", len(coord)),
+                "class_names": CLASSES,
+            },
+        )
+
+
+def open_structured3d(root: Path, splits: Sequence[str], images: Images) -> PreparedStructured3D:
+    """The rooms of ``train``, ``val`` or ``test``.
+
+    Raises:
+        InputError: the folder, a split, a room's arrays or its scene's photographs are missing.
+    """
+    folder = images_beside(root, images, "_images")
+    layout = f"{root.name}/{{train,val,test}}/scene_S/room_R/{{coord,color,normal,segment}}.npy"
+    rooms = [room for of in split_folders(root, splits, layout) for room in subfolders(of, "scene_*/*", layout)]
+    for room in rooms:
+        need((room / f"{name}.npy" for name in _ARRAYS), layout)
+    if folder is not None:
+        for scene in sorted({room.parent.name for room in rooms}):
+            need_folder(folder / scene / "2D_rendering", "a scene's photographs", f"{folder.name}/{_IMAGES}")
+    return PreparedStructured3D(tuple(rooms), folder, layout)
+
+
+def _views(images: Path, room: Path) -> tuple[View, ...]:
+    number = room.name.removeprefix("room_")
+    folder = images / room.parent.name / "2D_rendering" / number / "perspective" / "full"
+    frames = sorted((path for path in folder.glob("*") if path.is_dir()), key=lambda path: (len(path.name), path.name))
+    for frame in frames:
+        need((frame / name for name in _FILES), f"{images.name}/{_IMAGES}")
+    return tuple(_view(frame) for frame in frames)
+
+
+def _view(frame: Path) -> View:
+    image, depth, file = (frame / name for name in _FILES)
+    numbers = read_numbers(file)
+    if len(numbers) < 11 or not np.isfinite(numbers).all():
+        raise InputError(file, "it does not hold 11 numbers", "Unpack the dataset again")
+    width, height = image_size(image)
+    half = np.tan(numbers[9:11])
+    try:
+        camera = Camera(width, height, width / 2 / half[0], height / 2 / half[1], width / 2, height / 2)
+        pose = _world_to_camera(numbers[:3] * _MILLIMETRE, numbers[3:6], numbers[6:9])
+        return View(frame.name, camera, pose, image, depth, depth_unit=_MILLIMETRE)
+    except (InputError, np.linalg.LinAlgError):
+        raise InputError(file, "this is no pose of a camera", "Unpack the dataset again") from None
+
+
+def _world_to_camera(
+    position: NDArray[np.float64], front: NDArray[np.float64], up: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """The file has the directions to the front and up; the camera's axes are right, down, front."""
+    pose = np.eye(4)
+    pose[:3, :3] = np.stack([front, up, np.cross(front, up)], axis=1)
+    pose[:3, 3] = position
+    inverse = np.linalg.inv(pose)
+    return np.stack([inverse[2], -inverse[1], inverse[0], inverse[3]])
+
+
+STRUCTURED3D = Benchmark(
+    name="Structured3D",
+    classes=CLASSES,
+    class_count=len(CLASSES),
+    open=open_structured3d,
+    without_images=preparation(False),
+    with_images=preparation(True),
+    colors=COLORS,
+    labels=LABELS,
+)

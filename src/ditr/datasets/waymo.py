@@ -1,14 +1,49 @@
-"""Waymo Open (3D semantic segmentation): its classes and cameras, and how the published models take its sweeps."""
+"""Waymo Open (3D semantic segmentation): its classes and cameras, and how the published models take its sweeps.
+
+Waymo Open as it is prepared for the published code: folders of arrays with the five photographs.
+
+``waymo/{training,validation,testing}/SEGMENT/TIME/`` with ``{coord,strength,segment}.npy`` and
+``image_{0..4}.jpg``, ``image_coord.npy``, ``image_mask.npy``. The dataset says itself which camera shows a point, at
+most one, and at which pixel; no pose of a camera is stored. ``mask.npy`` (for submissions) holds objects and is not
+read, ``pose.npy`` leads to the world and is not needed.
+
+Images of 1280 rows lose the upper 394, and with these the points that they show there. Sweeps come sorted, as
+published.
+"""
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
 
-from ditr.data.sample import Attribute, Box, Origin, Preparation, ViewChoice
+import numpy as np
+
+from ditr.captures.images import image_size
+from ditr.data.augment.variants import ROTATIONS
+from ditr.data.preparation import Attribute, Box, Origin, Preparation
+from ditr.data.sample import ViewChoice
+from ditr.datasets.arrays import build_scene, load_array, need, optional_labels, split_folders, subfolders
+from ditr.datasets.benchmark import Benchmark, Images
 from ditr.datasets.label_map import LabelMap
+from ditr.errors import InputError
 from ditr.geometry.projection import OUTDOOR
+from ditr.scene import PointPixels, Scene, View
 
-__all__ = ["BOX", "CAMERAS", "CLASSES", "COLORS", "IMAGE_HEIGHT", "IMAGE_SIZE", "LABELS", "RULE", "preparation"]
+__all__ = [
+    "BOX",
+    "CAMERAS",
+    "CLASSES",
+    "COLORS",
+    "IMAGE_HEIGHT",
+    "IMAGE_SIZE",
+    "LABELS",
+    "RULE",
+    "WAYMO",
+    "PreparedWaymo",
+    "open_waymo",
+    "preparation",
+]
 
 CAMERAS = ("FRONT", "FRONT_LEFT", "FRONT_RIGHT", "SIDE_LEFT", "SIDE_RIGHT")
 """In the order of the dataset's enumeration. The dataset says itself which camera shows a point: at most one."""
@@ -61,3 +96,98 @@ def preparation(images: bool) -> Preparation:
         clip_box=BOX,
     )
     return replace(without, image_size=IMAGE_SIZE) if images else without
+
+
+# ---- as prepared for the published code ------------------------------------------------------------------------
+
+_SPLITS = {"train": "training", "val": "validation", "test": "testing"}
+_FULL_HEIGHT = 1280
+
+
+@dataclass(frozen=True)
+class PreparedWaymo:
+    """Sweeps of some splits, called ``SEGMENT-TIME``; see :class:`~ditr.scene.SceneSource`."""
+
+    folders: tuple[Path, ...]
+    images: bool
+    layout: str
+    name: str = "Waymo"
+
+    def __len__(self) -> int:
+        return len(self.folders)
+
+    def names(self) -> list[str]:
+        return [f"{folder.parent.name}-{folder.name}" for folder in self.folders]
+
+    def scene(self, index: int) -> Scene:
+        """One sweep with its five photographs.
+
+        Raises:
+            InputError: a missing or damaged file.
+        """
+        folder = self.folders[index]
+        need((folder / name for name in _files(self.images)), self.layout)
+        coord = load_array(folder / "coord.npy", "f", 3)
+        return build_scene(
+            folder,
+            {
+                "name": f"{folder.parent.name}-{folder.name}",
+                "coord": coord,
+                "strength": load_array(folder / "strength.npy", "f", None, len(coord)),
+                "views": _views(folder, len(coord)) if self.images else (),
+                "label": optional_labels(folder / "segment.npy", len(coord)),
+                "class_names": CLASSES,
+            },
+        )
+
+
+def open_waymo(root: Path, splits: Sequence[str], images: Images) -> PreparedWaymo:
+    """The sweeps of ``training``, ``validation`` or ``testing`` (or ``train``, ``val``, ``test``).
+
+    Raises:
+        InputError: the folder, a split or a sweep's first files are missing.
+    """
+    if isinstance(images, Path):
+        raise InputError(images, "images of Waymo lie with their sweeps", "Leave the folder out")
+    layout = f"{root.name}/{{training,validation,testing}}/SEGMENT/TIME/{{{','.join(_files(images))},segment.npy}}"
+    folders = split_folders(root, [_SPLITS.get(split, split) for split in splits], layout)
+    sweeps = [sweep for folder in folders for sweep in subfolders(folder, "*/*", layout)]
+    # The first sweep tells whether the images were prepared; asking for all files of 24 000 sweeps takes minutes.
+    need((sweeps[0] / name for name in _files(images)), layout)
+    return PreparedWaymo(tuple(sweeps), images, layout)
+
+
+def _files(images: bool) -> list[str]:
+    more = [*(f"image_{k}.jpg" for k in range(len(CAMERAS))), "image_coord.npy", "image_mask.npy"]
+    return ["coord.npy", "strength.npy", *(more if images else ())]
+
+
+def _views(folder: Path, count: int) -> tuple[View, ...]:
+    coord = load_array(folder / "image_coord.npy", "iuf", 2, count).astype(np.float32)
+    mask = load_array(folder / "image_mask.npy", "b", len(CAMERAS), count)
+    views = []
+    for k, name in enumerate(CAMERAS):
+        path = folder / f"image_{k}.jpg"
+        width, height = image_size(path)
+        if height not in (_FULL_HEIGHT, IMAGE_HEIGHT):
+            fault = f"the image has {height} rows, not {_FULL_HEIGHT} or {IMAGE_HEIGHT}"
+            raise InputError(path, fault, "Prepare it in the size of the dataset")
+        cut = height - IMAGE_HEIGHT
+        rows = np.flatnonzero(mask[:, k] & (coord[:, 1] >= cut))
+        pixels = PointPixels(rows, coord[rows] - np.array((0, cut), dtype=np.float32))
+        views.append(View.unposed(name, (width, IMAGE_HEIGHT), path, pixels, cut))
+    return tuple(views)
+
+
+WAYMO = Benchmark(
+    name="Waymo",
+    classes=CLASSES,
+    class_count=len(CLASSES),
+    open=open_waymo,
+    without_images=preparation(False),
+    with_images=preparation(True),
+    colors=COLORS,
+    labels=LABELS,
+    voting=ROTATIONS,
+    test_voxel_size=0.025,
+)

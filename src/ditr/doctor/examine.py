@@ -22,8 +22,8 @@ from ditr.doctor.machine import Device, Kernels, Machine, describe_devices, desc
 from ditr.doctor.packages import Part, Version, missing_parts, versions
 from ditr.doctor.self_check import NETWORKS, compute, read_outputs
 from ditr.encoders.weights import FAMILIES, SHORT_NAMES, WHEEL_SPEC
-from ditr.encoders.wheel_weights import WHEEL, cache_folder
 from ditr.errors import InputError
+from ditr.io.wheel import WHEEL, cache_folder
 from ditr.weights.contract import TOLERANCE, Comparison, check_contract, compare
 from ditr.weights.pretrained import converted_folder, find_model
 from ditr.weights.published import PUBLISHED, REPOSITORY, published_model

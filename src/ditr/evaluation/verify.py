@@ -15,10 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ditr.datasets.benchmark import Benchmark
-from ditr.datasets.benchmark import Voting as Published
 from ditr.errors import InputError
 from ditr.evaluation.metrics import ConfusionMatrix
-from ditr.evaluation.voting import INDOOR, ROTATIONS, S3DIS, Voting
+from ditr.evaluation.voting import Voting
 from ditr.inference.segmenter import Segmenter
 from ditr.io.files import atomic_path, file_sha256, write_json
 from ditr.runtime import release_memory
@@ -28,8 +27,6 @@ __all__ = ["TOLERANCE", "Verification", "published_voting", "verify"]
 
 TOLERANCE = 0.5
 """Percent points: the published procedure draws the order of curves and the points of voxels, and so varies."""
-
-_VARIANTS = {Published.ROTATIONS_SCALES: INDOOR, Published.SCALES_FLIPS: S3DIS, Published.ROTATIONS: ROTATIONS}
 
 
 @dataclass(frozen=True)
@@ -84,7 +81,7 @@ def published_voting(benchmark: Benchmark, progress: Callable[[int, int], None] 
     """
     if benchmark.voting is None:
         raise InputError(benchmark.name, "the paper tests no model on it", "Name another dataset")
-    return Voting(_VARIANTS[benchmark.voting], thin=benchmark.test_voxel_size, progress=progress)
+    return Voting(benchmark.voting, thin=benchmark.test_voxel_size, progress=progress)
 
 
 def verify(

@@ -10,10 +10,11 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from ditr.data.sample import Attribute, Origin, Preparation
+from ditr.data.preparation import Attribute, Origin, Preparation
 from ditr.data.scene_views import choose_rows
 from ditr.geometry.projection import VisibilityRule
-from ditr.inference.segmenter import Prediction, Segmenter
+from ditr.inference.prediction import Prediction
+from ditr.inference.segmenter import Segmenter
 from ditr.scene import Scene, View
 from ditr.weights.saved_model import ModelConfig
 from ditr.weights.suggest import BUILDING, SWEEP

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -14,15 +14,15 @@ from torch import Tensor
 
 from ditr.data.batch import Batch, join_samples
 from ditr.data.normals import with_normals
-from ditr.data.sample import Attribute, Preparation, Sample, lacking_attributes, prepare
-from ditr.data.scene_views import SceneViews, ViewOrder, choose_rows, scene_views
+from ditr.data.preparation import Attribute, Preparation, ViewOrder
+from ditr.data.sample import Sample, lacking_attributes, prepare
+from ditr.data.scene_views import SceneViews, choose_rows, scene_views
 from ditr.encoders.encoding import CachedEncoding
 from ditr.encoders.feature_cache import FeatureCache
 from ditr.errors import InputError
 from ditr.geometry.orientation import estimate_up, rotation_to_z
 from ditr.geometry.projection import VisibilityRule
-from ditr.io.files import atomic_path, write_json
-from ditr.io.ply import write_ply
+from ditr.inference.prediction import Prediction
 from ditr.models.distillation import Distillation
 from ditr.models.segmentation import Segmentation
 from ditr.nn.image_features import ImageFeatures
@@ -30,7 +30,7 @@ from ditr.runtime import choose_device
 from ditr.scene import Scene, View
 from ditr.weights.saved_model import ModelConfig, load_model, save_model
 
-__all__ = ["PointLabels", "Prediction", "SceneInputs", "Segmenter", "Voter"]
+__all__ = ["PointLabels", "SceneInputs", "Segmenter", "Voter"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,89 +70,6 @@ class Voter(Protocol):
 
 
 _NEIGHBOURS = 16
-
-
-@dataclass(frozen=True, eq=False)
-class Prediction:
-    """Labels for every point of a scene.
-
-    Attributes:
-        scene: the scene.
-        label: (N,) int32 indices into ``class_names``.
-        confidence: (N,) float32, the probability that the network gives to the label.
-        seen_by: (N,) int64, how many of the used views show each point; None for networks without images.
-        class_names: what the labels mean.
-        voxels: how many voxels the network saw.
-        up: (3,) the direction that was taken as up.
-        seed: of the choice among views.
-        normals: how they were made, for a network that takes them and a scene that has none; None otherwise.
-    """
-
-    scene: Scene
-    label: NDArray[np.int32]
-    confidence: NDArray[np.float32]
-    seen_by: NDArray[np.int64] | None
-    class_names: tuple[str, ...]
-    voxels: int
-    up: tuple[float, float, float]
-    seed: int
-    normals: str | None = None
-
-    def summary(self) -> dict[str, Any]:
-        """What there is, in numbers that fit on a page."""
-        count = np.bincount(self.label, minlength=len(self.class_names))
-        result: dict[str, Any] = {
-            "scene": self.scene.name,
-            "points": len(self.label),
-            "voxels": self.voxels,
-            "views": len(self.scene.views),
-            "seed": self.seed,
-            "up": list(self.up),
-            "mean_confidence": round(float(self.confidence.mean()), 4),
-            "points_per_class": {name: int(n) for name, n in zip(self.class_names, count, strict=True)},
-        }
-        if self.normals is not None:
-            result["normals"] = self.normals
-        if self.seen_by is not None:
-            result["share_of_points_seen"] = round(float((self.seen_by > 0).mean()), 4)
-        return result
-
-    def save(self, folder: str | Path) -> Path:
-        """Write ``labels.ply``, ``label.npy``, ``confidence.npy`` and ``summary.json``; returns the PLY's path.
-
-        The PLY keeps all properties of the scene's points; labels that the scene had already become ``true_label``, and
-        another property that has the name of a new one gets ``original_`` before it.
-        """
-        folder = Path(folder)
-        folder.mkdir(parents=True, exist_ok=True)
-        ply = folder / "labels.ply"
-        # A PLY header is ASCII.
-        names = (name.encode("unicode_escape").decode("ascii") for name in self.class_names)
-        write_ply(ply, self._columns(), comments=tuple(f"label {index} {name}" for index, name in enumerate(names)))
-        for name, array in (("label", self.label), ("confidence", self.confidence)):
-            with atomic_path(folder / f"{name}.npy") as path:
-                np.save(path, array, allow_pickle=False)
-        write_json(folder / "summary.json", self.summary())
-        return ply
-
-    def _columns(self) -> dict[str, NDArray[Any]]:
-        scene = self.scene
-        coord = scene.coord
-        single = coord.astype(np.float32)
-        stored = single if np.array_equal(single, coord) else coord
-        columns: dict[str, NDArray[Any]] = {axis: stored[:, i] for i, axis in enumerate("xyz")}
-        if scene.color is not None:
-            columns |= {name: scene.color[:, i] for i, name in enumerate(("red", "green", "blue"))}
-        if scene.normal is not None:
-            columns |= {name: scene.normal[:, i] for i, name in enumerate(("nx", "ny", "nz"))}
-        if scene.strength is not None:
-            columns["intensity"] = scene.strength
-        if scene.label is not None:
-            columns["true_label"] = scene.label
-        columns |= {"label": self.label, "confidence": self.confidence}
-        for name, values in scene.extra.items():
-            columns[f"original_{name}" if name in columns else name] = values
-        return columns
 
 
 class Segmenter:

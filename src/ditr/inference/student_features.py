@@ -17,7 +17,8 @@ from torch.nn import functional
 
 from ditr.data.batch import join_samples
 from ditr.data.normals import with_normals
-from ditr.data.sample import Attribute, Preparation, lacking_attributes, prepare
+from ditr.data.preparation import Attribute, Preparation
+from ditr.data.sample import lacking_attributes, prepare
 from ditr.encoders.encoding import CachedEncoding
 from ditr.errors import InputError
 from ditr.geometry.orientation import estimate_up, rotation_to_z

@@ -1,14 +1,6 @@
-"""Writing files whole or not at all, and the one kind of error that bad input raises."""
+"""Files: read within limits, and written whole or not at all."""
 
 from __future__ import annotations
-
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
-
-from ditr.errors import InputError
-
-if TYPE_CHECKING:
-    pass
 
 import hashlib
 import json
@@ -17,6 +9,10 @@ import secrets
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from ditr.errors import InputError
 
 __all__ = ["atomic_folder", "atomic_path", "file_sha256", "read_bytes", "write_json"]
 

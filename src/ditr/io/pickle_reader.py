@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 
@@ -20,9 +20,7 @@ from ditr.errors import InputError
 from ditr.io.files import read_bytes
 from ditr.io.pickle_machine import Machine, Vocabulary
 from ditr.io.pickle_names import HOSTILE, Fault, Name
-
-if TYPE_CHECKING:
-    from ditr.io.torch_file import StoredTensor
+from ditr.io.stored_tensor import StoredTensor
 
 __all__ = ["PlainValue", "Vocabulary", "read_pickle", "read_pickle_file"]
 

@@ -6,26 +6,23 @@ that are loaded are read: an optimizer's state, twice as large as the weights, s
 
 from __future__ import annotations
 
-import math
 import re
 import sys
-import zlib
 from collections import OrderedDict
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
 import torch
-from torch import Tensor
 
 from ditr.errors import InputError
 from ditr.io.files import read_bytes
 from ditr.io.pickle_machine import Vocabulary
 from ditr.io.pickle_names import DAMAGED, HOSTILE, RESAVE, Fault, Name, is_exactly, sizes
 from ditr.io.pickle_reader import PlainValue, read_pickle
-from ditr.io.stored_zip import Entry, checksum, content, read_directory
+from ditr.io.stored_tensor import Storage, StoredTensor, span
+from ditr.io.stored_zip import Entry, content, read_directory
 
-__all__ = ["StoredTensor", "read_torch_file"]
+__all__ = ["read_torch_file"]
 
 DTYPES: Final = {
     "FloatStorage": torch.float32,
@@ -45,91 +42,6 @@ STORAGES: Final = {Name(f"torch.{name}"): dtype for name, dtype in DTYPES.items(
 LEGACY = b"\x80\x02\x8a\x0al\xfc\x9cF\xf9 j\xa8P\x19."
 # A tied weight is saved as two tensors of one storage; all tensors together may be this many times the file.
 TENSORS_PER_BYTE, FREE_TENSOR_BYTES = 8, 1 << 20
-
-
-@dataclass(frozen=True, eq=False)
-class Storage:
-    """An entry that holds numbers; ``intact`` collects the names of entries whose checksum has been seen to hold."""
-
-    path: Path
-    entry: Entry
-    dtype: torch.dtype
-    intact: set[str]
-
-    @property
-    def count(self) -> int:
-        """How many numbers there are."""
-        return self.entry.size // self.dtype.itemsize
-
-    def read(self, first: int, count: int) -> Tensor:
-        """(count,): numbers from ``first`` on.
-
-        Raises:
-            InputError: the file has changed or is damaged.
-        """
-        begin, size = first * self.dtype.itemsize, count * self.dtype.itemsize
-        whole = size == self.entry.size
-        try:
-            with self.path.open("rb") as file:
-                if not whole and self.entry.name not in self.intact:
-                    self._compare(checksum(file, self.entry))
-                raw = torch.empty(size, dtype=torch.uint8)
-                file.seek(self.entry.start + begin)
-                if file.readinto(raw.numpy().data) != size:
-                    raise InputError(self.path, "the file has become shorter", DAMAGED)
-        except OSError as error:
-            raise InputError(self.path, f"the file cannot be read ({error.strerror})", "Restore the file") from None
-        if whole and self.entry.name not in self.intact:
-            self._compare(zlib.crc32(raw.numpy().data))
-        if self.dtype == torch.bool and int(raw.max()) > 1:
-            raise InputError(self.path, f"{self.entry.name}: bytes other than 0 and 1 as bool", DAMAGED)
-        return raw.view(self.dtype)
-
-    def _compare(self, crc: int) -> None:
-        if crc != self.entry.crc:
-            raise InputError(self.path, f"{self.entry.name}: the checksum does not match", DAMAGED)
-        self.intact.add(self.entry.name)
-
-
-@dataclass(frozen=True, eq=False)
-class StoredTensor:
-    """A tensor that is still in the file.
-
-    Attributes:
-        shape, stride: in elements, as torch has them.
-        dtype: of the numbers.
-        offset: of the first element in the storage, in elements.
-        storage: where the numbers are; tensors may share one.
-    """
-
-    shape: tuple[int, ...]
-    stride: tuple[int, ...]
-    dtype: torch.dtype
-    offset: int
-    storage: Storage
-
-    @property
-    def nbytes(self) -> int:
-        """Of the loaded tensor."""
-        return math.prod(self.shape) * self.dtype.itemsize
-
-    def load(self) -> Tensor:
-        """A contiguous copy with memory of its own; reads only the bytes between its first and its last element.
-
-        Raises:
-            InputError: the file has changed, or the storage's checksum does not hold.
-        """
-        if 0 in self.shape:
-            return torch.empty(self.shape, dtype=self.dtype)
-        raw = self.storage.read(self.offset, _span(self.shape, self.stride))
-        values = raw.as_strided(self.shape, self.stride)
-        # view() gives the usual strides where those of the file are odd but mean the same.
-        return raw.view(self.shape) if values.is_contiguous() else values.contiguous()
-
-
-def _span(shape: tuple[int, ...], stride: tuple[int, ...]) -> int:
-    """How many elements lie between the first and the last of a tensor that is not empty, both included."""
-    return 1 + sum((size - 1) * step for size, step in zip(shape, stride, strict=True))
 
 
 def read_torch_file(path: str | Path) -> PlainValue:
@@ -226,7 +138,7 @@ def _tensor(arguments: tuple[Any, ...]) -> StoredTensor:
     shape, stride = sizes(shape, "a tensor's shape"), _steps(stride, "a tensor's stride")
     if type(offset) is not int or offset < 0 or len(shape) != len(stride):
         raise Fault("a tensor's offset or stride is impossible", HOSTILE)
-    end = offset if 0 in shape else offset + _span(shape, stride)
+    end = offset if 0 in shape else offset + span(shape, stride)
     if end > storage.count:
         raise Fault(f"a tensor of shape {shape} reaches beyond its storage {storage.entry.name}", HOSTILE)
     return StoredTensor(shape, stride, storage.dtype, offset, storage)

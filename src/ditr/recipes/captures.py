@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from ditr.data.sample import Attribute, Origin, Preparation
+from ditr.data.preparation import Attribute, Origin, Preparation
 from ditr.geometry.projection import INDOOR, OUTDOOR, VisibilityRule
 from ditr.models.ptv3 import PTv3Config
 from ditr.recipes.common import INDOOR_STEPS, OUTDOOR_STEPS

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from ditr.data.sample import Preparation
+from ditr.data.preparation import Preparation
 from ditr.datasets.benchmark import PATCH_SIZE
 from ditr.errors import InputError, nearest
 from ditr.io.settings_json import from_plain, to_plain

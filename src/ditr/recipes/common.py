@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from ditr.data.sample import Preparation
+from ditr.data.preparation import Preparation
 from ditr.training.recipe import Augmentation, Distill, JointDataset, Method, OptimizerSettings, Recipe
 
 __all__ = ["GIANT", "INDOOR_EPOCHS", "INDOOR_STEPS", "LARGE", "MINKUNET_STEPS", "MIX3D", "OUTDOOR_STEPS"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from ditr.datasets.limited import open_dataset
+from ditr.datasets.table import open_dataset
 from ditr.errors import InputError
 from ditr.scene import SceneSource
 from ditr.training.recipe import JointDataset, Recipe

@@ -31,9 +31,10 @@ from ditr.training.checkpoint import (
     save_checkpoint,
     writing,
 )
+from ditr.training.fabric import make_fabric
 from ditr.training.recipe import Recipe
 from ditr.training.run_log import RunLog, read_rows
-from ditr.training.setup import Data, TrainingRun, load_start, make_data, make_fabric, model_config, run_identity
+from ditr.training.setup import Data, TrainingRun, load_start, make_data, model_config, run_identity
 from ditr.training.step import StepResult, make_optimizer, take_step, to_train
 from ditr.training.validation import score, validate
 from ditr.training.whitening import learn_whitening

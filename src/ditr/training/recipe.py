@@ -27,7 +27,7 @@ from ditr.data.augment.points import (
     indoor_augmentations,
     outdoor_augmentations,
 )
-from ditr.data.sample import Preparation
+from ditr.data.preparation import Preparation
 from ditr.errors import InputError
 from ditr.io.settings_json import from_plain
 from ditr.models.backbone import NetworkConfig

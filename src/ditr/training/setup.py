@@ -4,22 +4,16 @@ from __future__ import annotations
 
 import hashlib
 import json
-import logging
-import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-import torch
 from lightning_fabric import Fabric
-from lightning_fabric.plugins import MixedPrecision
-from lightning_fabric.plugins.environments import SLURMEnvironment
-from lightning_fabric.strategies import DDPStrategy
 
 from ditr.data.batch import Batch
 from ditr.data.dataset import TrainingSet
-from ditr.data.sample import Origin, Preparation
+from ditr.data.preparation import Origin, Preparation
 from ditr.encoders.encoding import CachedEncoding
 from ditr.errors import InputError
 from ditr.io.files import file_sha256
@@ -27,14 +21,13 @@ from ditr.io.settings_json import to_plain
 from ditr.models.distillation import Student, load_backbone
 from ditr.models.injection import Injection
 from ditr.models.ptv3 import PTv3Config
-from ditr.runtime import choose_device
 from ditr.scene import SceneSource
 from ditr.training.loading import Share, Source, Turns, load_batches
 from ditr.training.recipe import Distill, JointDataset, Recipe
 from ditr.training.worker_trace import Making
 from ditr.weights.saved_model import EncoderConfig, Model, ModelConfig, load_model
 
-__all__ = ["Data", "TrainingRun", "load_start", "make_data", "make_fabric", "model_config", "run_identity"]
+__all__ = ["Data", "TrainingRun", "load_start", "make_data", "model_config", "run_identity"]
 
 
 Scenes = Sequence[Path] | SceneSource
@@ -273,61 +266,6 @@ def load_start(recipe: Recipe, model: Model) -> None:
         load_backbone(model, trained.state_dict())
     except ValueError as error:
         raise InputError(recipe.init, str(error), "Start from a model of the same network") from None
-
-
-def make_fabric(run: TrainingRun) -> Fabric:
-    """For one process, or for those that torchrun or SLURM's srun started."""
-    if run.deterministic:
-        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
-        # Not with warn_only: attention then takes the other kind of backward pass.
-        torch.use_deterministic_algorithms(True)
-    on_gpu = choose_device(run.device).startswith("cuda")
-    precision: Any = run.precision or ("bf16-mixed" if on_gpu else "32-true")
-    # It would ask for the coarser multiplications of TF32, in every process; 32-true means what it says.
-    logging.getLogger("lightning_fabric.utilities.rank_zero").setLevel(logging.WARNING)
-    nodes, local = _processes()
-    world = nodes * local
-    mixed = precision in ("16-mixed", "bf16-mixed")
-    if precision == "16-mixed" and not on_gpu:
-        raise InputError("precision", "fp16 is for GPUs", "Take bf16-mixed or 32-true on a CPU")
-    fabric = Fabric(
-        accelerator="cuda" if on_gpu else "cpu",
-        # A dataset whose norms no batch asked for has parameters without gradient. As published, BatchNorm's averages
-        # are each process's own, and those of the first are saved.
-        strategy=DDPStrategy(find_unused_parameters=True, broadcast_buffers=False) if world > 1 else "auto",
-        devices=local,
-        num_nodes=nodes,
-        precision=None if mixed else precision,
-        plugins=[Mixed(precision, "cuda" if on_gpu else "cpu")] if mixed else [],
-    )
-    fabric.launch()
-    return fabric
-
-
-def _processes() -> tuple[int, int]:
-    """How many machines there are, and how many processes on each.
-
-    Raises:
-        InputError: SLURM started other numbers of processes on different machines.
-    """
-    # A script of sbatch has the number of tasks too, but no step: that is what srun starts.
-    if "WORLD_SIZE" not in os.environ and "SLURM_STEP_ID" in os.environ and SLURMEnvironment.detect():
-        tasks, nodes = int(os.environ["SLURM_NTASKS"]), int(os.environ.get("SLURM_NNODES", "1"))
-        if tasks % nodes:
-            raise InputError("SLURM", f"{tasks} tasks on {nodes} nodes", "Ask for --ntasks-per-node, the same for all")
-        return nodes, tasks // nodes
-    local = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
-    return max(1, int(os.environ.get("WORLD_SIZE", "1")) // local), local
-
-
-class Mixed(MixedPrecision):  # type: ignore[misc]  # fabric's plugins have no types
-    """Mixed precision by autocast alone: fabric would convert inputs and outputs, and cannot when they are frozen."""
-
-    def convert_input(self, data: Any) -> Any:
-        return data
-
-    def convert_output(self, data: Any) -> Any:
-        return data
 
 
 def run_identity(recipe: Recipe, run: TrainingRun, class_names: tuple[str, ...]) -> str:

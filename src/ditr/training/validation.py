@@ -16,8 +16,9 @@ from lightning_fabric import Fabric
 
 from ditr.data.batch import Batch, join_samples
 from ditr.data.dataset import TrainingSet
+from ditr.data.preparation import ViewOrder
 from ditr.data.sample import Sample, prepare
-from ditr.data.scene_views import ViewOrder, choose_rows, scene_views
+from ditr.data.scene_views import choose_rows, scene_views
 from ditr.errors import InputError
 from ditr.evaluation.metrics import ConfusionMatrix
 from ditr.models.distillation import Distillation

@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 from huggingface_hub import HfApi, constants, try_to_load_from_cache
 
-from ditr.datasets.benchmark import by_name
+from ditr.datasets.table import by_name
 from ditr.encoders.weights import SHORT_NAMES, known_variant
 from ditr.errors import InputError
 from ditr.io.hub import Patience

@@ -14,13 +14,15 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ditr.data.sample import Preparation
+from ditr.data.preparation import Preparation
 from ditr.datasets import scannet
-from ditr.datasets.benchmark import Benchmark, by_name
+from ditr.datasets.benchmark import Benchmark
+from ditr.datasets.table import by_name
 from ditr.encoders.weights import known_variant
 from ditr.errors import InputError, few
 from ditr.io.files import atomic_folder
-from ditr.io.torch_file import StoredTensor, read_torch_file
+from ditr.io.stored_tensor import StoredTensor
+from ditr.io.torch_file import read_torch_file
 from ditr.weights.names import from_published, published_name, to_published
 from ditr.weights.published import PublishedModel
 from ditr.weights.recognize import Recognized, recognize

@@ -12,9 +12,9 @@ from pathlib import Path
 
 from huggingface_hub import metadata_load
 
-from ditr.encoders.wheel_weights import cache_folder
 from ditr.errors import InputError
 from ditr.io.hub import Patience, fetch_folder
+from ditr.io.wheel import cache_folder
 from ditr.weights.convert import Origin, convert
 from ditr.weights.published import PUBLISHED, REPOSITORY, PublishedModel, published_model
 from ditr.weights.saved_model import FILES, Model, ModelConfig, load_model, save_model

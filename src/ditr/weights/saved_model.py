@@ -16,7 +16,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from ditr.data.sample import Preparation
+from ditr.data.preparation import Preparation
 from ditr.encoders.image_encoder import ImageEncoder
 from ditr.errors import InputError, few
 from ditr.io.files import atomic_path, write_json

@@ -11,9 +11,9 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from ditr.data.sample import Attribute, Preparation, lacking_attributes
-from ditr.data.scene_views import profile_rule
-from ditr.datasets.benchmark import by_name
+from ditr.data.preparation import Attribute, Preparation, profile_rule
+from ditr.data.sample import lacking_attributes
+from ditr.datasets.table import by_name
 from ditr.errors import InputError
 from ditr.scene import Scene
 from ditr.weights.published import PublishedModel, published_model

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from ditr.captures.capture import read_capture
 from ditr.captures.folders import find_captures
-from ditr.encoders.wheel_weights import WHEEL_SHA256
+from ditr.io.wheel import WHEEL_SHA256
 from ditr.pictures.palette import class_colors
 from ditr.pictures.panels import Panel, class_legend, difference_legend, save_picture, sheet
 from ditr.pictures.pictures import comparison_panels, figure_9, telling_view

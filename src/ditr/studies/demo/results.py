@@ -7,8 +7,8 @@ import platform
 from dataclasses import dataclass, replace
 from typing import Any
 
-from ditr.encoders.wheel_weights import WHEEL_SHA256
 from ditr.io.settings_json import to_plain
+from ditr.io.wheel import WHEEL_SHA256
 from ditr.recipes.captures import small
 from ditr.training.recipe import Recipe
 from ditr.worlds.rooms import CLASS_NAMES, RoomsConfig

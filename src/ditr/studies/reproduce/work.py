@@ -18,7 +18,8 @@ import numpy as np
 
 from ditr.captures.capture import read_capture, write_capture
 from ditr.captures.folders import find_captures
-from ditr.data.scene_views import ViewOrder, choose_rows
+from ditr.data.preparation import ViewOrder
+from ditr.data.scene_views import choose_rows
 from ditr.encoders.encoding import CachedEncoding
 from ditr.encoders.feature_cache import FeatureCache
 from ditr.errors import InputError

@@ -1,0 +1,80 @@
+"""The datasets of the paper, a line each. A new dataset is one file beside this one and one line here."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from ditr.datasets import nuscenes, s3dis, scannet, scannetpp, semantic_kitti, structured3d, waymo
+from ditr.datasets.benchmark import Benchmark
+from ditr.datasets.limited import Annotated, annotated_points, limited
+from ditr.errors import InputError, nearest
+from ditr.scene import SceneSource
+
+__all__ = ["BENCHMARKS", "by_name", "open_dataset"]
+
+BENCHMARKS: tuple[Benchmark, ...] = (
+    scannet.SCANNET,
+    scannet.SCANNET200,
+    s3dis.S3DIS,
+    structured3d.STRUCTURED3D,
+    nuscenes.NUSCENES,
+    semantic_kitti.SEMANTIC_KITTI,
+    waymo.WAYMO,
+    scannetpp.SCANNETPP,
+)
+
+
+def by_name(name: str) -> Benchmark:
+    """The benchmark of a name; capitals do not matter.
+
+    Raises:
+        InputError: there is none; the text says which one was probably meant.
+    """
+    known = {benchmark.name.casefold(): benchmark for benchmark in BENCHMARKS}
+    if name.casefold() in known:
+        return known[name.casefold()]
+    near = nearest(name.casefold(), known)
+    names = ", ".join(benchmark.name for benchmark in BENCHMARKS)
+    hint = f"Did you mean {known[near].name!r}?" if near else f"Known are {names}"
+    raise InputError("dataset", f"there is none called {name!r}", hint)
+
+
+def open_dataset(
+    benchmark: str,
+    root: str | Path,
+    split: str | Sequence[str],
+    *,
+    images: bool | str | Path = True,
+    scenes: str | Path | None = None,
+    annotations: str | Path | None = None,
+) -> SceneSource:
+    """A prepared dataset; the layouts are described in each dataset's file.
+
+    Args:
+        benchmark: one of ``BENCHMARKS``; capitals do not matter.
+        root: its folder, such as ``data/scannet``.
+        split: as the dataset calls it, or several, whose scenes follow one another: ``["train", "val"]``.
+        images: with the photographs, from the folder in which the published code expects them (``data/scannet_images``
+            for ``data/scannet``, ``_color`` for SemanticKITTI, inside the root for nuScenes and Waymo) or from the one
+            that is named here; False without. ScanNet++, for which none are published, has them where
+            there is such a folder.
+        scenes: a text file of names of scenes, one per line; only these are kept (limited reconstructions).
+        annotations: a file of torch.save with a dictionary from scenes to numbers of points; all other points become
+            unlabelled (limited annotations). Scenes that it does not name lose all labels. The published training
+            also keeps its augmentations from dropping these points, which is not done here.
+
+    Raises:
+        InputError: no such benchmark or split, or files that are missing; the text says which layout is expected.
+    """
+    dataset = by_name(benchmark)
+    root, splits = Path(root), [split] if isinstance(split, str) else list(split)
+    if not splits or len(set(splits)) < len(splits):
+        raise InputError(root, "no split is named, or one twice", "Name each split once")
+    if not root.is_dir():
+        remedy = f"Name the folder of {dataset.name}, prepared for the published code"
+        raise InputError(root, "there is no such folder", remedy)
+    source = dataset.open(root, splits, images if isinstance(images, bool) else Path(images))
+    if scenes is not None:
+        source = limited(source, Path(scenes))
+    return source if annotations is None else Annotated(source, annotated_points(Path(annotations)))

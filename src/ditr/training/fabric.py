@@ -1,0 +1,74 @@
+"""Device, precision and processes of a training run."""
+
+from __future__ import annotations
+
+import logging
+import os
+from typing import Any
+
+import torch
+from lightning_fabric import Fabric
+from lightning_fabric.plugins import MixedPrecision
+from lightning_fabric.plugins.environments import SLURMEnvironment
+from lightning_fabric.strategies import DDPStrategy
+
+from ditr.errors import InputError
+from ditr.runtime import choose_device
+from ditr.training.setup import TrainingRun
+
+__all__ = ["make_fabric"]
+
+
+def make_fabric(run: TrainingRun) -> Fabric:
+    """For one process, or for those that torchrun or SLURM's srun started."""
+    if run.deterministic:
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+        # Not with warn_only: attention then takes the other kind of backward pass.
+        torch.use_deterministic_algorithms(True)
+    on_gpu = choose_device(run.device).startswith("cuda")
+    precision: Any = run.precision or ("bf16-mixed" if on_gpu else "32-true")
+    # It would ask for the coarser multiplications of TF32, in every process; 32-true means what it says.
+    logging.getLogger("lightning_fabric.utilities.rank_zero").setLevel(logging.WARNING)
+    nodes, local = _processes()
+    world = nodes * local
+    mixed = precision in ("16-mixed", "bf16-mixed")
+    if precision == "16-mixed" and not on_gpu:
+        raise InputError("precision", "fp16 is for GPUs", "Take bf16-mixed or 32-true on a CPU")
+    fabric = Fabric(
+        accelerator="cuda" if on_gpu else "cpu",
+        # A dataset whose norms no batch asked for has parameters without gradient. As published, BatchNorm's averages
+        # are each process's own, and those of the first are saved.
+        strategy=DDPStrategy(find_unused_parameters=True, broadcast_buffers=False) if world > 1 else "auto",
+        devices=local,
+        num_nodes=nodes,
+        precision=None if mixed else precision,
+        plugins=[Mixed(precision, "cuda" if on_gpu else "cpu")] if mixed else [],
+    )
+    fabric.launch()
+    return fabric
+
+
+def _processes() -> tuple[int, int]:
+    """How many machines there are, and how many processes on each.
+
+    Raises:
+        InputError: SLURM started other numbers of processes on different machines.
+    """
+    # A script of sbatch has the number of tasks too, but no step: that is what srun starts.
+    if "WORLD_SIZE" not in os.environ and "SLURM_STEP_ID" in os.environ and SLURMEnvironment.detect():
+        tasks, nodes = int(os.environ["SLURM_NTASKS"]), int(os.environ.get("SLURM_NNODES", "1"))
+        if tasks % nodes:
+            raise InputError("SLURM", f"{tasks} tasks on {nodes} nodes", "Ask for --ntasks-per-node, the same for all")
+        return nodes, tasks // nodes
+    local = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
+    return max(1, int(os.environ.get("WORLD_SIZE", "1")) // local), local
+
+
+class Mixed(MixedPrecision):  # type: ignore[misc]  # fabric's plugins have no types
+    """Mixed precision by autocast alone: fabric would convert inputs and outputs, and cannot when they are frozen."""
+
+    def convert_input(self, data: Any) -> Any:
+        return data
+
+    def convert_output(self, data: Any) -> Any:
+        return data

@@ -1,0 +1,117 @@
+"""Image features on points: each point has the token of a patch that shows it."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors import safe_open
+from safetensors.torch import load_file
+from small_world import RULE, make_scene, tiny_encoding, without
+
+from ditr.data.sample import ViewChoice
+from ditr.encoders.encoding import CachedEncoding
+from ditr.errors import InputError
+from ditr.geometry.projection import VisibilityRule, see
+from ditr.inference.lifting import lift_features
+from ditr.io.ply import read_ply
+from ditr.scene import Scene
+
+
+@pytest.fixture(scope="module")
+def encoding(tmp_path_factory: pytest.TempPathFactory) -> CachedEncoding:
+    return tiny_encoding(tmp_path_factory.mktemp("encoder"), cache=False)
+
+
+def test_a_point_has_the_token_of_a_patch_that_shows_it(encoding: CachedEncoding) -> None:
+    scene = without(make_scene(views=3), "label", "color", "normal")
+    lifted = lift_features(scene, encoding, RULE, seed=5)
+    assert lifted.tokens.shape == (36, encoding.width) and lifted.views == ("photo_0", "photo_1", "photo_2")
+    each = [encoded.patch for encoded in encoding.encode(scene.views)]
+    features = lifted.features()
+    possible = torch.zeros(len(scene), 3, encoding.width)
+    shown = np.zeros((len(scene), 3), dtype=bool)
+    for number, view in enumerate(scene.views):
+        seen = see(scene.coord, view, RULE)
+        shown[:, number] = seen.visible
+        column, row = (np.floor(seen.pixel[seen.visible]) // 14).astype(int).T
+        possible[torch.from_numpy(seen.visible), number] = each[number][row, column]
+    matches = (features[:, None] == possible).all(dim=2).numpy() & shown
+    np.testing.assert_array_equal(matches.any(axis=1), shown.any(axis=1))
+    assert (features[~shown.any(axis=1)] == 0).all()
+    np.testing.assert_array_equal(lifted.seen_by, shown.sum(axis=1))
+    assert sum(lifted.coverage().values()) == pytest.approx(1.0)
+    assert lifted.coverage()["2 or more"] == pytest.approx((shown.sum(axis=1) >= 2).mean())
+
+
+def test_the_choice_is_seeded(encoding: CachedEncoding) -> None:
+    scene = make_scene(views=3)
+
+    def index(seed: int, choice: ViewChoice = ViewChoice.RANDOM) -> torch.Tensor:
+        return lift_features(scene, encoding, RULE, seed=seed, choice=choice).lift.patch_index
+
+    assert torch.equal(index(1), index(1)) and not torch.equal(index(1), index(2))
+    assert torch.equal(index(1, ViewChoice.LAST), index(2, ViewChoice.LAST))
+    with pytest.raises(InputError, match="seed"):
+        index(-1)
+
+
+def test_some_views_only(encoding: CachedEncoding) -> None:
+    lifted = lift_features(make_scene(views=4), encoding, RULE, max_views=2)
+    assert lifted.views == ("photo_0", "photo_2") and len(lifted.tokens) == 24
+    assert lifted.seen_by.max() <= 2
+    with pytest.raises(InputError, match="max_views"):
+        lift_features(make_scene(), encoding, RULE, max_views=0)
+
+
+@pytest.mark.parametrize("dense", [False, True])
+def test_what_is_written(encoding: CachedEncoding, tmp_path: Path, dense: bool) -> None:
+    scene = make_scene()
+    lifted = lift_features(scene, encoding, RULE, seed=2)
+    lifted.save(tmp_path, dense=dense)
+    stored = load_file(tmp_path / "features.safetensors")
+    assert stored["tokens"].dtype == torch.float16
+    index = stored["patch_index"]
+    gathered = torch.where((index >= 0)[:, None], stored["tokens"][index.clamp(min=0)], 0)
+    assert torch.equal(gathered, lifted.features().half())
+    assert ("features" in stored) == dense
+    if dense:
+        assert torch.equal(stored["features"], gathered)
+    with safe_open(tmp_path / "features.safetensors", framework="pt") as file:
+        metadata = file.metadata()
+    assert json.loads(metadata["views"]) == ["photo_0", "photo_1"] and metadata["seed"] == "2"
+    assert "Row i of patch_index belongs to point i" in metadata["order"]
+    ply = read_ply(tmp_path / "features.ply")
+    np.testing.assert_array_equal(np.stack([ply[axis] for axis in "xyz"], axis=1), scene.coord)
+    color = np.stack([ply[name] for name in ("red", "green", "blue")], axis=1)
+    unseen = ply["views"] == 0
+    assert unseen.any() and (color[unseen] == color[unseen][0, 0]).all(), "grey where no view shows a point"
+    assert len(np.unique(color[~unseen], axis=0)) > 5
+    summary = json.loads((tmp_path / "summary.json").read_text())
+    assert summary["points"] == 400 and sum(summary["coverage"].values()) == pytest.approx(1.0, abs=1e-3)
+
+
+def one_point(scene: Scene, row: int) -> Scene:
+    return replace(without(scene, "color", "normal", "label"), coord=scene.coord[row : row + 1])
+
+
+@pytest.mark.parametrize("case", ["no views", "nothing visible", "one seen point", "one unseen point"])
+def test_scenes_that_give_little_to_see(encoding: CachedEncoding, tmp_path: Path, case: str) -> None:
+    scene, rule = make_scene(views=0 if case == "no views" else 2), RULE
+    seen = lift_features(make_scene(), encoding, RULE).seen_by
+    if case == "nothing visible":
+        rule = VisibilityRule(min_depth=1000.0)
+    elif case == "one seen point":
+        scene = one_point(scene, int(np.flatnonzero(seen)[0]))
+    elif case == "one unseen point":
+        scene = one_point(scene, int(np.flatnonzero(seen == 0)[0]))
+    lifted = lift_features(scene, encoding, rule)
+    lifted.save(tmp_path, dense=True)
+    lifted.draw(tmp_path / "features.png")
+    assert (tmp_path / "features.png").stat().st_size > 100
+    assert lifted.features().shape == (len(scene), encoding.width)
+    assert lifted.coverage()["0 views"] == (0.0 if case == "one seen point" else 1.0)
