@@ -21,8 +21,8 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from small_world import ditr, tiny_encoding, write_model
 
-from ditr.doctor.examine import examine as doctor
-from ditr.doctor.examine import packages as parts
+from ditr.doctor import examine as doctor
+from ditr.doctor import packages as parts
 from ditr.doctor.self_check import NETWORKS, OUTPUTS, build_network, compute, read_outputs, write_outputs
 from ditr.errors import InputError
 from ditr.io.settings_json import to_plain
@@ -272,7 +272,7 @@ def test_a_damaged_file_of_outputs(tmp_path: Path, damage: str) -> None:
 @pytest.mark.slow
 def test_an_installation_with_a_damaged_file_of_outputs(tmp_path: Path) -> None:
     shutil.copytree(REPOSITORY / "src" / "ditr", tmp_path / "ditr", ignore=shutil.ignore_patterns("__pycache__"))
-    path = tmp_path / "ditr" / OUTPUTS.name
+    path = tmp_path / "ditr" / "doctor" / OUTPUTS.name
     path.write_bytes(path.read_bytes()[:1000])
     done = ditr("doctor", check=False, PYTHONPATH=str(tmp_path), DITR_CACHE=str(tmp_path / "cache"))
     assert done.returncode == 1 and is_readable(done.stdout), done.stdout + done.stderr

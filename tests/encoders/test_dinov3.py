@@ -332,7 +332,7 @@ def gate() -> Iterator[str]:
 
 def test_a_gated_repository_says_how_to_get_in(tmp_path: Path, gate: str) -> None:
     code = """if True:
-        from ditr.io.files import InputError
+        from ditr.errors import InputError
         from ditr.encoders.weights import load_weights
         for spec in ("dinov3-small", "vit_base_patch16_dinov3"):
             try:

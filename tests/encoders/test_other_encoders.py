@@ -482,8 +482,8 @@ def test_an_old_transformers_is_told_to_be_renewed() -> None:
     code = """if True:
         import sys
         sys.modules["transformers.models.aimv2"] = None  # as in a version that lacks it
-        from ditr.io.files import InputError
-        from ditr.models import aimv2
+        from ditr.errors import InputError
+        from ditr.encoders import aimv2
         import torch
         tiny = aimv2.Architecture(width=8, depth=0, heads=1, hidden=8)
         try:

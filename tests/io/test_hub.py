@@ -35,7 +35,7 @@ CHUNK = 1 << 12
 
 CLIENT = """
 import json, logging, os, sys
-from ditr.io.files import InputError
+from ditr.errors import InputError
 from ditr.io.hub import Patience, fetch_file, fetch_folder
 logging.basicConfig(level="INFO", stream=sys.stderr, format="%(levelname)s %(name)s %(message)s")
 if "WITHOUT_LINKS" in os.environ:

@@ -293,7 +293,7 @@ def test_truncated_anywhere_or_with_any_byte_changed_only_this_error_is_raised()
 # Reads every file named on its input, under a limit of memory, and writes what happened.
 READER = """
 import json, resource, sys, time
-from ditr.io.files import InputError
+from ditr.errors import InputError
 from ditr.io.torch_file import StoredTensor, read_torch_file
 
 def load(value):

@@ -304,7 +304,8 @@ def test_many_samples_on_their_way_need_few_file_descriptors(world: Path) -> Non
 import resource, sys
 from pathlib import Path
 resource.setrlimit(resource.RLIMIT_NOFILE, (256, 256))
-from ditr.data.dataset import Shuffle, TrainingSet, find_captures
+from ditr.captures.folders import find_captures
+from ditr.data.dataset import Shuffle, TrainingSet
 from ditr.models.ptv3 import PTv3Config
 from ditr.training.loading import Share, load_batches
 from ditr.data.sample import Preparation

@@ -472,7 +472,7 @@ CONVERTER = """
 import json, resource, sys
 from pathlib import Path
 from ditr.weights.convert import Origin, convert
-from ditr.io.files import InputError
+from ditr.errors import InputError
 
 used = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
 resource.setrlimit(resource.RLIMIT_AS, (used + (400 << 20),) * 2)

@@ -40,7 +40,7 @@ SHORT, DIRECTORY = "d-ditr-nuscenes", "nuscenes/semseg-ptv3_weight=distill-ptv3_
 
 CLIENT = """
 import sys
-from ditr.io.files import InputError
+from ditr.errors import InputError
 from ditr.weights.pretrained import find_model, from_pretrained
 try:
     config, model = from_pretrained(sys.argv[1])

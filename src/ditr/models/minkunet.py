@@ -162,7 +162,7 @@ class DecoderStage(nn.Module):
 class MinkUNet(nn.Module):
     """The backbone: features of voxels in, features of voxels out.
 
-    The names of its parameters map to the published ones in ``models/convert_minkunet.py``.
+    The names of its parameters map to the published ones in ``weights/names_minkunet.py``.
     """
 
     def __init__(self, config: MinkUNetConfig) -> None:

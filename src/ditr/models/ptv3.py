@@ -183,7 +183,7 @@ def _drop_path_schedule(highest: float, depths: tuple[int, ...]) -> list[list[fl
 class PTv3(nn.Module):
     """The backbone: features of voxels in, features of voxels out.
 
-    The names of its parameters map to the published ones in ``models/convert.py``.
+    The names of its parameters map to the published ones in ``weights/names.py``.
     """
 
     def __init__(self, config: PTv3Config) -> None:

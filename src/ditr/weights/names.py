@@ -1,7 +1,7 @@
 """Whole models under published names and in published layouts, and back.
 
 The published names follow the code base that the weights were trained with; ours follow this package. Which names
-belong to which depends on the backbone; its own are in ``convert_ptv3.py`` and ``convert_minkunet.py``.
+belong to which depends on the backbone; its own are in ``names_ptv3.py`` and ``names_minkunet.py``.
 """
 
 from __future__ import annotations
