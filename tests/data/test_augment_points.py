@@ -155,6 +155,37 @@ def test_the_chains_have_the_published_order() -> None:
     assert outdoor_augmentations(PointClip())[1] == PointClip()
 
 
+def test_the_chains_have_the_published_strengths() -> None:
+    """Written out, so that neither a default nor a chain can move on its own."""
+    tilt = (-1 / 64, 1 / 64)
+    turn = RandomRotate("z", (-1.0, 1.0), center=(0.0, 0.0, 0.0), p=0.5)
+    moved = (RandomScale(0.9, 1.1), RandomFlip(0.5), RandomJitter(0.005, 0.02))
+    assert indoor_augmentations() == (
+        CenterShift(z=True),
+        RandomDropout(ratio=0.2, p=0.2),
+        turn,
+        RandomRotate("x", tilt, center=None, p=0.5),
+        RandomRotate("y", tilt, center=None, p=0.5),
+        *moved,
+        ElasticDistortion(p=0.95, fields=((0.2, 0.4), (0.8, 1.6))),
+        ChromaticAutoContrast(p=0.2, blend=None),
+        ChromaticTranslation(p=0.95, ratio=0.05),
+        ChromaticJitter(p=0.95, std=0.05),
+    )
+    assert indoor_crop() == (SphereCrop(102_400), CenterShift(z=False))
+    sweep = PointClip((-35.2, -35.2, -4.0), (35.2, 35.2, 2.0))
+    assert outdoor_augmentations(PointClip()) == (turn, sweep, *moved)
+
+
+def test_the_indoor_chain_leaves_strengths_and_labels_alone() -> None:
+    before = cloud(300)
+    for seed in range(10):
+        after = augment(before, indoor_augmentations(), np.random.default_rng(seed))
+        row = after.index - 1000
+        np.testing.assert_array_equal(after.strength, before.strength[row])
+        np.testing.assert_array_equal(after.label, before.label[row])
+
+
 def test_the_chains_run() -> None:
     for seed in range(20):
         rng = np.random.default_rng(seed)

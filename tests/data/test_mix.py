@@ -8,13 +8,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from small_world import NETWORK, PREPARATION, tiny_encoding, write_world
+from small_world import NETWORK, PREPARATION, make_scene, tiny_encoding, write_world
 
+from ditr.captures.capture import write_capture
+from ditr.data.augment.images import HorizontalFlip
 from ditr.data.batch import join_samples
-from ditr.data.dataset import Item, TrainingSet
+from ditr.data.dataset import Item, Shuffle, TrainingSet
 from ditr.data.mix import cells_only, mix_pairs
 from ditr.data.sample import Sample
 from ditr.encoders.encoding import CachedEncoding
+from ditr.geometry.lift_pyramid import LiftPyramid
+from ditr.training.loading import Share, load_batches
 
 SPEC = NETWORK.pyramid
 
@@ -77,6 +81,37 @@ def test_every_point_sees_the_photographs_of_its_own_scene(world: Path, encoding
     expected = {(int(p), int(t)) for p, t in zip(parent, token, strict=True)}
     cell = torch.repeat_interleave(torch.arange(len(coarse.count)), coarse.count)
     assert {(int(c), int(t)) for c, t in zip(cell, coarse.token, strict=True)} == expected
+
+
+def seen_by_voxels(tokens: torch.Tensor | None, lift: LiftPyramid | None) -> torch.Tensor:
+    """The token of every voxel, zeros for none."""
+    assert tokens is not None and lift is not None
+    return torch.cat([torch.zeros(1, tokens.shape[1]), tokens])[lift.levels[0].token + 1]
+
+
+@pytest.mark.parametrize("augmented", [False, True], ids=["encoded before", "encoded afterwards"])
+def test_scenes_of_different_numbers_of_views_keep_to_their_own(
+    world: Path, encoding: CachedEncoding, tmp_path: Path, augmented: bool
+) -> None:
+    """A pair and a scene beside it, with one, three and two views: other lists of tokens, one after the other."""
+    folders = [tmp_path / str(views) for views in (1, 3, 2)]
+    for seed, (views, folder) in enumerate(zip((1, 3, 2), folders, strict=True)):
+        write_capture(make_scene(seed, views=views), folder, image_format="png")
+    images = (HorizontalFlip(p=0.0),) if augmented else ()
+    data = TrainingSet(folders, PREPARATION, SPEC, seed=0, encoding=encoding, image_augmentations=images)
+    alone = TrainingSet(folders, PREPARATION, cells_only(SPEC), seed=0, encoding=encoding)
+    order = Share(Shuffle(3, 3, 1, 0), 0, 1, mix3d=[1.0])
+    (draw,) = order
+    (batch,) = load_batches(data, order, encoding=encoding, device="cpu", workers=0, cls=True)
+    parts = [alone[item] for item in draw.items]
+    views = [len(part.sizes) for part in parts]
+    assert sorted(views) == [1, 2, 3] and batch.views == (views[0] + views[1], views[2])
+    assert batch.lift is not None and batch.tokens is not None and batch.cls is not None
+    assert batch.lift.tokens == len(batch.tokens)
+    seen = torch.cat([seen_by_voxels(part.tokens, part.lift) for part in parts])
+    # Features are kept with half the digits.
+    torch.testing.assert_close(seen_by_voxels(batch.tokens, batch.lift), seen, rtol=2e-3, atol=2e-3)
+    torch.testing.assert_close(batch.cls, torch.cat([part.cls for part in parts]), rtol=2e-3, atol=2e-3)  # type: ignore[misc]
 
 
 def test_without_images_or_labels_there_are_none(world: Path) -> None:

@@ -255,6 +255,20 @@ def test_waymo(tmp_path: Path) -> None:
     assert taken.any() and lost > 0
 
 
+@pytest.mark.parametrize(("camera", "cut"), [(0, 394), (4, 0)])
+def test_waymo_keeps_points_from_the_first_row_below_the_cut_on(tmp_path: Path, camera: int, cut: int) -> None:
+    root = write_waymo(tmp_path / "waymo", [waymo_sweep(0)])
+    (folder,) = root.glob("training/*/*")
+    pixel = np.load(folder / "image_coord.npy").astype(np.float32)
+    shown = np.flatnonzero(np.load(folder / "image_mask.npy")[:, camera])[:5]
+    pixel[shown, 1] = np.float32([cut - 1, cut - 0.001, cut, cut + 0.001, cut + 1])
+    np.save(folder / "image_coord.npy", pixel)
+    scene = open_dataset("Waymo", root, "train").scene(0)
+    found, visible = points_in(scene, scene.views[camera], OUTDOOR)
+    assert visible[shown].tolist() == [False, False, True, True, True]
+    np.testing.assert_allclose(found[shown[2:], 1], [0, 0.001, 1], atol=1e-4)
+
+
 # ---- what is missing ------------------------------------------------------------------------------------------------
 
 

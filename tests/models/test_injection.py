@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from ditr.geometry.lift_pyramid import LiftPyramid, build_lift_pyramid, join_lift_pyramids
 from ditr.geometry.pyramid import Pyramid, PyramidSpec, build_pyramid, join_pyramids
-from ditr.models.injection import Fusion, TokenTable, pooled_tokens
+from ditr.models.injection import Fusion, ImageBranch, TokenTable, pooled_tokens
 from ditr.models.ptv3 import PTv3, PTv3Config
 from ditr.nn.image_features import ImageFeatures
 
@@ -162,3 +162,23 @@ def test_image_features_need_no_view() -> None:
         pooled = pooled_tokens(torch.cat([image.tokens, missing]), empty, level)
         assert torch.equal(pooled, torch.ones(len(pyramid.levels[level]), WIDTH))
     assert lift.tokens == TOKENS
+
+
+@pytest.mark.parametrize("level", [0, 1])
+def test_dropped_cells_go_without_image_features_and_keep_the_bias(level: int) -> None:
+    """On every level the features of whole cells are dropped, before they are projected, and the others scaled."""
+    grid = torch.cartesian_prod(torch.arange(20), torch.arange(20), torch.arange(2))
+    token = torch.arange(len(grid)) % TOKENS
+    _, lift = build([torch.cat([grid, token[:, None]], dim=1)])
+    tokens, drop = TokenTable(random_tokens(1), lift), 0.25
+    torch.manual_seed(0)
+    branch = ImageBranch(WIDTH, 6, drop).double().train()
+    branch.norm.eval()  # with fixed statistics every cell's row depends on that cell alone
+    pooled = pooled_tokens(tokens.rows, lift, level)
+    without, scaled = branch(torch.zeros_like(pooled)), branch(pooled / (1 - drop))
+    found = branch.inject(tokens, level)
+    dropped = torch.isclose(found, without).all(dim=1)
+    torch.testing.assert_close(found, torch.where(dropped[:, None], without, scaled))
+    cells = len(pooled)
+    assert dropped.double().mean().item() == pytest.approx(drop, abs=4 * (drop * (1 - drop) / cells) ** 0.5)
+    torch.testing.assert_close(branch.eval().inject(tokens, level), branch(pooled))

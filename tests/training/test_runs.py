@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from lightning_fabric import Fabric
 from safetensors.torch import load_file
 from small_world import (
     NETWORK,
@@ -41,7 +42,7 @@ from ditr.io.settings_json import to_plain
 from ditr.models.distillation import Distillation, Whitening
 from ditr.nn.norms import DatasetNorms
 from ditr.scene import Scene
-from ditr.training.loading import Turns
+from ditr.training.loading import Share, Turns
 from ditr.training.loop import TrainingRun, train
 from ditr.training.recipe import (
     Augmentation,
@@ -254,6 +255,33 @@ def test_mixed_runs_do_not_depend_on_the_workers(
     assert bits(alone) == bits(run(world, tmp_path / "two", recipe, encoding, workers=2))
     apart = replace(recipe, augmentation=replace(recipe.augmentation, mix3d=0.0))
     assert bits(alone) != bits(run(world, tmp_path / "apart", apart, encoding))
+
+
+def test_every_dataset_of_a_run_is_mixed_as_often_as_it_says(world: Path, tmp_path: Path) -> None:
+    """The main one by its own number, one that gives none by the recipe's; told by the samples' names."""
+    own = Augmentation("none", mix3d=0.25)
+    names = {"seldom": own, "mostly": None, "always": replace(own, mix3d=1.0), "never": replace(own, mix3d=0.0)}
+    recipe = tiny_recipe(
+        augmentation=Augmentation("none", mix3d=0.8),
+        datasets=tuple(JointDataset(name, augmentation=augmentation) for name, augmentation in names.items()),
+        steps=240,
+    )
+    captures = dict.fromkeys(names, scenes(world)[:2])
+    how = TrainingRun(tmp_path / "run", captures, device="cpu", quiet=True)
+    mixed = {name: [] for name in names}
+    for batch in make_data(recipe, how).batches(recipe, how, 0, Fabric(accelerator="cpu", devices=1)):
+        mixed[str(batch.dataset)].append(len(batch.names) == 1)
+    assert all(len(draws) == 60 for draws in mixed.values())
+    assert all(mixed["always"]) and not any(mixed["never"])
+    assert np.mean(mixed["seldom"]) == pytest.approx(0.25, abs=0.12)
+    assert np.mean(mixed["mostly"]) == pytest.approx(0.8, abs=0.12)
+
+
+def test_the_share_of_mixed_batches_is_the_published_one() -> None:
+    draws = list(Share(Turns([4, 4], (2, 1), 2, 6000, seed=1), 0, 1, mix3d=[0.8, 0.3], seed=1))
+    for dataset, share in ((0, 0.8), (1, 0.3)):
+        mixed = [draw.mix is not None for draw in draws if draw.dataset == dataset]
+        assert np.mean(mixed) == pytest.approx(share, abs=0.03)
 
 
 def test_mixed_precision_trains(world: Path, encoding: CachedEncoding, tmp_path: Path) -> None:

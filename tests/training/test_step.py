@@ -12,6 +12,7 @@ import pytest
 import torch
 from lightning_fabric import Fabric
 from small_world import NETWORK, PREPARATION, tiny_encoding, tiny_recipe, write_world
+from torch.nn.utils import parameters_to_vector
 
 from ditr.data.batch import Batch
 from ditr.data.dataset import Shuffle, TrainingSet
@@ -105,6 +106,26 @@ def test_sgd_cycles_its_momentum() -> None:
         used.append((group["lr"], group["momentum"]))
     assert used[0] == (pytest.approx(5e-3), 0.9) and used[2] == (pytest.approx(0.05), pytest.approx(0.8))
     assert used[-1][1] == pytest.approx(0.9)
+
+
+def test_a_gradient_beyond_the_limit_is_shortened_to_it(world: Path) -> None:
+    """The first step of SGD goes 1 + momentum times the gradient that it is given, so the way tells that."""
+    batch = batch_of(world)
+    settings = OptimizerSettings(method=Method.SGD, lr=0.01, block_lr=None, weight_decay=0.0, momentum=(0.5, 0.5))
+    settings = replace(settings, warmup=0.5, div_factor=1.0)  # the first step has the full rate
+
+    def way(clip: float | None) -> tuple[float, torch.Tensor]:
+        recipe, model = tiny_recipe(optimizer=replace(settings, clip=clip)), segmentation()
+        before = parameters_to_vector(model.parameters()).detach()
+        done = step_of(recipe, model, batch)
+        return done.gradient_norm, (before - parameters_to_vector(model.parameters()).detach()) / (0.01 * 1.5)
+
+    norm, free = way(None)
+    assert free.norm().item() == pytest.approx(norm, rel=1e-3)
+    for limit, share in ((norm / 4, 1 / 4), (norm * 2, 1.0)):
+        told, moved = way(limit)
+        assert told == pytest.approx(norm, rel=1e-6)
+        torch.testing.assert_close(moved, free * share, rtol=1e-3, atol=1e-4 * norm)
 
 
 # ---- losses ---------------------------------------------------------------------------------------------------------
