@@ -59,7 +59,8 @@ def test_wheel_in_an_empty_environment(tmp_path: Path) -> None:
     (wheel,) = tmp_path.glob("*.whl")
     assert wheel.name.endswith("-py3-none-any.whl")
     names = zipfile.ZipFile(wheel).namelist()
-    assert "ditr/py.typed" in names and "ditr/pictures/report.css" in names
+    assert "ditr/py.typed" in names
+    assert {"ditr/pictures/report.css", "ditr/pictures/report.html.j2", "ditr/pictures/blocks.html.j2"} < set(names)
     assert not [name for name in names if name.startswith("tests")]
 
     venv.create(tmp_path / "empty", with_pip=True)

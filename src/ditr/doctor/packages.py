@@ -55,6 +55,7 @@ PARTS = (
     Part("scipy", "normals of points that have none", "pip install scipy"),
     Part("lightning_fabric", "training: `ditr train`, `ditr demo`", "pip install lightning-fabric"),
     Part("tensorboard", "the curves of a training: `ditr train`", "pip install tensorboard"),
+    Part("jinja2", "the pages of `ditr demo` and `ditr reproduce`", "pip install jinja2"),
     Part("wandb", "sending the curves to Weights & Biases: `ditr train --wandb`", "pip install wandb", by_option=True),
     Part("transformers.models.dinov3_vit", "DINOv3 as image encoder", "pip install -U transformers"),
     Part("transformers.models.aimv2", "AIMv2 as image encoder", "pip install -U transformers"),

@@ -1,7 +1,8 @@
 """Reports as one HTML page that needs nothing else: no network, no second file, no installation.
 
 A report is built from a few blocks (:class:`Text`, :class:`Tiles`, :class:`Table`, :class:`Pictures`, ...) that know
-nothing of what they tell. Every string is escaped; in running text `` `code` `` and ``**strong**`` are marked up.
+nothing of what they tell; ``blocks.html.j2`` writes each by a macro of its name. Every string is escaped; in running
+text `` `code` `` and ``**strong**`` are marked up.
 """
 
 from __future__ import annotations
@@ -12,11 +13,12 @@ import os
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from html import escape
-from importlib.resources import files as package_files
-from typing import Protocol
 
 import numpy as np
+from jinja2 import Environment, PackageLoader, StrictUndefined, Template
+from jinja2.filters import do_mark_safe
 from numpy.typing import NDArray
 from PIL import Image
 
@@ -24,18 +26,8 @@ from ditr.errors import InputError
 from ditr.io.files import atomic_path
 from ditr.pictures.panels import LegendEntry, Panel
 
-__all__ = ["Bar", "Change", "Code", "Compare", "Facts", "Legend", "Pictures", "Report", "Row", "Section"]
+__all__ = ["Bar", "Block", "Change", "Code", "Compare", "Facts", "Legend", "Pictures", "Report", "Row", "Section"]
 __all__ += ["Table", "Text", "Tile", "Tiles", "data_uri", "write_report"]
-
-# Also a promise to the reader: the page can load nothing from anywhere.
-_POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'unsafe-inline'"
-
-
-class Block(Protocol):
-    """A part of a section."""
-
-    def html(self) -> str:
-        """The part as HTML."""
 
 
 @dataclass(frozen=True)
@@ -44,18 +36,12 @@ class Text:
 
     text: str
 
-    def html(self) -> str:
-        return "".join(f"<p>{_inline(part)}</p>" for part in re.split(r"\n\s*\n", self.text.strip()) if part)
-
 
 @dataclass(frozen=True)
 class Code:
     """Lines to be typed, or a program's output."""
 
     text: str
-
-    def html(self) -> str:
-        return f"<pre>{escape(self.text)}</pre>"
 
 
 @dataclass(frozen=True)
@@ -74,9 +60,6 @@ class Tiles:
 
     tiles: Sequence[Tile]
 
-    def html(self) -> str:
-        return f'<div class="tiles">{"".join(map(_tile, self.tiles))}</div>'
-
 
 @dataclass(frozen=True)
 class Bar:
@@ -88,6 +71,12 @@ class Bar:
     value: float | None
     full: float = 100.0
     better: bool | None = None
+
+    @property
+    def share(self) -> float:
+        """The bar's length, from 0 to 1."""
+        known = self.value is not None and np.isfinite(self.value) and self.full > 0
+        return min(max((self.value or 0.0) / self.full, 0.0), 1.0) if known else 0.0
 
 
 @dataclass(frozen=True)
@@ -118,6 +107,9 @@ class Table:
         head: titles, the first of the rows' names, then one per cell.
         rows: each with ``len(head) - 1`` cells.
         caption: what the reader needs to know to read it.
+
+    Raises:
+        InputError: if a row has another number of cells.
     """
 
     head: Sequence[str]
@@ -125,27 +117,18 @@ class Table:
     caption: str = ""
     digits: int = 1
 
-    def html(self) -> str:
+    def __post_init__(self) -> None:
         for row in self.rows:
             if len(row.cells) != len(self.head) - 1:
                 raise InputError(
                     f"table row {row.name}", f"{len(row.cells)} cells for {len(self.head)} titles", "Give one per title"
                 )
-        numeric = [all(not isinstance(row.cells[i], str | Bar) for row in self.rows) for i in range(len(self.head) - 1)]
-        titles = [f'<th scope="col">{_inline(self.head[0])}</th>']
-        for title, right in zip(self.head[1:], numeric, strict=True):
-            titles.append(f'<th scope="col"{_NUM if right else ""}>{_inline(title)}</th>')
-        body = "".join(self._row(row) for row in self.rows)
-        caption = f"<caption>{_inline(self.caption)}</caption>" if self.caption else ""
-        head = f"<thead><tr>{''.join(titles)}</tr></thead>"
-        return f'<div class="scroll"><table>{caption}{head}<tbody>{body}</tbody></table></div>'
 
-    def _row(self, row: Row) -> str:
-        swatch = f'<span class="swatch" style="background:{_css(row.color)}"></span>' if row.color else ""
-        cells = "".join(_cell(cell, self.digits) for cell in row.cells)
-        mark = ' class="strong"' if row.strong else ""
-        kind = ' class="swatched"' if swatch else ""
-        return f'<tr{mark}><th scope="row"{kind}>{swatch}{_inline(row.name)}</th>{cells}</tr>'
+    @property
+    def numeric(self) -> list[bool]:
+        """For each title, whether what stands below it is aligned as numbers are."""
+        columns = range(len(self.head) - 1)
+        return [False, *(all(not isinstance(row.cells[i], str | Bar) for row in self.rows) for i in columns)]
 
 
 @dataclass(frozen=True)
@@ -154,13 +137,6 @@ class Pictures:
 
     panels: Sequence[Panel]
     columns: int = 2
-
-    def html(self) -> str:
-        figures = "".join(
-            f"<figure>{_image(panel.image, panel.caption)}<figcaption>{_inline(panel.caption)}</figcaption></figure>"
-            for panel in self.panels
-        )
-        return f'<div class="pictures" style="--columns:{self.columns}">{figures}</div>'
 
 
 @dataclass(frozen=True)
@@ -171,28 +147,12 @@ class Compare:
     right: Panel
     caption: str = ""
 
-    def html(self) -> str:
-        names = f'<span class="left">{_inline(self.left.caption)}</span>'
-        names += f'<span class="right">{_inline(self.right.caption)}</span>'
-        images = _image(self.left.image, self.left.caption) + _image(self.right.image, self.right.caption)
-        slider = '<input type="range" min="0" max="100" value="50" aria-label="border between the two pictures"'
-        slider += " oninput=\"this.parentNode.style.setProperty('--at',this.value+'%')\">"
-        caption = f"<figcaption>{_inline(self.caption)}</figcaption>" if self.caption else ""
-        return f'<figure class="compare"><div class="stack">{names}{images}</div>{slider}{caption}</figure>'
-
 
 @dataclass(frozen=True)
 class Legend:
     """What the colours mean."""
 
     entries: Sequence[LegendEntry]
-
-    def html(self) -> str:
-        items = "".join(
-            f'<li><span class="swatch" style="background:{_css(entry.color)}"></span>{_inline(entry.name)}</li>'
-            for entry in self.entries
-        )
-        return f'<ul class="legend">{items}</ul>'
 
 
 @dataclass(frozen=True)
@@ -201,8 +161,8 @@ class Facts:
 
     pairs: Sequence[tuple[str, str]]
 
-    def html(self) -> str:
-        return f"<dl>{''.join(f'<dt>{_inline(k)}</dt><dd>{_inline(v)}</dd>' for k, v in self.pairs)}</dl>"
+
+Block = Text | Code | Tiles | Table | Pictures | Compare | Legend | Facts
 
 
 @dataclass(frozen=True)
@@ -224,20 +184,7 @@ class Report:
 
     def html(self) -> str:
         """The page as one HTML document."""
-        style = package_files("ditr.pictures").joinpath("report.css").read_text(encoding="utf-8")
-        sections = "".join(
-            f"<section><h2>{_inline(section.title)}</h2>{''.join(block.html() for block in section.blocks)}</section>\n"
-            for section in self.sections
-        )
-        footer = f"<footer>{_inline(self.footer)}</footer>\n" if self.footer else ""
-        return (
-            '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
-            f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}">\n'
-            '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-            f"<title>{escape(self.title)}</title>\n<style>\n{style}</style>\n</head>\n<body>\n"
-            f'<header><h1>{_inline(self.title)}</h1><p class="lead">{_inline(self.lead)}</p></header>\n'
-            f"<main>\n{sections}</main>\n{footer}</body>\n</html>\n"
-        )
+        return _template().render(report=self)
 
 
 def write_report(path: str | os.PathLike[str], report: Report) -> None:
@@ -258,34 +205,24 @@ def data_uri(image: NDArray[np.uint8]) -> str:
     return f"data:image/{kind};base64,{base64.b64encode(data).decode('ascii')}"
 
 
-_NUM = ' class="num"'
+@cache
+def _template() -> Template:
+    environment = Environment(
+        loader=PackageLoader("ditr.pictures", ""),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters.update(
+        inline=_inline, number=_number, change=_change, data_uri=data_uri, kind=lambda value: type(value).__name__
+    )
+    return environment.get_template("report.html.j2")
 
 
 def _inline(text: str) -> str:
-    safe = escape(text)
-    safe = re.sub(r"`([^`]+)`", r"<code>\1</code>", safe)
-    return re.sub(r"\*\*([^*]+)\*\*", r"<strong>\1</strong>", safe)
-
-
-def _css(color: tuple[int, int, int]) -> str:
-    return "#{:02x}{:02x}{:02x}".format(*color)
-
-
-def _tile(tile: Tile) -> str:
-    note = f'<div class="note">{_inline(tile.note)}</div>' if tile.note else ""
-    mark = "tile strong" if tile.strong else "tile"
-    name, value = _inline(tile.name), _inline(tile.value)
-    return f'<div class="{mark}"><div class="name">{name}</div><div class="value">{value}</div>{note}</div>'
-
-
-def _cell(cell: Cell, digits: int) -> str:
-    if isinstance(cell, Bar):
-        return f"<td>{_bar(cell, digits)}</td>"
-    if isinstance(cell, Change):
-        return _change(cell, digits)
-    if isinstance(cell, str):
-        return f"<td>{_inline(cell)}</td>"
-    return f"<td{_NUM}>{_number(cell, digits)}</td>"
+    safe = re.sub(r"`([^`]+)`", r"<code>\1</code>", escape(text))
+    return do_mark_safe(re.sub(r"\*\*([^*]+)\*\*", r"<strong>\1</strong>", safe))
 
 
 def _number(value: float | None, digits: int) -> str:
@@ -294,25 +231,9 @@ def _number(value: float | None, digits: int) -> str:
     return f"{value:,}" if isinstance(value, int) else f"{value:,.{digits}f}"
 
 
-def _bar(bar: Bar, digits: int) -> str:
-    known = bar.value is not None and bool(np.isfinite(bar.value))
-    share = min(max((bar.value or 0.0) / bar.full, 0.0), 1.0) if known and bar.full > 0 else 0.0
-    kind = {None: "plain", True: "gain", False: "loss"}[bar.better]
-    return (
-        f'<div class="bar {kind}" style="--share:{100 * share:.1f}%"><b>{_number(bar.value, digits)}</b><i></i></div>'
-    )
-
-
-def _change(change: Change, digits: int) -> str:
-    if change.value is None or not np.isfinite(change.value):
-        return f"<td{_NUM}>–</td>"
-    text = f"{abs(change.value):,.{digits}f}"
-    if float(text.replace(",", "")) == 0:
-        return f"<td{_NUM}>{text}</td>"
-    sign, mark = ("+", "good") if change.value > 0 else ("−", "bad")
-    return f'<td class="num {mark}">{sign}{text}</td>'
-
-
-def _image(image: NDArray[np.uint8], text: str) -> str:
-    height, width = image.shape[:2]
-    return f'<img src="{data_uri(image)}" width="{width}" height="{height}" alt="{escape(text)}">'
+def _change(value: float | None, digits: int) -> tuple[str, str]:
+    """Its text and whether it is good or bad; nothing is either where it rounds to zero."""
+    text = _number(None if value is None else abs(float(value)), digits)
+    if value is None or not re.search("[1-9]", text):
+        return text, ""
+    return (f"+{text}", "good") if value > 0 else (f"−{text}", "bad")

@@ -29,6 +29,12 @@ _READ = (
     "Mean ± standard deviation over the seeds, each of which has worlds of its own. The worlds are procedural and the "
     "networks small, so the paper's numbers stand beside ours for their order, not for their size."
 )
+_JUDGE = (
+    "Differences are paired: both variants have the same worlds, the same seed and the same number of steps. The "
+    "interval is Student's with {seeds} seeds. An ordering is **met** or **not met** where the whole "
+    "interval is on one side, and **not resolved** otherwise. Intervals are of single comparisons, not "
+    "corrected for their number. Over spread is the difference over its standard deviation."
+)
 
 
 @dataclass(frozen=True)
@@ -68,9 +74,8 @@ def write_table(
 
     What lacks the row of a seed is shown as not run.
     """
-    found = findings(table, rows, seeds)
+    told = _Told.of(table, rows, seeds, quick)
     panels = _panels(table, seeds[0], place)
-    facts = _facts(table, rows, seeds)
     picture = None
     if panels:
         picture = f"pictures/{table.name}.jpg"
@@ -78,8 +83,42 @@ def write_table(
         save_picture(out / picture, sheet(panels, title=table.title, width=1100))
     out.mkdir(parents=True, exist_ok=True)
     with atomic_path(out / f"{table.name}.md") as path:
-        path.write_text(_markdown(table, rows, seeds, found, facts, picture, quick), encoding="utf-8")
-    page.write_report(out / f"{table.name}.html", _page(table, rows, seeds, found, facts, panels, quick))
+        path.write_text(_markdown(told, picture), encoding="utf-8")
+    page.write_report(out / f"{table.name}.html", _page(told, panels))
+
+
+@dataclass(frozen=True)
+class _Told:
+    """What both pages tell. The first line of ``figures`` and ``orderings`` are their titles."""
+
+    title: str
+    lead: str
+    figures: list[list[str]]
+    missing: list[str]
+    orderings: list[list[str]]
+    judged: str
+    how_to_judge: str
+    facts: list[tuple[str, str]]
+    command: str
+    footer: str
+
+    @classmethod
+    def of(cls, table: Table, rows: Rows, seeds: Sequence[int], quick: bool) -> _Told:
+        found = findings(table, rows, seeds)
+        used = {key: rows[key] for key in table.keys(seeds) if key in rows}
+        warnings = [f"**{_QUICK}**"] * quick + [f"**{_MIXED}**"] * (len(_commits(used)) > 1)
+        return cls(
+            title=table.title,
+            lead=" ".join([*warnings, table.text]),
+            figures=_grid(table, rows, seeds),
+            missing=_missing_text(table),
+            orderings=_orderings(found),
+            judged=f"Expected orderings: {_counts(table, found)}",
+            how_to_judge=_JUDGE.format(seeds=len(seeds)),
+            facts=_facts(table, used, seeds),
+            command=f"ditr reproduce {table.name} --seeds {len(seeds)}{' --quick' if quick else ''}",
+            footer=f"Seeds {', '.join(map(str, seeds))}.",
+        )
 
 
 # ---- numbers as text ------------------------------------------------------------------------------------------------
@@ -136,7 +175,7 @@ def _over_spread(difference: Difference) -> str:
     return f"{_signed(difference.mean / difference.spread)}" if difference.spread else "–"
 
 
-def _grid(table: Table, rows: Rows, seeds: Sequence[int]) -> tuple[list[str], list[list[str]]]:
+def _grid(table: Table, rows: Rows, seeds: Sequence[int]) -> list[list[str]]:
     """Titles and lines: for each column ours, and the paper's where it has any."""
     cells = {cell.place: cell for cell in table.cells}
     with_paper = {cell.column for cell in table.cells if cell.paper is not None}
@@ -151,7 +190,7 @@ def _grid(table: Table, rows: Rows, seeds: Sequence[int]) -> tuple[list[str], li
             if column in with_paper:
                 value = papers.get((line[0], column)) if cell is None else cell.paper
                 line.append("–" if value is None else f"{value:.1f}")
-    return titles, lines
+    return [titles, *lines]
 
 
 def _missing_rows(table: Table) -> list[Any]:
@@ -167,9 +206,8 @@ def _missing_text(table: Table) -> list[str]:
     return lines
 
 
-def _orderings(found: Sequence[Finding]) -> tuple[list[str], list[list[str]]]:
-    titles = ["Expected", "paper", "ours", "95 % interval", "over spread", "verdict"]
-    return titles, [
+def _orderings(found: Sequence[Finding]) -> list[list[str]]:
+    lines = [
         [
             _statement(one.ordering),
             _signed(one.paper),
@@ -180,6 +218,7 @@ def _orderings(found: Sequence[Finding]) -> tuple[list[str], list[list[str]]]:
         ]
         for one in found
     ]
+    return [["Expected", "paper", "ours", "95 % interval", "over spread", "verdict"], *lines]
 
 
 def _counts(table: Table, found: Sequence[Finding]) -> str:
@@ -189,14 +228,8 @@ def _counts(table: Table, found: Sequence[Finding]) -> str:
     return ", ".join(f"{count} {verdict}" for verdict, count in counts.items())
 
 
-def _used(table: Table, rows: Rows, seeds: Sequence[int]) -> Rows:
-    """The rows of the table that there are."""
-    return {key: rows[key] for key in table.keys(seeds) if key in rows}
-
-
-def _facts(table: Table, rows: Rows, seeds: Sequence[int]) -> list[tuple[str, str]]:
+def _facts(table: Table, used: Rows, seeds: Sequence[int]) -> list[tuple[str, str]]:
     """Of the rows themselves, which may be older than this report."""
-    used = _used(table, rows, seeds)
     trained = {
         (digest(trial.stage), seed): used[digest(trial), seed]
         for trial in table.trials
@@ -219,80 +252,37 @@ def _commits(used: Rows) -> set[str]:
     return {str(row[which]) for row in used.values() for which in ("commit", "training_commit")}
 
 
-def _lead(table: Table, rows: Rows, seeds: Sequence[int], quick: bool) -> str:
-    """What is compared, after what the reader has to be warned of."""
-    used = _used(table, rows, seeds)
-    warnings = [f"**{_QUICK}**"] * quick + [f"**{_MIXED}**"] * (len(_commits(used)) > 1)
-    return " ".join([*warnings, table.text])
-
-
 # ---- pages ----------------------------------------------------------------------------------------------------------
 
 
-def _markdown(
-    table: Table,
-    rows: Rows,
-    seeds: Sequence[int],
-    found: Sequence[Finding],
-    facts: Sequence[tuple[str, str]],
-    picture: str | None,
-    quick: bool,
-) -> str:
-    parts = [f"# {table.title}", _lead(table, rows, seeds, quick), _READ]
-    parts.append(_markdown_table(*_grid(table, rows, seeds)))
-    parts += [f"* {line}" for line in _missing_text(table)]
-    parts += [
-        f"## Expected orderings: {_counts(table, found)}",
-        _markdown_table(*_orderings(found)),
-        _how_to_judge(seeds),
-    ]
+def _markdown(told: _Told, picture: str | None) -> str:
+    parts = [f"# {told.title}", told.lead, _READ, _markdown_table(told.figures)]
+    parts += [f"* {line}" for line in told.missing]
+    parts += [f"## {told.judged}", _markdown_table(told.orderings), told.how_to_judge]
     if picture is not None:
-        parts += ["## One test scene", f"![{table.title}]({picture})"]
-    parts += ["## How it was made", "\n".join(f"* {name}: {value}" for name, value in facts)]
-    parts.append(f"`ditr reproduce {table.name} --seeds {len(seeds)}{' --quick' if quick else ''}`")
+        parts += ["## One test scene", f"![{told.title}]({picture})"]
+    parts += ["## How it was made", "\n".join(f"* {name}: {value}" for name, value in told.facts), f"`{told.command}`"]
     return "\n\n".join(parts) + "\n"
 
 
-def _markdown_table(titles: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
-    rows = [titles, ["---", *["---:"] * (len(titles) - 1)], *lines]
+def _markdown_table(lines: Sequence[Sequence[str]]) -> str:
+    rows = [lines[0], ["---", *["---:"] * (len(lines[0]) - 1)], *lines[1:]]
     return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |" for row in rows)
 
 
-def _how_to_judge(seeds: Sequence[int]) -> str:
-    return (
-        "Differences are paired: both variants have the same worlds, the same seed and the same number of steps. The "
-        f"interval is Student's with {len(seeds)} seeds. An ordering is **met** or **not met** where the whole "
-        "interval is on one side, and **not resolved** otherwise. Intervals are of single comparisons, not "
-        "corrected for their number. Over spread is the difference over its standard deviation."
-    )
+def _page(told: _Told, panels: Sequence[Sequence[Panel]]) -> page.Report:
+    def block(lines: Sequence[Sequence[str]]) -> page.Table:
+        return page.Table(lines[0], [page.Row(line[0], line[1:]) for line in lines[1:]])
 
-
-def _page(
-    table: Table,
-    rows: Rows,
-    seeds: Sequence[int],
-    found: Sequence[Finding],
-    facts: Sequence[tuple[str, str]],
-    panels: Sequence[Sequence[Panel]],
-    quick: bool,
-) -> page.Report:
-    def block(titles: Sequence[str], lines: Sequence[Sequence[str]]) -> page.Table:
-        return page.Table(titles, [page.Row(line[0], line[1:]) for line in lines])
-
-    figures: list[page.Block] = [page.Text(_READ), block(*_grid(table, rows, seeds))]
-    figures += [page.Text("\n\n".join(_missing_text(table)))] if table.missing else []
+    figures: list[page.Block] = [page.Text(_READ), block(told.figures), page.Text("\n\n".join(told.missing))]
     sections = [page.Section("Figures in %", figures)]
-    if found:
-        judged: list[page.Block] = [page.Text(_how_to_judge(seeds)), block(*_orderings(found))]
-        sections.append(page.Section(f"Expected orderings: {_counts(table, found)}", judged))
+    if len(told.orderings) > 1:
+        sections.append(page.Section(told.judged, [page.Text(told.how_to_judge), block(told.orderings)]))
     if panels:
         pictures = page.Pictures([panel for row in panels for panel in row], columns=2)
         sections.append(page.Section("One test scene", [pictures]))
-    command = f"ditr reproduce {table.name} --seeds {len(seeds)}{' --quick' if quick else ''}"
-    sections.append(page.Section("How it was made", [page.Facts(facts), page.Code(command)]))
-    return page.Report(
-        table.title, _lead(table, rows, seeds, quick), sections, footer=f"Seeds {', '.join(map(str, seeds))}."
-    )
+    sections.append(page.Section("How it was made", [page.Facts(told.facts), page.Code(told.command)]))
+    return page.Report(told.title, told.lead, sections, footer=told.footer)
 
 
 def _panels(table: Table, seed: int, place: Workplace) -> list[list[Panel]]:
