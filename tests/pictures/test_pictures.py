@@ -88,6 +88,19 @@ def test_features_are_shown_in_each_photograph_and_from_two_sides(scene: Scene) 
     assert [row[0].caption for row in chosen[:-1]] == ["Photograph right"]
 
 
+def test_a_sheet_of_features_aims_at_those_and_says_what_grey_means(scene: Scene) -> None:
+    seen = scene.coord[:, 0] > 2.5
+    color = np.where(seen[:, None], (250, 30, 30), GREY).astype(np.uint8)
+    aimed, usual = (
+        near(features_panels(scene, color, seen=mask, width=320)[-1][0].image, (250, 30, 30)) for mask in (seen, None)
+    )
+    assert aimed > 2 * usual > 0
+    some, every = (features_sheet(scene, color, seen=mask) for mask in (seen, np.ones(len(scene), bool)))
+    assert some.shape[0] > every.shape[0], "a line more at the foot"
+    square = (some[every.shape[0] - 50 :] == GREY).all(axis=2)
+    assert 400 < np.count_nonzero(square) <= 25 * 25
+
+
 def test_a_scene_without_views_is_still_shown(scene: Scene) -> None:
     bare = Scene("bare", scene.coord)
     assert len(features_panels(bare, input_colors(bare), width=160)) == 1

@@ -112,6 +112,22 @@ def test_an_open_scene_is_seen_from_behind_its_first_camera_whatever_flew_off() 
     assert seen.visible.mean() > 0.85
 
 
+@pytest.mark.parametrize("enclosed", [True, False])
+def test_the_picture_is_filled_by_the_points_that_it_aims_at(enclosed: bool) -> None:
+    scene, _ = room(True)
+    near_corner = np.linalg.norm(scene.coord - scene.coord.min(axis=0), axis=1) < 1.0
+    for aimed, usual in zip(
+        two_sides(scene, enclosed=enclosed, aim=near_corner), two_sides(scene, enclosed=enclosed), strict=True
+    ):
+        share = []
+        for viewpoint in (aimed, usual):
+            index = Cloud.of(scene).from_viewpoint(viewpoint).index
+            share.append(float((near_corner[np.maximum(index, 0)] & (index >= 0)).mean()))
+        assert share[0] > 1.5 * share[1] > 0
+    nothing, usual = (two_sides(scene, aim=aim)[0] for aim in (np.zeros(len(scene), bool), None))
+    np.testing.assert_array_equal(nothing.world_to_camera, usual.world_to_camera)
+
+
 @pytest.mark.parametrize("points", [np.zeros((1, 3)), np.zeros((5, 3)), np.array([[0.0, 0, 0], [1, 0, 0]])])
 def test_degenerate_clouds_have_a_picture(points: np.ndarray) -> None:
     scene = Scene("few", points)

@@ -76,6 +76,7 @@ def sheet(
     *,
     title: str = "",
     legends: Sequence[Sequence[LegendEntry]] = (),
+    note: str = "",
     width: int = 1600,
 ) -> NDArray[np.uint8]:
     """Compose panels into one picture.
@@ -87,6 +88,7 @@ def sheet(
         rows: panels, at least one.
         title: a heading, or nothing.
         legends: groups of entries; each group starts a line.
+        note: a sentence at the foot, before the legends, or nothing.
         width: of the sheet in pixels.
 
     Returns:
@@ -99,8 +101,9 @@ def sheet(
     if not rows:
         raise InputError("sheet", "there are no panels", "Give at least one row with one panel")
     font = _font(22)
-    bands = [_title_band(title, width)] if title else []
+    bands = [_text_band(title, width, _font(34), 44, _INK)] if title else []
     bands += [_row_band(row, width, font) for row in rows]
+    bands += [_text_band(note, width, font, 30, _FAINT)] if note else []
     bands += [_legend_band(entries, width, font) for entries in legends if entries]
     out = Image.new("RGB", (width, sum(band.height for band in bands) + _MARGIN + _GAP), _PAPER)
     top = _MARGIN
@@ -120,11 +123,10 @@ def _font(size: int) -> Font:
     return ImageFont.load_default(size)
 
 
-def _title_band(title: str, width: int) -> Image.Image:
-    font = _font(34)
-    lines = _wrapped(title, font, width - 2 * _MARGIN)
-    band = Image.new("RGB", (width, 44 * len(lines) + _GAP), _PAPER)
-    ImageDraw.Draw(band).multiline_text((_MARGIN, 0), "\n".join(lines), fill=_INK, font=font, spacing=8)
+def _text_band(text: str, width: int, font: Font, line: int, color: tuple[int, int, int]) -> Image.Image:
+    lines = _wrapped(text, font, width - 2 * _MARGIN)
+    band = Image.new("RGB", (width, line * len(lines) + _GAP), _PAPER)
+    ImageDraw.Draw(band).multiline_text((_MARGIN, 0), "\n".join(lines), fill=color, font=font, spacing=8)
     return band
 
 

@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 from ditr.captures.images import read_image
 from ditr.geometry.orientation import estimate_up
-from ditr.pictures.palette import difference_colors, label_colors, value_colors
-from ditr.pictures.panels import Panel, class_legend, difference_legend, sheet
+from ditr.pictures.palette import GREY, difference_colors, label_colors, value_colors
+from ditr.pictures.panels import LegendEntry, Panel, class_legend, difference_legend, sheet
 from ditr.pictures.render import Cloud, darkened
 from ditr.pictures.viewpoint import two_sides
 from ditr.scene import Scene, View
@@ -31,6 +31,11 @@ BACKGROUND = (238, 240, 243)
 """Behind free views of a cloud: light, so that black points show, and not white, so that white walls do."""
 
 _WIDTH = 960
+_COMPONENTS = (
+    "Colours: the first three principal components of the features, as red, green and blue. Like features have like "
+    "colours."
+)
+_UNSEEN = (LegendEntry("no view shows the point, so it has no image feature", GREY),)
 
 Labels = NDArray[np.integer[Any]]
 
@@ -38,6 +43,10 @@ Labels = NDArray[np.integer[Any]]
 def input_colors(scene: Scene) -> NDArray[np.uint8]:
     """What the 3D network is given to see, (N, 3) uint8: the points' colours, or their height where they have none."""
     return scene.color if scene.color is not None else value_colors(scene.coord @ estimate_up(scene))
+
+
+def _input_caption(scene: Scene) -> str:
+    return "Input: the points' colours" if scene.color is not None else "Input: height, from dark blue to light yellow"
 
 
 class Overlay:
@@ -105,7 +114,7 @@ def comparison_panels(
     return [
         [
             Panel(flat.photo, f"Photograph {view.name}"),
-            Panel(free.paint(input_colors(scene), BACKGROUND), "Input cloud"),
+            Panel(free.paint(input_colors(scene), BACKGROUND), _input_caption(scene)),
         ],
         pair(label_colors(truth, count), "Ground truth"),
         pair(label_colors(ditr, count), names[1]),
@@ -151,7 +160,12 @@ def labels_panels(
 
 
 def features_panels(
-    scene: Scene, color: NDArray[np.uint8], views: Sequence[View] | None = None, *, width: int = _WIDTH
+    scene: Scene,
+    color: NDArray[np.uint8],
+    views: Sequence[View] | None = None,
+    *,
+    seen: NDArray[np.bool_] | None = None,
+    width: int = _WIDTH,
 ) -> list[list[Panel]]:
     """Features in colour (see :mod:`ditr.pictures.pca`): rows of (photograph, projected), then 3D from two sides.
 
@@ -159,16 +173,26 @@ def features_panels(
         scene: points and views.
         color: (N, 3) uint8.
         views: the views to show; by default up to four, spread over the capture.
+        seen: (N,) the points that have features, which the 3D panels aim at; by default all.
         width: of each panel in pixels.
     """
-    return _scene_panels(scene, color, "Features", views, width)
+    return _scene_panels(scene, color, "Features", views, width, seen)
 
 
 def features_sheet(
-    scene: Scene, color: NDArray[np.uint8], views: Sequence[View] | None = None, *, title: str = ""
+    scene: Scene,
+    color: NDArray[np.uint8],
+    views: Sequence[View] | None = None,
+    *,
+    seen: NDArray[np.bool_] | None = None,
 ) -> NDArray[np.uint8]:
     """One sheet of :func:`features_panels`, (height, width, 3) uint8."""
-    return sheet(features_panels(scene, color, views), title=title or f"{scene.name}: image features on the points")
+    return sheet(
+        features_panels(scene, color, views, seen=seen),
+        title=f"{scene.name}: image features on the points",
+        note=_COMPONENTS,
+        legends=[] if seen is None or seen.all() else [_UNSEEN],
+    )
 
 
 def student_panels(
@@ -200,7 +224,7 @@ def student_panels(
                 Panel(overlay.paint(student), "Student, from the points alone"),
             ]
         )
-    pictures = ((input_colors(scene), "Input of the student"), (teacher, "Teacher"), (student, "Student"))
+    pictures = ((input_colors(scene), _input_caption(scene)), (teacher, "Teacher"), (student, "Student"))
     for side, viewpoint in zip(("in 3D", "from another side"), two_sides(scene, size=size), strict=True):
         free = cloud.from_viewpoint(viewpoint)
         rows.append([Panel(free.paint(color, BACKGROUND), f"{what}, {side}") for color, what in pictures])
@@ -217,7 +241,7 @@ def student_sheet(
 ) -> NDArray[np.uint8]:
     """One sheet of :func:`student_panels`, (height, width, 3) uint8."""
     title = title or f"{scene.name}: features of teacher and student"
-    return sheet(student_panels(scene, teacher, student, views), title=title)
+    return sheet(student_panels(scene, teacher, student, views), title=title, note=_COMPONENTS, legends=[_UNSEEN])
 
 
 def spread_views(views: Sequence[View], count: int) -> list[View]:
@@ -252,7 +276,12 @@ def _free_size(photo: tuple[int, int]) -> tuple[int, int]:
 
 
 def _scene_panels(
-    scene: Scene, color: NDArray[np.uint8], what: str, views: Sequence[View] | None, width: int
+    scene: Scene,
+    color: NDArray[np.uint8],
+    what: str,
+    views: Sequence[View] | None,
+    width: int,
+    aim: NDArray[np.bool_] | None = None,
 ) -> list[list[Panel]]:
     cloud = Cloud.of(scene)
     rows = []
@@ -265,7 +294,7 @@ def _scene_panels(
         rows.append(
             [Panel(overlay.photo, f"Photograph {view.name}"), Panel(overlay.paint(color), f"{what}, projected")]
         )
-    one, other = two_sides(scene, size=size)
+    one, other = two_sides(scene, size=size, aim=aim)
     rows.append(
         [
             Panel(cloud.from_viewpoint(one).paint(color, BACKGROUND), f"{what}, in 3D"),

@@ -61,7 +61,12 @@ def look_at(eye: Vector, target: Vector, up: Vector) -> Vector:
 
 
 def two_sides(
-    scene: Scene, *, size: tuple[int, int] = (640, 960), up: Vector | None = None, enclosed: bool | None = None
+    scene: Scene,
+    *,
+    size: tuple[int, int] = (640, 960),
+    up: Vector | None = None,
+    enclosed: bool | None = None,
+    aim: NDArray[np.bool_] | None = None,
 ) -> tuple[Viewpoint, Viewpoint]:
     """Two free views of a scene from above, from two sides.
 
@@ -74,16 +79,19 @@ def two_sides(
         size: height and width of the pictures.
         up: (3,) direction against gravity; by default :func:`estimate_up`.
         enclosed: whether it is a room; by default :func:`is_enclosed`.
+        aim: (N,) the points that are to fill the picture; by default, or where there are none, all.
     """
     up = estimate_up(scene) if up is None else _unit(np.asarray(up, dtype=np.float64))
     coord = scene.coord
     enclosed = is_enclosed(scene) if enclosed is None else enclosed
     axes = _floor_axes(coord, up)
+    aim = np.ones(len(coord), dtype=bool) if aim is None or not aim.any() else aim
     facing = _facing(scene.posed_views, up)
     if not enclosed:
         posed = scene.posed_views
         forward = _flat(posed[0].world_to_camera[2, :3], up) if posed else axes[0]
-        bulk = _bulk(coord, up)
+        bulk = aim.copy()
+        bulk[aim] = _bulk(coord[aim], up)
         return (
             _fit(coord, bulk, _direction(-forward, up, 0, 28), up, size),
             _fit(coord, bulk, _direction(-forward, up, 115, 34), up, size),
@@ -94,8 +102,8 @@ def two_sides(
         behind, turns = -facing, (-32.0, 32.0)
     normal = _inward(scene, up)
     return (
-        _into_room(coord, normal, axes, _direction(behind, up, turns[0], 38), up, size),
-        _into_room(coord, normal, axes, _direction(behind, up, turns[1], 38), up, size),
+        _into_room(coord, aim, normal, axes, _direction(behind, up, turns[0], 38), up, size),
+        _into_room(coord, aim, normal, axes, _direction(behind, up, turns[1], 38), up, size),
     )
 
 
@@ -168,22 +176,22 @@ def _inward(scene: Scene, up: Vector) -> NDArray[np.float32] | None:
 
 def _into_room(
     coord: Vector,
+    aim: NDArray[np.bool_],
     normal: NDArray[np.float32] | None,
     axes: Vector,
     direction: Vector,
     up: Vector,
     size: tuple[int, int],
 ) -> Viewpoint:
-    everything = np.ones(len(coord), dtype=bool)
     if normal is not None:
-        first = _fit(coord, everything, direction, up, size)
+        first = _fit(coord, aim, direction, up, size)
         eye = np.linalg.inv(first.world_to_camera)[:3, 3]
         shown = np.einsum("ij,ij->i", normal, eye - coord) > 0
     else:
         shown = _without_lid(coord, axes, direction, up)
-    if not shown.any():
-        shown = everything
-    return replace(_fit(coord, shown, direction, up, size), shown=shown)
+    if not (shown & aim).any():
+        shown = np.ones(len(coord), dtype=bool)
+    return replace(_fit(coord, shown & aim, direction, up, size), shown=shown)
 
 
 def _without_lid(coord: Vector, axes: Vector, direction: Vector, up: Vector) -> NDArray[np.bool_]:

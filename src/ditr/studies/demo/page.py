@@ -137,12 +137,12 @@ def _room(out: Path, capture: Path, title: str, *, overview: bool) -> Section:
     view = telling_view(scene, ptv3 != ditr) or scene.views[0]
     save_picture(out / "pictures" / f"{capture.name}.png", figure_9(scene, view, ptv3, ditr))
     panels: list[list[Panel]] = comparison_panels(scene, view, ptv3, ditr, width=640)
+    assert scene.label is not None
+    used = class_legend(scene.class_names, scene.label, ptv3, ditr)
     if overview:
         photograph, truth, of_ditr, of_ptv3, difference = panels
         rows = [[photograph[0], truth[0], photograph[1]], [of_ptv3[0], of_ditr[0], difference[1]]]
-        save_picture(out / "pictures" / "overview.png", sheet(rows, legends=[difference_legend()], width=1500))
-    assert scene.label is not None
-    used = class_legend(scene.class_names, scene.label, ptv3, ditr)
+        save_picture(out / "pictures" / "overview.png", sheet(rows, legends=[used, difference_legend()], width=1500))
     blocks: list[Block] = [
         Text(f"`{capture.name}`, in the view that shows most points on which the two differ."),
         Pictures([panel for row in panels for panel in row], columns=2),
