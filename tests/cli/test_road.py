@@ -106,6 +106,26 @@ def test_evaluate_counts_every_labelled_point(world: Path, tmp_path: Path) -> No
     assert f"mIoU {figures['miou']:.1f}" in done.stdout
 
 
+def test_features_say_why_points_are_in_no_view(world: Path, tmp_path: Path) -> None:
+    options = ["--encoder", world / "encoder", "--cache", tmp_path / "features", "--device", "cpu", "--explain"]
+    done = ditr("features", world / "test" / "unseen", *options, "--out", tmp_path / "f", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    ply = read_ply(tmp_path / "f" / "features.ply")
+    why = ply["why"]
+    assert why.dtype == np.uint8
+    np.testing.assert_array_equal(why == 0, ply["views"] > 0)
+    header = (tmp_path / "f" / "features.ply").read_bytes().partition(b"end_header")[0].decode().splitlines()
+    meanings = dict(line.removeprefix("comment why ").split(": ", 1) for line in header if " why " in line[:12])
+    summary = json.loads((tmp_path / "f" / "summary.json").read_text())["why_unseen"]
+    assert {entry["why"]: entry["points"] for entry in summary} == {
+        code: np.count_nonzero(why == code) for code in np.unique(why[why > 0])
+    }
+    assert len(summary) > 0
+    for entry in summary:
+        assert meanings[str(entry["why"])] == entry["meaning"]
+        assert f"{entry['points'] / len(why):6.1%}  {entry['meaning']}" in done.stdout
+
+
 def test_features_need_no_label(world: Path, tmp_path: Path) -> None:
     options = ["--encoder", world / "encoder", "--cache", tmp_path / "features", "--device", "cpu", "--dense"]
     done = ditr("features", world / "test" / "unseen", *options, "--out", tmp_path / "f", cwd=tmp_path)
@@ -116,6 +136,7 @@ def test_features_need_no_label(world: Path, tmp_path: Path) -> None:
     assert not stored["features"][~seen].any()
     ply = read_ply(tmp_path / "f" / "features.ply")
     np.testing.assert_array_equal(ply["views"] > 0, seen)
+    assert "why" not in ply
     assert len(np.unique(np.stack([ply[c][~seen] for c in ("red", "green", "blue")], axis=1), axis=0)) <= 1
     assert sum(json.loads((tmp_path / "f" / "summary.json").read_text())["coverage"].values()) == pytest.approx(1)
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from ditr.captures.capture import read_capture
 from ditr.geometry.lift import Lift, TokenGrid, choose_view, coverage, gather, join, lift_views, token_grids, tokens_of
-from ditr.geometry.projection import Projection, see
+from ditr.geometry.projection import Projection, Sight, see
 
 
 def lift(index: list[list[int]], weight: list[list[float]] | None = None, token_count: int = 10) -> Lift:
@@ -24,7 +24,8 @@ def rng(seed: int = 0) -> np.random.Generator:
 
 
 def projection(pixel: list[list[float]], visible: list[bool]) -> Projection:
-    return Projection(np.array(pixel), np.ones(len(pixel)), np.array(visible))
+    sight = np.where(visible, Sight.VISIBLE, Sight.OUTSIDE).astype(np.uint8)
+    return Projection(np.array(pixel), np.ones(len(pixel)), sight)
 
 
 # ---------------------------------------------------------------------------------------------------------------------

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from ditr.captures.capture import read_capture
 from ditr.captures.images import read_depth
-from ditr.geometry.projection import INDOOR, OUTDOOR, VisibilityRule, patch_of, project, see, unproject
+from ditr.geometry.projection import INDOOR, OUTDOOR, Sight, VisibilityRule, patch_of, project, see, unproject
 from ditr.scene import Camera, CameraModel, View
 
 WIDTH, HEIGHT = 640, 480
@@ -241,6 +241,46 @@ def test_a_pixel_at_the_far_border_reads_the_last_column() -> None:
 def test_no_point_need_be_visible() -> None:
     found = see(on_axis(-1.0, -2.0), view(), INDOOR, np.ones((2, 2), np.float32))
     assert not found.visible.any()
+
+
+def test_each_reason_is_told() -> None:
+    depth_map = np.full((HEIGHT, WIDTH), 2.0, np.float32)
+    depth_map[:, 600:] = 0
+    aside = [[5.0, 0, 2], [0.9, 0, 1.5], [1.8, 0, 3.0]]  # beyond the right border; in its part without depth values
+    coord = np.concatenate([on_axis(2.1, 2.5, 1.5, 4.0, 1.0, 0.0, -2.0), aside])
+    found = see(coord, view(), VisibilityRule(1.0, 4.0, 0.25), depth_map)
+    assert [Sight(code).name for code in found.sight] == [
+        *("VISIBLE", "HIDDEN", "IN_FRONT", "TOO_FAR", "TOO_NEAR", "BEHIND", "BEHIND"),
+        *("OUTSIDE", "NO_DEPTH", "NO_DEPTH"),
+    ]
+    assert len({sight.meaning for sight in Sight}) == len(Sight)
+
+
+def test_beyond_the_fold_of_a_lens_is_outside_its_image() -> None:
+    degrees = np.radians([0.0, 89.0, 91.0])
+    coord = np.stack([np.sin(degrees), 0 * degrees, np.cos(degrees)], axis=1)
+    assert project(coord, RELLIS, np.eye(4)).sight.tolist() == [Sight.VISIBLE, Sight.OUTSIDE, Sight.BEHIND]
+
+
+@given(
+    st.integers(0, 99), cameras(), st.sampled_from([INDOOR, OUTDOOR, VisibilityRule(None, 2.0), VisibilityRule(0.5)])
+)
+def test_visible_is_what_passes_every_test(seed: int, camera: Camera, rule: VisibilityRule) -> None:
+    rng = np.random.default_rng(seed)
+    coord = rng.normal((0, 0, 1), 2.0, (500, 3))
+    depth_map = rng.choice([0.0, 1.5, 2.0, 3.0], (48, 64)).astype(np.float32)
+    found = see(coord, view(camera), rule, depth_map)
+    expected = (found.pixel >= 0).all(axis=1) & (found.pixel < (camera.width, camera.height)).all(axis=1)
+    if rule.min_depth is not None:
+        expected &= found.depth > rule.min_depth
+    if rule.max_depth is not None:
+        expected &= found.depth < rule.max_depth
+    if rule.depth_margin is not None:
+        column, row = (np.where(expected, found.pixel[:, axis], 0) // 10 for axis in (0, 1))
+        held = depth_map[row.astype(int), column.astype(int)]
+        expected &= (held > 0) & (np.abs(found.depth - held) <= rule.depth_margin)
+    np.testing.assert_array_equal(found.visible, expected)
+    np.testing.assert_array_equal(found.sight == Sight.BEHIND, coord[:, 2] <= 0)
 
 
 def test_depth_maps_and_points_of_a_real_capture_agree(captures: Path) -> None:

@@ -14,12 +14,13 @@ from safetensors.torch import load_file
 from small_world import RULE, make_scene, tiny_encoding, without
 
 from ditr.data.sample import ViewChoice
+from ditr.data.scene_views import why_unseen
 from ditr.encoders.encoding import CachedEncoding
 from ditr.errors import InputError
-from ditr.geometry.projection import VisibilityRule, see
+from ditr.geometry.projection import Sight, VisibilityRule, see
 from ditr.inference.lifting import lift_features
 from ditr.io.ply import read_ply
-from ditr.scene import Scene
+from ditr.scene import PointPixels, Scene, View
 
 
 @pytest.fixture(scope="module")
@@ -93,6 +94,31 @@ def test_what_is_written(encoding: CachedEncoding, tmp_path: Path, dense: bool) 
     assert len(np.unique(color[~unseen], axis=0)) > 5
     summary = json.loads((tmp_path / "summary.json").read_text())
     assert summary["points"] == 400 and sum(summary["coverage"].values()) == pytest.approx(1.0, abs=1e-3)
+
+
+def test_why_a_point_is_in_no_view_is_told_by_the_view_that_came_closest(encoding: CachedEncoding) -> None:
+    scene, rule = make_scene(views=3, depth=True), VisibilityRule(min_depth=1.8, max_depth=3.6, depth_margin=0.4)
+    lifted = lift_features(scene, encoding, rule)
+    depth = np.full((21, 28), 3.0, dtype=np.float32)
+    each = [see(scene.coord, view, rule, depth).sight for view in scene.views]
+    np.testing.assert_array_equal(lifted.why, np.minimum.reduce(each))
+    np.testing.assert_array_equal(lifted.why == Sight.VISIBLE, lifted.seen_by > 0)
+    assert set(lifted.reasons()) > {Sight.OUTSIDE, Sight.HIDDEN, Sight.IN_FRONT}
+    assert list(lifted.reasons().values()) == sorted(lifted.reasons().values(), reverse=True)
+    assert sum(lifted.reasons().values()) == np.count_nonzero(lifted.seen_by == 0)
+
+
+def test_why_of_views_that_list_their_points_and_of_none() -> None:
+    scene = make_scene(views=1)
+    rows, pixel = np.array([3, 7]), np.array([[1.5, 2.5], [4.5, 3.5]])
+    listed = View.unposed("listed", (56, 42), scene.views[0].image, PointPixels(rows, pixel))
+    why = why_unseen(scene, [listed], RULE)
+    assert np.flatnonzero(why == Sight.VISIBLE).tolist() == [3, 7]
+    assert set(np.delete(why, rows)) == {Sight.NOT_LISTED}
+    both = why_unseen(scene, [listed, *scene.views], RULE)
+    others = np.delete(see(scene.coord, scene.views[0], RULE).sight, rows)
+    np.testing.assert_array_equal(np.delete(both, rows), others)
+    assert set(why_unseen(scene, [], RULE)) == {Sight.NO_VIEW}
 
 
 def one_point(scene: Scene, row: int) -> Scene:

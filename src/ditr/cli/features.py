@@ -45,6 +45,8 @@ class Features:
     """At most so many views, equidistant in the capture's order; by default all."""
     dense: bool = False
     """Write one row per point, too, and not only the tokens and each point's index."""
+    explain: bool = False
+    """Write the property why into features.ply, too: the reason for which no view shows a point."""
     seed: int = 0
     """Of the choice among views, and of the principal components."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
@@ -81,10 +83,14 @@ def run(args: Features) -> None:
             scene, encoding, rule, choice=ViewChoice(args.choice), max_views=args.max_views, seed=args.seed
         )
     compared = None if student is None else student.compare(lifted)
-    lifted.save(out, dense=args.dense)
+    lifted.save(out, dense=args.dense, explain=args.explain)
     lifted.draw(out / "features.png")
     for name, share in lifted.coverage().items():
         print(f"  points seen by {name:12} {share:6.1%}")
+    if reasons := lifted.reasons():
+        print("  why no view shows the others, by the view that came closest:")
+        for sight, count in reasons.items():
+            print(f"    {count / len(scene):6.1%}  {sight.meaning}")
     if compared is not None:
         compared.save(out)
         compared.draw(out / "student.png")

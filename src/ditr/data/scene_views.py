@@ -18,11 +18,11 @@ from ditr.errors import InputError
 from ditr.geometry.lift import TokenGrid, choose_view, token_grids, tokens_of
 from ditr.geometry.lift_pyramid import LiftPyramid, blend_lift_pyramid, build_lift_pyramid
 from ditr.geometry.lift_variants import aggregate_views, bilinear_tokens_of, interpolate_view
-from ditr.geometry.projection import VisibilityRule, see
+from ditr.geometry.projection import Projection, Sight, VisibilityRule, see
 from ditr.geometry.pyramid import Pyramid
 from ditr.scene import Scene, View
 
-__all__ = ["SceneViews", "choose_rows", "lift_points", "points_in", "scene_views"]
+__all__ = ["SceneViews", "choose_rows", "lift_points", "points_in", "scene_views", "why_unseen"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -116,14 +116,30 @@ def points_in(scene: Scene, view: View, rule: VisibilityRule) -> tuple[NDArray[n
     Raises:
         InputError: missing or damaged depth maps or lists of pixels.
     """
+    seen = _seen_in(scene, view, rule)
+    return seen.pixel, seen.visible
+
+
+def why_unseen(scene: Scene, views: Sequence[View], rule: VisibilityRule) -> NDArray[np.uint8]:
+    """Why no view shows a point: (N,) the :class:`Sight` in the view that came closest to showing it.
+
+    Raises:
+        InputError: as for :func:`points_in`.
+    """
+    result = np.full(len(scene), Sight.NO_VIEW, dtype=np.uint8)
+    for view in views:
+        np.minimum(result, _seen_in(scene, view, rule).sight, out=result)
+    return result
+
+
+def _seen_in(scene: Scene, view: View, rule: VisibilityRule) -> Projection:
     stored = read_pixels(view, len(scene))
     if stored is None:
-        seen = see(scene.coord, view, rule, read_depth(view) if rule.depth_margin is not None else None)
-        return seen.pixel, seen.visible
+        return see(scene.coord, view, rule, read_depth(view) if rule.depth_margin is not None else None)
     rows, at = stored
-    pixel, visible = np.full((len(scene), 2), np.nan), np.zeros(len(scene), dtype=bool)
-    pixel[rows], visible[rows] = at, True
-    return pixel, visible
+    pixel, sight = np.full((len(scene), 2), np.nan), np.full(len(scene), Sight.NOT_LISTED, dtype=np.uint8)
+    pixel[rows], sight[rows] = at, Sight.VISIBLE
+    return Projection(pixel, np.full(len(scene), np.nan), sight)
 
 
 def scene_views(

@@ -7,6 +7,7 @@ float32, because the published weights were trained with patches found that way.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from enum import IntEnum
 from typing import Any
 
 import numpy as np
@@ -15,11 +16,49 @@ from numpy.typing import NDArray
 from ditr.geometry.lens import image_of, undistort
 from ditr.scene import Camera, View
 
-__all__ = ["INDOOR", "OUTDOOR", "Projection", "VisibilityRule", "patch_of", "project", "see", "unproject"]
+__all__ = ["INDOOR", "OUTDOOR", "Projection", "Sight", "VisibilityRule", "patch_of", "project", "see", "unproject"]
 
 # Points handled at a time: the intermediate arrays stay in the cache, and large clouds need little memory beside the
 # result.
 _CHUNK = 1 << 16
+
+
+class Sight(IntEnum):
+    """Whether a view shows a point, and if not, the test that it fails first.
+
+    The later that test comes, the smaller is the number; so of several views, the one with the smallest number came
+    closest to showing the point.
+    """
+
+    VISIBLE = 0
+    HIDDEN = 1
+    IN_FRONT = 2
+    NO_DEPTH = 3
+    TOO_FAR = 4
+    TOO_NEAR = 5
+    OUTSIDE = 6
+    BEHIND = 7
+    NOT_LISTED = 8
+    NO_VIEW = 9
+
+    @property
+    def meaning(self) -> str:
+        """A few words for a person."""
+        return _MEANINGS[self]
+
+
+_MEANINGS = {
+    Sight.VISIBLE: "shown",
+    Sight.HIDDEN: "hidden: the depth map holds something nearer",
+    Sight.IN_FRONT: "not there for the depth map, which holds something farther",
+    Sight.NO_DEPTH: "no value in the depth map",
+    Sight.TOO_FAR: "too far from the camera",
+    Sight.TOO_NEAR: "too near to the camera",
+    Sight.OUTSIDE: "outside the image",
+    Sight.BEHIND: "behind the camera",
+    Sight.NOT_LISTED: "not among the points that the view's file lists",
+    Sight.NO_VIEW: "no view at all",
+}
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,15 +69,20 @@ class Projection:
         pixel: (N, 2) float64 image coordinates (u, v); NaN where a point has no image: behind the camera, or beyond the
             field of view that the lens model describes.
         depth: (N,) float64 metres along the optical axis, negative behind the camera.
-        visible: (N,) bool, whether the view shows the point; implies a pixel inside the image.
+        sight: (N,) uint8 numbers of :class:`Sight`.
     """
 
     pixel: NDArray[np.float64]
     depth: NDArray[np.float64]
-    visible: NDArray[np.bool_]
+    sight: NDArray[np.uint8]
 
     def __len__(self) -> int:
         return len(self.depth)
+
+    @property
+    def visible(self) -> NDArray[np.bool_]:
+        """(N,) whether the view shows the point; implies a pixel inside the image."""
+        return np.asarray(self.sight == np.uint8(Sight.VISIBLE))
 
 
 @dataclass(frozen=True)
@@ -67,7 +111,8 @@ def project(coord: NDArray[Any], camera: Camera, world_to_camera: NDArray[np.flo
 
     Visible are points in front of the camera whose pixel lies inside the image: ``0 <= u < width``,
     ``0 <= v < height``. Beyond the angle at which a distortion polynomial turns back (its derivative's smallest
-    positive root) a point would be drawn a second time nearer the centre; such points have no pixel.
+    positive root) a point would be drawn a second time nearer the centre; such points have no pixel, and count as
+    outside the image.
 
     Args:
         coord: (N, 3) metres. Float64 keeps its precision for large coordinates (UTM).
@@ -75,7 +120,7 @@ def project(coord: NDArray[Any], camera: Camera, world_to_camera: NDArray[np.flo
         world_to_camera: (4, 4) pose with OpenCV axes.
     """
     count = len(coord)
-    result = Projection(np.empty((count, 2)), np.empty(count), np.empty(count, dtype=bool))
+    result = Projection(np.empty((count, 2)), np.empty(count), np.empty(count, dtype=np.uint8))
     rotation = world_to_camera[:3, :3]
     # Subtracting the camera's position first keeps the numbers small before they are rotated.
     center = -np.linalg.solve(rotation, world_to_camera[:3, 3])
@@ -86,7 +131,9 @@ def project(coord: NDArray[Any], camera: Camera, world_to_camera: NDArray[np.flo
             u, v = image_of(x, y, z, camera)
             result.pixel[part, 0], result.pixel[part, 1] = u, v
             result.depth[part] = z
-            result.visible[part] = (u >= 0) & (u < camera.width) & (v >= 0) & (v < camera.height)
+            inside = (u >= 0) & (u < camera.width) & (v >= 0) & (v < camera.height)
+            outside = np.where(z > 0, np.uint8(Sight.OUTSIDE), np.uint8(Sight.BEHIND))
+            result.sight[part] = np.where(inside, np.uint8(Sight.VISIBLE), outside)
     return result
 
 
@@ -106,13 +153,13 @@ def see(
         depth_map: (h, w) metres, 0 for no value.
     """
     seen = project(coord, view.camera, view.world_to_camera)
-    visible = seen.visible
+    sight, depth = seen.sight, seen.depth
     if rule.min_depth is not None:
-        visible &= seen.depth > rule.min_depth
+        sight[seen.visible & ~(depth > rule.min_depth)] = Sight.TOO_NEAR
     if rule.max_depth is not None:
-        visible &= seen.depth < rule.max_depth
+        sight[seen.visible & ~(depth < rule.max_depth)] = Sight.TOO_FAR
     if rule.depth_margin is not None and depth_map is not None:
-        inside = np.flatnonzero(visible)
+        inside = np.flatnonzero(seen.visible)
         column, row = (
             _map_index(seen.pixel[inside, axis], image_side, map_side)
             for axis, image_side, map_side in (
@@ -121,7 +168,10 @@ def see(
             )
         )
         stored = depth_map[row, column].astype(np.float64)
-        visible[inside] = (stored > 0) & (np.abs(seen.depth[inside] - stored) <= rule.depth_margin)
+        beyond = depth[inside] - stored
+        differs = np.where(beyond > 0, Sight.HIDDEN, Sight.IN_FRONT)
+        agrees = np.abs(beyond) <= rule.depth_margin
+        sight[inside] = np.where(stored > 0, np.where(agrees, Sight.VISIBLE, differs), Sight.NO_DEPTH)
     return seen
 
 

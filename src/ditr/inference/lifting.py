@@ -14,11 +14,11 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from ditr.data.sample import ViewChoice
-from ditr.data.scene_views import choose_rows, scene_views
+from ditr.data.scene_views import choose_rows, scene_views, why_unseen
 from ditr.encoders.encoding import CachedEncoding
 from ditr.errors import InputError
 from ditr.geometry.lift import Lift, choose_view, gather
-from ditr.geometry.projection import VisibilityRule
+from ditr.geometry.projection import Sight, VisibilityRule
 from ditr.io.files import atomic_path, write_json
 from ditr.io.ply import write_ply
 from ditr.scene import Scene
@@ -41,6 +41,7 @@ class LiftedFeatures:
         tokens: (T, D) float32, all tokens of the used views.
         lift: which of them each of the N points takes.
         seen_by: (N,) int64, the number of used views that show each point.
+        why: (N,) uint8, the :class:`Sight` of each point in the view that came closest to showing it.
         encoder: which weights made the tokens.
         views: names of the used views.
         seed: of the choice among views.
@@ -50,6 +51,7 @@ class LiftedFeatures:
     tokens: Tensor
     lift: Lift
     seen_by: NDArray[np.int64]
+    why: NDArray[np.uint8]
     encoder: str
     views: tuple[str, ...]
     seed: int
@@ -66,6 +68,12 @@ class LiftedFeatures:
             "2 or more": float((self.seen_by >= 2).mean()),
         }
 
+    def reasons(self) -> dict[Sight, int]:
+        """The number of points for each reason for which no view shows them, largest first."""
+        count = np.bincount(self.why, minlength=len(Sight))
+        unseen = [sight for sight in Sight if sight is not Sight.VISIBLE and count[sight]]
+        return {sight: int(count[sight]) for sight in sorted(unseen, key=lambda sight: -count[sight])}
+
     def colors(self) -> NDArray[np.uint8]:
         """(N, 3): the first three principal components of the features; grey where there are none."""
         from ditr.pictures.pca import fit_pca, gather_colors
@@ -78,8 +86,14 @@ class LiftedFeatures:
         pca = fit_pca(tokens[np.unique(index[index >= 0])], seed=self.seed)
         return gather_colors(pca.project(tokens), index, pca)
 
-    def save(self, folder: str | Path, *, dense: bool = False) -> None:
-        """Write ``features.safetensors``, ``features.ply`` and ``summary.json``."""
+    def save(self, folder: str | Path, *, dense: bool = False, explain: bool = False) -> None:
+        """Write ``features.safetensors``, ``features.ply`` and ``summary.json``.
+
+        Args:
+            folder: made where there is none.
+            dense: whether to write a feature per point, too.
+            explain: whether the PLY has the property ``why``; its header says what each number means.
+        """
         folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
         tensors = {"tokens": self.tokens.half(), "patch_index": self.lift.patch_index[:, 0].contiguous()}
@@ -92,7 +106,10 @@ class LiftedFeatures:
         columns: dict[str, NDArray[Any]] = {axis: coord[:, i] for i, axis in enumerate("xyz")}
         columns |= {name: color[:, i] for i, name in enumerate(("red", "green", "blue"))}
         columns["views"] = self.seen_by.astype(np.int32)
-        write_ply(folder / "features.ply", columns)
+        comments = [f"why {sight.value}: {sight.meaning}" for sight in Sight] if explain else []
+        if explain:
+            columns["why"] = self.why
+        write_ply(folder / "features.ply", columns, comments=comments)
         write_json(folder / "summary.json", self.summary())
 
     def summary(self) -> dict[str, Any]:
@@ -106,6 +123,10 @@ class LiftedFeatures:
             "encoder": self.encoder,
             "seed": self.seed,
             "coverage": {name: round(share, 4) for name, share in self.coverage().items()},
+            "why_unseen": [
+                {"why": sight.value, "meaning": sight.meaning, "points": count}
+                for sight, count in self.reasons().items()
+            ],
         }
 
     def draw(self, path: str | Path) -> None:
@@ -115,7 +136,7 @@ class LiftedFeatures:
 
         used = [view for view in self.scene.views if view.name in self.views]
         shown = used if len(used) <= 4 else None
-        save_picture(path, features_sheet(self.scene, self.colors(), shown))
+        save_picture(path, features_sheet(self.scene, self.colors(), shown, seen=self.seen_by > 0))
 
 
 def lift_features(
@@ -153,11 +174,15 @@ def lift_features(
     distances = seen.distances(np.arange(len(scene))) if choice is ViewChoice.NEAREST else None
     lift = choose_view(seen.tokens, len(scene), seen.token_count, choice=choice.value, rng=rng, distances=distances)
     tokens = encoding.tokens(views)
+    seen_by, why = seen.seen_by(len(scene)), why_unseen(scene, views, rule)
+    # A pixel that float32 rounds onto the border of the image has no token.
+    why[(why == Sight.VISIBLE) & (seen_by == 0)] = Sight.OUTSIDE
     return LiftedFeatures(
         scene=scene,
         tokens=torch.cat(tokens) if tokens else torch.zeros(0, encoding.width),
         lift=lift,
-        seen_by=seen.seen_by(len(scene)),
+        seen_by=seen_by,
+        why=why,
         encoder=encoding.encoder.weights,
         views=tuple(view.name for view in views),
         seed=seed,
