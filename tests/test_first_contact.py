@@ -17,6 +17,7 @@ from small_world import NETWORK, make_scene, tiny_config, tiny_encoding, without
 
 from ditr.captures.capture import read_capture, write_capture
 from ditr.cli import main
+from ditr.data.preparation import ViewOrder
 from ditr.datasets.table import by_name
 from ditr.errors import InputError
 from ditr.geometry.projection import VisibilityRule
@@ -157,6 +158,9 @@ def test_views_are_accounted_for(tmp_path: Path) -> None:
     some, rule = used_views(segmenter, make_scene(views=5, depth=True))
     assert some == "photographs: 2 of 5, equidistant, encoded at 56 x 42 pixels"
     assert rule == "visible is what lies inside the image, 0.2 to 4 m before the camera, within 0.1 m of the depth map"
+    drawn = replace(config, preparation=replace(config.preparation, view_order=ViewOrder.RANDOM))
+    said = used_views(Segmenter(drawn, drawn.build(), encoding=encoding), make_scene(views=5))[0]
+    assert said.startswith("photographs: 2 of 5, drawn at random,")
     every, rule = used_views(segmenter, make_scene(views=2))
     assert every.startswith("photographs: all 2,") and "no depth maps" in rule
     assert "no depth test" in used_views(segmenter, make_scene(), VisibilityRule())[1]

@@ -63,7 +63,7 @@ def batch_of(seeds: list[int], config: ModelConfig, encoding: CachedEncoding, im
             views = scene_views(scene, list(scene.views), sizes, encoding.patch_size, config.preparation.rule)
             tokens = torch.cat(encoding.tokens(scene.views))
         samples.append(
-            prepare(scene, config.preparation, config.network.pyramid, views=views, tokens=tokens, seed=seed)
+            prepare(scene, config.preparation, config.network.pyramid, views=replace(views, tokens=tokens), seed=seed)
         )
     return join_samples(samples)
 

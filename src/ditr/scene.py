@@ -18,11 +18,11 @@ from types import MappingProxyType
 from typing import Any, Protocol
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from ditr.errors import InputError
 
-__all__ = ["Camera", "CameraModel", "PointPixels", "Scene", "SceneSource", "View"]
+__all__ = ["Camera", "CameraModel", "PointPixels", "Scene", "SceneSource", "View", "checked_direction"]
 
 UNLABELLED = -1
 
@@ -186,10 +186,13 @@ class Scene:
         class_names: what the labels mean.
         extra: further per-point properties (N, ...) that pass through untouched.
         applied_transform: (3, 4) original frame of the capture -> ``coord``'s frame, where the capture says so.
+        up: (3,) the direction against gravity in ``coord``'s frame, where the data say it; None where it has to be
+            found (:func:`ditr.geometry.orientation.find_up`).
         properties: facts of the capture that are not per point (its class list's origin, say).
 
     Raises:
-        InputError: no points, points that are not finite, attributes of another length, labels outside the class list.
+        InputError: no points, points that are not finite, attributes of another length, labels outside the class list,
+            or an ``up`` that is no direction.
     """
 
     name: str
@@ -203,6 +206,7 @@ class Scene:
     extra: Mapping[str, NDArray[Any]] = field(default_factory=dict)
     applied_transform: NDArray[np.float64] | None = None
     properties: Mapping[str, Any] = field(default_factory=dict)
+    up: NDArray[np.float64] | None = None
 
     def __post_init__(self) -> None:
         coord = np.asarray(self.coord, dtype=np.float64)
@@ -236,6 +240,8 @@ class Scene:
                     f"label {low if low < UNLABELLED else high} is outside the {len(self.class_names)} classes",
                     "Labels are 0..classes-1, or -1 for unlabelled",
                 )
+        if self.up is not None:
+            object.__setattr__(self, "up", _frozen(checked_direction(self.up, where)))
         object.__setattr__(self, "views", tuple(self.views))
         object.__setattr__(self, "class_names", tuple(self.class_names))
         object.__setattr__(self, "extra", MappingProxyType({k: _frozen(np.asarray(v)) for k, v in self.extra.items()}))
@@ -248,6 +254,19 @@ class Scene:
     def posed_views(self) -> tuple[View, ...]:
         """The views of which it is known from where they were taken, for whatever needs a camera's position."""
         return tuple(view for view in self.views if view.is_posed)
+
+
+def checked_direction(up: ArrayLike, where: str) -> NDArray[np.float64]:
+    """``up`` as (3,) float64.
+
+    Raises:
+        InputError: not three finite numbers, or all of them zero; the text begins with ``where``.
+    """
+    direction = np.asarray(up, dtype=np.float64)
+    if direction.shape != (3,) or not np.isfinite(direction).all() or not direction.any():
+        fault = f"up is {direction.tolist()}, which is no direction"
+        raise InputError(where, fault, "Give three finite numbers, not all zero")
+    return direction
 
 
 def _frozen(array: NDArray[Any]) -> NDArray[Any]:

@@ -52,8 +52,8 @@ def assert_same(a: Sample, b: Sample) -> None:
     assert (a.tokens is None) == (b.tokens is None)
     if a.tokens is not None and b.tokens is not None:
         assert torch.equal(a.tokens, b.tokens)
-    assert len(a.photographs) == len(b.photographs)
-    for photo, same in zip(a.photographs, b.photographs, strict=True):
+    assert len(a.unencoded) == len(b.unencoded)
+    for photo, same in zip(a.unencoded, b.unencoded, strict=True):
         np.testing.assert_array_equal(photo, same)
 
 

@@ -190,7 +190,7 @@ def test_points_outside_the_box_are_moved_onto_it_and_not_removed() -> None:
 
 def test_views_are_asked_about_the_points_where_they_were(encoding: CachedEncoding) -> None:
     scene = make_scene(views=1)
-    tokens = views_of(scene).tokens[0]
+    tokens = views_of(scene).token_rows[0]
     sample = prepare(scene, replace(AT_SENSOR, clip_box=BOX, voxel_size=1e-3), PYRAMID, views=views_of(scene))
     assert sample.lift is not None
     # Points that the box moved to one place share a voxel, and its first point stands for it.
@@ -237,7 +237,7 @@ def test_a_fixed_image_size_holds_for_training_too(encoding: CachedEncoding, tmp
         assert sample.sizes == ((28, 70),) * 2
         assert sample.lift is not None
         if augmentations:
-            assert [photo.shape for photo in sample.photographs] == [(28, 70, 3)] * 2
+            assert [photo.shape for photo in sample.unencoded] == [(28, 70, 3)] * 2
         else:
             assert sample.tokens is not None and sample.tokens.shape == (2 * 2 * 5, encoding.width)
 
@@ -276,7 +276,7 @@ def test_selected_views_are_those_projected_alone(rows: list[int]) -> None:
     selected = whole.select(rows, 14)
     assert [view.name for view in selected.views] == [f"photo_{row}" for row in rows]
     assert selected.sizes == direct.sizes and selected.token_count == direct.token_count
-    for a, b in zip(selected.tokens, direct.tokens, strict=True):
+    for a, b in zip(selected.token_rows, direct.token_rows, strict=True):
         np.testing.assert_array_equal(a, b)
     np.testing.assert_array_equal(selected.seen_by(len(scene)), direct.seen_by(len(scene)))
 
@@ -284,7 +284,7 @@ def test_selected_views_are_those_projected_alone(rows: list[int]) -> None:
 def test_the_choice_among_views_is_seeded_and_fair() -> None:
     scene = make_scene(views=3)
     views = views_of(scene)
-    seen = np.stack(views.tokens)
+    seen = np.stack(views.token_rows)
 
     def token(seed: int, choice: ViewChoice = ViewChoice.RANDOM) -> np.ndarray:
         preparation = replace(PREPARATION, voxel_size=1e-3, view_choice=choice)
@@ -349,14 +349,14 @@ def test_a_flipped_photograph_keeps_every_point_on_its_patch(seed: int, encoded:
         scene_views(scene, scene.views, [encoded], 14, OUTDOOR, augmentations=(HorizontalFlip(p=p),), rng=rng)
         for p in (0.0, 1.0)
     )
-    np.testing.assert_array_equal(still.photographs[0][:, ::-1], flipped.photographs[0])
+    np.testing.assert_array_equal(still.unencoded[0][:, ::-1], flipped.unencoded[0])
     columns = encoded[1] // 14
-    row, column = np.divmod(still.tokens[0], columns)
-    mirrored = np.where(still.tokens[0] < 0, -1, row * columns + columns - 1 - column)
-    np.testing.assert_array_equal(flipped.tokens[0], mirrored)
+    row, column = np.divmod(still.token_rows[0], columns)
+    mirrored = np.where(still.token_rows[0] < 0, -1, row * columns + columns - 1 - column)
+    np.testing.assert_array_equal(flipped.token_rows[0], mirrored)
     # A pixel beside the last border can round onto it in float32, where the published arithmetic finds no patch.
-    agree = plain.tokens[0] == still.tokens[0]
-    assert agree[plain.tokens[0] >= 0].all()
+    agree = plain.token_rows[0] == still.token_rows[0]
+    assert agree[plain.token_rows[0] >= 0].all()
 
 
 def test_the_patch_of_a_point_holds_its_pixel_after_the_flip() -> None:
@@ -372,9 +372,9 @@ def test_the_patch_of_a_point_holds_its_pixel_after_the_flip() -> None:
             scene, scene.views, [native], 14, OUTDOOR, augmentations=(HorizontalFlip(p=1.0),),
             rng=np.random.default_rng(0),
         )  # fmt: skip
-        pixel = scene_views(scene, scene.views, [native], 1, OUTDOOR).tokens[0]
-        patches = views.photographs[0].reshape(3, 14, 4, 14, 3).transpose(0, 2, 1, 3, 4).reshape(12, 196, 3)
-        for token, own in zip(views.tokens[0], pixel, strict=True):
+        pixel = scene_views(scene, scene.views, [native], 1, OUTDOOR).token_rows[0]
+        patches = views.unencoded[0].reshape(3, 14, 4, 14, 3).transpose(0, 2, 1, 3, 4).reshape(12, 196, 3)
+        for token, own in zip(views.token_rows[0], pixel, strict=True):
             if own >= 0:
                 assert (patches[token] == (own // 56, own % 56, 0)).all(axis=1).any()
 
@@ -395,7 +395,7 @@ def logits_of(scenes: Sequence[Scene], encoding: CachedEncoding, together: bool)
     for scene in scenes:
         views = views_of(scene)
         tokens = torch.cat([torch.zeros(0, encoding.width), *encoding.tokens(views.views)])
-        samples.append(prepare(scene, config.preparation, config.network.pyramid, views=views, tokens=tokens))
+        samples.append(prepare(scene, config.preparation, config.network.pyramid, views=replace(views, tokens=tokens)))
     parts = []
     for group in [samples] if together else [[sample] for sample in samples]:
         batch = join_samples(group)
@@ -430,10 +430,10 @@ def test_files_and_arrays_give_the_same_views(tmp_path: Path) -> None:
     rule = replace(RULE, depth_margin=1.0)
     sizes = [(42, 56)] * 2
     for a, b in zip(
-        scene_views(scene, scene.views, sizes, 14, rule).tokens,
-        scene_views(stored, stored.views, sizes, 14, rule).tokens,
+        scene_views(scene, scene.views, sizes, 14, rule).token_rows,
+        scene_views(stored, stored.views, sizes, 14, rule).token_rows,
         strict=True,
     ):
         np.testing.assert_array_equal(a, b)
-        assert 0 < (a >= 0).sum() < (views_of(scene).tokens[0] >= 0).sum()
+        assert 0 < (a >= 0).sum() < (views_of(scene).token_rows[0] >= 0).sum()
     assert CAMERA.width == 56

@@ -132,7 +132,7 @@ def test_training_samples_lose_views_and_their_tokens(world: Path, encoding: Cac
         counts.add(count)
         assert sample.lift.tokens == 12 * count
         if flips:
-            assert sample.tokens is None and len(sample.photographs) == count
+            assert sample.tokens is None and len(sample.unencoded) == count
         else:
             assert sample.tokens is not None and sample.cls is not None
             assert sample.tokens.shape == (12 * count, encoding.width) and sample.cls.shape == (count, encoding.width)
@@ -217,7 +217,7 @@ def test_selected_views_are_those_projected_alone(rows: list[int], lookup: Looku
     whole = replace(views_of(scene, lookup), cls=torch.arange(3.0)[:, None])
     direct = views_of(replace(scene, views=tuple(scene.views[row] for row in rows)), lookup)
     selected = whole.select(rows, 14)
-    for one, other in ((selected.tokens, direct.tokens), (selected.weights, direct.weights)):
+    for one, other in ((selected.token_rows, direct.token_rows), (selected.weights, direct.weights)):
         assert len(one) == len(other)
         for a, b in zip(one, other, strict=True):
             np.testing.assert_array_equal(a, b)
@@ -242,11 +242,11 @@ def test_a_voxel_takes_what_its_own_point_sees(choice: ViewChoice, lookup: Looku
     rows = TokenTable.of(table, sample.lift, None).rows
     found = pooled_tokens(rows, sample.lift, 0)[sample.inverse]
     each = []
-    for number, tokens in enumerate(views.tokens):
+    for number, tokens in enumerate(views.token_rows):
         index = tokens[:, None] if lookup is Lookup.PATCH else tokens
         weight = torch.ones(index.shape) if lookup is Lookup.PATCH else torch.from_numpy(views.weights[number])
         each.append((table[index] * weight[:, :, None]).sum(dim=1))
-    shown = torch.from_numpy(np.stack([tokens.reshape(len(scene), -1)[:, 0] >= 0 for tokens in views.tokens]))
+    shown = torch.from_numpy(np.stack([tokens.reshape(len(scene), -1)[:, 0] >= 0 for tokens in views.token_rows]))
     distance = np.stack(views.distances(np.arange(len(scene))))
     for point in range(len(scene)):
         seen = [number for number in range(3) if shown[number, point]]
@@ -274,7 +274,7 @@ def test_samples_of_different_numbers_of_views_make_a_batch(
     for count in (3, 0, 1):
         scene = make_scene(count, views=count)
         tokens = torch.cat([torch.zeros(0, encoding.width), *encoding.tokens(scene.views)])
-        samples.append(prepare(scene, preparation, PYRAMID, views=views_of(scene, lookup), tokens=tokens))
+        samples.append(prepare(scene, preparation, PYRAMID, views=replace(views_of(scene, lookup), tokens=tokens)))
     with torch.no_grad():
         together = labelled.run(join_samples(samples)).split([len(sample) for sample in samples])
         for sample, logits in zip(samples, together, strict=True):

@@ -36,7 +36,7 @@ def segmenter(tmp_path_factory: pytest.TempPathFactory) -> Segmenter:
     scene = make_scene()
     views = scene_views(scene, scene.views, [(42, 56)] * 2, 14, RULE)
     tokens = torch.cat(encoding.tokens(scene.views))
-    sample = prepare(scene, config.preparation, config.network.pyramid, views=views, tokens=tokens)
+    sample = prepare(scene, config.preparation, config.network.pyramid, views=replace(views, tokens=tokens))
     found.model.head.bias.data -= found.logits(sample).mean(dim=0)
     return found
 

@@ -367,10 +367,10 @@ def test_swapped_images_are_those_of_the_other_scene(ditr: Segmenter) -> None:
 
 
 def test_images_that_do_not_fit_cannot_be_swapped(ditr: Segmenter, ptv3: Segmenter) -> None:
-    with pytest.raises(InputError, match="other sizes or numbers"):
+    with pytest.raises(InputError, match="other sizes or another number"):
         ditr(make_scene(views=2), images_of=make_scene(1, views=1))
     wide = View("wide", replace(CAMERA, width=70), np.eye(4), np.zeros((42, 70, 3), dtype=np.uint8))
-    with pytest.raises(InputError, match="other sizes or numbers"):
+    with pytest.raises(InputError, match="other sizes or another number"):
         ditr(make_scene(views=2), images_of=replace(make_scene(1), views=(wide, wide)))
     assert ptv3(make_scene(), images_of=make_scene(1)).seen_by is None
 

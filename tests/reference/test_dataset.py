@@ -113,7 +113,7 @@ def test_what_the_network_gets(case_dataset: GoldenCase, tmp_path: Path) -> None
         resized = at[point_of_row] * tokens.scale
         assert np.abs(resized - pixel)[mask].max(initial=0) < RESIZED_PIXEL_TOLERANCE
         theirs = tokens_of(pixel, mask, replace(tokens, scale=(1.0, 1.0)))
-        np.testing.assert_array_equal(seen.tokens[column][point_of_row], theirs)
+        np.testing.assert_array_equal(seen.token_rows[column][point_of_row], theirs)
 
 
 def _standing(

@@ -46,7 +46,6 @@ class Voted:
             self.segmenter.config.network.pyramid,
             name=self.inputs.scene.name,
             views=self.inputs.views,
-            tokens=self.inputs.tokens,
         )
 
     def stored(self, variant: int) -> list[int]:
@@ -74,16 +73,16 @@ def voted(case: GoldenCase) -> Voted:
     classes = tuple(f"class {i}" for i in range(spec["num_classes"]))
     encoder = EncoderConfig("features are given", 14, spec["image_width"], IMAGENET_MEAN, IMAGENET_STD)
     config = ModelConfig(config_of(spec), preparation, classes, encoder=encoder)
-    views, tokens = images_of(case, array)
+    views = images_of(case, array)
     return Voted(
         case,
         Segmenter(config, filled_model(case)),
-        SceneInputs(scene, preparation, None, views, tokens, seed=0),
+        SceneInputs(scene, preparation, None, views, seed=0),
         tuple(Variant(v["rotate_z_degrees"], v["scale"]) for v in spec["variants"]),
     )
 
 
-def images_of(case: GoldenCase, array: dict[str, NDArray[Any]]) -> tuple[SceneViews, torch.Tensor]:
+def images_of(case: GoldenCase, array: dict[str, NDArray[Any]]) -> SceneViews:
     """Tokens of the stored feature map, and which of them every point falls into."""
     pixel, mask, feature_map = array["image_coord"], array["image_mask"], array["feat_map"][0]
     count = mask.shape[1]
@@ -93,7 +92,7 @@ def images_of(case: GoldenCase, array: dict[str, NDArray[Any]]) -> tuple[SceneVi
     assert (grids[0].rows, grids[0].columns) == feature_map.shape[2:]
     tokens = tuple(tokens_of(pixel[:, view], mask[:, view], grids[view]) for view in range(count))
     of_views = torch.from_numpy(feature_map).permute(0, 2, 3, 1).flatten(0, 2)
-    return SceneViews((), (size,) * count, tokens, len(of_views)), of_views.contiguous()
+    return SceneViews((), (size,) * count, tokens, len(of_views), tokens=of_views.contiguous())
 
 
 def in_our_order(fragments: Fragments, rows: NDArray[np.integer]) -> tuple[torch.Tensor, torch.Tensor]:

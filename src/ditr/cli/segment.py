@@ -81,7 +81,7 @@ def run(args: Segment) -> None:
         model, device=args.device, cache=make_cache(args.cache, use_cache=not args.no_cache)
     )
     rule = None if args.profile is None else profile_rule(scene, args.profile)[1]
-    print("\n".join(used_views(segmenter, scene, rule)), flush=True)
+    print("\n".join(used_views(segmenter, scene, rule, seed=args.seed)), flush=True)
     titles = (*(() if segmenter.encoding is None else ("photographs",)), "votes")
     with progress_bars(*titles, quiet=segmenter.encoding is None and votes is None) as reports:
         if segmenter.encoding is not None:

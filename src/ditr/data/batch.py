@@ -13,6 +13,7 @@ from torch import Tensor
 from ditr.data.sample import Sample
 from ditr.geometry.lift_pyramid import LiftPyramid, join_lift_pyramids
 from ditr.geometry.pyramid import Pyramid, join_pyramids
+from ditr.nn.image_features import ImageFeatures
 
 __all__ = ["Batch", "join_samples"]
 
@@ -28,7 +29,8 @@ class Batch:
         lift: the joined lift; None without images.
         tokens: (T, D) image tokens of all samples; None where they are not encoded yet, or without images.
         label: (M,) int64, -1 for unlabelled; None where a sample has none.
-        photographs: of all samples, one after the other, where they have to be encoded still; stay on the CPU.
+        unencoded: the images of all samples, one after the other, where they have to be encoded still; they stay on the
+            CPU.
         sizes: (height, width) at which each view is encoded.
         views: how many views each sample has.
         cls: (V, D) [cls] tokens of all views; None where ``tokens`` is.
@@ -41,11 +43,18 @@ class Batch:
     lift: LiftPyramid | None
     tokens: Tensor | None
     label: Tensor | None
-    photographs: tuple[NDArray[np.uint8], ...] = ()
+    unencoded: tuple[NDArray[np.uint8], ...] = ()
     sizes: tuple[tuple[int, int], ...] = ()
     views: tuple[int, ...] = ()
     cls: Tensor | None = None
     dataset: str | None = None
+
+    @property
+    def image(self) -> ImageFeatures | None:
+        """What the images give the network; None without images, or where these have to be encoded still."""
+        if self.lift is None or self.tokens is None:
+            return None
+        return ImageFeatures(self.tokens, self.lift, self.cls, self.views)
 
     def to(self, device: torch.device | str) -> Batch:
         """A copy whose tensors are on ``device``."""
@@ -73,7 +82,7 @@ def join_samples(samples: Sequence[Sample]) -> Batch:
         lift=join_lift_pyramids(lifts) if len(lifts) == len(samples) else None,
         tokens=torch.cat(tokens) if len(tokens) == len(samples) else None,
         label=torch.cat(labels) if len(labels) == len(samples) else None,
-        photographs=tuple(photograph for sample in samples for photograph in sample.photographs),
+        unencoded=tuple(image for sample in samples for image in sample.unencoded),
         sizes=tuple(size for sample in samples for size in sample.sizes),
         cls=torch.cat(cls) if len(cls) == len(samples) else None,
         views=tuple(len(sample.sizes) for sample in samples),

@@ -9,11 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Protocol
 
 import numpy as np
-import torch
-from torch import Tensor
 from torch.utils.data import Dataset, Sampler
 
 from ditr.captures.folders import Captures
@@ -21,39 +18,14 @@ from ditr.data.augment.images import ImageAugmentation
 from ditr.data.augment.point_set import PointAugmentation
 from ditr.data.preparation import Preparation
 from ditr.data.sample import Sample, prepare
-from ditr.data.scene_views import SceneViews, choose_rows, scene_views
+from ditr.data.scene_views import SceneViews, training_rows, view_features
+from ditr.encoders.encoding import CachedEncoding
 from ditr.errors import InputError
-from ditr.geometry.orientation import turned_upright
+from ditr.geometry.orientation import find_up, rotation_upright
 from ditr.geometry.pyramid import PyramidSpec
-from ditr.scene import Scene, SceneSource, View
+from ditr.scene import Scene, SceneSource
 
-__all__ = ["Encoding", "Item", "Shuffle", "TrainingSet"]
-
-
-class Encoding(Protocol):
-    """What a sample needs to know of an image encoder, and the tokens that it gives."""
-
-    @property
-    def patch_size(self) -> int: ...
-
-    @property
-    def width(self) -> int: ...
-
-    def at(self, image_size: tuple[int, int] | None) -> Encoding:
-        """The same encoding with every view at a given (height, width), by its own rule for None."""
-        ...
-
-    def size(self, view: View) -> tuple[int, int]:
-        """(height, width) at which a view is encoded."""
-        ...
-
-    def tokens(self, views: Sequence[View]) -> list[Tensor]:
-        """For each view (rows * columns, D) float32 on the CPU."""
-        ...
-
-    def tokens_and_cls(self, views: Sequence[View]) -> tuple[list[Tensor], Tensor]:
-        """:meth:`tokens`, and the views' [cls] tokens (V, D)."""
-        ...
+__all__ = ["Item", "Shuffle", "TrainingSet"]
 
 
 @dataclass(frozen=True)
@@ -94,7 +66,7 @@ class TrainingSet(Dataset[Sample]):
         augmentations: Sequence[PointAugmentation] = (),
         crop: Sequence[PointAugmentation] = (),
         image_augmentations: Sequence[ImageAugmentation] = (),
-        encoding: Encoding | None = None,
+        encoding: CachedEncoding | None = None,
         keep: bool = True,
         labelled: bool = True,
         labelled_points: int | None = None,
@@ -112,8 +84,7 @@ class TrainingSet(Dataset[Sample]):
         self.labelled_points = labelled_points
         self._class_names: tuple[str, ...] | None = None
         self._scenes: dict[int, Scene] = {}
-        self._views: dict[int, SceneViews] = {}
-        self._tokens: dict[int, list[Tensor]] = {}
+        self._kept: dict[int, SceneViews] = {}
 
     def __len__(self) -> int:
         return len(self.source)
@@ -127,18 +98,15 @@ class TrainingSet(Dataset[Sample]):
         scene = self.scene(item.index)
         # Independent streams, so that a run with images draws the same point augmentations as one without.
         seed = [self.seed, item.epoch, item.index]
-        views, tokens = self._images(item.index, scene, np.random.default_rng([*seed, 1]))
         return prepare(
             scene,
             self.preparation,
             self.pyramid,
-            views=views,
-            tokens=tokens,
+            views=self._views(item.index, scene, np.random.default_rng([*seed, 1])),
             seed=seed,
             augmentations=self.augmentations,
             crop=self.crop,
-            # As at inference: a network that learned scenes as they lie would be shown upright ones.
-            rotation=turned_upright(scene),
+            rotation=rotation_upright(find_up(scene)),
             pinned=None if self.labelled_points is None or scene.label is None else scene.label >= 0,
         )
 
@@ -186,44 +154,21 @@ class TrainingSet(Dataset[Sample]):
         """What people call a scene: the source's name and its own."""
         return f"{self.source.name}/{self.source.names()[index]}"
 
-    def _images(self, index: int, scene: Scene, rng: np.random.Generator) -> tuple[SceneViews | None, Tensor | None]:
-        encoding, rule = self.encoding, self.preparation.rule
-        if encoding is None:
-            return None, None
-        lookup, drop = self.preparation.lookup, self.preparation.view_drop
-        rows = choose_rows(len(scene.views), self.preparation.max_views, rng)
-        if drop is not None:
-            rows = drop.keep(rows, rng)
+    def _views(self, index: int, scene: Scene, rng: np.random.Generator) -> SceneViews | None:
+        if self.encoding is None:
+            return None
+        rows = training_rows(scene, self.preparation, rng)
         if self.image_augmentations:
-            chosen = [scene.views[row] for row in rows]
-            sizes = [encoding.size(view) for view in chosen]
-            augmented = scene_views(
-                scene,
-                chosen,
-                sizes,
-                encoding.patch_size,
-                rule,
-                lookup=lookup,
-                augmentations=self.image_augmentations,
-                rng=rng,
+            return view_features(
+                scene, rows, self.preparation, self.encoding, augmentations=self.image_augmentations, rng=rng
             )
-            return augmented, None
         if not self.keep:
-            # Scenes of hundreds of photographs: only those that were drawn are projected and encoded.
-            chosen = [scene.views[row] for row in rows]
-            sizes = [encoding.size(view) for view in chosen]
-            drawn = scene_views(scene, chosen, sizes, encoding.patch_size, rule, lookup=lookup)
-            encoded, cls = encoding.tokens_and_cls(chosen)
-            return replace(drawn, cls=cls), torch.cat([torch.zeros(0, encoding.width), *encoded])
-        if index not in self._views:
-            sizes = [encoding.size(view) for view in scene.views]
-            seen = scene_views(scene, scene.views, sizes, encoding.patch_size, rule, lookup=lookup)
-            self._tokens[index], cls = encoding.tokens_and_cls(scene.views)
-            self._views[index] = replace(seen, cls=cls)
-        views, tokens = self._views[index], self._tokens[index]
-        if len(rows) < len(scene.views):
-            views, tokens = views.select(rows, encoding.patch_size), [tokens[row] for row in rows]
-        return views, torch.cat([torch.zeros(0, encoding.width), *tokens])
+            # Scenes of hundreds of images: only those that were drawn are projected and encoded.
+            return view_features(scene, rows, self.preparation, self.encoding)
+        if index not in self._kept:
+            self._kept[index] = view_features(scene, range(len(scene.views)), self.preparation, self.encoding)
+        kept = self._kept[index]
+        return kept.select(rows, self.encoding.patch_size) if len(rows) < len(scene.views) else kept
 
 
 _FEW = 4

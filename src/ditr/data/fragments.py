@@ -33,7 +33,6 @@ class Fragments:
         pyramid: the geometry that the network asks for.
         name: of the scene.
         views: what shows the scene's points, in the coordinates that they had before they were turned.
-        tokens: (T, D) the encoded views, on the device where batches are wanted.
         device: where batches are wanted.
         seed: of the curves' orders, where the preparation draws them; all fragments share them.
 
@@ -53,12 +52,12 @@ class Fragments:
         *,
         name: str,
         views: SceneViews | None = None,
-        tokens: Tensor | None = None,
         device: torch.device | str = "cpu",
         seed: int = 0,
     ) -> None:
         self.points, self.preparation, self.name = points, preparation, name
-        self.views, self.tokens, self.device = views, tokens, torch.device(device)
+        self.views, self.device = views, torch.device(device)
+        self.tokens = None if views is None or views.tokens is None else views.tokens.to(self.device)
         self.voxels = voxelize(points.coord, preparation.voxel_size)
         permutations = published_permutations(seed, pyramid) if preparation.shuffle_curves else None
         self.pyramid = build_pyramid(self.voxels.grid, pyramid, permutations=permutations)
@@ -86,7 +85,6 @@ class Fragments:
             name=self.name,
             inverse=self.voxels.inverse,
             views=self.views,
-            tokens=self.tokens,
             rng=rng,
         )
 

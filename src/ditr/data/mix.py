@@ -59,7 +59,7 @@ def _mix(parts: Sequence[Sample], spec: PyramidSpec, rng: np.random.Generator) -
         label=torch.cat(labels) if len(labels) == len(parts) else None,
         inverse=torch.cat(inverse),
         tokens=torch.cat(tokens) if len(tokens) == len(parts) else None,
-        photographs=tuple(photograph for part in parts for photograph in part.photographs),
+        unencoded=tuple(image for part in parts for image in part.unencoded),
         sizes=tuple(size for part in parts for size in part.sizes),
         cls=torch.cat(cls) if len(cls) == len(parts) else None,
     )

@@ -9,19 +9,40 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ditr.captures.images import read_depth
-from ditr.data.preparation import Origin
+from ditr.data.preparation import Attribute, Origin, Preparation
+from ditr.data.sample import lacking_attributes
+from ditr.data.scene_views import inference_rows
 from ditr.geometry.bounds import bounding_box
 from ditr.geometry.normals import estimate_normals
 from ditr.geometry.projection import VisibilityRule, see
 from ditr.scene import Scene, View
 
-__all__ = ["seen_from", "with_normals"]
+__all__ = ["NEIGHBOURS", "seen_from", "with_lacking_normals", "with_normals"]
 
 
-def with_normals(
-    scene: Scene, views: Sequence[View], rule: VisibilityRule, origin: Origin, *, neighbours: int = 16
-) -> Scene:
-    """The scene with normals estimated from each point's neighbours.
+NEIGHBOURS = 16
+"""How many points make a normal."""
+
+
+def with_lacking_normals(scene: Scene, preparation: Preparation, seed: int) -> Scene:
+    """The scene itself, or with normals where they are all that it lacks of a network's inputs.
+
+    Args:
+        scene: to be labelled.
+        preparation: says which attributes are needed, and which views count.
+        seed: of the choice of views.
+
+    Raises:
+        InputError: damaged depth maps.
+    """
+    if lacking_attributes(scene, preparation) != [Attribute.NORMAL]:
+        return scene
+    views = [scene.views[row] for row in inference_rows(scene, preparation, seed)]
+    return with_normals(scene, views, preparation.rule, preparation.origin)
+
+
+def with_normals(scene: Scene, views: Sequence[View], rule: VisibilityRule, origin: Origin) -> Scene:
+    """The scene with normals estimated from each point's :data:`NEIGHBOURS` nearest points.
 
     They point to where the point was seen from: the sensor where coordinates are counted from it; else the nearest
     camera that shows the point, or the nearest camera where none does; without cameras the middle of the bounding box,
@@ -32,7 +53,6 @@ def with_normals(
         views: whose cameras count.
         rule: which points a view shows.
         origin: whether coordinates are counted from the sensor.
-        neighbours: as for :func:`ditr.geometry.normals.estimate_normals`.
 
     Raises:
         InputError: damaged depth maps.
@@ -45,7 +65,7 @@ def with_normals(
         low, high = bounding_box(scene.coord)
         middle = (low + high) / 2
         viewpoints = np.broadcast_to(middle, scene.coord.shape)
-    return replace(scene, normal=estimate_normals(scene.coord, neighbours=neighbours, viewpoints=viewpoints))
+    return replace(scene, normal=estimate_normals(scene.coord, neighbours=NEIGHBOURS, viewpoints=viewpoints))
 
 
 def seen_from(scene: Scene, views: Sequence[View], rule: VisibilityRule) -> NDArray[np.float64]:

@@ -41,7 +41,7 @@ class Sample:
         label: (M,) int64, -1 for unlabelled; None where the scene has none.
         inverse: (N,) int64, the voxel of every point of the scene (-1 for points that augmentation left out).
         tokens: (T, D) float32 image tokens of the chosen views, where they are known already.
-        photographs: what has to be encoded to get them, otherwise.
+        unencoded: the images that have to be encoded to get them, otherwise.
         sizes: (height, width) of the encoder's input for each view.
         cls: (V, D) float32 [cls] tokens of the chosen views, where they are known already.
     """
@@ -53,7 +53,7 @@ class Sample:
     label: Tensor | None
     inverse: Tensor
     tokens: Tensor | None = None
-    photographs: tuple[NDArray[np.uint8], ...] = ()
+    unencoded: tuple[NDArray[np.uint8], ...] = ()
     sizes: tuple[tuple[int, int], ...] = field(default=())
     cls: Tensor | None = None
 
@@ -67,7 +67,6 @@ def prepare(
     pyramid: PyramidSpec,
     *,
     views: SceneViews | None = None,
-    tokens: Tensor | None = None,
     seed: int | Sequence[int] = 0,
     augmentations: Sequence[PointAugmentation] | None = None,
     crop: Sequence[PointAugmentation] = (),
@@ -80,8 +79,7 @@ def prepare(
         scene: the points.
         preparation: how.
         pyramid: the geometry that the network asks for.
-        views: from :func:`scene_views`, for networks that take images.
-        tokens: (T, D) the encoded views, where they are known.
+        views: from :func:`ditr.data.scene_views.view_features`, for networks that take images.
         seed: of all chance: augmentation, the choice of a voxel's point (in training) and of a point's view.
         augmentations: of the points; None at inference, where also a voxel's first point stands for it and the curves
             keep their order.
@@ -111,9 +109,7 @@ def prepare(
     if preparation.shuffle_curves and not training:
         permutations = published_permutations(_one_number(seed), pyramid)
     built = build_pyramid(grid, pyramid, permutations=permutations)
-    return make_sample(
-        points, built, preparation, name=scene.name, inverse=inverse, views=views, tokens=tokens, rng=rng
-    )
+    return make_sample(points, built, preparation, name=scene.name, inverse=inverse, views=views, rng=rng)
 
 
 def _representatives(voxels: Voxels, points: PointSet, rng: np.random.Generator) -> Tensor:
@@ -133,7 +129,6 @@ def make_sample(
     name: str,
     inverse: Tensor,
     views: SceneViews | None,
-    tokens: Tensor | None,
     rng: np.random.Generator,
 ) -> Sample:
     """The sample of points that stand for voxels already.
@@ -144,8 +139,7 @@ def make_sample(
         preparation: how points become features, and which view each takes.
         name: of the scene.
         inverse: (N,) the voxel of every point of the scene.
-        views: from :func:`scene_views`, for networks that take images.
-        tokens: (T, D) the encoded views, where they are known.
+        views: from :func:`ditr.data.scene_views.view_features`, for networks that take images.
         rng: chance in the choice of views.
     """
     if preparation.origin is Origin.CENTER and Attribute.COORD in preparation.attributes:
@@ -157,8 +151,8 @@ def make_sample(
         lift=None if views is None else lift_points(views, points.index, preparation.view_choice, rng, pyramid),
         label=None if points.label is None else torch.from_numpy(points.label),
         inverse=inverse,
-        tokens=tokens,
-        photographs=() if views is None else views.photographs,
+        tokens=None if views is None else views.tokens,
+        unencoded=() if views is None else views.unencoded,
         sizes=() if views is None else views.sizes,
         cls=None if views is None else views.cls,
     )

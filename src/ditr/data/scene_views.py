@@ -1,4 +1,4 @@
-"""Which views of a scene are used, and which of their image tokens each point falls into."""
+"""The one road from a scene's views to image features: which views, their tokens, which of them each point sees."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ from torch import Tensor
 
 from ditr.captures.images import read_depth, read_image, read_pixels
 from ditr.data.augment.images import ImageAugmentation, augment_image
-from ditr.data.preparation import Lookup, ViewChoice
+from ditr.data.preparation import Lookup, Preparation, ViewChoice, ViewOrder
+from ditr.encoders.encoding import CachedEncoding
 from ditr.errors import InputError
 from ditr.geometry.lift import TokenGrid, choose_view, token_grids, tokens_of
 from ditr.geometry.lift_pyramid import LiftPyramid, blend_lift_pyramid, build_lift_pyramid
@@ -22,7 +23,17 @@ from ditr.geometry.projection import Projection, Sight, VisibilityRule, see
 from ditr.geometry.pyramid import Pyramid
 from ditr.scene import Scene, View
 
-__all__ = ["SceneViews", "choose_rows", "lift_points", "points_in", "scene_views", "why_unseen"]
+__all__ = [
+    "SceneViews",
+    "choose_rows",
+    "inference_rows",
+    "lift_points",
+    "points_in",
+    "scene_views",
+    "training_rows",
+    "view_features",
+    "why_unseen",
+]
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,40 +43,46 @@ class SceneViews:
     Attributes:
         views: the chosen views.
         sizes: for each, (height, width) at which it is encoded.
-        tokens: for each, (N,) int64 rows of the sample's token list, -1 where the view does not show the point; (N, 4)
+        token_rows: for each, (N,) int64 rows of the list of tokens, -1 where the view does not show the point; (N, 4)
             where tokens are interpolated.
-        token_count: length of the token list.
-        photographs: (height, width, 3) uint8 each, at the encoder's size, where they were augmented and so have to be
+        token_count: length T of the list of tokens.
+        unencoded: (height, width, 3) uint8 images at the encoder's size, where they were augmented and so have to be
             encoded anew; empty otherwise.
         weights: for each, (N, 4) float32 of the tokens, where these are interpolated; empty otherwise.
         coord: (N, 3) the scene's own points, in the frame of the cameras.
-        cls: (V, D) the views' [cls] tokens, where they are encoded already.
+        tokens: (T, D) float32, the views' patch tokens one after the other, where they are encoded already.
+        cls: (V, D) float32, the views' [cls] tokens, where they are encoded already.
     """
 
     views: tuple[View, ...]
     sizes: tuple[tuple[int, int], ...]
-    tokens: tuple[NDArray[np.int64], ...]
+    token_rows: tuple[NDArray[np.int64], ...]
     token_count: int
-    photographs: tuple[NDArray[np.uint8], ...] = ()
+    unencoded: tuple[NDArray[np.uint8], ...] = ()
     weights: tuple[NDArray[np.float32], ...] = ()
     coord: NDArray[np.float64] | None = None
+    tokens: Tensor | None = None
     cls: Tensor | None = None
 
     def select(self, rows: Sequence[int], patch_size: int) -> SceneViews:
         """Some of the views, in the order of ``rows``; their tokens are counted anew."""
         ends = np.cumsum([0, *((h // patch_size) * (w // patch_size) for h, w in self.sizes)]).tolist()
-        tokens, start = [], 0
+        token_rows, start = [], 0
         for row in rows:
-            old = self.tokens[row]
-            tokens.append(np.where(old < 0, old, old - ends[row] + start))
+            old = self.token_rows[row]
+            token_rows.append(np.where(old < 0, old, old - ends[row] + start))
             start += ends[row + 1] - ends[row]
+        tokens = self.tokens
+        if tokens is not None:
+            tokens = torch.cat([tokens[:0], *(tokens[ends[row] : ends[row + 1]] for row in rows)])
         return SceneViews(
             tuple(self.views[row] for row in rows),
             tuple(self.sizes[row] for row in rows),
-            tuple(tokens),
+            tuple(token_rows),
             start,
             weights=tuple(self.weights[row] for row in rows) if self.weights else (),
             coord=self.coord,
+            tokens=tokens,
             cls=None if self.cls is None else self.cls[list(rows)],
         )
 
@@ -85,8 +102,8 @@ class SceneViews:
     def seen_by(self, points: int) -> NDArray[np.int64]:
         """(N,) the number of views that show each of the scene's ``points`` points."""
         count = np.zeros(points, dtype=np.int64)
-        for tokens in self.tokens:
-            count += (tokens if tokens.ndim == 1 else tokens[:, 0]) >= 0
+        for rows in self.token_rows:
+            count += (rows if rows.ndim == 1 else rows[:, 0]) >= 0
         return count
 
 
@@ -105,6 +122,65 @@ def choose_rows(count: int, limit: int | None, rng: np.random.Generator | None) 
     if rng is not None:
         return [int(row) for row in rng.choice(count, limit, replace=False)]
     return [index * (count // limit) for index in range(limit)]
+
+
+def inference_rows(scene: Scene, preparation: Preparation, seed: int) -> list[int]:
+    """Which of a scene's views are used outside training: at most ``max_views``, as ``view_order`` says."""
+    # A stream of its own: which views are used does not change what is drawn among them.
+    rng = np.random.default_rng([seed, 1]) if preparation.view_order is ViewOrder.RANDOM else None
+    return choose_rows(len(scene.views), preparation.max_views, rng)
+
+
+def training_rows(scene: Scene, preparation: Preparation, rng: np.random.Generator) -> list[int]:
+    """Which of a scene's views a sample of training uses: drawn, and some of them dropped where that is asked for."""
+    rows = choose_rows(len(scene.views), preparation.max_views, rng)
+    return rows if preparation.view_drop is None else preparation.view_drop.keep(rows, rng)
+
+
+def view_features(
+    scene: Scene,
+    rows: Sequence[int],
+    preparation: Preparation,
+    encoding: CachedEncoding,
+    *,
+    augmentations: Sequence[ImageAugmentation] = (),
+    rng: np.random.Generator | None = None,
+    images_of: Sequence[View] | None = None,
+) -> SceneViews:
+    """The chosen views with their tokens, and which of these each of the scene's points sees.
+
+    Args:
+        scene: whose points are projected.
+        rows: the chosen views, from :func:`inference_rows` or :func:`training_rows`.
+        preparation: rule of visibility, and lookup.
+        encoding: of the images, at the size that the network takes.
+        augmentations: of the images; with any, the images are not encoded here (see ``SceneViews.unencoded``).
+        rng: of the augmentations.
+        images_of: encode these views in the place of the chosen ones: a control. They must have the same sizes.
+
+    Raises:
+        InputError: missing or damaged images, depth maps or lists of pixels, or views to swap with that do not fit.
+    """
+    views = [scene.views[row] for row in rows]
+    sizes = [encoding.size(view) for view in views]
+    found = scene_views(
+        scene,
+        views,
+        sizes,
+        encoding.patch_size,
+        preparation.rule,
+        lookup=preparation.lookup,
+        augmentations=augmentations,
+        rng=rng,
+    )
+    if augmentations:
+        return found
+    if images_of is not None:
+        views = list(images_of)
+        if [encoding.size(view) for view in views] != sizes:
+            raise InputError("images to swap with", "they have other sizes or another number", "Swap with a like scene")
+    tokens, cls = encoding.tokens_and_cls(views)
+    return replace(found, tokens=torch.cat([torch.zeros(0, encoding.width), *tokens]), cls=cls)
 
 
 def points_in(scene: Scene, view: View, rule: VisibilityRule) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
@@ -170,24 +246,26 @@ def scene_views(
     """
     native = [(view.camera.height, view.camera.width) for view in views]
     grids = token_grids(native, sizes, patch_size)
-    tokens, weights, photographs = [], [], []
+    token_rows, weights, unencoded = [], [], []
     for view, size, grid in zip(views, sizes, grids, strict=True):
         pixel, visible = points_in(scene, view, rule)
         if augmentations:
             if rng is None:
                 raise ValueError("augmentations of photographs need a random generator")
-            photograph, pixel = _augmented(view, size, grid, pixel, visible, augmentations, rng)
-            photographs.append(photograph)
+            image, pixel = _augmented(view, size, grid, pixel, visible, augmentations, rng)
+            unencoded.append(image)
             visible = ~np.isnan(pixel[:, 0])
             grid = replace(grid, scale=(1.0, 1.0))
         if lookup is Lookup.BILINEAR:
             index, weight = bilinear_tokens_of(pixel, visible, grid)
-            tokens.append(index)
+            token_rows.append(index)
             weights.append(weight)
         else:
-            tokens.append(tokens_of(pixel, visible, grid))
+            token_rows.append(tokens_of(pixel, visible, grid))
     total = sum(grid.token_count for grid in grids)
-    return SceneViews(tuple(views), tuple(sizes), tuple(tokens), total, tuple(photographs), tuple(weights), scene.coord)
+    return SceneViews(
+        tuple(views), tuple(sizes), tuple(token_rows), total, tuple(unencoded), tuple(weights), scene.coord
+    )
 
 
 def lift_points(
@@ -203,7 +281,7 @@ def lift_points(
         pyramid: of the cells.
     """
     count = views.token_count
-    tokens = (of_view[rows] for of_view in views.tokens)
+    tokens = (of_view[rows] for of_view in views.token_rows)
     weights = [of_view[rows] for of_view in views.weights]
     if choice is ViewChoice.MEAN or choice is ViewChoice.MAX:
         reduce: Literal["mean", "max"] = "mean" if choice is ViewChoice.MEAN else "max"

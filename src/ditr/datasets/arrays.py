@@ -148,8 +148,8 @@ def frame_files(folder: Path, suffix: str, layout: str) -> dict[int, Path]:
 
 
 def build_scene(path: Path, scene: dict[str, Any]) -> Scene:
-    """A scene of its fields, whose faults are reported for the file or folder ``path``."""
+    """A scene of a benchmark of its fields, up being z; faults are reported for the file or folder ``path``."""
     try:
-        return Scene(**scene)
+        return Scene(up=np.array([0.0, 0.0, 1.0]), **scene)
     except InputError as error:
         raise InputError(path, error.fault, error.remedy) from None

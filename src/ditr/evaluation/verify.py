@@ -148,7 +148,7 @@ def _label(segmenter: Segmenter, source: SceneSource, index: int, votes: Voting,
             "Name the dataset that the model is for",
         )
     # As published, z is up in all datasets and nothing is turned.
-    prediction = segmenter(scene, seed=seed, up=(0.0, 0.0, 1.0), votes=votes, estimate=False, shuffle_curves=True)
+    prediction = segmenter(scene, seed=seed, votes=votes, estimate=False, shuffle_curves=True)
     matrix = ConfusionMatrix(len(classes))
     matrix.update(prediction.label, scene.label)
     return matrix.counts

@@ -111,7 +111,6 @@ class Voting:
                 segmenter.config.network.pyramid,
                 name=inputs.scene.name,
                 views=inputs.views,
-                tokens=None if inputs.tokens is None else inputs.tokens.to(segmenter.device),
                 device=segmenter.device,
                 seed=inputs.seed + number,
             )

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
-from ditr.scene import Scene
+from ditr.scene import Scene, checked_direction
 
-__all__ = ["estimate_up", "rotation_to_z", "turned_upright"]
+__all__ = ["estimate_up", "find_up", "rotation_to_z", "rotation_upright"]
 
 Vector = NDArray[np.float64]
 
@@ -50,9 +50,21 @@ def rotation_to_z(up: Vector) -> Vector:
     return rotation
 
 
-def turned_upright(scene: Scene) -> Vector | None:
+def find_up(scene: Scene, told: ArrayLike | None = None) -> Vector:
+    """The direction against gravity, (3,): as told, else as the scene's data say, else as its cameras stand.
+
+    Everything that asks which way is up asks here: training, validation, labelling, evaluation and pictures.
+
+    Raises:
+        InputError: what is told is no direction.
+    """
+    if told is not None:
+        return checked_direction(told, "up")
+    return estimate_up(scene) if scene.up is None else scene.up
+
+
+def rotation_upright(up: Vector) -> Vector | None:
     """The rotation, (3, 3), that a scene needs before a network sees it; None where its up is z already."""
-    up = estimate_up(scene)
     return None if np.allclose(up, (0, 0, 1)) else rotation_to_z(up)
 
 

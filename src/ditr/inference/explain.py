@@ -10,8 +10,8 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from ditr.data.preparation import Attribute, Origin, Preparation
-from ditr.data.scene_views import choose_rows
+from ditr.data.preparation import Attribute, Origin, Preparation, ViewOrder
+from ditr.data.scene_views import inference_rows
 from ditr.geometry.projection import VisibilityRule
 from ditr.inference.prediction import Prediction
 from ditr.inference.segmenter import Segmenter
@@ -25,24 +25,25 @@ CAR_ROOF = {"nuScenes": -1.84, "SemanticKITTI": -1.73}
 """Metres, the height of the ground in the frame of the LiDAR on the roof of the datasets' cars."""
 
 
-def used_views(segmenter: Segmenter, scene: Scene, rule: VisibilityRule | None = None) -> list[str]:
+def used_views(segmenter: Segmenter, scene: Scene, rule: VisibilityRule | None = None, *, seed: int = 0) -> list[str]:
     """Which photographs a model takes, at which size, and which points it counts as visible.
 
     Args:
         segmenter: the model.
         scene: whose views are chosen.
         rule: as for the call of the segmenter.
+        seed: likewise.
     """
     preparation = segmenter.config.preparation
     if segmenter.encoding is None:
         return ["photographs: none, the model takes points alone"]
-    rows = choose_rows(len(scene.views), preparation.max_views, None)
-    views = [scene.views[row] for row in rows]
+    views = [scene.views[row] for row in inference_rows(scene, preparation, seed)]
     if not views:
         return ["photographs: the scene has none, which this model was made for"]
     sizes = sorted({segmenter.encoding.size(view) for view in views})
     size = ", ".join(f"{width} x {height}" for height, width in sizes)
-    count = f"{len(views)} of {len(scene.views)}, equidistant" if len(views) < len(scene.views) else f"all {len(views)}"
+    how = "drawn at random" if preparation.view_order is ViewOrder.RANDOM else "equidistant"
+    count = f"{len(views)} of {len(scene.views)}, {how}" if len(views) < len(scene.views) else f"all {len(views)}"
     return [
         f"photographs: {count}, encoded at {size} pixels",
         f"visible is {_visible(rule or preparation.rule, views)}",

@@ -8,13 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from safetensors.torch import save_file
 from torch import Tensor
 
-from ditr.data.sample import ViewChoice
-from ditr.data.scene_views import choose_rows, scene_views, why_unseen
+from ditr.data.preparation import Preparation, ViewChoice
+from ditr.data.scene_views import inference_rows, view_features, why_unseen
 from ditr.encoders.encoding import CachedEncoding
 from ditr.errors import InputError
 from ditr.geometry.lift import Lift, choose_view, gather
@@ -167,23 +166,22 @@ def lift_features(
         raise InputError("max_views", f"it is {max_views}", "Give 1 or more, or leave it out for all views")
     if choice is ViewChoice.MEAN or choice is ViewChoice.MAX:
         raise InputError("choice", f"{choice.value} makes one feature of several tokens", "Choose one view per point")
-    views = [scene.views[row] for row in choose_rows(len(scene.views), max_views, None)]
-    sizes = [encoding.size(view) for view in views]
-    seen = scene_views(scene, views, sizes, encoding.patch_size, rule)
+    preparation = Preparation(rule=rule, view_choice=choice, max_views=max_views)
+    seen = view_features(scene, inference_rows(scene, preparation, seed), preparation, encoding)
+    assert seen.tokens is not None
     rng = np.random.default_rng(seed)
     distances = seen.distances(np.arange(len(scene))) if choice is ViewChoice.NEAREST else None
-    lift = choose_view(seen.tokens, len(scene), seen.token_count, choice=choice.value, rng=rng, distances=distances)
-    tokens = encoding.tokens(views)
-    seen_by, why = seen.seen_by(len(scene)), why_unseen(scene, views, rule)
+    lift = choose_view(seen.token_rows, len(scene), seen.token_count, choice=choice.value, rng=rng, distances=distances)
+    seen_by, why = seen.seen_by(len(scene)), why_unseen(scene, seen.views, rule)
     # A pixel that float32 rounds onto the border of the image has no token.
     why[(why == Sight.VISIBLE) & (seen_by == 0)] = Sight.OUTSIDE
     return LiftedFeatures(
         scene=scene,
-        tokens=torch.cat(tokens) if tokens else torch.zeros(0, encoding.width),
+        tokens=seen.tokens,
         lift=lift,
         seen_by=seen_by,
         why=why,
         encoder=encoding.encoder.weights,
-        views=tuple(view.name for view in views),
+        views=tuple(view.name for view in seen.views),
         seed=seed,
     )

@@ -13,21 +13,20 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ditr.data.batch import Batch, join_samples
-from ditr.data.normals import with_normals
-from ditr.data.preparation import Attribute, Preparation, ViewOrder
-from ditr.data.sample import Sample, lacking_attributes, prepare
-from ditr.data.scene_views import SceneViews, choose_rows, scene_views
+from ditr.data.normals import NEIGHBOURS, with_lacking_normals
+from ditr.data.preparation import Attribute, Preparation
+from ditr.data.sample import Sample, prepare
+from ditr.data.scene_views import SceneViews, inference_rows, view_features
 from ditr.encoders.encoding import CachedEncoding
 from ditr.encoders.feature_cache import FeatureCache
 from ditr.errors import InputError
-from ditr.geometry.orientation import estimate_up, rotation_to_z
+from ditr.geometry.orientation import find_up, rotation_upright
 from ditr.geometry.projection import VisibilityRule
 from ditr.inference.prediction import Prediction
 from ditr.models.distillation import Distillation
 from ditr.models.segmentation import Segmentation
-from ditr.nn.image_features import ImageFeatures
 from ditr.runtime import choose_device
-from ditr.scene import Scene, View
+from ditr.scene import Scene
 from ditr.weights.saved_model import ModelConfig, load_model, save_model
 
 __all__ = ["PointLabels", "SceneInputs", "Segmenter", "Voter"]
@@ -41,8 +40,7 @@ class SceneInputs:
         scene: the points.
         preparation: of the model, with the changes that the caller asked for.
         rotation: (3, 3) turns the scene's up to z; None where it is z.
-        views: of the scene, and the tokens that its points fall into; None for networks without images.
-        tokens: (T, D) the encoded views; None for networks without images.
+        views: of the scene with their tokens, and which of these its points see; None for networks without images.
         seed: of all chance.
     """
 
@@ -50,7 +48,6 @@ class SceneInputs:
     preparation: Preparation
     rotation: NDArray[np.float64] | None
     views: SceneViews | None
-    tokens: Tensor | None
     seed: int
 
 
@@ -67,9 +64,6 @@ class Voter(Protocol):
     """Another way to label a scene than to run its voxels once: ``ditr.evaluation.voting.Voting``."""
 
     def __call__(self, segmenter: Segmenter, inputs: SceneInputs) -> PointLabels: ...
-
-
-_NEIGHBOURS = 16
 
 
 class Segmenter:
@@ -207,16 +201,13 @@ class Segmenter:
         """
         if seed < 0:
             raise InputError("seed", f"it is {seed}", "Give 0 or more")
-        direction = estimate_up(scene) if up is None else np.asarray(up, dtype=np.float64)
-        if direction.shape != (3,) or not np.isfinite(direction).all() or not direction.any():
-            raise InputError("up", f"{direction.tolist()} is no direction", "Give three finite numbers, not all zero")
-        rotation = None if np.allclose(direction, (0, 0, 1)) else rotation_to_z(direction)
+        direction = find_up(scene, up)
         preparation = self._preparation(rule, substitutes, strength_scale)
         if shuffle_curves:
             preparation = replace(preparation, shuffle_curves=True)
-        views, tokens = self._images(scene, preparation, images_of, seed)
-        complete = _with_normals(scene, preparation, seed) if estimate else scene
-        inputs = SceneInputs(complete, preparation, rotation, views, tokens, seed)
+        views = self._views(scene, preparation, images_of, seed)
+        complete = with_lacking_normals(scene, preparation, seed) if estimate else scene
+        inputs = SceneInputs(complete, preparation, rotation_upright(direction), views, seed)
         found = self._label(inputs) if votes is None else votes(self, inputs)
         return Prediction(
             scene=scene,
@@ -227,7 +218,7 @@ class Segmenter:
             voxels=found.voxels,
             up=(float(direction[0]), float(direction[1]), float(direction[2])),
             seed=seed,
-            normals=f"estimated from {_NEIGHBOURS} neighbours" if complete is not scene else None,
+            normals=f"estimated from {NEIGHBOURS} neighbours" if complete is not scene else None,
         )
 
     def logits(self, sample: Sample) -> Tensor:
@@ -237,10 +228,7 @@ class Segmenter:
     @torch.no_grad()
     def run(self, batch: Batch) -> Tensor:
         """(M, classes) for the voxels of a batch that is on the device."""
-        image = None
-        if batch.lift is not None and batch.tokens is not None:
-            image = ImageFeatures(batch.tokens, batch.lift, batch.cls, batch.views)
-        result: Tensor = self.model(batch.feature, batch.pyramid, image)
+        result: Tensor = self.model(batch.feature, batch.pyramid, batch.image)
         return result
 
     def _label(self, inputs: SceneInputs) -> PointLabels:
@@ -250,7 +238,6 @@ class Segmenter:
             inputs.preparation,
             self.config.network.pyramid,
             views=inputs.views,
-            tokens=inputs.tokens,
             seed=inputs.seed,
             rotation=inputs.rotation,
         )
@@ -272,33 +259,11 @@ class Segmenter:
         more = tuple((Attribute(name), value) for name, value in (substitutes or {}).items())
         return replace(preparation, substitutes=(*preparation.substitutes, *more))
 
-    def _images(
-        self, scene: Scene, preparation: Preparation, images_of: Scene | None, seed: int
-    ) -> tuple[SceneViews | None, Tensor | None]:
+    def _views(self, scene: Scene, preparation: Preparation, images_of: Scene | None, seed: int) -> SceneViews | None:
         if self.encoding is None:
-            return None, None
-        shown = _chosen(scene, preparation, seed)
-        sizes = [self.encoding.size(view) for view in shown]
-        views = scene_views(scene, shown, sizes, self.encoding.patch_size, preparation.rule, lookup=preparation.lookup)
+            return None
+        rows = inference_rows(scene, preparation, seed)
+        others = None
         if images_of is not None:
-            shown = _chosen(images_of, preparation, seed)[: len(shown)]
-            if [self.encoding.size(view) for view in shown] != sizes:
-                raise InputError(
-                    f"scene {images_of.name}", "its photographs have other sizes or numbers", "Swap with a like scene"
-                )
-        tokens, cls = self.encoding.tokens_and_cls(shown)
-        return replace(views, cls=cls), torch.cat([torch.zeros(0, self.encoding.width), *tokens])
-
-
-def _with_normals(scene: Scene, preparation: Preparation, seed: int) -> Scene:
-    """The scene itself, or with normals where they are all that it lacks."""
-    if lacking_attributes(scene, preparation) != [Attribute.NORMAL]:
-        return scene
-    views = _chosen(scene, preparation, seed)
-    return with_normals(scene, views, preparation.rule, preparation.origin, neighbours=_NEIGHBOURS)
-
-
-def _chosen(scene: Scene, preparation: Preparation, seed: int) -> list[View]:
-    # A stream of its own: which views are used does not change what is drawn among them.
-    rng = np.random.default_rng([seed, 1]) if preparation.view_order is ViewOrder.RANDOM else None
-    return [scene.views[row] for row in choose_rows(len(scene.views), preparation.max_views, rng)]
+            others = [images_of.views[row] for row in inference_rows(images_of, preparation, seed)][: len(rows)]
+        return view_features(scene, rows, preparation, self.encoding, images_of=others)

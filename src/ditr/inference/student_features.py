@@ -16,12 +16,11 @@ from torch import Tensor
 from torch.nn import functional
 
 from ditr.data.batch import join_samples
-from ditr.data.normals import with_normals
-from ditr.data.preparation import Attribute, Preparation
-from ditr.data.sample import lacking_attributes, prepare
+from ditr.data.normals import with_lacking_normals
+from ditr.data.sample import prepare
 from ditr.encoders.encoding import CachedEncoding
 from ditr.errors import InputError
-from ditr.geometry.orientation import estimate_up, rotation_to_z
+from ditr.geometry.orientation import find_up, rotation_upright
 from ditr.inference.lifting import LiftedFeatures
 from ditr.io.files import atomic_path, write_json
 from ditr.io.ply import write_ply
@@ -40,7 +39,6 @@ _ORDER = (
 )
 _CHUNK = 16384
 _PCA_ROWS = 10_000
-_NEIGHBOURS = 16
 
 
 @dataclass(frozen=True, eq=False)
@@ -225,9 +223,7 @@ def student_features(
             f"its features have {teacher.tokens.shape[1]} channels, the student predicts {config.student.width}",
             "Lift the features of the student's teacher",
         )
-    direction = estimate_up(scene) if up is None else np.asarray(up, dtype=np.float64)
-    if direction.shape != (3,) or not np.isfinite(direction).all() or not direction.any():
-        raise InputError("up", f"{direction.tolist()} is no direction", "Give three finite numbers, not all zero")
+    direction = find_up(scene, up)
     prediction, voxel = predict_features(config, model, scene, direction, seed=seed)
     whitened = 0
     if isinstance(model, Distillation) and model.whitening is not None:
@@ -249,16 +245,9 @@ def predict_features(
     """
     if not isinstance(model, Distillation):
         raise InputError("model", "it has classes and predicts no features", "Name a student of distillation")
-    rotation = None if np.allclose(up, (0, 0, 1)) else rotation_to_z(up)
-    complete = _with_normals(scene, config.preparation)
+    rotation = rotation_upright(up)
+    complete = with_lacking_normals(scene, config.preparation, seed)
     sample = prepare(complete, config.preparation, config.network.pyramid, seed=seed, rotation=rotation)
     batch = join_samples([sample]).to(next(model.parameters()).device)
     prediction: Tensor = model(batch.feature, batch.pyramid).prediction
     return prediction.float().cpu(), sample.inverse
-
-
-def _with_normals(scene: Scene, preparation: Preparation) -> Scene:
-    """The scene itself, or with normals from its neighbours where they are all that it lacks, as in labelling."""
-    if lacking_attributes(scene, preparation) != [Attribute.NORMAL]:
-        return scene
-    return with_normals(scene, scene.views, preparation.rule, preparation.origin, neighbours=_NEIGHBOURS)

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ditr.captures.images import read_image
-from ditr.geometry.orientation import estimate_up
+from ditr.geometry.orientation import find_up
 from ditr.pictures.palette import GREY, difference_colors, label_colors, value_colors
 from ditr.pictures.panels import LegendEntry, Panel, class_legend, difference_legend, sheet
 from ditr.pictures.render import Cloud, darkened
@@ -42,7 +42,7 @@ Labels = NDArray[np.integer[Any]]
 
 def input_colors(scene: Scene) -> NDArray[np.uint8]:
     """What the 3D network is given to see, (N, 3) uint8: the points' colours, or their height where they have none."""
-    return scene.color if scene.color is not None else value_colors(scene.coord @ estimate_up(scene))
+    return scene.color if scene.color is not None else value_colors(scene.coord @ find_up(scene))
 
 
 def _input_caption(scene: Scene) -> str:

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ditr.errors import InputError
-from ditr.geometry.orientation import estimate_up
+from ditr.geometry.orientation import find_up
 from ditr.scene import Camera, Scene, View
 
 __all__ = ["Viewpoint", "is_enclosed", "look_at", "two_sides"]
@@ -77,11 +77,11 @@ def two_sides(
     Args:
         scene: points, views and, where present, normals.
         size: height and width of the pictures.
-        up: (3,) direction against gravity; by default :func:`estimate_up`.
+        up: (3,) direction against gravity; by default :func:`find_up`.
         enclosed: whether it is a room; by default :func:`is_enclosed`.
         aim: (N,) the points that are to fill the picture; by default, or where there are none, all.
     """
-    up = estimate_up(scene) if up is None else _unit(np.asarray(up, dtype=np.float64))
+    up = _unit(find_up(scene, up))
     coord = scene.coord
     enclosed = is_enclosed(scene) if enclosed is None else enclosed
     axes = _floor_axes(coord, up)

@@ -216,7 +216,7 @@ def _encode(encoding: CachedEncoding, batch: Batch, cls: bool) -> Batch:
     whole: dict[int, Tensor] = {}
     for size in set(batch.sizes):
         rows = [row for row, other in enumerate(batch.sizes) if other == size]
-        images = encoding.encoder.prepare([batch.photographs[row] for row in rows], size)
+        images = encoding.encoder.prepare([batch.unencoded[row] for row in rows], size)
         encoded = encoding.encoder(images)
         parts.update(zip(rows, encoded.patch.float().flatten(1, 2).unbind(), strict=True))
         whole.update(zip(rows, encoded.cls.float()[:, None].unbind(), strict=True))
@@ -226,7 +226,7 @@ def _encode(encoding: CachedEncoding, batch: Batch, cls: bool) -> Batch:
         batch,
         tokens=torch.cat([none, *(parts[row] for row in order)]),
         cls=torch.cat([none, *(whole[row] for row in order)]) if cls else None,
-        photographs=(),
+        unencoded=(),
     )
 
 

@@ -187,10 +187,7 @@ def _loss(recipe: Recipe, fabric: Fabric, model: Any, batch: Batch) -> tuple[Ten
 
 
 def _segmentation_loss(task: Segment, fabric: Fabric, model: Any, batch: Batch) -> Tensor:
-    image = None
-    if batch.lift is not None and batch.tokens is not None:
-        image = ImageFeatures(batch.tokens, batch.lift, batch.cls, batch.views)
-    out = model(batch.feature, batch.pyramid, image, batch.dataset)
+    out = model(batch.feature, batch.pyramid, batch.image, batch.dataset)
     if not task.without_images:
         return _loss_of_logits(task, fabric, out, batch)
     seen, unseen = (_loss_of_logits(task, fabric, logits, batch) for logits in out)

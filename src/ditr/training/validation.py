@@ -7,22 +7,19 @@ take their voxel's label.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
 from typing import Any
 
-import numpy as np
 import torch
 from lightning_fabric import Fabric
 
 from ditr.data.batch import Batch, join_samples
 from ditr.data.dataset import TrainingSet
-from ditr.data.preparation import ViewOrder
 from ditr.data.sample import Sample, prepare
-from ditr.data.scene_views import choose_rows, scene_views
+from ditr.data.scene_views import inference_rows, view_features
 from ditr.errors import InputError
 from ditr.evaluation.metrics import ConfusionMatrix
+from ditr.geometry.orientation import find_up, rotation_upright
 from ditr.models.distillation import Distillation
-from ditr.nn.image_features import ImageFeatures
 from ditr.runtime import release_memory
 from ditr.scene import Scene
 from ditr.training.losses import cosine_loss
@@ -68,10 +65,7 @@ def score(figures: Figures) -> float:
 def _segmentation(fabric: Fabric, model: torch.nn.Module, data: TrainingSet) -> Figures:
     matrices = {counted: ConfusionMatrix(len(data.class_names)) for counted in ("voxels", "points")}
     for scene, sample, batch in _batches(fabric, data):
-        image = None
-        if batch.lift is not None and batch.tokens is not None:
-            image = ImageFeatures(batch.tokens, batch.lift, batch.cls, batch.views)
-        label = model(batch.feature, batch.pyramid, image).argmax(dim=1).cpu().numpy()
+        label = model(batch.feature, batch.pyramid, batch.image).argmax(dim=1).cpu().numpy()
         assert sample.label is not None and scene.label is not None
         matrices["voxels"].update(label, sample.label.numpy())
         matrices["points"].update(label[sample.inverse.numpy()], scene.label)
@@ -106,14 +100,9 @@ def _batches(fabric: Fabric, data: TrainingSet) -> Iterator[tuple[Scene, Sample,
     preparation, encoding = data.preparation, data.encoding
     for index in range(len(data)):
         scene = data.scene(index)
-        views, tokens = None, None
+        views = None
         if encoding is not None:
-            rng = np.random.default_rng([0, 1]) if preparation.view_order is ViewOrder.RANDOM else None
-            chosen = [scene.views[row] for row in choose_rows(len(scene.views), preparation.max_views, rng)]
-            sizes = [encoding.size(view) for view in chosen]
-            seen = scene_views(scene, chosen, sizes, encoding.patch_size, preparation.rule, lookup=preparation.lookup)
-            encoded, cls = encoding.tokens_and_cls(chosen)
-            views = replace(seen, cls=cls)
-            tokens = torch.cat([torch.zeros(0, encoding.width), *encoded])
-        sample = prepare(scene, preparation, data.pyramid, views=views, tokens=tokens, seed=0)
+            views = view_features(scene, inference_rows(scene, preparation, seed=0), preparation, encoding)
+        rotation = rotation_upright(find_up(scene))
+        sample = prepare(scene, preparation, data.pyramid, views=views, seed=0, rotation=rotation)
         yield scene, sample, join_samples([sample]).to(fabric.device)
