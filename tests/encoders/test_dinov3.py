@@ -301,7 +301,7 @@ class Gate(BaseHTTPRequestHandler):
             files = [{"type": "file", "path": name, "size": 1, "oid": "0" * 40} for name in names]
             self.reply(200, json.dumps(files).encode())
         elif "/api/models/" in self.path:
-            siblings = [{"rfilename": name} for name in names]
+            siblings = [{"rfilename": name, "size": 1, "blobId": "0" * 40} for name in names]
             self.reply(200, json.dumps({"id": "some/one", "sha": "0" * 40, "siblings": siblings}).encode())
         else:
             self.reply(401, b"", ("X-Error-Code", "GatedRepo"), ("X-Error-Message", "Access is restricted."))

@@ -66,14 +66,12 @@ class Faults:
     Attributes:
         statuses: answers to the next requests of the kinds in ``status_kinds``, instead of what they ask for.
         status_kinds: see `Answer.kind`.
-        retry_after: header that goes with those answers, in seconds.
         drops: for the next bodies of files: break the connection after this many bytes (None: do not).
         corrupt: how many bodies of files come with one byte changed (``math.inf``: all).
         only: regular expression of the paths that ``drops`` and ``corrupt`` mean.
         silence: seconds before any answer.
         speed: bytes per second of the bodies of files (None: no limit).
         gated: repositories whose files need a log-in and an accepted licence.
-        ignores_ranges: whole files are sent, whatever range was asked for.
         hides_missing: unknown repositories are answered with 401, as the hub does without a log-in.
         announces_xet: large files are said to be in the hub's newer storage as well, which this server does not have.
         login_page: every answer is a web page, as in networks that want a log-in first.
@@ -81,14 +79,12 @@ class Faults:
 
     statuses: deque[int] = field(default_factory=deque)
     status_kinds: tuple[str, ...] = ("api", "head", "resolve", "body")
-    retry_after: int | None = None
     drops: deque[int | None] = field(default_factory=deque)
     corrupt: float = 0
     only: str = ""
     silence: float = 0.0
     speed: float | None = None
     gated: frozenset[str] = frozenset()
-    ignores_ranges: bool = False
     hides_missing: bool = False
     announces_xet: bool = False
     login_page: bool = False
@@ -232,8 +228,8 @@ class _Handler(BaseHTTPRequestHandler):
                 self.plain("page", path, 200, {"Content-Type": "text/html"}, b"<html>Please log in</html>")
             elif match := re.fullmatch(r"/large/([0-9a-f]{64})/.*", path):
                 self.large(path, match.group(1))
-            elif match := re.fullmatch(r"/api/models/([^/]+/[^/]+)(?:/(revision|tree)/([^/]+))?/?", path):
-                self.api(path, match.group(1), match.group(2), match.group(3) or "main")
+            elif match := re.fullmatch(r"/api/models/([^/]+/[^/]+)(?:/revision/([^/]+))?", path):
+                self.api(path, match.group(1), match.group(2) or "main")
             elif match := re.fullmatch(r"/(api/resolve-cache/models/)?([^/]+/[^/]+?)(?:/resolve)?/([^/]+)/(.+)", path):
                 self.resolve(path, match.group(2), match.group(3), match.group(4), bool(match.group(1)))
             else:
@@ -264,8 +260,7 @@ class _Handler(BaseHTTPRequestHandler):
             if kind not in faults.status_kinds or not faults.statuses:
                 return False
             status = faults.statuses.popleft()
-        named = {} if faults.retry_after is None else {"Retry-After": str(faults.retry_after)}
-        self.plain(kind, path, status, named, b"no")
+        self.plain(kind, path, status, {}, b"no")
         return True
 
     def refuse(self, kind: str, path: str, status: int, code: str, message: str) -> None:
@@ -287,23 +282,19 @@ class _Handler(BaseHTTPRequestHandler):
             self.refuse(kind, path, 404, "RevisionNotFound", f"Invalid rev id: {revision}")
         return commit
 
-    def api(self, path: str, repository: str, what: str | None, revision: str) -> None:
-        if self.fails("api", path):
-            return
-        found = self.found("api", path, repository, revision)
+    def api(self, path: str, repository: str, revision: str) -> None:
+        """What a repository holds, each file with its hash: ``?blobs=true`` is always meant."""
+        found = None if self.fails("api", path) else self.found("api", path, repository, revision)
         if found is None:
             return
         commit, entries = found
-        told: object
-        if what == "tree":
-            told = [_tree_entry(entry) for entry in entries.values()]
-        else:
-            sizes = "blobs=" in urlsplit(self.path).query
-            siblings = [{"rfilename": name} | ({"size": file.size} if sizes else {}) for name, file in entries.items()]
-            told = {"_id": "0", "id": repository, "modelId": repository, "sha": commit, "siblings": siblings}
-            told |= {"private": False, "tags": [], "downloads": 0, "likes": 0}
-        headers = {"Content-Type": "application/json", "X-Repo-Commit": commit}
-        self.plain("api", path, 200, headers, json.dumps(told).encode())
+        siblings: list[dict[str, object]] = []
+        for entry in entries.values():
+            lfs = {"sha256": entry.etag, "size": entry.size, "pointerSize": 134}
+            told = {"lfs": lfs, "blobId": "0" * 40} if entry.large else {"blobId": entry.etag}
+            siblings.append({"rfilename": entry.name, "size": entry.size, **told})
+        content = {"id": repository, "sha": commit, "siblings": siblings, "private": False, "tags": []}
+        self.plain("api", path, 200, {"Content-Type": "application/json"}, json.dumps(content).encode())
 
     def resolve(self, path: str, repository: str, revision: str, name: str, is_last: bool) -> None:
         """Where a file is, or the file itself if it is small and the redirect has been followed."""
@@ -345,13 +336,10 @@ class _Handler(BaseHTTPRequestHandler):
 
     def body(self, path: str, entry: Entry, headers: Mapping[str, str]) -> None:
         """The bytes of a file, or of the range that was asked for."""
-        faults, start = self.hub.faults, 0
+        start = 0
         match = re.fullmatch(r"bytes=(\d+)-", self.headers.get("Range") or "")
-        if match and not faults.ignores_ranges:
+        if match:
             start = int(match.group(1))
-            if start >= entry.size:
-                self.plain("body", path, 416, {"Content-Range": f"bytes */{entry.size}"})
-                return
         self.send_response(206 if start else 200)
         if start:
             self.send_header("Content-Range", f"bytes {start}-{entry.size - 1}/{entry.size}")
@@ -391,10 +379,3 @@ class _Handler(BaseHTTPRequestHandler):
             self.wfile.flush()
             self.connection.shutdown(socket.SHUT_RDWR)
             raise _Broken
-
-
-def _tree_entry(entry: Entry) -> dict[str, object]:
-    told: dict[str, object] = {"type": "file", "path": entry.name, "size": entry.size, "oid": entry.etag[:40]}
-    if entry.large:
-        told["lfs"] = {"oid": entry.etag, "size": entry.size, "pointerSize": 134}
-    return told

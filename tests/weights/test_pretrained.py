@@ -101,7 +101,8 @@ def test_the_last_checkpoint_serves_where_there_is_no_best_one(published: Path, 
         (published / DIRECTORY / "model_last.pth").unlink()
         server.commit(REPOSITORY)
         line = run(server, tmp_path / "other", SHORT)[0]
-    assert line.startswith(f"refused: {REPOSITORY}: none of") and "ditr convert" in line
+    assert line.startswith(f"refused: {REPOSITORY}: has no file") and "model_last.pth" in line
+    assert "ditr convert" in line
 
 
 @pytest.mark.slow

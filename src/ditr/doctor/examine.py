@@ -9,8 +9,6 @@ import math
 import re
 import tempfile
 import threading
-import urllib.error
-import urllib.request
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +21,7 @@ from ditr.doctor.packages import Part, Version, missing_parts, versions
 from ditr.doctor.self_check import NETWORKS, compute, read_outputs
 from ditr.encoders.weights import FAMILIES, SHORT_NAMES, WHEEL_SPEC
 from ditr.errors import InputError
+from ditr.io.hub import Unreachable, file_sizes
 from ditr.io.wheel import WHEEL, cache_folder
 from ditr.weights.contract import TOLERANCE, Comparison, check_contract, compare
 from ditr.weights.pretrained import converted_folder, find_model
@@ -306,18 +305,13 @@ def _is_writable(folder: Path) -> bool:
 def _ask_hub() -> HubAnswer:
     """One question, in a thread of its own: looking up a name may hang for longer than any timeout of a connection."""
     address = f"{constants.ENDPOINT}/api/models/{REPOSITORY}"
-    if constants.HF_HUB_OFFLINE:
-        return HubAnswer(address, False, "HF_HUB_OFFLINE is set")
     said: list[HubAnswer] = []
 
     def ask() -> None:
         try:
-            with urllib.request.urlopen(address, timeout=HUB_SECONDS / 2) as answer:
-                said.append(HubAnswer(address, True, f"status {answer.status}"))
-        except urllib.error.HTTPError as error:
-            said.append(HubAnswer(address, error.code < 500, f"status {error.code}"))
-        except (OSError, ValueError) as error:
-            said.append(HubAnswer(address, False, _first_line(getattr(error, "reason", error))))
+            said.append(HubAnswer(address, True, f"it lists {len(file_sizes(REPOSITORY))} files"))
+        except InputError as fault:
+            said.append(HubAnswer(address, not isinstance(fault, Unreachable), fault.fault))
 
     thread = threading.Thread(target=ask, daemon=True)
     thread.start()

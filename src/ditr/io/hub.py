@@ -1,381 +1,299 @@
-"""Files of the Hugging Face hub that can be trusted: complete, with the right hash, or not there at all.
+"""Files of the Hugging Face hub that can be trusted: with the hash that the hub states, or not there at all.
 
-They lie in the hub's own cache (``HF_HOME``, ``HF_HUB_CACHE``), laid out as ``huggingface_hub`` does, so that other
-programs find them and theirs are found here::
-
-    models--facebook--dinov2-small/
-      refs/main                    the commit that the branch had when it was last asked for
-      snapshots/<commit>/<name>    a link to
-      blobs/<etag>                 the bytes
-      .ditr/                       this module's own notes:
-        partial/<etag>             what has come of a file so far; a later call goes on from there
-        verified/<etag>            size and time of a blob whose hash was right, so that it is not hashed again
-        listings/<commit>.json     the names of all files of the commit, to tell a complete copy without the hub
-
-The hub's ETag is the SHA-256 of a large file (Git LFS) and the SHA-1 of a small one as git computes it.
-``huggingface_hub`` itself compares sizes only.
+``huggingface_hub`` downloads them into its own cache (``HF_HOME``, ``HF_HUB_CACHE``), where other programs find them.
+It compares sizes only, so that the hash of every file is checked here: the SHA-256 of a large one, the SHA-1 as git
+computes it of a small one. A download that was killed is begun again.
 """
 
 from __future__ import annotations
 
+import errno
 import hashlib
-import json
+import http
 import logging
 import os
 import re
-import shutil
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
-from fnmatch import fnmatchcase
+from dataclasses import dataclass
 from pathlib import Path
 
-from huggingface_hub import HfApi, constants, get_hf_file_metadata, hf_hub_url
-from huggingface_hub.utils import WeakFileLock, validate_repo_id
+from huggingface_hub import HfApi, ModelInfo, constants, hf_hub_download
+from huggingface_hub.utils import (
+    GatedRepoError,
+    HfHubHTTPError,
+    LocalEntryNotFoundError,
+    OfflineModeIsEnabled,
+    RepositoryNotFoundError,
+    RevisionNotFoundError,
+    WeakFileLock,
+    validate_repo_id,
+)
 
 from ditr.errors import InputError, few
 from ditr.io.files import atomic_path
-from ditr.io.hub_transfer import Patience, RemoteFile, Source, Unreachable, disk_fault, persist, receive, understood
 
-__all__ = ["Patience", "Unreachable", "fetch_file", "fetch_folder"]
+__all__ = ["Unreachable", "fetch_folder", "file_sizes"]
 
 _COMMIT = re.compile(r"[0-9a-f]{40}")
-_ETAG = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
+_DIGEST = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
+# The base class of the HTTP library's errors (requests, httpx or a successor) is among the bases of the hub's own one.
+# What speaks another language fails as ValueError, TypeError or KeyError.
+_FAULTS: tuple[type[Exception], ...] = (
+    *HfHubHTTPError.__bases__,
+    OSError,
+    ValueError,
+    TypeError,
+    KeyError,
+    RuntimeError,
+)
+_DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+
+# Plain HTTP does for every file; the newer storage (Xet) is another service, whose client waits without end for it.
+constants.HF_HUB_DISABLE_XET = True
 
 _log = logging.getLogger(__name__)
 
 
-def fetch_file(
-    repository: str,
-    name: str,
-    *,
-    revision: str | None = None,
-    progress: bool = True,
-    patience: Patience | None = None,
-) -> Path:
-    """The path of one file of a hub repository, in the hub's cache; see `fetch_folder`."""
-    return fetch_folder(repository, [name], revision=revision, progress=progress, patience=patience) / name
+class Unreachable(InputError):
+    """The hub did not give what was asked for, but might at another time; a copy in the cache may do instead."""
+
+
+@dataclass(frozen=True)
+class _Asked:
+    """What was asked for: each of ``names`` is a path, or several of which the first that exists counts."""
+
+    repository: str
+    revision: str
+    names: Sequence[str | tuple[str, ...]]
+
+    @property
+    def folder(self) -> Path:
+        return Path(constants.HF_HUB_CACHE) / f"models--{self.repository.replace('/', '--')}"
+
+    @property
+    def by_hand(self) -> str:
+        what = ", ".join(name if isinstance(name, str) else name[0] for name in self.names)
+        page = f"{constants.ENDPOINT}/{self.repository}/tree/{self.revision}"
+        return f"download {what or 'its files'} by hand from {page} and give the folder"
+
+
+def file_sizes(repository: str) -> dict[str, int | None]:
+    """The files of a hub repository by path, with their sizes in bytes where the hub states them; asks once.
+
+    Raises:
+        Unreachable: the hub could not be reached in ``HF_HUB_ETAG_TIMEOUT`` seconds (10), or is not well.
+        InputError: no such repository, or no access.
+    """
+    info = _info(_Asked(repository, constants.DEFAULT_REVISION, ()))
+    return {file.rfilename: file.size for file in info.siblings or ()}
 
 
 def fetch_folder(
     repository: str,
-    names: Sequence[str],
+    names: Sequence[str | tuple[str, ...]],
     *,
+    optional: Sequence[str] = (),
     revision: str | None = None,
     ask: bool = True,
-    progress: bool = True,
-    patience: Patience | None = None,
 ) -> Path:
     """The folder of a hub repository's files in the hub's cache: its snapshot, with at least the named files.
 
-    With a full commit hash as ``revision``, a complete copy in the cache is taken without asking the hub. Otherwise
-    the hub is asked what the revision is now; a complete copy in the cache is taken, with a warning in the log, where
-    the hub cannot be reached.
+    The hub is asked once what the revision is now; where it cannot be reached, a copy in the cache is taken and a
+    warning logged. A full commit hash always means the same: a copy in the cache is taken without asking.
 
     Args:
         repository: like ``facebook/dinov2-small``.
-        names: paths in the repository. One with any of ``*?[`` is a pattern, which may match nothing (so
-            ``README.m[d]`` is a file that need not be there); its ``*`` stays within one folder. Any other must exist.
+        names: paths in the repository. Of a tuple of paths, the first that the repository has.
+        optional: paths that are fetched as well where the repository has them.
         revision: a branch, a tag or a full commit hash; default: ``main``.
-        ask: whether to ask the hub what the revision is now; without, a complete copy in the cache is taken as it is.
-            Whether one that other programs made is complete, the hub is asked once, if there are patterns.
-        progress: whether to draw a bar per file, if there is a terminal.
-        patience: time limits and numbers of attempts.
+        ask: whether to ask the hub what the revision is now; without, a copy in the cache is taken as it is.
 
     Raises:
-        Unreachable: the hub could not be reached, or not for long enough, and the cache has no complete copy. (It is
-            an `InputError`.)
-        InputError: no such repository, revision or file, or no access; a file that always comes with the wrong hash;
-            no space or no permission to write.
+        Unreachable: the hub could not be reached, and the cache has not all that is needed. (It is an `InputError`.)
+        InputError: no such repository, revision or file, or no access; a file that comes with the wrong hash; no space
+            or no permission to write.
     """
-    source = Source(repository, revision or constants.DEFAULT_REVISION, tuple(names))
-    _check_arguments(source)
-    patience = patience or Patience()
-    cache = _Cache(source)
+    asked = _Asked(repository, revision or constants.DEFAULT_REVISION, names)
     try:
-        here = cache.complete_copy()
-        if here is not None and (cache.asked_commit or not ask) and cache.is_known(here.name):
+        validate_repo_id(repository)
+    except ValueError as fault:
+        told = f"not the name of a hub repository ({fault})"
+        raise InputError(repository, told, "Name it like facebook/dinov2-small") from fault
+    for path in (asked.revision, *optional, *(part for name in names for part in _alternatives(name))):
+        if any(part in ("", ".", "..") for part in path.split("/")):
+            raise InputError(repository, f"{path!r} is no name inside of a repository", "Name files like a/config.json")
+    try:
+        here = _cached(asked)
+        if here is not None and (not ask or here.name == asked.revision):
             return here
         try:
-            return _from_hub(cache, patience, progress, has_copy=here is not None)
+            return _from_hub(asked, optional)
         except Unreachable as fault:
             if here is None:
                 raise
-            doubt = "" if cache.is_known(here.name) else " (made by another program, perhaps not complete)"
-            _log.warning("%s: %s; taking the copy in the cache, commit %s%s", repository, fault.fault, here.name, doubt)
+            _log.warning("%s: %s; taking the copy in the cache, commit %s", repository, fault.fault, here.name)
             return here
-    except OSError as fault:  # those of the network have become InputError
-        raise disk_fault(source, cache.folder, fault) from fault
+    except OSError as fault:  # those of the hub have become InputError
+        raise _explain(fault, asked) from fault
 
 
-def _check_arguments(source: Source) -> None:
+def _alternatives(name: str | tuple[str, ...]) -> tuple[str, ...]:
+    return (name,) if isinstance(name, str) else name
+
+
+def _info(asked: _Asked) -> ModelInfo:
+    """What the hub says of the revision now: its commit and its files, with their hashes."""
+    seconds = float(constants.HF_HUB_ETAG_TIMEOUT)
     try:
-        validate_repo_id(source.repository)
-    except ValueError as fault:
-        raise InputError(
-            source.repository, f"not the name of a hub repository ({fault})", "Name it like facebook/dinov2-small"
-        ) from fault
-    if not source.names:
-        raise InputError(source.repository, "no file was asked for", "Name the files, or patterns like *.safetensors")
-    for text in (source.revision, *source.names):
-        if not _is_inner(text):
+        info = HfApi().model_info(asked.repository, revision=asked.revision, files_metadata=True, timeout=seconds)
+        if not _COMMIT.fullmatch(info.sha or ""):
+            raise ValueError(f"commit {info.sha!r}")
+        return info
+    except _FAULTS as fault:
+        raise _explain(fault, asked) from fault
+
+
+def _from_hub(asked: _Asked, optional: Sequence[str]) -> Path:
+    """The snapshot of what the revision is on the hub now, its missing files downloaded."""
+    info = _info(asked)
+    commit, files = str(info.sha), {file.rfilename: file for file in info.siblings or ()}
+    chosen = [name for name in optional if name in files]
+    for name in asked.names:
+        found = [path for path in _alternatives(name) if path in files]
+        if not found:
             raise InputError(
-                source.repository, f"{text!r} is no name inside of a repository", "Name files like folder/config.json"
+                asked.repository,
+                f"has no file {' or '.join(_alternatives(name))} in revision {asked.revision!r} on the hub",
+                f"It has: {few(sorted(files), 20) or 'no file'}",
             )
-
-
-def _is_inner(name: str) -> bool:
-    """Whether a path of a repository stays inside of a folder, on any system."""
-    return not re.search(r'[\\:\x00-\x1f"<>|]', name) and all(part not in ("", ".", "..") for part in name.split("/"))
-
-
-def _from_hub(cache: _Cache, patience: Patience, progress: bool, *, has_copy: bool) -> Path:
-    """The snapshot of what the revision is on the hub now, its missing files downloaded.
-
-    Who has a copy is not kept waiting for a hub that does not answer.
-    """
-    source = cache.source
-
-    def ask() -> tuple[str, list[str]]:
-        with understood(source):
-            info = HfApi().model_info(source.repository, revision=source.revision, timeout=patience.seconds)
-            commit, names = info.sha, [sibling.rfilename for sibling in info.siblings or ()]
-            if not commit or not _COMMIT.fullmatch(commit) or cache.asked_commit not in (None, commit):
-                raise ValueError(f"commit {commit!r} for revision {source.revision!r}")
-            return commit, names
-
-    commit, listing = persist(ask, source, replace(patience, attempts=1) if has_copy else patience)
-    strange = [name for name in listing if not _is_inner(name)]
-    if strange:
-        raise InputError(
-            source.repository, f"has a file of the unsafe name {strange[0]!r}", f"Do not use it, or {source.by_hand}"
-        )
-    missing = [name for name in source.names if not _is_pattern(name) and name not in listing]
-    chosen = _select(source.names, listing)
-    if missing:
-        raise InputError(
-            source.repository,
-            f"has no file {', '.join(missing)} in revision {source.revision!r} on the hub",
-            f"It has: {few(sorted(listing), 20) or 'no file'}",
-        )
+        chosen.append(found[0])
     for name in chosen:
-        if not cache.has(commit, name):
-            _bring(cache, commit, name, patience, progress)
-    cache.note(commit, listing)
-    cache.snapshot(commit).mkdir(parents=True, exist_ok=True)  # patterns alone may have matched nothing
-    return cache.snapshot(commit)
+        _bring(asked, commit, name, str(files[name].lfs.sha256 if files[name].lfs else files[name].blob_id))
+    # Last of all, so that a copy of an older commit stays what the revision means until the new one is whole.
+    if asked.revision != commit:
+        with suppress(OSError), atomic_path(asked.folder / "refs" / asked.revision) as path:
+            path.write_text(commit, encoding="utf-8")
+    return asked.folder / "snapshots" / commit
 
 
-def _bring(cache: _Cache, commit: str, name: str, patience: Patience, progress: bool) -> None:
-    """Download one file into the cache, unless its blob is there; on return its hash is right."""
-    source = cache.source
-    url = hf_hub_url(source.repository, name, revision=commit)
-
-    def ask() -> RemoteFile:
-        told = get_hf_file_metadata(url, timeout=patience.seconds)
-        return RemoteFile(name, url, str(told.etag), told.size)
-
-    file = persist(ask, source, patience)
-    if not _ETAG.fullmatch(file.etag):
+def _bring(asked: _Asked, commit: str, name: str, digest: str) -> None:
+    """Download one file into the cache, unless it is there; on return its hash is right."""
+    if not _DIGEST.fullmatch(digest):
+        fault = f"{constants.ENDPOINT} states no hash of {name}, so that it could not be verified"
+        raise InputError(asked.repository, fault, f"Use another HF_ENDPOINT, or {asked.by_hand}")
+    path = asked.folder / "snapshots" / commit / name
+    if path.exists() and _is_intact(asked, path, digest):
+        return
+    locks = asked.folder.parent / ".locks" / asked.folder.name
+    locks.mkdir(parents=True, exist_ok=True)
+    with WeakFileLock(locks / f"{digest}.lock"):  # that of huggingface_hub: no other process is at the file
+        broken_off = list((asked.folder / "blobs").glob(f"{digest}*.incomplete"))
+        for rest in broken_off:
+            rest.unlink()
+    if broken_off:
+        _log.warning("%s: the download of %s was broken off; it begins again", asked.repository, name)
+    try:
+        hf_hub_download(asked.repository, name, revision=commit)
+    except _FAULTS as fault:
+        raise _explain(fault, asked) from fault
+    if not _is_intact(asked, path, digest):
         raise InputError(
-            source.repository,
-            f"{constants.ENDPOINT} gives no hash of {name} (ETag {file.etag!r}), so that it could not be verified",
-            f"Use another HF_ENDPOINT, or {source.by_hand}",
+            asked.repository,
+            f"{name} came with another hash than the hub states ({digest}); it was deleted",
+            f"Something between here and {constants.ENDPOINT} damages files: try again, or another connection, proxy "
+            f"or HF_ENDPOINT, or {asked.by_hand}",
         )
-    with cache.lock(file.etag):
-        # Another process may have brought it while this one waited.
-        if not cache.is_intact(file.etag):
-            _download(cache, file, patience, progress)
-        cache.link(commit, name, file.etag)
 
 
-def _download(cache: _Cache, file: RemoteFile, patience: Patience, progress: bool) -> None:
-    source, partial = cache.source, cache.notes / "partial" / file.etag
-    partial.parent.mkdir(parents=True, exist_ok=True)
-    for copy in range(1, patience.copies + 1):
-        have = partial.stat().st_size if partial.exists() else 0
-        if file.size is not None:
-            _check_space(source, partial.parent, file.size - have)
-        _log.info("%s: downloading %s (%s bytes, %d here)", source.repository, file.name, file.size, have)
-        receive(file, partial, source, patience, progress=progress)
-        digest = _digest(partial, file.etag)
-        if digest == file.etag:
-            cache.take(partial, file.etag)
-            _log.info("%s: %s is complete, its hash %s is right", source.repository, file.name, file.etag)
-            return
-        partial.unlink()
-        _log.warning("%s: copy %d of %s has the wrong hash %s", source.repository, copy, file.name, digest)
-    raise InputError(
-        source.repository,
-        f"{file.name} came {patience.copies} times with another hash than the hub names ({file.etag}); it was deleted",
-        f"Something between here and {constants.ENDPOINT} damages files: try another connection, proxy or HF_ENDPOINT, "
-        f"or {source.by_hand}",
+def _cached(asked: _Asked) -> Path | None:
+    """The snapshot that the revision was when last asked for, if it has all that is needed, intact."""
+    commit = asked.revision
+    if not _COMMIT.fullmatch(commit):
+        ref = asked.folder / "refs" / asked.revision
+        commit = ref.read_text(encoding="utf-8").strip() if ref.is_file() else ""
+    snapshot = asked.folder / "snapshots" / commit
+
+    def has(name: str) -> bool:
+        # The name of the blob is its digest. Where the system has no symbolic links, the file is taken as it is.
+        path = snapshot / name
+        digest = Path(os.readlink(path)).name if path.is_symlink() else ""
+        return path.exists() and (not _DIGEST.fullmatch(digest) or _is_intact(asked, path, digest))
+
+    whole = bool(commit) and all(any(map(has, _alternatives(name))) for name in asked.names)
+    return snapshot if whole else None
+
+
+def _is_intact(asked: _Asked, path: Path, digest: str) -> bool:
+    """Whether a file has this hash, else it is deleted; size and time are noted, so as not to hash it again."""
+    blob, note = path.resolve(), asked.folder / ".ditr" / "verified" / digest
+    stamp = f"{blob.stat().st_size} {blob.stat().st_mtime_ns}"
+    if note.is_file() and note.read_text(encoding="utf-8") == stamp:
+        return True
+    with blob.open("rb") as content:
+        git = hashlib.sha1(b"blob %d\0" % blob.stat().st_size, usedforsecurity=False)
+        found = hashlib.file_digest(content, "sha256" if len(digest) == 64 else lambda: git).hexdigest()
+    if found == digest:
+        with suppress(OSError), atomic_path(note) as temporary:  # the cache may be read-only
+            temporary.write_text(stamp, encoding="utf-8")
+        return True
+    _log.warning("%s: %s has the wrong hash %s and is deleted", asked.repository, path, found)
+    blob.unlink(missing_ok=True)
+    path.unlink(missing_ok=True)
+    return False
+
+
+def _explain(fault: BaseException, asked: _Asked) -> InputError:
+    """An error of the hub, of its libraries or of the disk, with its remedy."""
+    if isinstance(fault, LocalEntryNotFoundError) and fault.__cause__ is not None:
+        fault = fault.__cause__  # what the hub or the network said
+    if isinstance(fault, HfHubHTTPError):
+        return _refusal(fault, asked)
+    brief = f"{type(fault).__name__}: {fault}".strip().partition("\n")[0]
+    if isinstance(fault, OfflineModeIsEnabled):
+        return _unreachable("HF_HUB_OFFLINE is set, so the Hugging Face hub was not asked", asked)
+    if isinstance(fault, OSError) and fault.errno is not None:
+        full = fault.errno in _DISK_FULL
+        told = f"no space left for its files in {asked.folder}" if full else f"{asked.folder} cannot be used"
+        remedy = "Free some space" if full else "Check that you may write there"
+        return InputError(asked.repository, f"{told} ({brief})", f"{remedy}, or set HF_HOME to a folder elsewhere")
+    if isinstance(fault, (ValueError, TypeError, KeyError)):
+        told = f"what answers at {constants.ENDPOINT} does not speak like the Hugging Face hub"
+        return _unreachable(f"{told} ({brief}); a log-in page of the network, perhaps", asked)
+    return _unreachable(f"the Hugging Face hub cannot be reached ({brief})", asked)
+
+
+def _unreachable(told: str, asked: _Asked) -> Unreachable:
+    return Unreachable(
+        asked.repository,
+        told,
+        f"Check the connection to {constants.ENDPOINT} and the proxy (HTTPS_PROXY), or set HF_ENDPOINT to a mirror, or "
+        + asked.by_hand,
     )
 
 
-def _check_space(source: Source, folder: Path, needed: int) -> None:
-    free = shutil.disk_usage(folder).free
-    if needed > free:
-        raise InputError(
-            source.repository,
-            f"no space left for its files in {folder}: {needed / 1e6:.0f} MB more are needed, {free / 1e6:.0f} MB free",
-            "Free some space, or set HF_HOME to a folder on another disk",
-        )
-
-
-def _digest(path: Path, etag: str) -> str:
-    """The hash of a file, of the kind that ``etag`` is: SHA-256, or SHA-1 after git's header."""
-    with path.open("rb") as content:
-        if len(etag) == 64:
-            return hashlib.file_digest(content, "sha256").hexdigest()
-        begun = hashlib.sha1(b"blob %d\0" % path.stat().st_size, usedforsecurity=False)
-        return hashlib.file_digest(content, lambda: begun).hexdigest()
-
-
-def _is_pattern(name: str) -> bool:
-    return any(mark in name for mark in "*?[")
-
-
-def _select(names: Iterable[str], listing: Iterable[str]) -> list[str]:
-    """The files of ``listing`` that ``names`` mean, each once."""
-    wanted = list(names)
-    return [file for file in listing if any(_matches(file, name) for name in wanted)]
-
-
-def _matches(file: str, name: str) -> bool:
-    if not _is_pattern(name):
-        return file == name
-    parts, patterns = file.split("/"), name.split("/")
-    return len(parts) == len(patterns) and all(map(fnmatchcase, parts, patterns))
-
-
-@dataclass(frozen=True)
-class _Cache:
-    """The part of the hub's cache that belongs to one repository."""
-
-    source: Source
-
-    @property
-    def folder(self) -> Path:
-        return Path(constants.HF_HUB_CACHE) / f"models--{self.source.repository.replace('/', '--')}"
-
-    @property
-    def notes(self) -> Path:
-        return self.folder / ".ditr"
-
-    @property
-    def asked_commit(self) -> str | None:
-        """The revision that was asked for, if it is a full commit hash, which always means the same."""
-        return self.source.revision if _COMMIT.fullmatch(self.source.revision) else None
-
-    def snapshot(self, commit: str) -> Path:
-        return self.folder / "snapshots" / commit
-
-    def lock(self, etag: str) -> WeakFileLock:
-        """The lock under which `huggingface_hub` itself writes this blob."""
-        folder = Path(constants.HF_HUB_CACHE) / ".locks" / self.folder.name
-        folder.mkdir(parents=True, exist_ok=True)
-        return WeakFileLock(folder / f"{etag}.lock")
-
-    def complete_copy(self) -> Path | None:
-        """The snapshot that the revision was when last asked for, if it has all files that are asked for, intact.
-
-        Where other programs made it, what the commit holds may not be known: then every exact name must be there, and
-        at least one file.
-        """
-        commit = self._known_commit()
-        if commit is None:
-            return None
-        folder, listing = self.snapshot(commit), self._listing(commit)
-        is_listed = listing is not None
-        if listing is None:
-            listing = [path.relative_to(folder).as_posix() for path in folder.rglob("*") if not path.is_dir()]
-        exact = [name for name in self.source.names if not _is_pattern(name)]
-        chosen = _select(self.source.names, listing)
-        if not set(exact) <= set(chosen) or not (chosen or is_listed):
-            return None
-        return folder if folder.is_dir() and all(self.has(commit, name) for name in chosen) else None
-
-    def is_known(self, commit: str) -> bool:
-        """Whether it can be told without the hub which files of a commit the names mean."""
-        return not any(map(_is_pattern, self.source.names)) or self._listing(commit) is not None
-
-    def _known_commit(self) -> str | None:
-        if self.asked_commit:
-            return self.asked_commit
-        ref = self.folder / "refs" / self.source.revision
-        commit = ref.read_text(encoding="utf-8").strip() if ref.is_file() else ""
-        return commit if _COMMIT.fullmatch(commit) else None
-
-    def _listing(self, commit: str) -> list[str] | None:
-        try:
-            names = json.loads((self.notes / "listings" / f"{commit}.json").read_text(encoding="utf-8"))
-        except (OSError, ValueError):
-            return None
-        return names if isinstance(names, list) and all(isinstance(n, str) and _is_inner(n) for n in names) else None
-
-    def has(self, commit: str, name: str) -> bool:
-        """Whether a file is there, with the hash that its blob is named by.
-
-        Where the system has no symbolic links the blob's name is not known, and the file is taken as it is: nothing
-        gets there unverified from here.
-        """
-        path = self.snapshot(commit) / name
-        if not path.exists():
-            return False
-        etag = Path(os.readlink(path)).name if path.is_symlink() else ""
-        return self.is_intact(etag) if _ETAG.fullmatch(etag) else True
-
-    def is_intact(self, etag: str) -> bool:
-        """Whether a blob is there and has the right hash; one with a wrong hash is deleted."""
-        blob, note = self.folder / "blobs" / etag, self.notes / "verified" / etag
-        if not blob.exists():
-            return False
-        if note.is_file() and note.read_text(encoding="utf-8") == _stamp(blob):
-            return True
-        if _digest(blob, etag) == etag:
-            self._note_verified(etag)
-            return True
-        _log.warning("%s: %s in the cache has the wrong hash and is deleted", self.source.repository, blob)
-        blob.unlink()
-        return False
-
-    def take(self, partial: Path, etag: str) -> None:
-        """Make a download whose hash is right a blob."""
-        blob = self.folder / "blobs" / etag
-        blob.parent.mkdir(parents=True, exist_ok=True)
-        with partial.open("rb+") as content:
-            os.fsync(content.fileno())  # else a power cut could leave a name without its bytes
-        os.replace(partial, blob)
-        self._note_verified(etag)
-
-    def _note_verified(self, etag: str) -> None:
-        # A cache that cannot be written can be used all the same: it is hashed again the next time.
-        with suppress(OSError), atomic_path(self.notes / "verified" / etag) as note:
-            note.write_text(_stamp(self.folder / "blobs" / etag), encoding="utf-8")
-
-    def link(self, commit: str, name: str, etag: str) -> None:
-        """Give a blob its name in a snapshot."""
-        blob, path = self.folder / "blobs" / etag, self.snapshot(commit) / name
-        with atomic_path(path) as link:
-            try:
-                os.symlink(os.path.relpath(blob, path.parent), link)
-            except OSError:  # Windows without the privilege
-                try:
-                    os.link(blob, link)
-                except OSError:
-                    shutil.copyfile(blob, link)
-
-    def note(self, commit: str, listing: list[str]) -> None:
-        """Remember what the hub said: the revision's commit, and the commit's files."""
-        if self._listing(commit) != listing:
-            with suppress(OSError), atomic_path(self.notes / "listings" / f"{commit}.json") as path:
-                path.write_text(json.dumps(listing), encoding="utf-8")
-        if self._known_commit() != commit:
-            with suppress(OSError), atomic_path(self.folder / "refs" / self.source.revision) as path:
-                path.write_text(commit, encoding="utf-8")
-
-
-def _stamp(blob: Path) -> str:
-    status = blob.stat()
-    return f"{status.st_size} {status.st_mtime_ns}"
+def _refusal(fault: HfHubHTTPError, asked: _Asked) -> InputError:
+    status = int(fault.response.status_code)
+    phrases = {each.value: each.phrase for each in http.HTTPStatus}
+    server_told = str(getattr(fault, "server_message", None) or "").strip().partition("\n")[0]  # an expired log-in, say
+    answer = f"{status} {phrases.get(status, '')}" + (f": {server_told}" if server_told else "")
+    page = f"{constants.ENDPOINT}/{asked.repository}"
+    log_in = "log in with `hf auth login` or set HF_TOKEN"
+    if status in (408, 429) or status >= 500:
+        return _unreachable(f"the Hugging Face hub answers {answer}; try again later", asked)
+    if isinstance(fault, GatedRepoError):
+        told = f"the Hugging Face hub refuses access until its licence is accepted ({answer})"
+        remedy = f"Accept the licence on {page}, then {log_in}, or {asked.by_hand}"
+    elif isinstance(fault, RevisionNotFoundError):
+        told = f"has no revision {asked.revision!r} on the Hugging Face hub"
+        remedy = f"Name a branch, a tag or a full commit hash; {page}/commits/main lists them"
+    elif isinstance(fault, RepositoryNotFoundError):
+        told = f"no such repository on the Hugging Face hub, or a private one ({answer})"
+        remedy = f"Check the name; if it is private, {log_in}"
+    elif status in (401, 403):
+        told = f"the Hugging Face hub refuses access ({answer})"
+        remedy = f"If its licence must be accepted, do so on {page}; then {log_in}, or {asked.by_hand}"
+    else:
+        told = f"the Hugging Face hub answers {answer}"
+        remedy = f"Check that {page} exists and that HF_ENDPOINT, if set, is right, or {asked.by_hand}"
+    return InputError(asked.repository, told, remedy)

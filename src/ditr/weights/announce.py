@@ -7,13 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from huggingface_hub import HfApi, constants, try_to_load_from_cache
+from huggingface_hub import constants, try_to_load_from_cache
 
 from ditr.datasets.table import by_name
 from ditr.encoders.weights import SHORT_NAMES, known_variant
 from ditr.errors import InputError
-from ditr.io.hub import Patience
-from ditr.io.hub_transfer import Source, persist
+from ditr.io.hub import file_sizes
 from ditr.models.ptv3 import PTv3Config
 from ditr.models.segmentation import Segmentation
 from ditr.nn.norms import DatasetNorms
@@ -110,16 +109,8 @@ def _network_bytes(model: PublishedModel) -> int:
 
 def _size(download: Download, model: PublishedModel) -> str:
     """As the hub states it; where it states none, what the weights alone take."""
-    source = Source(download.repository, constants.DEFAULT_REVISION, download.names)
-
-    def ask() -> dict[str, int | None]:
-        seconds = Patience().seconds
-        info = HfApi().model_info(download.repository, files_metadata=True, timeout=seconds)
-        return {file.rfilename: file.size for file in info.siblings or ()}
-
     try:
-        # One attempt: whoever has typed a first command shall not wait a minute for a hub that is out of reach.
-        sizes = persist(ask, source, Patience(attempts=1))
+        sizes = file_sizes(download.repository)
     except InputError as fault:
         raise InputError(
             model.name,

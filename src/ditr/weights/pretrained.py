@@ -13,7 +13,7 @@ from pathlib import Path
 from huggingface_hub import metadata_load
 
 from ditr.errors import InputError
-from ditr.io.hub import Patience, fetch_folder
+from ditr.io.hub import fetch_folder
 from ditr.io.wheel import cache_folder
 from ditr.weights.convert import Origin, convert
 from ditr.weights.published import PUBLISHED, REPOSITORY, PublishedModel, published_model
@@ -88,26 +88,18 @@ def _published(model: PublishedModel) -> Path:
 def repository_license(repository: str) -> str | None:
     """The licence on the card of a hub repository; None where it states none, or the hub cannot be reached."""
     try:
-        folder = fetch_folder(repository, [_optional("README.md")], progress=False, patience=Patience(attempts=1))
-        stated = metadata_load(folder / "README.md")
+        stated = metadata_load(fetch_folder(repository, ["README.md"]) / "README.md")
     except (InputError, OSError, ValueError):
         return None
     license = (stated or {}).get("license")
     return license if isinstance(license, str) else None
 
 
-def _optional(name: str) -> str:
-    """A pattern that matches one file: patterns may match nothing, while a name has to be there."""
-    return f"{name[:-1]}[{name[-1]}]"
-
-
 def _checkpoint(model: PublishedModel) -> Path:
-    for name in model.files:
-        path = fetch_folder(REPOSITORY, [_optional(name)]) / name
-        if path.exists():
-            return path
-    raise InputError(
-        REPOSITORY,
-        f"none of {', '.join(model.files)} is there",
-        "Download the checkpoint by hand and convert it with `ditr convert CHECKPOINT OUT --name " + model.name + "`",
-    )
+    """The first of the model's files that is there."""
+    try:
+        folder = fetch_folder(REPOSITORY, [model.files])
+    except InputError as fault:
+        remedy = f"Download the checkpoint and convert it with `ditr convert CHECKPOINT OUT --name {model.name}`"
+        raise InputError(fault.where, fault.fault, f"{fault.remedy}. {remedy}") from fault
+    return next(folder / name for name in model.files if (folder / name).exists())
