@@ -62,7 +62,7 @@ def test_run_leaves_model_recipe_and_logs(world: Path) -> None:
     run = world / "run"
     config = json.loads((run / "config.json").read_text())
     assert config["class_names"] == ["floor", "wall", "box"] and config["seed"] == 0
-    assert "SHA-256" in config["encoder"]["weights"]
+    assert config["encoder"]["digest"] in config["encoder"]["weights"]
     rows = [json.loads(line) for line in (run / "log.jsonl").read_text().splitlines()]
     assert [row["step"] for row in rows] == [0, 1, 2, 3]
     assert all(np.isfinite(row["loss"]) for row in rows)

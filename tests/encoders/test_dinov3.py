@@ -204,7 +204,7 @@ def test_a_cache_can_tell_encoders_apart(tmp_path: Path, tiny: ImageEncoder) -> 
     # The number of heads shows in no weight.
     config.write_text(config.read_text().replace('"num_attention_heads": 2', '"num_attention_heads": 4'))
     other = load_image_encoder(str(tmp_path))
-    assert other.weights[-64:] == tiny.weights[-64:]
+    assert other.digest == tiny.digest
     assert other.identity != tiny.identity
     assert load_image_encoder(str(tmp_path), dtype=torch.bfloat16).identity != other.identity
 

@@ -221,7 +221,7 @@ def test_a_cache_can_tell_encoders_apart(tmp_path: Path) -> None:
         config = folder / "config.json"
         config.write_text(json.dumps(json.loads(config.read_text()) | {"num_attention_heads": 4}))
         other = load_image_encoder(str(folder))
-        assert other.weights[-64:] == plain.weights[-64:]
+        assert other.digest == plain.digest
         identities |= {plain.identity, other.identity, load_image_encoder(str(folder), dtype=torch.bfloat16).identity}
     write_vit(tmp_path / "timm", layer_norm_eps=1e-6)
     write_aimv2(tmp_path / "native", is_native=True)

@@ -146,7 +146,7 @@ def test_what_is_no_student_of_this_teacher(
     assert done.returncode == 2 and "predicts no features" in done.stderr and not (tmp_path / "out").exists()
     config, model = student
     assert config.encoder is not None
-    other = replace(config, encoder=replace(config.encoder, weights="other weights, SHA-256 00"))
+    other = replace(config, encoder=replace(config.encoder, weights="other weights", digest="00"))
     with pytest.raises(InputError, match="learned from"):
         check_teacher(other, encoding)
     narrow = replace(config, encoder=None, student=Student(7))

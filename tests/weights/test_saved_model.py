@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
-from small_world import NETWORK, make_scene, tiny_config, write_model
+from small_world import NETWORK, make_scene, tiny_config, tiny_encoding, write_model
 
 from ditr.data.sample import prepare
 from ditr.errors import InputError
@@ -36,6 +36,28 @@ def test_a_model_survives(tmp_path: Path) -> None:
     with torch.no_grad():
         assert torch.equal(model(sample.feature, sample.pyramid), loaded(sample.feature, sample.pyramid))
     assert sorted(path.name for path in (tmp_path / "run").iterdir()) == sorted(FILES)
+
+
+def test_the_encoder_is_told_by_its_digest_also_where_a_sentence_alone_has_it(tmp_path: Path) -> None:
+    encoding = tiny_encoding(tmp_path / "encoder", cache=False)
+    write_model(tmp_path / "run", encoding)
+    told = read_config(tmp_path / "run").encoder
+    assert told is not None and told.digest == encoding.encoder.digest and len(told.digest) == 64
+    told.require(encoding.encoder)
+
+    def as_before(config: dict[str, Any]) -> None:
+        del config["encoder"]["digest"]
+        config["encoder"]["weights"] = f"folder elsewhere; weights SHA-256 {'0' * 64}"
+
+    edit(tmp_path / "run", as_before)
+    old = read_config(tmp_path / "run").encoder
+    assert old is not None and old.digest == "0" * 64
+    with pytest.raises(InputError, match="folder elsewhere"):
+        old.require(encoding.encoder)
+    edit(tmp_path / "run", lambda config: config["encoder"].update(digest=None, weights=None))
+    unknown = read_config(tmp_path / "run").encoder
+    assert unknown is not None
+    unknown.require(encoding.encoder)
 
 
 def test_no_model_there(tmp_path: Path) -> None:

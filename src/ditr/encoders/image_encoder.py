@@ -41,7 +41,8 @@ class ImageEncoder:
 
     Attributes:
         name: short name of the weights.
-        weights: one line that says which weights it really holds, with their SHA-256.
+        weights: one line for people that says which weights it really holds, with their SHA-256.
+        digest: SHA-256 of the weights; see :class:`ditr.encoders.weights.EncoderWeights`.
         patch_size: side of a patch in pixels.
         width: number D of channels of a feature.
         mean, std: per channel, what `prepare` normalises with, for values in 0..1.
@@ -58,7 +59,7 @@ class ImageEncoder:
         architecture = weights.architecture
         self.patch_size, self.width = architecture.patch_size, architecture.width
         self.mean, self.std = architecture.mean, architecture.std
-        self._digest, self._rule = weights.digest, architecture.rule
+        self.digest, self._rule = weights.digest, architecture.rule
         self._network = architecture.build(weights.tensors, self.device, self.dtype)
 
     @property
@@ -69,7 +70,7 @@ class ImageEncoder:
         precision, and the architecture's ``rule`` for what no weight tells.
         """
         return (
-            f"{self._digest} patch={self.patch_size} mean={self.mean} std={self.std} {self.dtype} bilinear {self._rule}"
+            f"{self.digest} patch={self.patch_size} mean={self.mean} std={self.std} {self.dtype} bilinear {self._rule}"
         )
 
     def image_size(self, height: int, width: int, max_tokens: int = MAX_TOKENS) -> tuple[int, int]:

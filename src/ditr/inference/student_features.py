@@ -190,9 +190,7 @@ def check_teacher(config: ModelConfig, encoding: CachedEncoding) -> None:
             f"it gives {encoder.width} channels, the student predicts {config.student.width}",
             "Use the student's teacher",
         )
-    if wanted is None or wanted.weights is None:
-        return
-    if encoder.weights.rpartition("SHA-256 ")[2] != wanted.weights.rpartition("SHA-256 ")[2]:
+    if wanted is not None and wanted.digest not in (None, encoder.digest):
         raise InputError(
             f"encoder {encoding.spec}",
             f"it holds {encoder.weights}, the student learned from {wanted.weights}",

@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors import SafetensorError
@@ -45,7 +46,8 @@ class EncoderConfig:
         width: channels of a token.
         mean, std: per channel, the normalisation of images in 0..1.
         revision: of the hub repository; None for any.
-        weights: one line with the SHA-256 of the weights in training; None where that is not known.
+        weights: one line for people about the weights in training; None where they are not known.
+        digest: SHA-256 of the weights in training, as ``ImageEncoder.digest``; None where it is not known.
     """
 
     name: str
@@ -55,6 +57,7 @@ class EncoderConfig:
     std: tuple[float, float, float]
     revision: str | None = None
     weights: str | None = None
+    digest: str | None = None
 
     @property
     def spec(self) -> str:
@@ -64,7 +67,8 @@ class EncoderConfig:
     @classmethod
     def of(cls, encoder: ImageEncoder, name: str) -> EncoderConfig:
         """Of a loaded encoder, called ``name``."""
-        return cls(name, encoder.patch_size, encoder.width, encoder.mean, encoder.std, weights=encoder.weights)
+        shape = (encoder.patch_size, encoder.width, encoder.mean, encoder.std)
+        return cls(name, *shape, weights=encoder.weights, digest=encoder.digest)
 
     def require(self, encoder: ImageEncoder) -> None:
         """Refuse another encoder than this one: its features would give wrong labels.
@@ -84,9 +88,7 @@ class EncoderConfig:
                 f"and {encoder.std}, and the model takes {self}",
                 "Use the encoder that the model was trained with",
             )
-        if self.weights is None:
-            return
-        if encoder.weights.rpartition("SHA-256 ")[2] != self.weights.rpartition("SHA-256 ")[2]:
+        if self.digest not in (None, encoder.digest):
             raise InputError(
                 f"encoder {self.name}",
                 f"it holds {encoder.weights}, the model was trained with {self.weights}",
@@ -193,7 +195,15 @@ def read_config(folder: Path) -> ModelConfig:
     given = content.get("format") if isinstance(content, dict) else None
     if isinstance(given, int) and given != FORMAT:
         raise InputError(path, f"format {given}, this version reads {FORMAT}", "Install the version that wrote it")
-    return from_plain(ModelConfig, content, str(path))
+    return from_plain(ModelConfig, _with_digest(content), str(path))
+
+
+def _with_digest(content: Any) -> Any:
+    """The settings of a model as this version writes them: up to 0.1, the encoder's digest stood only in a sentence."""
+    match content:
+        case {"encoder": {"weights": str(sentence)} as encoder} if "digest" not in encoder:
+            return {**content, "encoder": {**encoder, "digest": sentence.rpartition("SHA-256 ")[2]}}
+    return content
 
 
 def load_model(
