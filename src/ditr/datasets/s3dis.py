@@ -163,12 +163,11 @@ def _known(splits: Sequence[str]) -> bool:
 def _views(images: Path, room: Path) -> tuple[View, ...]:
     folder, layout = images / room.parent.name / room.name, f"{images.name}/{_IMAGES}"
     colors = frame_files(folder / "color", ".png", layout)
-    there = {path.name for path in (folder / "visibility").glob("*.npy")}
     views = []
     size = image_size(next(iter(colors.values())))
     for color in colors.values():
         files = [folder / "visibility" / f"{color.stem}_{kind}.npy" for kind in ("mask", "points")]
-        need((file for file in files if file.name not in there), layout)
+        need(files, layout)
         views.append(View.unposed(color.stem, size, color, PointPixels(*files)))
     return tuple(views)
 

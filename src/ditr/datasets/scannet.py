@@ -243,12 +243,8 @@ def scene_folders(root: Path, splits: Sequence[str], layout: str, images: Path |
 
 def _views(folder: Path, layout: str) -> tuple[View, ...]:
     colors = frame_files(folder / "color", ".jpg", layout)
-    depths = {path.stem for path in (folder / "depth").glob("*.png")}
-    poses = {path.stem for path in (folder / "pose").glob("*.txt")}
     for color in colors.values():
-        for kind, suffix, there in (("depth", "png", depths), ("pose", "txt", poses)):
-            if color.stem not in there:
-                need([folder / kind / f"{color.stem}.{suffix}"], layout)
+        need((folder / kind / f"{color.stem}.{suffix}" for kind, suffix in (("depth", "png"), ("pose", "txt"))), layout)
     matrix = read_numbers(folder / "intrinsic" / "intrinsic_color.txt", 16).reshape(4, 4)
     # All frames were resized to one size; read_image finds one that was not.
     width, height = image_size(next(iter(colors.values())))
