@@ -28,7 +28,6 @@ from ditr.data.augment.points import (
     SphereCrop,
     augment,
     indoor_augmentations,
-    indoor_crop,
     outdoor_augmentations,
 )
 from ditr.errors import InputError
@@ -134,7 +133,7 @@ def test_missing_attributes_stay_missing(augmentation: PointAugmentation) -> Non
 
 
 def test_the_chains_have_the_published_order() -> None:
-    assert [type(step).__name__ for step in (*indoor_augmentations(), *indoor_crop())] == [
+    assert [type(step).__name__ for step in indoor_augmentations()] == [
         "CenterShift",
         "RandomDropout",
         *["RandomRotate"] * 3,
@@ -145,11 +144,8 @@ def test_the_chains_have_the_published_order() -> None:
         "ChromaticAutoContrast",
         "ChromaticTranslation",
         "ChromaticJitter",
-        "SphereCrop",
-        "CenterShift",
     ]
     assert ElasticDistortion() not in indoor_augmentations(elastic=False)
-    assert indoor_crop(204_800, share=0.6)[:2] == (SphereCrop(share=0.6), SphereCrop(204_800))
     outdoor = ["RandomRotate", "RandomScale", "RandomFlip", "RandomJitter"]
     assert [type(step).__name__ for step in outdoor_augmentations()] == outdoor
     assert outdoor_augmentations(PointClip())[1] == PointClip()
@@ -172,7 +168,6 @@ def test_the_chains_have_the_published_strengths() -> None:
         ChromaticTranslation(p=0.95, ratio=0.05),
         ChromaticJitter(p=0.95, std=0.05),
     )
-    assert indoor_crop() == (SphereCrop(102_400), CenterShift(z=False))
     sweep = PointClip((-35.2, -35.2, -4.0), (35.2, 35.2, 2.0))
     assert outdoor_augmentations(PointClip()) == (turn, sweep, *moved)
 
@@ -189,7 +184,8 @@ def test_the_indoor_chain_leaves_strengths_and_labels_alone() -> None:
 def test_the_chains_run() -> None:
     for seed in range(20):
         rng = np.random.default_rng(seed)
-        indoor = augment(cloud(300, seed), (*indoor_augmentations(), *indoor_crop(100, share=0.6)), rng)
+        crops = (SphereCrop(share=0.6), SphereCrop(100), CenterShift(z=False))
+        indoor = augment(cloud(300, seed), (*indoor_augmentations(), *crops), rng)
         assert len(indoor) == 100
         middle = (indoor.coord.min(axis=0) + indoor.coord.max(axis=0)) / 2
         np.testing.assert_allclose(middle[:2], 0, atol=1e-6)

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ditr.captures.capture import read_capture
-from ditr.geometry.lift import Lift, TokenGrid, choose_view, coverage, gather, join, lift_views, token_grids, tokens_of
+from ditr.geometry.lift import Lift, TokenGrid, choose_view, gather, join, token_grids, tokens_of
 from ditr.geometry.projection import Projection, Sight, see
 
 
@@ -49,8 +49,8 @@ def test_tokens_of_one_view() -> None:
 def test_points_behind_the_last_whole_patch_are_dropped() -> None:
     # An image of 20x20 pixels has one whole patch of 14.
     (grid,) = token_grids([(20, 20)], [(20, 20)], 14)
-    seen = [projection([[13.9, 13.9], [14.0, 3.0], [3.0, 19.0]], [True, True, True])]
-    assert lift_views(seen, [grid], 3, choice="last").patch_index[:, 0].tolist() == [0, -1, -1]
+    seen = projection([[13.9, 13.9], [14.0, 3.0], [3.0, 19.0]], [True, True, True])
+    assert tokens_of(seen.pixel, seen.visible, grid).tolist() == [0, -1, -1]
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -129,14 +129,8 @@ def test_bad_calls() -> None:
         lift([[0, 1]], [[1.0]])
 
 
-def test_coverage_counts_views() -> None:
-    seen = [projection([[0.0, 0.0]] * 3, [True, False, True]), projection([[0.0, 0.0]] * 3, [True, False, False])]
-    assert coverage(seen, 3).tolist() == [2, 0, 1]
-    assert coverage([], 2).tolist() == [0, 0]
-
-
 def test_no_views_at_all() -> None:
-    found = lift_views([], [], 4, choice="random", rng=rng())
+    found = choose_view([], 4, 0, choice="random", rng=rng())
     assert found.patch_index.tolist() == [[-1]] * 4
     assert found.token_count == 0
     assert gather(torch.zeros(0, 3), found).tolist() == [[0.0] * 3] * 4
@@ -236,9 +230,11 @@ def test_join_needs_samples() -> None:
 def test_coverage_of_real_captures(captures: Path, name: str, unseen: float, twice: float) -> None:
     scene = read_capture(captures / name)
     projections = [see(scene.coord, view) for view in scene.views]
-    seen = coverage(projections, len(scene))
+    seen = sum(each.visible.astype(int) for each in projections)
     assert (seen == 0).mean() == pytest.approx(unseen, abs=1e-3)
     assert (seen >= 2).mean() == pytest.approx(twice, abs=1e-3)
     sizes = [(view.camera.height, view.camera.width) for view in scene.views]
-    found = lift_views(projections, token_grids(sizes, [(378, 672)] * len(sizes), 14), len(scene), choice="last")
+    grids = token_grids(sizes, [(378, 672)] * len(sizes), 14)
+    tokens = [tokens_of(each.pixel, each.visible, grid) for each, grid in zip(projections, grids, strict=True)]
+    found = choose_view(tokens, len(scene), sum(grid.token_count for grid in grids), choice="last")
     np.testing.assert_array_equal(found.has_token.numpy(), seen > 0)

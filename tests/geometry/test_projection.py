@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from ditr.captures.capture import read_capture
 from ditr.captures.images import read_depth
-from ditr.geometry.projection import INDOOR, OUTDOOR, Sight, VisibilityRule, patch_of, project, see, unproject
+from ditr.geometry.projection import INDOOR, OUTDOOR, Sight, VisibilityRule, patch_of, project, see
 from ditr.scene import Camera, CameraModel, View
 
 WIDTH, HEIGHT = 640, 480
@@ -104,43 +104,6 @@ def test_utm_coordinates_keep_their_precision() -> None:
     assert np.abs(there.pixel - here.pixel)[here.visible].max() < 1e-5
 
 
-@given(cameras(), st.integers(0, 10**6), st.sampled_from([(0.0, 0.0, 0.0), (1.0, 2.0, 3.0), (-200.0, 150.0, 10.0)]))
-def test_unproject_inverts_project(camera: Camera, seed: int, center: tuple[float, float, float]) -> None:
-    world_to_camera = pose(seed, center)
-    rng = np.random.default_rng(seed)
-    z = rng.uniform(0.1, 50, 300)
-    rays = np.stack([rng.uniform(-3, 3, 300), rng.uniform(-3, 3, 300), np.ones(300)]) * z
-    coord = np.linalg.inv(world_to_camera) @ np.concatenate([rays, np.ones((1, 300))])
-    there = project(coord[:3].T, camera, world_to_camera)
-    shown = there.visible
-    back = unproject(there.pixel[shown], there.depth[shown], camera, world_to_camera)
-    again = project(back, camera, world_to_camera)
-    assert np.abs(again.pixel - there.pixel[shown]).max(initial=0) < 1e-9
-    assert np.abs(again.depth - there.depth[shown]).max(initial=0) < 1e-9
-
-
-@given(cameras(), st.integers(0, 10**6))
-def test_project_inverts_unproject(camera: Camera, seed: int) -> None:
-    rng = np.random.default_rng(seed)
-    pixel = rng.uniform(0, (WIDTH, HEIGHT), (300, 2))
-    depth = rng.uniform(0.5, 20, 300)
-    coord = unproject(pixel, depth, camera, pose(seed))
-    known = np.isfinite(coord).all(axis=1)
-    again = project(coord[known], camera, pose(seed))
-    if camera.model is CameraModel.PINHOLE:
-        assert known.all()
-    # Steep rays multiply rounding of the point by their slope.
-    slope = np.linalg.norm(coord[known] - (1, 2, 3), axis=1) / depth[known]
-    assert (np.abs(again.pixel - pixel[known]).max(axis=1, initial=0) < 1e-9 * np.maximum(1, slope**2)).all()
-
-
-def test_a_pixel_that_no_ray_reaches_has_no_point() -> None:
-    barrel = Camera(WIDTH, HEIGHT, 200.0, 200.0, 320.0, 240.0, CameraModel.OPENCV, (-0.3, 0.0, 0.0, 0.0))
-    found = unproject(np.array([[320.0, 240.0], [0.0, 0.0]]), np.ones(2), barrel, np.eye(4))
-    np.testing.assert_allclose(found[0], (0, 0, 1))
-    assert np.isnan(found[1]).all()
-
-
 # ---------------------------------------------------------------------------------------------------------------------
 # The fold of a distortion polynomial
 
@@ -227,7 +190,9 @@ def test_depth_maps_of_any_size_are_read_in_proportion(size: tuple[int, int]) ->
     row, column = (np.floor(pixel[:, 1 - axis] * size[axis] / (HEIGHT, WIDTH)[axis]).astype(int) for axis in (0, 1))
     depth_map = np.random.default_rng(1).uniform(1, 9, size).astype(np.float32)
     depth_map[0, 0] = 0
-    coord = unproject(pixel, np.maximum(depth_map[row, column], 0.5), PINHOLE, pose(4))
+    focal, middle = (PINHOLE.fx, PINHOLE.fy), (PINHOLE.cx, PINHOLE.cy)
+    rays = np.concatenate([(pixel - middle) / focal, np.ones((len(pixel), 1))], axis=1)
+    coord = (rays * np.maximum(depth_map[row, column], 0.5)[:, None] - pose(4)[:3, 3]) @ pose(4)[:3, :3]
     found = see(coord, view(PINHOLE, pose(4)), VisibilityRule(depth_margin=1e-6), depth_map)
     np.testing.assert_array_equal(found.visible, depth_map[row, column] > 0)
 

@@ -13,7 +13,7 @@ import numpy as np
 from tiny_encoder import write_tiny_encoder
 
 from ditr.captures.capture import write_capture
-from ditr.data.preparation import Attribute, Preparation
+from ditr.data.preparation import Preparation
 from ditr.encoders.encoding import CachedEncoding
 from ditr.encoders.feature_cache import FeatureCache
 from ditr.geometry.projection import VisibilityRule
@@ -155,11 +155,6 @@ def tiny_recipe(encoding: CachedEncoding | None = None, **changes: object) -> Re
 def without(scene: Scene, *attributes: str) -> Scene:
     """The scene without some attributes of its points."""
     return replace(scene, **dict.fromkeys(attributes))  # type: ignore[arg-type]
-
-
-def with_color_only() -> dict[str, object]:
-    """Changes of a preparation whose points need colour alone."""
-    return {"attributes": (Attribute.COLOR,)}
 
 
 def ditr(*arguments: object, check: bool = True, **environment: str) -> subprocess.CompletedProcess[str]:

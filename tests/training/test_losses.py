@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from ditr.errors import InputError
-from ditr.training.losses import cosine_loss, cross_entropy, lovasz_softmax, segmentation_loss
+from ditr.training.losses import cosine_loss, cross_entropy, lovasz_softmax
 
 
 def batch(points: int, classes: int, seed: int, ignored: float = 0.2) -> tuple[Tensor, Tensor]:
@@ -64,7 +64,7 @@ def test_lovasz_keeps_its_digits_on_a_large_batch() -> None:
     assert lovasz_softmax(logits.float(), target).item() == pytest.approx(exact, rel=1e-6)
 
 
-@pytest.mark.parametrize("loss_of", [cross_entropy, lovasz_softmax, segmentation_loss])
+@pytest.mark.parametrize("loss_of", [cross_entropy, lovasz_softmax])
 def test_gradients_agree_with_finite_differences(loss_of) -> None:
     logits, target = batch(25, 4, 3)
     assert torch.autograd.gradcheck(lambda x: loss_of(x, target), logits.requires_grad_())
@@ -78,14 +78,14 @@ def test_class_weights_weigh_the_mean() -> None:
     expected = (each * weights[target[keep]]).sum() / weights[target[keep]].sum()
     torch.testing.assert_close(cross_entropy(logits, target, weights), expected)
     torch.testing.assert_close(cross_entropy(logits, target), each.mean())
-    torch.testing.assert_close(segmentation_loss(logits, target, weights), expected + lovasz_softmax(logits, target))
 
 
 @pytest.mark.parametrize("points", [0, 7])
 @pytest.mark.parametrize("weights", [None, torch.tensor([0.0, 1.0, 2.0])])
 def test_a_batch_without_labels_costs_nothing_and_moves_nothing(points: int, weights: Tensor | None) -> None:
     logits = torch.randn(points, 3, requires_grad=True)
-    loss = segmentation_loss(logits, torch.full((points,), -1), weights)
+    target = torch.full((points,), -1)
+    loss = cross_entropy(logits, target, weights) + lovasz_softmax(logits, target)
     loss.backward()
     assert loss.item() == 0
     assert logits.grad is not None and not logits.grad.any()
@@ -114,7 +114,7 @@ def test_repeats_bitwise() -> None:
     results = []
     for _ in range(2):
         leaf = logits.clone().requires_grad_()
-        loss = segmentation_loss(leaf, target)
+        loss = cross_entropy(leaf, target) + lovasz_softmax(leaf, target)
         results.append((loss, *torch.autograd.grad(loss, leaf)))
     assert torch.equal(results[0][0], results[1][0])
     assert torch.equal(results[0][1], results[1][1])
@@ -145,7 +145,7 @@ def test_cosine_without_a_visible_point_costs_nothing_and_moves_nothing() -> Non
 
 def test_shapes_that_do_not_fit_are_named() -> None:
     with pytest.raises(InputError, match=r"\(4, 3\) against torch.int64 target \(5,\)"):
-        segmentation_loss(torch.zeros(4, 3), torch.zeros(5, dtype=torch.int64))
+        cross_entropy(torch.zeros(4, 3), torch.zeros(5, dtype=torch.int64))
     with pytest.raises(InputError, match="int32"):
         lovasz_softmax(torch.zeros(4, 3), torch.zeros(4, dtype=torch.int32))
     with pytest.raises(InputError, match=r"\(4, 3\) against target \(4, 2\)"):

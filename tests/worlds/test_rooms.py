@@ -31,9 +31,9 @@ from ditr.worlds.rooms import (
     furniture,
     layout,
     make_room,
-    render_view,
     write_rooms,
 )
+from ditr.worlds.rooms.sensor import Sensor
 
 SMALL = RoomsConfig(train=3, test=2, views=4, width=80, height=60, spacing=0.06)
 
@@ -154,7 +154,7 @@ def test_depth_leads_to_points_of_the_same_class() -> None:
     assert scene.label is not None
     agree = []
     for view in scene.views:
-        shot = render_view(room, view.camera, view.world_to_camera)
+        shot = Sensor(room, RayCaster(room.mesh)).render(view.camera, view.world_to_camera)
         row, column = np.nonzero(shot.depth > 0)
         depth = shot.depth[row, column].astype(np.float64)
         camera = view.camera
@@ -173,8 +173,8 @@ def test_depth_leads_to_points_of_the_same_class() -> None:
 def test_the_sensor_adds_noise_and_holes() -> None:
     room = build_room(SMALL, "train", 0)
     view = make_room(SMALL, "train", 0).views[0]
-    clean = render_view(room, view.camera, view.world_to_camera)
-    noisy = render_view(room, view.camera, view.world_to_camera, np.random.default_rng(0))
+    clean = Sensor(room, RayCaster(room.mesh)).render(view.camera, view.world_to_camera)
+    noisy = Sensor(room, RayCaster(room.mesh)).render(view.camera, view.world_to_camera, np.random.default_rng(0))
     assert (clean.depth > 0).mean() > 0.99
     assert 0.005 < (noisy.depth == 0).mean() < 0.5
     both = (clean.depth > 0) & (noisy.depth > 0)

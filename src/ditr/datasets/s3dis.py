@@ -44,7 +44,6 @@ __all__ = [
     "VALIDATION_AREAS",
     "VIEWS",
     "PreparedS3DIS",
-    "class_of",
     "open_s3dis",
     "preparation",
 ]
@@ -75,11 +74,6 @@ _TABLE = (
 )
 CLASSES = tuple(name for name, _ in _TABLE)
 COLORS = tuple(color for _, color in _TABLE)
-
-
-def class_of(name: str) -> int:
-    """The class of an object by the name in its file; what is no class is clutter (published preparation)."""
-    return CLASSES.index(name if name in CLASSES else "clutter")
 
 
 def preparation(images: bool) -> Preparation:

@@ -52,7 +52,6 @@ __all__ = [
     "PreparedStructured3D",
     "open_structured3d",
     "preparation",
-    "split_of",
 ]
 
 RULE = INDOOR
@@ -91,11 +90,6 @@ _TABLE = (
 CLASSES = tuple(name for _, name in _TABLE)
 COLORS: tuple[tuple[int, int, int], ...] | None = None
 LABELS = LabelMap({raw: i for i, (raw, _) in enumerate(_TABLE)}, tuple(raw for raw, _ in _TABLE))
-
-
-def split_of(scene: int) -> str:
-    """ "train", "val" or "test" for the number of a scene (3250 and more are the test)."""
-    return "train" if scene < 3000 else "val" if scene < 3250 else "test"
 
 
 def preparation(images: bool) -> Preparation:

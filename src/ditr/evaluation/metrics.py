@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
 import numpy as np
 from numpy.typing import NDArray
 
@@ -69,18 +66,6 @@ class ConfusionMatrix:
         flat = np.bincount(label * self.classes + prediction, minlength=self.classes**2)
         self.counts += flat.reshape(self.counts.shape)
 
-    def merge(self, other: ConfusionMatrix) -> None:
-        """Add the counts of another matrix (of another process, say).
-
-        Raises:
-            InputError: another number of classes.
-        """
-        if other.classes != self.classes:
-            raise InputError(
-                "confusion matrix", f"{other.classes} classes against {self.classes}", "Merge only equal class lists"
-            )
-        self.counts += other.counts
-
     @property
     def points(self) -> int:
         """How many points were counted."""
@@ -100,11 +85,6 @@ class ConfusionMatrix:
         return np.asarray(hit / (union + _EPSILON))
 
     @property
-    def class_accuracy(self) -> NDArray[np.float64]:
-        """(C,) the share of each class's points that got their class; 0 for an absent class."""
-        return np.asarray(self.counts.diagonal() / (self.counts.sum(axis=1) + _EPSILON))
-
-    @property
     def miou(self) -> float:
         """Mean IoU over ALL classes; one without a point counts as 0, as in the published figures.
 
@@ -118,46 +98,9 @@ class ConfusionMatrix:
         return float(self.iou[self.present].mean()) if self.present.any() else 0.0
 
     @property
-    def mean_class_accuracy(self) -> float:
-        """Mean of :attr:`class_accuracy` over all classes (the published mAcc)."""
-        return float(self.class_accuracy.mean())
-
-    @property
     def accuracy(self) -> float:
         """The share of all counted points that got their class; 0 when there is none."""
         return float(self.counts.trace() / (self.points + _EPSILON))
-
-    def to_json(self) -> dict[str, list[list[int]]]:
-        """Plain lists for a JSON file; :meth:`from_json` reads them back exactly."""
-        return {"counts": self.counts.tolist()}
-
-    @classmethod
-    def from_json(cls, document: Mapping[str, Any]) -> ConfusionMatrix:
-        """The matrix that :meth:`to_json` wrote.
-
-        Raises:
-            InputError: no square matrix of counts that are not negative.
-        """
-        rows = document.get("counts")
-        fault = InputError("confusion matrix", "no square matrix of counts", 'Give {"counts": C lists of C integers}')
-        if not isinstance(rows, list) or not rows:
-            raise fault
-        for row in rows:
-            if not isinstance(row, list) or len(row) != len(rows):
-                raise fault
-            if not all(type(count) is int and 0 <= count < 2**62 for count in row):
-                raise fault
-        matrix = cls(len(rows))
-        matrix.counts += np.array(rows, np.int64)
-        return matrix
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, ConfusionMatrix) and np.array_equal(self.counts, other.counts)
-
-    __hash__ = None  # type: ignore[assignment]
-
-    def __repr__(self) -> str:
-        return f"ConfusionMatrix({self.classes} classes, {self.points} points, mIoU {self.miou:.4f})"
 
 
 def _check_range(what: str, values: NDArray[np.integer], low: int, high: int) -> None:

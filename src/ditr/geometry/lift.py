@@ -18,9 +18,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
-from ditr.geometry.projection import Projection, patch_of
+from ditr.geometry.projection import patch_of
 
-__all__ = ["Lift", "TokenGrid", "choose_view", "coverage", "gather", "join", "lift_views", "token_grids", "tokens_of"]
+__all__ = ["Lift", "TokenGrid", "choose_view", "gather", "join", "token_grids", "tokens_of"]
 
 NO_TOKEN = -1
 
@@ -182,27 +182,6 @@ def choose_view(
             smallest[shown] = distance[shown]
         chosen[shown] = of_view[shown]
     return Lift(torch.from_numpy(chosen[:, None]), None, token_count)
-
-
-def lift_views(
-    projections: Iterable[Projection],
-    grids: Sequence[TokenGrid],
-    point_count: int,
-    *,
-    choice: Literal["random", "last"],
-    rng: np.random.Generator | None = None,
-) -> Lift:
-    """:func:`tokens_of` and :func:`choose_view` in one: from projections into the views to the lift."""
-    tokens = (tokens_of(seen.pixel, seen.visible, grid) for seen, grid in zip(projections, grids, strict=True))
-    return choose_view(tokens, point_count, sum(grid.token_count for grid in grids), choice=choice, rng=rng)
-
-
-def coverage(projections: Iterable[Projection], point_count: int) -> NDArray[np.int32]:
-    """(N,) the number of views that show each point."""
-    count = np.zeros(point_count, dtype=np.int32)
-    for seen in projections:
-        count += seen.visible
-    return count
 
 
 def gather(tokens: Tensor, lift: Lift, missing: Tensor | None = None) -> Tensor:

@@ -1,4 +1,4 @@
-"""Points to pixels and back: cameras with distortion, visibility, and the patch that a pixel lies in.
+"""Points to pixels: cameras with distortion, visibility, and the patch that a pixel lies in.
 
 This is the 2D-3D mapping of the paper's section 3.1. Everything is numpy float64; only :func:`patch_of` computes in
 float32, because the published weights were trained with patches found that way.
@@ -13,10 +13,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ditr.geometry.lens import image_of, undistort
+from ditr.geometry.lens import image_of
 from ditr.scene import Camera, View
 
-__all__ = ["INDOOR", "OUTDOOR", "Projection", "Sight", "VisibilityRule", "patch_of", "project", "see", "unproject"]
+__all__ = ["INDOOR", "OUTDOOR", "Projection", "Sight", "VisibilityRule", "patch_of", "project", "see"]
 
 # Points handled at a time: the intermediate arrays stay in the cache, and large clouds need little memory beside the
 # result.
@@ -180,38 +180,6 @@ def _map_index(pixel: NDArray[np.float64], image_side: int, map_side: int) -> ND
     return np.minimum(scaled.astype(np.int64), map_side - 1)
 
 
-def unproject(
-    pixel: NDArray[np.floating[Any]],
-    depth: NDArray[np.floating[Any]],
-    camera: Camera,
-    world_to_camera: NDArray[np.float64],
-) -> NDArray[np.float64]:
-    """World points of image points at given depths: the inverse of :func:`project`.
-
-    Args:
-        pixel: (N, 2) image coordinates (u, v).
-        depth: (N,) metres along the optical axis.
-        camera: the intrinsics.
-        world_to_camera: (4, 4) pose with OpenCV axes.
-
-    Returns:
-        (N, 3) float64 metres; NaN where no ray of the lens model meets the pixel.
-    """
-    rotation = world_to_camera[:3, :3]
-    center = -np.linalg.solve(rotation, world_to_camera[:3, 3])
-    inverse = np.linalg.inv(rotation)
-    result = np.empty((len(depth), 3))
-    with np.errstate(all="ignore"):
-        for start in range(0, len(depth), _CHUNK):
-            part = slice(start, start + _CHUNK)
-            x = (np.asarray(pixel[part, 0], dtype=np.float64) - camera.cx) / camera.fx
-            y = (np.asarray(pixel[part, 1], dtype=np.float64) - camera.cy) / camera.fy
-            x, y = undistort(x, y, camera)
-            z = np.asarray(depth[part], dtype=np.float64)
-            result[part] = (inverse @ np.stack([x * z, y * z, z])).T + center
-    return result
-
-
 def patch_of(
     pixel: NDArray[Any], *, scale: tuple[float, float], patch_size: int, rows: int, columns: int
 ) -> NDArray[np.int64]:
@@ -237,8 +205,3 @@ def patch_of(
         inside = (across >= 0) & (across < columns) & (down >= 0) & (down < rows)
     column, row = (np.where(inside, part, 0).astype(np.int64) for part in (across, down))
     return np.where(inside, row * columns + column, -1)
-
-
-# ---------------------------------------------------------------------------------------------------------------------
-# Lenses. A radial polynomial is r -> r * (1 + k[0] r^2 + k[1] r^4 + ...), in the distance from the axis on the plane
-# z = 1 for OPENCV, in the angle off the axis for OPENCV_FISHEYE.

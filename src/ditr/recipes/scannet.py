@@ -12,7 +12,7 @@ from ditr.recipes import structured3d
 from ditr.recipes.common import INDOOR_EPOCHS, LARGE, MINKUNET_STEPS, distilled, gently, indoor, with_images
 from ditr.training.recipe import JointDataset, Recipe, Segment
 
-__all__ = ["INDOOR_NORMS", "PERCENTAGES", "STUDENT", "d_ditr", "d_minkunet", "distill", "distill_jointly", "ditr"]
+__all__ = ["INDOOR_NORMS", "STUDENT", "d_ditr", "d_minkunet", "distill", "distill_jointly", "ditr"]
 __all__ += ["fine_tune_fully", "fine_tune_single", "minkunet", "minkunet_distill", "ptv3", "ptv3_joint_norms"]
 
 INDOOR_NORMS = DatasetNorms(("ScanNet", "S3DIS", "Structured3D"))
@@ -21,7 +21,6 @@ Those of S3DIS are never trained: S3DIS is fine-tuned through the norms of ScanN
 STUDENT = "distilled-scannet-structured3d-dinov2-l"
 """The published student that the joint fine-tunings start from."""
 SINGLE_STUDENT = "distilled-scannet-dinov2-l"
-PERCENTAGES = (1, 5, 10, 20, 100)
 """Of ScanNet's training scenes in its "limited reconstructions" benchmark (Table 7)."""
 MINKUNET_CROP = 100_000
 MINKUNET_STUDENT_EPOCHS = 600

@@ -16,24 +16,7 @@ from torch.nn import functional
 from ditr.errors import InputError
 from ditr.scene import UNLABELLED
 
-__all__ = ["Denominator", "cosine_loss", "cross_entropy", "lovasz_softmax", "segmentation_loss"]
-
-
-def segmentation_loss(logits: Tensor, target: Tensor, class_weights: Tensor | None = None) -> Tensor:
-    """Cross-entropy plus Lovász-softmax, one to one: the published loss of every segmentation recipe.
-
-    Args:
-        logits: (N, C).
-        target: (N,) int64, 0..C-1 or -1 for unlabelled.
-        class_weights: (C,) weights of the cross-entropy, or None for equal ones.
-
-    Returns:
-        () float.
-
-    Raises:
-        InputError: logits and target that do not fit each other.
-    """
-    return cross_entropy(logits, target, class_weights) + lovasz_softmax(logits, target)
+__all__ = ["Denominator", "cosine_loss", "cross_entropy", "lovasz_softmax"]
 
 
 Denominator = Callable[[Tensor], Tensor]
@@ -45,8 +28,17 @@ def cross_entropy(
 ) -> Tensor:
     """Mean cross-entropy over the labelled points; with ``class_weights`` the mean weighted by each point's class.
 
-    With ``denominator`` the mean over the processes of what this gives is the mean over the points of all of them.
-    Other arguments, result and errors are those of :func:`segmentation_loss`.
+    Args:
+        logits: (N, C).
+        target: (N,) int64, 0..C-1 or -1 for unlabelled.
+        class_weights: (C,) weights of the classes, or None for equal ones.
+        denominator: with it, the mean over the processes of what this gives is the mean over the points of all of them.
+
+    Returns:
+        () float.
+
+    Raises:
+        InputError: logits and target that do not fit each other.
     """
     _check_shapes(logits, target)
     logits = _at_least_float32(logits)

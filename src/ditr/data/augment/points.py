@@ -37,7 +37,6 @@ __all__ = [
     "SphereCrop",
     "augment",
     "indoor_augmentations",
-    "indoor_crop",
     "outdoor_augmentations",
 ]
 
@@ -60,15 +59,6 @@ def indoor_augmentations(*, elastic: bool = True) -> tuple[PointAugmentation, ..
         ChromaticTranslation(),
         ChromaticJitter(),
     )
-
-
-def indoor_crop(point_max: int = 102_400, *, share: float | None = None) -> tuple[PointAugmentation, ...]:
-    """What happens to the voxels of an indoor scene: crop to ``point_max`` points and centre again, in x and y only.
-
-    With ``share`` a crop to that share comes first (0.6 and then 204,800 for S3DIS).
-    """
-    first = () if share is None else (SphereCrop(share=share),)
-    return (*first, SphereCrop(point_max), CenterShift(z=False))
 
 
 def outdoor_augmentations(clip: PointClip | None = None) -> tuple[PointAugmentation, ...]:

@@ -3,7 +3,7 @@
 from ditr.worlds.rooms.config import CLASS_NAMES, FLAT, Label, RoomsConfig, RoomsStyle, Split
 from ditr.worlds.rooms.generate import make_room
 from ditr.worlds.rooms.layout import Room, build_room
-from ditr.worlds.rooms.sensor import Rendering, render_view
+from ditr.worlds.rooms.sensor import Rendering
 from ditr.worlds.rooms.write import write_rooms
 
 __all__ = [
@@ -17,6 +17,5 @@ __all__ = [
     "Split",
     "build_room",
     "make_room",
-    "render_view",
     "write_rooms",
 ]

@@ -14,7 +14,7 @@ from ditr.worlds.common.photography import Skin, blurred, photographed, pixel_ra
 from ditr.worlds.common.rays import RayCaster
 from ditr.worlds.rooms.layout import Room
 
-__all__ = ["Rendering", "Sensor", "render_view"]
+__all__ = ["Rendering", "Sensor"]
 
 _MIN_RANGE, _MAX_RANGE = 0.35, 5.5  # metres, those of common structured-light cameras
 
@@ -128,10 +128,3 @@ def _measure(depth: NDArray[np.float32], cosine: NDArray[np.float32], glossy: ND
     lost |= jump & (rng.random(depth.shape, dtype=np.float32) < 0.6)
     lost |= glossy & (blotch > 0.2)
     return np.where(lost, np.float32(0), measured)
-
-
-def render_view(
-    room: Room, camera: Camera, world_to_camera: NDArray[np.float64], rng: Generator | None = None
-) -> Rendering:
-    """Photograph a room once: colour, depth and the class of each pixel; noise and holes only with ``rng``."""
-    return Sensor(room, RayCaster(room.mesh)).render(camera, world_to_camera, rng)

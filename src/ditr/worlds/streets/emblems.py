@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import numpy as np
 from numpy.random import Generator
 
 from ditr.worlds.common.paint import Canvas, Color, Pixels, color
@@ -18,7 +17,6 @@ __all__ = [
     "stop_sign",
     "striped",
     "triangle_sign",
-    "tyre_hub",
     "warning_diamond",
 ]
 
@@ -149,13 +147,4 @@ def plate_number(rng: Generator, width: float, height: float) -> Pixels:
     """A number plate."""
     canvas = Canvas(width, height, _WHITE if rng.random() < 0.7 else (250, 220, 60), 100.0)
     canvas.writing(rng, 0.1 * width, 0.25 * height, 0.8 * width, 1, 0.9 * height, _BLACK)
-    return canvas.pixels()
-
-
-def tyre_hub(rng: Generator, width: float, height: float) -> Pixels:
-    """A rim with spokes."""
-    canvas = Canvas(width, height, (60, 60, 62), _DENSITY)
-    for angle in np.arange(5) * 1.2566:
-        end = (0.5 * width * (1 + np.cos(angle)), 0.5 * height * (1 + np.sin(angle)))
-        canvas.line([(0.5 * width, 0.5 * height), end], (190, 190, 192), 4)
     return canvas.pixels()

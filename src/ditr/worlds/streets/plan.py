@@ -11,7 +11,6 @@ __all__ = ["END", "Block", "Plan", "draw_plan", "stations"]
 
 END = 85.0
 """Half the length of a street in metres, beyond every LiDAR's range."""
-_EGO = (-7.0, 8.0)  # metres of the own lane that stay free
 
 
 @dataclass(frozen=True)
