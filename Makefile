@@ -13,7 +13,7 @@ help:
 	@echo "make demo      make rooms, train PTv3 and DITR, compare them (minutes on two cores)"
 	@echo "make test      the fast tests"
 	@echo "make test-all  all tests"
-	@echo "make lint      ruff and mypy"
+	@echo "make lint      ruff, mypy and vulture"
 	@echo "make setup     only the virtual environment, in $(VENV)"
 	@echo "make wheel     the wheel, in dist/"
 	@echo "make clean     remove everything that was made"
@@ -44,6 +44,7 @@ lint: $(READY)
 	$(BIN)/ruff check src tests benchmarks
 	$(BIN)/ruff format --check src tests benchmarks
 	$(BIN)/mypy
+	$(BIN)/vulture
 
 format: $(READY)
 	$(BIN)/ruff check --fix src tests benchmarks
