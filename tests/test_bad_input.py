@@ -59,7 +59,7 @@ def refused(capsys: pytest.CaptureFixture[str], capture: Path, models: Path, *op
     lines = capsys.readouterr().err.strip().splitlines()
     assert len(lines) == 1 and lines[0].startswith("ditr: "), lines
     # Place, fault, remedy: two sentences at least.
-    assert re.search(r": .+\. .+\.$", lines[0]), lines[0]
+    assert re.search(r": .+\. .+[.?]$", lines[0]), lines[0]
     assert {path.name for path in capture.parent.iterdir()} == {"capture"}
     return lines[0]
 

@@ -25,14 +25,15 @@ class InputError(ValueError):
     """Input that cannot be used; its text names the place, the fault and the remedy.
 
     ``where`` is the file (or the argument, for input that came from Python), ``fault`` what is wrong with it and
-    ``remedy`` what the user can do about it.
+    ``remedy`` what the user can do about it. Neither needs a full stop; a remedy that asks gets none.
     """
 
     def __init__(self, where: str | os.PathLike[str], fault: str, remedy: str) -> None:
         self.where = str(where)
         self.fault = fault.rstrip(".")
         self.remedy = remedy.rstrip(".")
-        super().__init__(f"{self.where}: {self.fault}. {self.remedy}.")
+        stop = "" if self.remedy.endswith("?") else "."
+        super().__init__(f"{self.where}: {self.fault}. {self.remedy}{stop}")
 
     def __reduce__(self) -> tuple[type[InputError], tuple[str, str, str]]:
         return InputError, (self.where, self.fault, self.remedy)

@@ -20,14 +20,23 @@ def main(arguments: list[str] | None = None) -> None:
     """The program ``ditr``; exits with 2 and one line on bad input."""
     import tyro
 
+    from ditr import __version__
+
+    arguments = sys.argv[1:] if arguments is None else arguments
+    if arguments == ["--version"]:
+        print(f"ditr {__version__}")
+        return
     commands = _commands()
-    options = tuple(Annotated[kind, tyro.conf.subcommand(kind.__name__.lower())] for kind in commands)
+    names = [kind.__name__.lower() for kind in commands]
+    options = tuple(Annotated[kind, tyro.conf.subcommand(name)] for kind, name in zip(commands, names, strict=True))
     one_of_them: Any = Union[options]  # noqa: UP007
     with _reported():
+        _check_name(arguments, names)
         command = tyro.cli(
             one_of_them,
             prog="ditr",
-            description="A label for every point of a 3D scene with photographs: DITR, DINO in the Room.",
+            description="A label for every point of a 3D scene with photographs: DITR, DINO in the Room. "
+            "ditr --version prints the version.",
             args=arguments,
             config=(tyro.conf.OmitSubcommandPrefixes, tyro.conf.OmitArgPrefixes, tyro.conf.FlagCreatePairsOff),
         )
@@ -67,6 +76,16 @@ def _commands() -> dict[type, Callable[[Any], object]]:
         convert.Convert: convert.run,
         doctor.Doctor: doctor.run,
     }
+
+
+def _check_name(arguments: list[str], names: list[str]) -> None:
+    """Refuse a command that there is not, with the one that was probably meant."""
+    from ditr.errors import InputError, nearest
+
+    if arguments and not arguments[0].startswith("-") and arguments[0] not in names:
+        near = nearest(arguments[0], names)
+        hint = f"Did you mean {near!r}?" if near else f"Use one of {', '.join(names)}"
+        raise InputError(arguments[0], "there is no such command", hint)
 
 
 @contextmanager
