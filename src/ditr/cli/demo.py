@@ -26,8 +26,8 @@ class Demo:
     """Photographs per room."""
     steps: int = 160
     """Optimizer steps of each training."""
-    seed: int = 0
-    """Of rooms, networks and training."""
+    seed: int = 2
+    """Of rooms, networks and training. The recipe was chosen on seed 0, so that is not the default."""
     long_baseline: bool = False
     """Train PTv3 once more with 2.5 times the steps."""
     workers: int | None = None

@@ -22,13 +22,13 @@ LONGER = 2.5
 
 @dataclass(frozen=True)
 class DemoSettings:
-    """How large the demo is; everything else is the small indoor recipe."""
+    """How large the demo is; everything else is the small indoor recipe, which was chosen on rooms of seed 0."""
 
     train_rooms: int = 60
     test_rooms: int = 24
     views: int = 8
     steps: int = 160
-    seed: int = 0
+    seed: int = 2
     long_baseline: bool = False
 
     def rooms(self) -> RoomsConfig:
