@@ -129,6 +129,23 @@ def test_smoke_runs_and_mixed_versions_are_marked(tmp_path: Path) -> None:
         assert "several versions of the code" in text and "abc; def" in text
 
 
+@pytest.mark.parametrize(
+    ("name", "when"),
+    [
+        ("table2", "After 100 steps"),
+        ("table3", "After 120 steps, on top of a student's 200 or 1,000"),
+        ("table9", "After 120 steps in rooms and 100 on streets"),
+    ],
+)
+def test_report_begins_with_the_number_of_steps(name: str, when: str, tmp_path: Path) -> None:
+    table = TABLES[name](FULL)
+    write_table(tmp_path, table, rows_of(table), SEEDS, Workplace(tmp_path / "work"))
+    head = f"{when}: who learns fastest, not who ends best."
+    assert (tmp_path / f"{name}.md").read_text().startswith(f"# {table.title}\n\n**{head}** {table.text}")
+    page = text_of(tmp_path / f"{name}.html")
+    assert head in page and ("a student's distillation, which comes on top" in page) == (name == "table3")
+
+
 @pytest.mark.parametrize("name", TABLES)
 def test_every_table_has_a_report(name: str, tmp_path: Path) -> None:
     table = TABLES[name](FULL)

@@ -30,11 +30,12 @@ _READ = (
     "networks small, so the paper's numbers stand beside ours for their order, not for their size."
 )
 _JUDGE = (
-    "Differences are paired: both variants have the same worlds, the same seed and the same number of steps. The "
-    "interval is Student's with {seeds} seeds. An ordering is **met** or **not met** where the whole "
+    "Differences are paired: both variants have the same worlds, the same seed and the same number of steps{aside}. "
+    "The interval is Student's with {seeds} seeds. An ordering is **met** or **not met** where the whole "
     "interval is on one side, and **not resolved** otherwise. Intervals are of single comparisons, not "
     "corrected for their number. Over spread is the difference over its standard deviation."
 )
+_ASIDE = ", but for a student's distillation, which comes on top"
 
 
 @dataclass(frozen=True)
@@ -106,15 +107,15 @@ class _Told:
     def of(cls, table: Table, rows: Rows, seeds: Sequence[int], quick: bool) -> _Told:
         found = findings(table, rows, seeds)
         used = {key: rows[key] for key in table.keys(seeds) if key in rows}
-        warnings = [f"**{_QUICK}**"] * quick + [f"**{_MIXED}**"] * (len(_commits(used)) > 1)
+        warnings = [_when(table), *[_QUICK] * quick, *[_MIXED] * (len(_commits(used)) > 1)]
         return cls(
             title=table.title,
-            lead=" ".join([*warnings, table.text]),
+            lead=" ".join([*(f"**{warning}**" for warning in warnings), table.text]),
             figures=_grid(table, rows, seeds),
             missing=_missing_text(table),
             orderings=_orderings(found),
             judged=f"Expected orderings: {_counts(table, found)}",
-            how_to_judge=_JUDGE.format(seeds=len(seeds)),
+            how_to_judge=_JUDGE.format(seeds=len(seeds), aside=_ASIDE if _student_steps(table) else ""),
             facts=_facts(table, used, seeds),
             command=f"ditr reproduce {table.name} --seeds {len(seeds)}{' --quick' if quick else ''}",
             footer=f"Seeds {', '.join(map(str, seeds))}.",
@@ -250,6 +251,22 @@ def _facts(table: Table, used: Rows, seeds: Sequence[int]) -> list[tuple[str, st
 
 def _commits(used: Rows) -> set[str]:
     return {str(row[which]) for row in used.values() for which in ("commit", "training_commit")}
+
+
+def _when(table: Table) -> str:
+    """After how many steps, and so what the figures can say."""
+    steps = {trial.world.kind: trial.stage.recipe.steps for trial in table.trials}
+    text = f"{max(steps.values())} steps"
+    if len(steps) > 1:
+        text = f"{steps['rooms']} steps in rooms and {steps['streets']} on streets"
+    if students := _student_steps(table):
+        text += f", on top of a student's {' or '.join(f'{count:,}' for count in students)}"
+    return f"After {text}: who learns fastest, not who ends best."
+
+
+def _student_steps(table: Table) -> list[int]:
+    """Of the distillations that the table's trainings start from."""
+    return sorted({trial.stage.start.recipe.steps for trial in table.trials if trial.stage.start is not None})
 
 
 # ---- pages ----------------------------------------------------------------------------------------------------------
