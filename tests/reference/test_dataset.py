@@ -5,11 +5,13 @@ The case holds the files' contents; they are written as it says, and read by the
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-from golden import GoldenCase
+from golden import GoldenCase, text_of
 from numpy.typing import NDArray
 from PIL import Image
 from tiny_encoder import write_tiny_encoder
@@ -31,23 +33,31 @@ RESIZED_PIXEL_TOLERANCE = 1e-4
 
 def _write(case: GoldenCase, folder: Path) -> Path:
     """The case's files; the dataset's root."""
-    disk = {key.removeprefix("disk."): value for key, value in case.arrays.items() if key.startswith("disk.")}
-    for pattern in case.spec["layout"]:
-        place = folder / pattern.partition("{")[0].rpartition("/")[0]
-        place.mkdir(parents=True, exist_ok=True)
-        if pattern.endswith(".npy"):
-            for name in pattern.partition("{")[2].partition("}")[0].split(","):
-                np.save(place / f"{name}.npy", disk[f"{name}_npy"])
-        elif pattern.endswith("intrinsic_color.txt"):
-            np.savetxt(folder / pattern, disk["intrinsic_color"], fmt="%f")
-        for row, frame in enumerate(disk["frame_index"]):
-            if pattern.endswith("color/{f}.jpg"):
-                (place / f"{frame}.jpg").write_bytes(disk[f"frame{frame}.color_jpg"].tobytes())
-            elif pattern.endswith("depth/{f}.png"):
-                Image.fromarray(disk["depth_mm"][row]).save(place / f"{frame}.png")
-            elif pattern.endswith("pose/{f}.txt"):
-                np.savetxt(place / f"{frame}.txt", disk["pose_cam2world"][row], fmt="%f")
-    return folder / "data" / "scannet"
+    layout: dict[str, str] = case.spec["layout"]
+    for pattern, contents in layout.items():
+        key = re.findall(r"disk\.[\w.{}]*[\w}]", contents)[0]
+        (names,) = re.findall(r"{(\w+(?:,\w+)+)}", pattern) or [""]
+        frames = case.arrays["disk.frame_index"].tolist() if "{f}" in pattern else [""]
+        for name in names.split(","):
+            for row, frame in enumerate(frames):
+                array = case.arrays[key.format(name=name, f=frame)]
+                path = folder / pattern.replace(f"{{{names}}}", name).format(f=frame)
+                path.parent.mkdir(parents=True, exist_ok=True)
+                _save(path, array[row] if len(frames) > 1 and "{f}" not in key else array)
+    return folder / "/".join(next(iter(layout)).split("/")[:2])
+
+
+def _save(path: Path, array: NDArray[Any]) -> None:
+    if path.suffix == ".npy":
+        np.save(path, array)
+    elif array.dtype.kind in "US":
+        path.write_text(text_of(array))
+    elif path.suffix == ".txt":
+        np.savetxt(path, array, fmt="%f")
+    elif array.ndim == 1:
+        path.write_bytes(array.tobytes())
+    else:
+        Image.fromarray(array).save(path)
 
 
 def _read(case: GoldenCase, folder: Path) -> tuple[Benchmark, Scene, list[View]]:

@@ -5,12 +5,14 @@ Everything is taken from the case's entry in ``cases.json``, so other folders of
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
-from golden import GoldenCase
+from golden import GoldenCase, text_of
 from numpy.typing import NDArray
 
 from ditr.geometry.lift import TokenGrid, choose_view, gather, tokens_of
@@ -33,7 +35,7 @@ class _Photograph:
 
 
 def _photographs(case: GoldenCase) -> list[_Photograph]:
-    spec, arrays = case.spec, case.arrays
+    spec = case.spec
     keys = spec["camera_keys"]
     found = []
     for scene in spec.get("scenes", [""]):
@@ -41,15 +43,10 @@ def _photographs(case: GoldenCase) -> list[_Photograph]:
 
             def get(pattern: str, scene: str = scene, name: str = name) -> NDArray[np.generic]:
                 # "{view}.points_image (x, y)": the key, then a remark
-                return arrays[pattern.format(scene=scene, view=name).split(" ")[0]]
+                return case.numbers(pattern.format(scene=scene, view=name).split(" ")[0])
 
-            intrinsics, (height, width) = get(keys["intrinsics"]), get(spec["image_size"])
-            pose = np.eye(4)
-            if "camera_to_world" in keys:
-                pose = get(keys["camera_to_world"])
-            else:
-                pose[:3, :3] = get(keys["camera_to_lidar_rotation"])
-                pose[:3, 3] = get(keys["camera_to_lidar_translation"])
+            height, width = get(spec["image_size"]).ravel()
+            intrinsics, pose = _calibration(keys, get)
             camera = Camera(
                 int(width), int(height), intrinsics[0, 0], intrinsics[1, 1], intrinsics[0, 2], intrinsics[1, 2]
             )
@@ -59,7 +56,7 @@ def _photographs(case: GoldenCase) -> list[_Photograph]:
             found.append(
                 _Photograph(
                     get(spec["coord"]),
-                    View(name, camera, np.linalg.inv(pose), Path("none")),
+                    View(name, camera, pose, Path("none")),
                     None if depth is None else depth.astype(np.float32),
                     get(outputs["pixels"]),
                     get(outputs["visible"]),
@@ -67,6 +64,26 @@ def _photographs(case: GoldenCase) -> list[_Photograph]:
                 )
             )
     return found
+
+
+def _calibration(
+    keys: dict[str, str], get: Callable[[str], NDArray[Any]]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """K, and the pose (4, 4) that leads to the camera: inverted, in two parts, or in KITTI's ``P2`` and ``Tr``."""
+    if "intrinsics" not in keys:
+        (text,) = keys.values()
+        lines = (line.partition(":") for line in text_of(get(text)).splitlines())
+        rows = {name: np.array(numbers.split(), dtype=np.float64) for name, colon, numbers in lines if colon}
+        projection, pose = rows["P2"].reshape(3, 4), np.vstack([rows["Tr"].reshape(3, 4), (0, 0, 0, 1)])
+        pose[:3, 3] += projection[:, 3] / np.diag(projection[:, :3])
+        return projection[:, :3], pose
+    pose = np.eye(4)
+    if "camera_to_world" in keys:
+        pose = get(keys["camera_to_world"])
+    else:
+        pose[:3, :3] = get(keys["camera_to_lidar_rotation"])
+        pose[:3, 3] = get(keys["camera_to_lidar_translation"]).ravel()
+    return get(keys["intrinsics"]), np.linalg.inv(pose)
 
 
 def test_pixels_and_visibility(case_projection: GoldenCase) -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from golden import GoldenCase, error, golden_cases
+from golden import GoldenCase, error, golden_case
 from published import Prepared, config_of, prepare, pyramid_of, x2d_of
 from published_checkpoints import (
     FULL,
@@ -26,7 +26,6 @@ from published_checkpoints import (
     plain,
     published_shapes,
     published_values,
-    stored_shapes,
     write_checkpoint,
 )
 from stages import TOLERANCE, check_segmentation
@@ -95,7 +94,7 @@ def golden_of(row: Layout) -> str:
 
 @pytest.mark.parametrize("row", ROWS, ids=identify)
 def test_names_and_shapes_are_the_published_ones(row: Layout, golden_dir: Path) -> None:
-    assert published_shapes(row) == adapted_shapes(stored_shapes(golden_dir, golden_of(row)), row)
+    assert published_shapes(row) == adapted_shapes(golden_case(golden_dir, golden_of(row)).shapes(), row)
 
 
 @pytest.mark.parametrize(
@@ -111,7 +110,7 @@ def test_names_and_shapes_are_the_published_ones(row: Layout, golden_dir: Path) 
     ],
 )
 def test_names_and_shapes_of_the_goldens(name: str, layout: Layout, sizes: Sizes, golden_dir: Path) -> None:
-    assert published_shapes(layout, sizes) == stored_shapes(golden_dir, name)
+    assert published_shapes(layout, sizes) == golden_case(golden_dir, name).shapes()
 
 
 # ---- sizes ----------------------------------------------------------------------------------------------------------
@@ -201,13 +200,9 @@ def test_small_checkpoints_beyond_the_list_go_there_and_back(name: str, tmp_path
 
 @pytest.mark.slow
 @pytest.mark.parametrize("row", ROWS, ids=identify)
-def test_a_checkpoint_of_every_row_goes_there_and_back(
-    row: Layout, tmp_path: Path, request: pytest.FixtureRequest
-) -> None:
-    """At published size, from the stored lists of names where they are here."""
-    folder: Path = request.config.getoption("--golden-dir")
-    stored = (folder / "keys" / f"{golden_of(row)}.json").exists()
-    shapes = adapted_shapes(stored_shapes(folder, golden_of(row)), row) if stored else published_shapes(row)
+def test_a_checkpoint_of_every_row_goes_there_and_back(row: Layout, tmp_path: Path) -> None:
+    """At published size; that these are the stored names and shapes is tested above."""
+    shapes = published_shapes(row)
     trained = row.name == "ditr-scannet200-dinov2-l"
     there_and_back(tmp_path, published_values(shapes), row, Origin.of(published_model(row.name)), trained=trained)
     for file in (tmp_path / "model").iterdir():
@@ -227,14 +222,6 @@ def test_values_that_look_alike_stay_apart(tmp_path: Path) -> None:
 
 
 # ---- what the published code gives ----------------------------------------------------------------------------------
-
-
-def cases(request: pytest.FixtureRequest, *names: str) -> list[GoldenCase]:
-    known = {case.name: case for case in golden_cases(request.config.getoption("--golden-dir"))}
-    missing = [name for name in names if name not in known or not known[name].file.exists()]
-    if missing:
-        pytest.skip(f"no golden case {', '.join(missing)} here")
-    return [known[name] for name in names]
 
 
 def check_outputs(case: GoldenCase, model: Segmentation | Distillation) -> None:
@@ -276,9 +263,9 @@ def check_logits(case: GoldenCase, prepared: Prepared) -> None:
     ],
 )
 def test_a_converted_checkpoint_gives_the_published_outputs(
-    name: str, origin: Origin, tmp_path: Path, request: pytest.FixtureRequest
+    name: str, origin: Origin, tmp_path: Path, golden_dir: Path
 ) -> None:
-    (case,) = cases(request, name)
+    case = golden_case(golden_dir, name)
     checkpoint = write_checkpoint(tmp_path / "model_best.pth", published_values(case.shapes()))
     convert(checkpoint, tmp_path / "model", origin)
     checkpoint.unlink()
@@ -300,9 +287,9 @@ def test_a_converted_checkpoint_gives_the_published_outputs(
         "tiny_distill_cls",
     ],
 )
-def test_a_recognised_network_gives_the_published_outputs(name: str, request: pytest.FixtureRequest) -> None:
+def test_a_recognised_network_gives_the_published_outputs(name: str, golden_dir: Path) -> None:
     """Sizes of no dataset, hence without a folder: the network is made from names and shapes alone."""
-    (case,) = cases(request, name)
+    case = golden_case(golden_dir, name)
     spec = case.spec
     datasets = tuple(spec.get("datasets", ()))
     found = recognize(case.shapes(), datasets=datasets, patch_size=spec["patch_size"], pre_norm=spec["pre_norm"])

@@ -22,7 +22,8 @@ def test_segment_from_images(case_segment_from_images: GoldenCase) -> None:
     arrays, spec = dict(case.arrays), case.spec
     if "inputs_from" in spec:
         arrays = {**case.sibling(spec["inputs_from"]).arrays, **arrays}
-    images = torch.from_numpy(arrays[spec["images"].split()[0]])
+    images = torch.from_numpy(arrays[case.keys("images")[0]])
+    images = images.reshape(-1, arrays[spec["image_coord"]].shape[1], *images.shape[-3:])
     encoder = known_encoder(case, "encoder_keys")
     if encoder is None:
         pytest.skip(f"not built yet: {spec['encoder']}")

@@ -168,6 +168,8 @@ _ENCODER_PREFIX = "img_enc.vit."
 def known_encoder(case: GoldenCase, keys: str = "keys") -> ImageEncoder | None:
     """The case's encoder, filled by rule; None where it is not built yet."""
     config = case.spec["encoder_config"]
+    if "pos_embed_grid" not in config:
+        return None
     described = Architecture(
         width=config["width"],
         depth=config["depth"],

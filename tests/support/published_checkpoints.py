@@ -6,7 +6,6 @@ Values follow the fill rule, except that the counters of batches, which change n
 
 from __future__ import annotations
 
-import json
 import zipfile
 from collections import OrderedDict
 from collections.abc import Mapping
@@ -31,7 +30,6 @@ __all__ = [
     "plain",
     "published_shapes",
     "published_values",
-    "stored_shapes",
     "write_checkpoint",
 ]
 
@@ -333,12 +331,6 @@ def assert_same_bytes(actual: Mapping[str, Tensor], expected: Mapping[str, Tenso
         found = actual[name].detach()
         assert (found.dtype, found.shape) == (value.dtype, value.shape), name
         assert found.numpy().tobytes() == value.numpy().tobytes(), name
-
-
-def stored_shapes(folder: Path, name: str) -> Shapes:
-    """The list of names and shapes of a golden case."""
-    entries = json.loads((folder / "keys" / f"{name}.json").read_text())
-    return {key: tuple(shape) for key, (shape, _) in entries.items()}
 
 
 def plain(layout: Layout) -> Layout:
