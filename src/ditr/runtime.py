@@ -1,4 +1,4 @@
-"""The machine that the work runs on: worker processes, the device, memory given back."""
+"""The machine that the work runs on: worker processes, the device, memory given back, progress shown."""
 
 from __future__ import annotations
 
@@ -11,11 +11,12 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from multiprocessing import connection
-from typing import Any
+from typing import Any, Protocol
 
 from ditr.errors import InputError
 
-__all__ = ["START", "choose_device", "one_thread_per_worker", "release_memory", "worker_pool"]
+__all__ = ["START", "OnProgress", "choose_device", "one_thread_per_worker", "progress_bar", "progress_bars"]
+__all__ += ["release_memory", "worker_pool"]
 
 START = multiprocessing.get_context("spawn")
 """How workers start: a fork of a process in which torch or embree runs threads may hang."""
@@ -96,3 +97,48 @@ def choose_device(name: str) -> str:
     if kind == "cuda" and not there:
         raise InputError("device", "there is no GPU that torch can use", "Use cpu, or install torch for this GPU")
     return name
+
+
+class OnProgress(Protocol):
+    """Told what is done of how much; parts of a whole one make the bar and the time left move."""
+
+    def __call__(self, done: float, total: float, note: str = "") -> None: ...
+
+
+@contextmanager
+def progress_bar(title: str, *, quiet: bool = False) -> Iterator[OnProgress]:
+    """A bar with counts and the time left."""
+    with progress_bars(title, quiet=quiet) as (report,):
+        yield report
+
+
+@contextmanager
+def progress_bars(*titles: str, quiet: bool = False) -> Iterator[list[OnProgress]]:
+    """Bars one below the other, for work of several kinds; the first is shown at once, others with their first report.
+
+    Yields a function for each title; its ``note`` stands behind the counts.
+    """
+    from rich import progress
+
+    bars = progress.Progress(
+        progress.TextColumn("{task.description}"),
+        progress.BarColumn(),
+        progress.MofNCompleteColumn(),
+        progress.TextColumn("{task.fields[note]}"),
+        progress.TimeElapsedColumn(),
+        progress.TextColumn("left"),
+        progress.TimeRemainingColumn(),
+        disable=quiet,
+    )
+
+    def report_to(task: progress.TaskID) -> OnProgress:
+        def report(done: float, total: float, note: str = "") -> None:
+            if bars.tasks[task].total is None:
+                # The time left is reckoned from the start of the work.
+                bars.reset(task, visible=True, total=total, completed=int(done), note=note)
+            bars.update(task, completed=done, total=total, note=note)
+
+        return report
+
+    with bars:
+        yield [report_to(bars.add_task(t, total=None, visible=not i, note="")) for i, t in enumerate(titles)]

@@ -1,21 +1,10 @@
-"""What several commands share: parsing of options, the encoder with its cache, progress bars."""
+"""What several commands share: parsing of options, the encoder with its cache."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from pathlib import Path
-
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    TaskID,
-    TextColumn,
-    TimeElapsedColumn,
-    TimeRemainingColumn,
-)
 
 from ditr.captures.capture import read_capture
 from ditr.data.augment.variants import VARIANTS
@@ -25,7 +14,7 @@ from ditr.encoders.feature_cache import FeatureCache
 from ditr.errors import InputError
 from ditr.evaluation.voting import Voting
 from ditr.io.wheel import cache_folder
-from ditr.runtime import choose_device
+from ditr.runtime import choose_device, progress_bar
 
 __all__ = [
     "encode_captures",
@@ -35,50 +24,8 @@ __all__ = [
     "parse_attributes",
     "parse_direction",
     "parse_substitutes",
-    "progress_bar",
-    "progress_bars",
     "voting",
 ]
-
-
-Report = Callable[[float, float], None]
-"""Takes what is done and the total; parts of a whole one make the bar and the time left move."""
-
-
-@contextmanager
-def progress_bar(title: str, *, quiet: bool = False) -> Iterator[Report]:
-    """A bar with counts and the time left; yields a function that takes (done, total)."""
-    with progress_bars(title, quiet=quiet) as (report,):
-        yield report
-
-
-@contextmanager
-def progress_bars(*titles: str, quiet: bool = False) -> Iterator[list[Report]]:
-    """Bars one below the other, for work of several kinds; the first is shown at once, others with their first report.
-
-    Yields a function per title that takes (done, total).
-    """
-    bars = Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-        TextColumn("left"),
-        TimeRemainingColumn(),
-        disable=quiet,
-    )
-
-    def report_to(task: TaskID) -> Report:
-        def report(done: float, total: float) -> None:
-            if not bars.tasks[task].visible:
-                # The time left is reckoned from the start of the work.
-                bars.reset(task, visible=True)
-            bars.update(task, completed=done, total=total)
-
-        return report
-
-    with bars:
-        yield [report_to(bars.add_task(title, total=None, visible=not i)) for i, title in enumerate(titles)]
 
 
 def make_cache(folder: Path | None, *, use_cache: bool = True) -> FeatureCache | None:
@@ -139,7 +86,9 @@ def parse_substitutes(texts: Sequence[str]) -> tuple[tuple[Attribute, float], ..
     return tuple(pairs)
 
 
-def voting(vote: bool, variants: str | None, thin: float | None, progress: Report | None = None) -> Voting | None:
+def voting(
+    vote: bool, variants: str | None, thin: float | None, progress: Callable[[float, float], None] | None = None
+) -> Voting | None:
     """What ``--vote``, ``--variants`` and ``--thin`` ask for; naming variants asks for votes too.
 
     Raises:

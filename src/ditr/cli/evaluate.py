@@ -45,11 +45,12 @@ def run(args: Evaluate) -> None:
     """Evaluate, write the figures and print the table."""
 
     from ditr.captures.folders import find_captures
-    from ditr.cli.common import make_cache, progress_bar, voting
+    from ditr.cli.common import make_cache, voting
     from ditr.evaluation.evaluate import evaluate
     from ditr.inference.prediction import Prediction
     from ditr.inference.segmenter import Segmenter
     from ditr.io.files import write_json
+    from ditr.runtime import progress_bar
 
     captures = find_captures(args.data)
     segmenter = Segmenter.load(args.model, device=args.device, cache=make_cache(args.cache))

@@ -60,10 +60,11 @@ class Features:
 def run(args: Features) -> None:
     """Lift, write, draw, and print the coverage; then the same for a student."""
     from ditr.captures.capture import read_capture
-    from ditr.cli.common import folder_for, make_encoding, progress_bar
+    from ditr.cli.common import folder_for, make_encoding
     from ditr.data.preparation import profile_rule
     from ditr.data.sample import ViewChoice
     from ditr.inference.lifting import lift_features
+    from ditr.runtime import progress_bar
 
     scene = read_capture(args.capture)
     out = folder_for(args.out or Path(f"{scene.name}-features"))

@@ -66,10 +66,11 @@ class Segment:
 def run(args: Segment) -> None:
     """Label, write, and print the summary."""
     from ditr.captures.capture import read_capture
-    from ditr.cli.common import folder_for, make_cache, parse_direction, parse_substitutes, progress_bars, voting
+    from ditr.cli.common import folder_for, make_cache, parse_direction, parse_substitutes, voting
     from ditr.data.preparation import profile_rule
     from ditr.inference.explain import used_views
     from ditr.inference.segmenter import Segmenter
+    from ditr.runtime import progress_bars
 
     substitutes = {attribute.value: value for attribute, value in parse_substitutes(args.substitute)}
     up = parse_direction(args.up)

@@ -46,12 +46,13 @@ def run(args: Verify) -> None:
     """Verify and print the table; exits with 1 where the figure is missed."""
     import sys
 
-    from ditr.cli.common import folder_for, progress_bar
+    from ditr.cli.common import folder_for
     from ditr.datasets.table import by_name, open_dataset
     from ditr.errors import InputError
     from ditr.evaluation.verify import published_voting, verify
     from ditr.inference.segmenter import Segmenter
     from ditr.recipes.prepared import dataset_root
+    from ditr.runtime import progress_bar
     from ditr.weights.pretrained import find_model
     from ditr.weights.published import PUBLISHED
 

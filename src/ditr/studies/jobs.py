@@ -14,21 +14,9 @@ from pathlib import Path
 from queue import Empty
 from typing import Any, TextIO
 
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    TaskID,
-    TextColumn,
-    TimeElapsedColumn,
-    TimeRemainingColumn,
-)
+from ditr.runtime import START, one_thread_per_worker, progress_bars, worker_pool
 
-from ditr.runtime import START, one_thread_per_worker, worker_pool
-
-__all__ = ["Job", "Report", "run_jobs"]
-
-Report = Callable[[int, int], None]
+__all__ = ["Job", "run_jobs"]
 
 
 @dataclass(frozen=True)
@@ -130,27 +118,18 @@ class _Display:
     """One bar per group."""
 
     def __init__(self, jobs: Sequence[Job]) -> None:
-        self.progress = Progress(
-            TextColumn("{task.description:26}"),
-            BarColumn(bar_width=24),
-            MofNCompleteColumn(),
-            TimeElapsedColumn(),
-            TextColumn("left"),
-            TimeRemainingColumn(),
-        )
         self.group = {job.name: job.group for job in jobs}
         self.state: dict[str, tuple[int, int]] = {}
-        self.tasks: dict[str, TaskID] = {}
-        for job in jobs:
-            if job.group not in self.tasks:
-                self.tasks[job.group] = self.progress.add_task(job.group, total=None, start=False)
+        groups = list(dict.fromkeys(self.group.values()))
+        self.bars = progress_bars(*(f"{group:26}" for group in groups))
+        self.groups = groups
 
     def __enter__(self) -> _Display:
-        self.progress.start()
+        self.report = dict(zip(self.groups, self.bars.__enter__(), strict=True))
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.progress.stop()
+        self.bars.__exit__(None, None, None)
 
     def drain(self, queue: Any) -> None:
         while True:
@@ -167,7 +146,5 @@ class _Display:
         self._draw(job.group)
 
     def _draw(self, group: str) -> None:
-        task = self.tasks[group]
         parts = [value for name, value in self.state.items() if self.group[name] == group]
-        self.progress.start_task(task)
-        self.progress.update(task, completed=sum(done for done, _ in parts), total=sum(total for _, total in parts))
+        self.report[group](sum(done for done, _ in parts), sum(total for _, total in parts))

@@ -15,11 +15,11 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, TextIO
 
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from torch.utils.tensorboard import SummaryWriter
 
 from ditr.errors import InputError
 from ditr.io.files import atomic_path
+from ditr.runtime import progress_bar
 from ditr.training.checkpoint import writing
 
 __all__ = ["RunLog", "read_rows"]
@@ -60,27 +60,18 @@ class RunLog:
                 self._text = (folder / "train.log").open("a")
                 self._board = SummaryWriter(str(folder / "tensorboard"), purge_step=start)
         self._began = time.perf_counter()
-        self._bar = Progress(
-            TextColumn(f"train {folder.name}"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TextColumn("loss {task.fields[loss]:.3f}"),
-            TimeElapsedColumn(),
-            TextColumn("left"),
-            TimeRemainingColumn(),
-            disable=quiet or not writes,
-        )
-        self._task = self._bar.add_task("train", total=steps, completed=start, loss=float("nan"))
+        self._bar = progress_bar(f"train {folder.name}", quiet=quiet or not writes)
 
     def __enter__(self) -> RunLog:
-        self._bar.start()
+        self._show = self._bar.__enter__()
+        self._show(self.start, self.steps)
         self.say(f"steps {self.start} to {self.steps}")
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._bar.stop()
+        self._bar.__exit__(None, None, None)
         self.say("done" if error is None else f"stopped: {error!r}")
         for file in (self._jsonl, self._validation, self._text, self._board):
             if file is not None:
@@ -114,7 +105,7 @@ class RunLog:
             self._jsonl.flush()
             for name, value in (("loss", loss), ("lr", lr), ("gradient_norm", gradient_norm)):
                 self._board.add_scalar(name, value, step)
-        self._bar.update(self._task, completed=step + 1, loss=loss)
+        self._show(step + 1, self.steps, f"loss {loss:.3f}")
         done = step + 1 - self.start
         if done % 20 == 0 or step + 1 == self.steps:
             left = seconds / done * (self.steps - step - 1)

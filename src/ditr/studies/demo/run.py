@@ -23,9 +23,10 @@ from ditr.inference.segmenter import Segmenter
 from ditr.io.files import atomic_path, write_json
 from ditr.io.settings_json import to_plain
 from ditr.io.wheel import fetch_wheel
+from ditr.runtime import OnProgress
 from ditr.studies.demo.page import write_page
 from ditr.studies.demo.results import LONGER, PRETRAINED, RANDOM, DemoResults, DemoSettings
-from ditr.studies.jobs import Job, Report, run_jobs
+from ditr.studies.jobs import Job, run_jobs
 from ditr.training.loop import TrainingRun, train
 from ditr.training.recipe import Recipe
 from ditr.worlds.rooms import CLASS_NAMES, write_rooms
@@ -105,7 +106,7 @@ def _jobs(out: Path, settings: DemoSettings) -> list[Job]:
     return jobs
 
 
-def _encode(out: Path, spec: str, captures: Sequence[Path], report: Report) -> str:
+def _encode(out: Path, spec: str, captures: Sequence[Path], report: OnProgress) -> str:
     """Fill the cache; returns which weights the encoder held."""
     encoding = CachedEncoding(spec, FeatureCache(out / "features"))
     for index, capture in enumerate(captures):
@@ -114,7 +115,7 @@ def _encode(out: Path, spec: str, captures: Sequence[Path], report: Report) -> s
     return encoding.encoder.weights
 
 
-def _train(out: Path, name: str, recipe: Recipe, report: Report) -> None:
+def _train(out: Path, name: str, recipe: Recipe, report: OnProgress) -> None:
     encoding = None if recipe.encoder is None else CachedEncoding(recipe.encoder, FeatureCache(out / "features"))
     digest = hashlib.sha256(json.dumps(to_plain(recipe), sort_keys=True).encode()).hexdigest()[:8]
     train(
@@ -133,7 +134,7 @@ def _train(out: Path, name: str, recipe: Recipe, report: Report) -> None:
         link.symlink_to(f"{name}-{digest}")
 
 
-def _evaluate(out: Path, run: str, name: str, seed: int, swap: bool, report: Report) -> dict[str, Any]:
+def _evaluate(out: Path, run: str, name: str, seed: int, swap: bool, report: OnProgress) -> dict[str, Any]:
     captures = find_captures(out / "rooms" / "test")
     segmenter = Segmenter.load(out / "runs" / run, device="cpu", cache=FeatureCache(out / "features"))
     accuracy: list[float] = []

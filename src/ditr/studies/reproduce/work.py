@@ -28,9 +28,8 @@ from ditr.evaluation.metrics import ConfusionMatrix
 from ditr.inference.segmenter import Segmenter
 from ditr.io.files import atomic_path
 from ditr.io.settings_json import to_plain
-from ditr.runtime import release_memory
+from ditr.runtime import OnProgress, release_memory
 from ditr.scene import Scene
-from ditr.studies.jobs import Report
 from ditr.studies.reproduce.experiment import COARSE, Rooms, Stage, Trial, Views, World, digest
 from ditr.training.loop import TrainingRun, train
 from ditr.training.recipe import Recipe
@@ -90,7 +89,7 @@ class Workplace:
 # ---- jobs -----------------------------------------------------------------------------------------------------------
 
 
-def make_world(place: Workplace, world: World, seed: int, report: Report) -> None:
+def make_world(place: Workplace, world: World, seed: int, report: OnProgress) -> None:
     """Scenes that are there already are kept."""
     folder = place.world(world, seed)
     if not isinstance(world, Rooms):
@@ -103,7 +102,7 @@ def make_world(place: Workplace, world: World, seed: int, report: Report) -> Non
     (folder / "complete").touch()
 
 
-def _write_coarse(source: Path, folder: Path, report: Report) -> None:
+def _write_coarse(source: Path, folder: Path, report: OnProgress) -> None:
     fine_names = [name for _, names in COARSE for name in names]
     coarse = np.repeat(np.arange(len(COARSE)), [len(names) for _, names in COARSE])
     captures = [(split, path) for split in ("train", "test") for path in find_captures(source / split)]
@@ -119,7 +118,7 @@ def _write_coarse(source: Path, folder: Path, report: Report) -> None:
         report(index + 1, len(captures))
 
 
-def encode(place: Workplace, world: World, seed: int, encoder: str, split: str, report: Report) -> str:
+def encode(place: Workplace, world: World, seed: int, encoder: str, split: str, report: OnProgress) -> str:
     """Fill the cache; returns which weights the encoder held."""
     encoding = CachedEncoding(encoder, place.cache, place.device)
     captures = place.captures(world, seed, split)
@@ -131,7 +130,7 @@ def encode(place: Workplace, world: World, seed: int, encoder: str, split: str, 
     return encoding.encoder.weights
 
 
-def run_stage(place: Workplace, stage: Stage, seed: int, report: Report) -> None:
+def run_stage(place: Workplace, stage: Stage, seed: int, report: OnProgress) -> None:
     """Train; a training that was killed goes on."""
     folder = place.run(stage, seed)
     folder.mkdir(parents=True, exist_ok=True)
@@ -170,7 +169,7 @@ def _training_scenes(place: Workplace, stage: Stage, recipe: Recipe, seed: int) 
     return {dataset.name: scenes for dataset, scenes in zip(recipe.datasets, captures, strict=True)}
 
 
-def run_trial(place: Workplace, trial: Trial, seed: int, report: Report) -> dict[str, Any]:
+def run_trial(place: Workplace, trial: Trial, seed: int, report: OnProgress) -> dict[str, Any]:
     """Label the test scenes, compare, and append the row."""
     began = time.perf_counter()
     segmenter = _all_views(Segmenter.load(place.run(trial.stage, seed), device=place.device, cache=place.cache))

@@ -12,11 +12,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
 from ditr.captures.capture import LABELS, write_capture
 from ditr.errors import InputError
-from ditr.runtime import one_thread_per_worker, worker_pool
+from ditr.runtime import one_thread_per_worker, progress_bar, worker_pool
 from ditr.scene import Scene
 
 __all__ = ["Job", "as_stored", "write_jobs"]
@@ -64,22 +62,20 @@ def write_jobs(kind: str, jobs: Sequence[Job], *, workers: int | None, progress:
         _remove_unfinished(folder, kind)
     missing = [job for job in jobs if not _is_complete(job, kind)]
     count = min(len(missing), workers if workers is not None else _processors())
-    bar = Progress(
-        TextColumn(f"{kind}s"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), disable=not progress
-    )
-    with bar:
-        task = bar.add_task(f"{kind}s", total=len(jobs), completed=len(jobs) - len(missing))
+    done = len(jobs) - len(missing)
+    with progress_bar(f"{kind}s", quiet=not progress) as report:
+        report(done, len(jobs))
         if count <= 1:
-            for job in missing:
+            for number, job in enumerate(missing, start=done + 1):
                 _write(job)
-                bar.advance(task)
+                report(number, len(jobs))
         else:
             with one_thread_per_worker(), worker_pool(count) as pool:
                 futures = [pool.submit(_write, job) for job in missing]
                 try:
-                    for future in as_completed(futures):
+                    for number, future in enumerate(as_completed(futures), start=done + 1):
                         future.result()
-                        bar.advance(task)
+                        report(number, len(jobs))
                 except BaseException:
                     pool.shutdown(wait=False, cancel_futures=True)
                     raise
