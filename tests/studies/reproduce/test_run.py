@@ -8,17 +8,21 @@ import signal
 import subprocess
 import sys
 import time
-from dataclasses import replace
+from dataclasses import field, fields, make_dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from ditr.io.settings_json import to_plain
 from ditr.studies.reproduce.catalogue import TABLES
 from ditr.studies.reproduce.experiment import ALL_VIEWS, COARSE, Rooms, Views, digest
-from ditr.studies.reproduce.run import make_plan
+from ditr.studies.reproduce.run import first_seeds, make_plan
 from ditr.studies.reproduce.settings import FULL, QUICK
 from ditr.studies.reproduce.work import Workplace, make_world, read_rows, write_row
+from ditr.training.recipe import Distill, Recipe, Segment
 
+RESULTS = Path(__file__).parents[3] / "docs" / "results"
 TINY = replace(
     QUICK,
     rooms=(2, 2),
@@ -76,12 +80,35 @@ def test_trials_differ_by_their_views() -> None:
     assert digest(replace(trial, swap=True)) != digest(trial)
 
 
-def test_rows_outlive_settings_that_came_later() -> None:
-    """The digest of a training as it was when the committed rows were measured."""
-    stage = TABLES["table1"](FULL).trials[0].stage
-    assert digest(stage) == "d86c24131bf867a2"
-    few = replace(stage, recipe=replace(stage.recipe, labelled_points=20))
-    assert digest(few) != digest(stage)
+@pytest.mark.parametrize("name", TABLES)
+def test_every_row_that_was_measured_is_found(name: str) -> None:
+    rows = read_rows(RESULTS / f"{name}.jsonl")
+    for cell in TABLES[name](FULL).cells:
+        for seed in first_seeds(3):
+            row = rows[digest(cell.trial), seed]
+            assert row["swapped"] == cell.trial.swap and row["views"] == to_plain(cell.trial.views)
+
+
+def grown(recipe: Recipe, name: str, default: object, **value: object) -> Recipe:
+    """The recipe in a version of its class that has one more field, or another default."""
+    kind = make_dataclass("Recipe", [(name, Any, field(default=default))], bases=(Recipe,), frozen=True)
+    made: Recipe = kind(**{part.name: getattr(recipe, part.name) for part in fields(recipe)} | value)
+    return made
+
+
+def test_a_field_that_is_added_costs_no_row() -> None:
+    recipe = TABLES["table1"](FULL).trials[0].stage.recipe
+    assert digest(grown(recipe, "news", 0)) == digest(recipe)
+    assert digest(grown(recipe, "news", 0, news=1)) != digest(recipe)
+
+
+def test_a_default_that_is_changed_takes_no_row_of_another_training() -> None:
+    recipe = replace(TABLES["table1"](FULL).trials[0].stage.recipe, batch_size=12)
+    assert digest(grown(recipe, "batch_size", 5)) == digest(recipe)
+    assert (
+        digest(grown(recipe, "batch_size", 5, batch_size=5)) == digest(replace(recipe, batch_size=5)) != digest(recipe)
+    )
+    assert digest(Segment()) != digest(Distill())
 
 
 @pytest.mark.slow

@@ -8,8 +8,9 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import MISSING, Field, dataclass, field, fields, is_dataclass, replace
 from enum import Enum
+from pathlib import Path
 from typing import Any, Literal
 
 from ditr.data.preparation import ViewOrder
@@ -125,7 +126,7 @@ class Stage:
         share: part of the training scenes that it sees; of two shares, the smaller is part of the larger.
     """
 
-    name: str
+    name: str = field(compare=False)
     recipe: Recipe
     worlds: tuple[World, ...]
     start: Stage | None = None
@@ -272,20 +273,37 @@ class Table:
 
 def digest(*parts: Any) -> str:
     """A short name for settings that changes with any of them, but not with what a training is called."""
-    return hashlib.sha256(json.dumps(_nameless(to_plain(parts)), sort_keys=True).encode()).hexdigest()[:16]
+    return hashlib.sha256(json.dumps(_differing(parts), sort_keys=True).encode()).hexdigest()[:16]
 
 
-_LATER = {"labelled_points": None, "whiten": 0, "without_images": 0.0}
-"""Settings that came after rows were measured, and the value with which nothing is other than before.
+_DEFAULTS: dict[str, dict[str, Any]] = json.loads(Path(__file__).with_name("defaults.json").read_text())
+"""Settings as they usually were when the first rows were measured, by class; they never change.
 
-They are left out there, so that these rows stay valid. Whoever adds a field to a recipe or a world adds it here.
+Rows are known by what differs from these. A default that is changed in the code therefore makes other rows, and a field
+that is added makes none, as long as its default means what was done before.
 """
 
 
-def _nameless(value: Any) -> Any:
-    if isinstance(value, dict):
-        # Only a stage has both; the names of styles and datasets are settings.
-        drop = {"name"} if {"recipe", "worlds"} <= value.keys() else set()
-        drop |= {key for key, nothing in _LATER.items() if key in value and value[key] == nothing}
-        return {key: _nameless(item) for key, item in value.items() if key not in drop}
-    return [_nameless(item) for item in value] if isinstance(value, list) else value
+def _differing(value: Any) -> Any:
+    """Settings as plain JSON without those that have their usual value."""
+    if isinstance(value, tuple):
+        return [_differing(item) for item in value]
+    if not is_dataclass(value) or isinstance(value, type):
+        return to_plain(value)
+    usual = _DEFAULTS.get(type(value).__name__, {})
+    result = {}
+    for part in fields(value):
+        if not part.compare:
+            continue
+        held = _differing(getattr(value, part.name))
+        # The kind tells classes apart, and is never left out.
+        if part.name == "kind" or held != usual.get(part.name, _default(part)):
+            result[part.name] = held
+    return result
+
+
+def _default(part: Field[Any]) -> Any:
+    """What a field has where nobody says otherwise; MISSING, which equals no setting, where there is no such value."""
+    if part.default_factory is not MISSING:
+        return _differing(part.default_factory())
+    return MISSING if part.default is MISSING else _differing(part.default)
