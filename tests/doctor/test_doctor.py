@@ -163,7 +163,8 @@ def test_encoders_are_looked_for_where_they_are_fetched_to(
     assert not doctor._encoder(config).here
     folder = tmp_path / f"models--{repository.replace('/', '--')}"
     (folder / "snapshots" / ("a" * 40)).mkdir(parents=True)
-    (folder / "snapshots" / ("a" * 40) / "model.safetensors").touch()
+    for file in ("config.json", "model.safetensors"):
+        (folder / "snapshots" / ("a" * 40) / file).touch()
     (folder / "refs").mkdir()
     (folder / "refs" / "main").write_text("a" * 40)
     assert doctor._encoder(config).here

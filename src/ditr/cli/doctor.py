@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 import textwrap
 from collections.abc import Sequence
@@ -41,14 +40,13 @@ class Doctor:
 def run(args: Doctor) -> None:
     """Look at everything, print it, and exit with 1 on problems."""
     from ditr.doctor.packages import missing_essentials
-    from ditr.io.files import atomic_path
+    from ditr.io.files import write_json
 
     missing = missing_essentials()
     if missing:
         # What examines the rest cannot even be loaded.
         if args.json is not None:
-            with atomic_path(args.json) as path:
-                path.write_text(json.dumps({"missing": missing}, indent=2) + "\n", encoding="utf-8")
+            write_json(args.json, {"missing": missing})
         print(_wrapped(f"Nothing works without them. To install: pip install {' '.join(missing)}"))
         print(_verdict([f"{name} is missing" for name in missing], 0))
         sys.exit(1)
@@ -57,8 +55,7 @@ def run(args: Doctor) -> None:
 
     found = examine(args.models, online=args.online)
     if args.json is not None:
-        with atomic_path(args.json) as path:
-            path.write_text(json.dumps(asdict(found), indent=2, allow_nan=False) + "\n", encoding="utf-8")
+        write_json(args.json, asdict(found))
     print("\n".join(_lines(found)))
     if found.problems:
         sys.exit(1)

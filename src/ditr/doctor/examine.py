@@ -6,27 +6,27 @@ What cannot be right is a problem; what somebody may want to know or do is a not
 from __future__ import annotations
 
 import math
-import re
 import tempfile
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from huggingface_hub import constants, try_to_load_from_cache
+from huggingface_hub import constants
 
 from ditr.doctor.machine import Device, Kernels, Machine, describe_devices, describe_kernels, describe_machine
 from ditr.doctor.packages import Part, Version, missing_parts, versions
 from ditr.doctor.self_check import NETWORKS, compute, read_outputs
-from ditr.encoders.weights import FAMILIES, SHORT_NAMES, WHEEL_SPEC
+from ditr.encoders.weights import WHEEL_SPEC, fetch_weights
 from ditr.errors import InputError
 from ditr.io.hub import Unreachable, file_sizes
 from ditr.io.wheel import WHEEL, cache_folder
 from ditr.weights.contract import TOLERANCE, Comparison, check_contract, compare
 from ditr.weights.pretrained import converted_folder, find_model
-from ditr.weights.published import PUBLISHED, REPOSITORY, published_model
-from ditr.weights.saved_model import FILES, EncoderConfig, load_model
+from ditr.weights.published import PUBLISHED, REPOSITORY
+from ditr.weights.saved_model import EncoderConfig, load_model
 
 __all__ = ["Cache", "Check", "Examination", "Fault", "HubAnswer", "ModelCheck", "WantedEncoder", "examine"]
 
@@ -215,53 +215,52 @@ def _check_model(name: str, devices: Sequence[str], *, fetch: bool) -> ModelChec
 
 
 def _find(name: str, *, fetch: bool) -> Path:
-    """The folder of a model; the hub is asked only if it may be.
+    """The folder of a model; the hub is asked only if it may be, and nothing is converted.
 
     Raises:
         InputError: the model is not on this machine, or there is none of this name.
     """
-    if Path(name).exists() or name.startswith((".", "/", "~")):
+    published = [model for model in PUBLISHED if model.name == name]
+    if published and not (converted_folder(published[0]) / "config.json").exists():
+        raise InputError(name, "it was not converted on this machine yet", "Its first use does that")
+    if fetch:
         return find_model(name)
-    if any(model.name == name for model in PUBLISHED):
-        folder = converted_folder(published_model(name))
-        if not (folder / "config.json").exists():
-            raise InputError(name, "it was not converted on this machine yet", "Its first use does that")
-        return folder
-    if fetch or not re.fullmatch(r"[\w.-]+/[\w.-]+(@[\w./-]+)?", name):
-        return find_model(name)
-    repository, _, revision = name.partition("@")
-    found = [_cached(repository, file, revision or None) for file in FILES]
-    if found[0] is None or None in found[:3]:
+    try:
+        with _offline():
+            return find_model(name, ask=False)
+    except Unreachable:
         remedy = "Correct the path, or fetch it with --online while the hub answers"
-        raise InputError(name, "neither a folder nor complete in the hub's cache on this machine", remedy)
-    return found[0].parent
+        fault = "neither a folder nor complete in the hub's cache on this machine"
+        raise InputError(name, fault, remedy) from None
 
 
-def _cached(repository: str, file: str, revision: str | None = None) -> Path | None:
-    """A file of a hub repository, if it is in the hub's cache; nothing is asked of the hub."""
-    found = try_to_load_from_cache(repository, file, revision=revision)
-    return Path(found) if isinstance(found, str) else None
+@contextmanager
+def _offline() -> Iterator[None]:
+    """Nothing is asked of the hub."""
+    before, constants.HF_HUB_OFFLINE = constants.HF_HUB_OFFLINE, True
+    try:
+        yield
+    finally:
+        constants.HF_HUB_OFFLINE = before
 
 
 def _encoder(encoder: EncoderConfig) -> WantedEncoder:
     """Where the weights are that ``load_weights`` would take for it; they are not opened."""
     name = encoder.name
-    folder = Path(name).expanduser()
     if name.startswith("random:"):
         return WantedEncoder(name, True, "untrained, made from its seed")
     if name == WHEEL_SPEC:
         here = (cache_folder() / "wheels" / WHEEL).is_file()
         return WantedEncoder(name, here, "in the cache" if here else "pip downloads it when it is first used")
-    if folder.exists() or name.startswith((".", "/", "~")):
-        here = folder.suffix == ".whl" or ((folder / "config.json").exists() and any(folder.glob("model*.safetensors")))
-        here = here and folder.exists()
+    if Path(name).exists() or name.startswith((".", "/", "~")):
+        here = Path(name).exists()
         return WantedEncoder(name, here, "in its folder" if here else "restore its folder")
-    named, _, tag = name.partition(".")
-    timm = [f"timm/{named}.{tag or f.timm_tag}" for f in FAMILIES if any(named in v.timm for v in f.variants)]
-    repository, _, revision = (SHORT_NAMES.get(name) or next(iter(timm), name)).partition("@")
-    weights = ("model.safetensors", "model.safetensors.index.json")
-    here = any(_cached(repository, file, revision or encoder.revision) for file in weights)
-    return WantedEncoder(name, here, "in the hub's cache" if here else "fetched from the hub when it is first used")
+    try:
+        with _offline():
+            fetch_weights(encoder.spec)
+    except InputError:
+        return WantedEncoder(name, False, "fetched from the hub when it is first used")
+    return WantedEncoder(name, True, "in the hub's cache")
 
 
 def _converted() -> list[str]:

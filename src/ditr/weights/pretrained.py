@@ -43,8 +43,10 @@ def save_pretrained(folder: str | Path, config: ModelConfig, model: Model) -> No
     save_model(Path(folder), config, model)
 
 
-def find_model(name: str | Path) -> Path:
+def find_model(name: str | Path, *, ask: bool = True) -> Path:
     """The local folder of a model by name, fetched and converted if it has to be.
+
+    With ``ask`` the hub is asked whether its repository is newer than the copy in the cache.
 
     Raises:
         InputError: as for :func:`from_pretrained`.
@@ -56,7 +58,7 @@ def find_model(name: str | Path) -> Path:
         return _published(published_model(name))
     if re.fullmatch(r"[\w.-]+/[\w.-]+(@[\w./-]+)?", name):
         repository, _, revision = name.partition("@")
-        return fetch_folder(repository, FILES, revision=revision or None)
+        return fetch_folder(repository, FILES, revision=revision or None, ask=ask)
     if "/" in name or "\\" in name:
         raise InputError(name, "there is no such folder", "Name the folder of a finished run or of a converted model")
     published_model(name)  # which says what was probably meant
