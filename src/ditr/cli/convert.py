@@ -26,7 +26,7 @@ class Convert:
     name: str | None = None
     """Short name of the published model that this is; `ditr weights` lists them."""
     dataset: str | None = None
-    """Whose classes and conventions it has: ScanNet, ScanNet200, S3DIS, nuScenes, SemanticKITTI, Waymo."""
+    """Whose classes and conventions it has, such as ScanNet200 or nuScenes."""
     encoder: str | None = None
     """Of its photographs, or its teacher, as dinov2-large-reg."""
     norms: str | None = None

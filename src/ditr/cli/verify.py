@@ -19,7 +19,7 @@ class Verify:
     """
 
     dataset: Annotated[str, tyro.conf.Positional]
-    """ScanNet, ScanNet200, ScanNet++, S3DIS, nuScenes, SemanticKITTI or Waymo."""
+    """One that the paper tests on, such as ScanNet, S3DIS or nuScenes."""
     model: str
     """Short name of a published model (`ditr weights` lists them), hub repository, or folder of a run."""
     data: Path

@@ -38,6 +38,7 @@ class Benchmark:
         name: as the paper spells it.
         classes: in the order of the logits; empty where a file of the dataset lists them.
         class_count: how many they are.
+        folder: usual name of its prepared folder, as the published code has it in ``data``.
         open: the reader of its prepared folder; see :func:`ditr.datasets.table.open_dataset`.
         without_images: how models of points alone (PTv3, D-DITR) take a scene.
         with_images: how models with photographs (DITR) do; None where none is published.
@@ -45,11 +46,14 @@ class Benchmark:
         labels: between raw ids and classes; None where files hold names (S3DIS) or list the classes (ScanNet++).
         voting: variants of a scene over which the published tester votes; None for a dataset that is only trained on.
         test_voxel_size: metres; the published tester first thins scenes to these voxels. None where it does not.
+        minkunet: how the published MinkUNet of points alone takes a scene; None where none is published.
+        ground: metres, the height of the ground in the frame of the car's LiDAR; None where it is not known.
     """
 
     name: str
     classes: tuple[str, ...]
     class_count: int
+    folder: str
     open: Callable[[Path, Sequence[str], Images], SceneSource]
     without_images: Preparation
     with_images: Preparation | None = None
@@ -57,6 +61,8 @@ class Benchmark:
     labels: LabelMap | None = None
     voting: tuple[Variant, ...] | None = None
     test_voxel_size: float | None = None
+    minkunet: Preparation | None = None
+    ground: float | None = None
 
     def preparation(self, images: bool, *, patch_size: int = PATCH_SIZE) -> Preparation:
         """How a scene is made ready.

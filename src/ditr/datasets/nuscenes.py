@@ -223,6 +223,7 @@ NUSCENES = Benchmark(
     name="nuScenes",
     classes=CLASSES,
     class_count=len(CLASSES),
+    folder="nuscenes",
     open=open_nuscenes,
     without_images=preparation(False),
     with_images=preparation(True),
@@ -230,4 +231,5 @@ NUSCENES = Benchmark(
     labels=LABELS,
     voting=NUSCENES_VARIANTS,
     test_voxel_size=0.025,
+    ground=-1.84,
 )

@@ -170,6 +170,7 @@ S3DIS = Benchmark(
     name="S3DIS",
     classes=CLASSES,
     class_count=len(CLASSES),
+    folder="s3dis",
     open=open_s3dis,
     without_images=preparation(False),
     with_images=preparation(True),

@@ -274,12 +274,14 @@ SCANNET = Benchmark(
     name="ScanNet",
     classes=CLASSES,
     class_count=len(CLASSES),
+    folder="scannet",
     open=open_scannet,
     without_images=preparation(False),
     with_images=preparation(True),
     colors=COLORS,
     labels=LABELS,
     voting=INDOOR_VARIANTS,
+    minkunet=minkunet_preparation(),
 )
 
 
@@ -287,10 +289,12 @@ SCANNET200 = Benchmark(
     name="ScanNet200",
     classes=CLASSES_200,
     class_count=len(CLASSES_200),
+    folder="scannet",
     open=partial(open_scannet, fine=True),
     without_images=preparation(False),
     with_images=preparation(True),
     colors=COLORS_200,
     labels=LABELS_200,
     voting=INDOOR_VARIANTS,
+    minkunet=minkunet_preparation(),
 )

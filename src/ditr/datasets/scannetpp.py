@@ -74,6 +74,7 @@ SCANNETPP = Benchmark(
     name="ScanNet++",
     classes=(),
     class_count=CLASS_COUNT,
+    folder="scannetpp",
     open=open_scannetpp,
     without_images=preparation(False),
     colors=COLORS,

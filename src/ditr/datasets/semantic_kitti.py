@@ -227,6 +227,7 @@ SEMANTIC_KITTI = Benchmark(
     name="SemanticKITTI",
     classes=CLASSES,
     class_count=len(CLASSES),
+    folder="semantic_kitti",
     open=open_semantic_kitti,
     without_images=preparation(False),
     with_images=preparation(True),
@@ -234,4 +235,5 @@ SEMANTIC_KITTI = Benchmark(
     labels=LABELS,
     voting=ROTATIONS,
     test_voxel_size=0.01,
+    ground=-1.73,
 )

@@ -206,6 +206,7 @@ STRUCTURED3D = Benchmark(
     name="Structured3D",
     classes=CLASSES,
     class_count=len(CLASSES),
+    folder="structured3d",
     open=open_structured3d,
     without_images=preparation(False),
     with_images=preparation(True),

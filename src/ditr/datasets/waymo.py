@@ -183,6 +183,7 @@ WAYMO = Benchmark(
     name="Waymo",
     classes=CLASSES,
     class_count=len(CLASSES),
+    folder="waymo",
     open=open_waymo,
     without_images=preparation(False),
     with_images=preparation(True),

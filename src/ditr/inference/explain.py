@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from ditr.data.preparation import Attribute, Origin, Preparation, ViewOrder
 from ditr.data.scene_views import inference_rows
+from ditr.datasets.table import BENCHMARKS
 from ditr.geometry.projection import VisibilityRule
 from ditr.inference.prediction import Prediction
 from ditr.inference.segmenter import Segmenter
@@ -20,9 +21,6 @@ from ditr.weights.saved_model import ModelConfig
 from ditr.weights.suggest import BUILDING, SWEEP
 
 __all__ = ["differences", "used_up", "used_views"]
-
-CAR_ROOF = {"nuScenes": -1.84, "SemanticKITTI": -1.73}
-"""Metres, the height of the ground in the frame of the LiDAR on the roof of the datasets' cars."""
 
 
 def used_views(segmenter: Segmenter, scene: Scene, rule: VisibilityRule | None = None, *, seed: int = 0) -> list[str]:
@@ -128,7 +126,7 @@ def _sensor(dataset: str, scene: Scene, up: NDArray[np.float64]) -> list[str]:
     if middle > SWEEP:
         found.append(f"half of the points are over {middle:.0f} m from the origin, which should be the sensor")
     near = height[(distance > 3) & (distance < 20)]
-    wanted = CAR_ROOF.get(dataset)
+    wanted = next((benchmark.ground for benchmark in BENCHMARKS if benchmark.name == dataset), None)
     if wanted is not None and len(near) >= 100:
         ground = float(np.percentile(near, 10))
         if abs(ground - wanted) > 0.8:

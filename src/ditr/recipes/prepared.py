@@ -5,24 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from ditr.datasets.table import open_dataset
+from ditr.datasets.table import by_name, open_dataset
 from ditr.errors import InputError
 from ditr.scene import SceneSource
 from ditr.training.recipe import JointDataset, Recipe
 
-__all__ = ["FOLDERS", "dataset_root", "is_prepared", "open_datasets"]
-
-FOLDERS = {
-    "ScanNet": "scannet",
-    "ScanNet200": "scannet",
-    "ScanNet++": "scannetpp",
-    "S3DIS": "s3dis",
-    "Structured3D": "structured3d",
-    "nuScenes": "nuscenes",
-    "SemanticKITTI": "semantic_kitti",
-    "Waymo": "waymo",
-}
-"""Of the datasets as the published code has them, in its folder ``data``."""
+__all__ = ["dataset_root", "is_prepared", "open_datasets"]
 
 
 def is_prepared(recipe: Recipe) -> bool:
@@ -34,13 +22,12 @@ def dataset_root(name: str, root: Path) -> Path:
     """The folder of a dataset: the one of its name in ``root``, or ``root`` itself where there is none.
 
     Raises:
-        InputError: ``root`` is no folder.
+        InputError: no such dataset, or ``root`` is no folder.
     """
+    folder = by_name(name).folder
     if not root.is_dir():
-        raise InputError(
-            root, "there is no such folder", f"Name the folder with {FOLDERS[name]}, prepared as published"
-        )
-    inner = root / FOLDERS[name]
+        raise InputError(root, "there is no such folder", f"Name the folder with {folder}, prepared as published")
+    inner = root / folder
     return inner if inner.is_dir() else root
 
 
@@ -63,8 +50,6 @@ def open_datasets(recipe: Recipe, root: Path) -> tuple[Mapping[str, SceneSource]
 def _open(
     data: JointDataset, splits: tuple[str, ...], root: Path, images: bool, *, limited: bool = True
 ) -> SceneSource:
-    if data.name not in FOLDERS:
-        raise InputError(f"dataset {data.name}", "it has splits and is no known dataset", f"Use {', '.join(FOLDERS)}")
     folder = dataset_root(data.name, root)
     scenes = folder / data.scenes if limited and data.scenes is not None else None
     return open_dataset(data.name, folder, splits, images=images, scenes=scenes)

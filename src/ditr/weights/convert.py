@@ -15,7 +15,6 @@ import torch
 from torch import Tensor
 
 from ditr.data.preparation import Preparation
-from ditr.datasets import scannet
 from ditr.datasets.benchmark import Benchmark
 from ditr.datasets.table import by_name
 from ditr.encoders.weights import known_variant
@@ -211,8 +210,8 @@ def _encoder(path: Path, recognized: Recognized, origin: Origin) -> EncoderConfi
 
 def _preparation(path: Path, benchmark: Benchmark, channels: int, images: bool, patch_size: int) -> Preparation:
     candidates = [benchmark.preparation(images, patch_size=patch_size)]
-    if benchmark.name.startswith("ScanNet") and not images:
-        candidates.append(scannet.minkunet_preparation())
+    if benchmark.minkunet is not None and not images:
+        candidates.append(benchmark.minkunet)
     for preparation in candidates:
         if preparation.in_channels == channels:
             return preparation

@@ -1,0 +1,94 @@
+"""A dataset of its own layout, as whoever adds one writes it: its facts, its reader and its benchmark in one file.
+
+``toy/{train,val}/SCENE/`` with ``points.npy`` (N, 7: x, y, z, red, green, blue, class) and, for each image,
+``NAME.png`` with ``NAME.txt``: fx, fy, cx, cy and the 16 numbers of the pose from world to camera.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from ditr.captures.images import image_size
+from ditr.data.augment.variants import Variant
+from ditr.data.preparation import Attribute, Preparation
+from ditr.datasets.arrays import build_scene, load_array, read_numbers, split_folders, subfolders
+from ditr.datasets.benchmark import Benchmark, Images
+from ditr.geometry.projection import VisibilityRule
+from ditr.scene import Camera, Scene, View
+
+CLASSES = ("floor", "wall", "box")
+LAYOUT = "toy/{train,val}/SCENE/{points.npy,*.png,*.txt}"
+WITHOUT_IMAGES = Preparation(voxel_size=0.25, attributes=(Attribute.COLOR,), rule=VisibilityRule(min_depth=0.2))
+
+
+@dataclass(frozen=True)
+class ToyScenes:
+    """Scenes of some splits; see :class:`~ditr.scene.SceneSource`."""
+
+    folders: tuple[Path, ...]
+    images: bool
+    name: str = "Toy"
+
+    def __len__(self) -> int:
+        return len(self.folders)
+
+    def names(self) -> list[str]:
+        return [folder.name for folder in self.folders]
+
+    def scene(self, index: int) -> Scene:
+        folder = self.folders[index]
+        points = load_array(folder / "points.npy", "f", 7)
+        return build_scene(
+            folder,
+            {
+                "name": folder.name,
+                "coord": points[:, :3].astype(np.float64),
+                "color": points[:, 3:6].astype(np.uint8),
+                "label": points[:, 6].astype(np.int32),
+                "views": tuple(map(_view, sorted(folder.glob("*.png")))) if self.images else (),
+                "class_names": CLASSES,
+            },
+        )
+
+
+def open_toy(root: Path, splits: Sequence[str], images: Images) -> ToyScenes:
+    folders = split_folders(root, splits, LAYOUT)
+    return ToyScenes(tuple(scene for folder in folders for scene in subfolders(folder, "*", LAYOUT)), bool(images))
+
+
+def _view(image: Path) -> View:
+    fx, fy, cx, cy, *pose = read_numbers(image.with_suffix(".txt"), 20)
+    width, height = image_size(image)
+    return View(image.stem, Camera(width, height, fx, fy, cx, cy), np.reshape(pose, (4, 4)), image)
+
+
+TOY = Benchmark(
+    name="Toy",
+    classes=CLASSES,
+    class_count=len(CLASSES),
+    folder="toy",
+    open=open_toy,
+    without_images=WITHOUT_IMAGES,
+    with_images=replace(WITHOUT_IMAGES, image_size=(42, 56), max_views=2),
+    voting=(Variant(), Variant(90.0)),
+)
+
+
+def write_toy(root: Path, scenes: list[Scene], split: str) -> Path:
+    """Scenes in this layout; the dataset's root."""
+    for scene in scenes:
+        folder = root / split / scene.name
+        folder.mkdir(parents=True)
+        assert scene.color is not None and scene.label is not None
+        np.save(folder / "points.npy", np.column_stack([scene.coord, scene.color, scene.label]))
+        for view in scene.views:
+            camera = view.camera
+            Image.fromarray(np.asarray(view.image)).save(folder / f"{view.name}.png")
+            numbers = [camera.fx, camera.fy, camera.cx, camera.cy, *view.world_to_camera.ravel()]
+            np.savetxt(folder / f"{view.name}.txt", numbers, fmt="%.17g")
+    return root
