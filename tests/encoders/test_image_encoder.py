@@ -227,9 +227,13 @@ def test_reads_weights_in_parts(tmp_path: Path) -> None:
     whole = load_weights(str(write_tiny_encoder(tmp_path)))
     tensors = load_file(tmp_path / "model.safetensors")
     (tmp_path / "model.safetensors").unlink()
-    names = sorted(tensors)
-    for part, some in enumerate((names[::2], names[1::2]), start=1):
-        save_file({name: tensors[name] for name in some}, tmp_path / f"model-{part:05}-of-00002.safetensors")
+    place = {name: f"model-{1 + number % 2:05}-of-00002.safetensors" for number, name in enumerate(sorted(tensors))}
+    for file in set(place.values()):
+        save_file({name: tensors[name] for name in tensors if place[name] == file}, tmp_path / file)
+    save_file({"stranger": tensors[min(tensors)]}, tmp_path / "model-of-another.safetensors")  # which no index names
+    with pytest.raises(InputError, match=r"model.safetensors.index.json"):
+        load_weights(str(tmp_path))
+    (tmp_path / "model.safetensors.index.json").write_text(json.dumps({"weight_map": place}))
     assert load_weights(str(tmp_path)).digest == whole.digest
 
 

