@@ -10,9 +10,10 @@ from numpy.random import Generator
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
-__all__ = ["Canvas", "Color", "Painter", "Pixels", "color", "noise", "size", "tinted"]
+__all__ = ["Canvas", "Color", "Painter", "Pixels", "Range", "color", "grained", "noise", "size", "tinted"]
 
 Color = tuple[int, int, int]
+Range = tuple[float, float]
 Pixels = NDArray[np.uint8]
 Painter = Callable[[Generator, float, float], Pixels]
 """Paints a surface of (width, height) metres; returns (h, w, 3)."""
@@ -25,9 +26,7 @@ def size(width: float, height: float, density: float = TEXELS_PER_METRE) -> tupl
     return max(8, round(width * density)), max(8, round(height * density))
 
 
-def color(
-    rng: Generator, hue: tuple[float, float], saturation: tuple[float, float], value: tuple[float, float]
-) -> Color:
+def color(rng: Generator, hue: Range, saturation: Range, value: Range) -> Color:
     """A random colour from ranges of hue, saturation and value, each 0..1; the hue wraps."""
     red, green, blue = colorsys.hsv_to_rgb(rng.uniform(*hue) % 1.0, rng.uniform(*saturation), rng.uniform(*value))
     return round(red * 255), round(green * 255), round(blue * 255)
@@ -46,6 +45,23 @@ def tinted(base: Color, *fields: NDArray[np.float32]) -> Pixels:
     total = np.sum(fields, axis=0)[..., None]
     pixels: Pixels = np.clip(np.asarray(base, dtype=np.float32) + total, 0, 255).astype(np.uint8)
     return pixels
+
+
+def grained(
+    hue: Range,
+    saturation: Range,
+    value: Range,
+    *grains: tuple[float, tuple[float, float]],
+    density: float = TEXELS_PER_METRE,
+) -> Painter:
+    """A painter of one colour from these ranges under noise; each grain is a strength and a cell of :func:`noise`."""
+
+    def paint(rng: Generator, width: float, height: float) -> Pixels:
+        columns, rows = size(width, height, density)
+        base = color(rng, hue, saturation, value)
+        return tinted(base, *(strength * noise(rng, columns, rows, cell) for strength, cell in grains))
+
+    return paint
 
 
 class Canvas:

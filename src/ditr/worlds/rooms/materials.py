@@ -5,25 +5,15 @@ from __future__ import annotations
 import numpy as np
 from numpy.random import Generator
 
-from ditr.worlds.common.paint import Canvas, Color, Pixels, color, noise, size, tinted
+from ditr.worlds.common.paint import Canvas, Pixels, color, grained, noise, size, tinted
 
 # --- walls and ceilings ------------------------------------------------------------------------------------------
 
-
-def _wall_color(rng: Generator) -> Color:
-    return color(rng, (0.05, 0.65), (0.0, 0.18), (0.78, 0.95))
-
-
-def wall_paint(rng: Generator, width: float, height: float) -> Pixels:
-    """Plain paint with stains and roller marks."""
-    columns, rows = size(width, height)
-    return tinted(_wall_color(rng), 3 * noise(rng, columns, rows, (60, 60)), 2 * noise(rng, columns, rows, (2, 3)))
-
-
-def wall_plaster(rng: Generator, width: float, height: float) -> Pixels:
-    """Rough plaster."""
-    columns, rows = size(width, height)
-    return tinted(_wall_color(rng), 7 * noise(rng, columns, rows, (5, 5)), 4 * noise(rng, columns, rows, (2, 2)))
+_WALL = ((0.05, 0.65), (0.0, 0.18), (0.78, 0.95))
+wall_paint = grained(*_WALL, (3, (60, 60)), (2, (2, 3)))
+"""Plain paint with stains and roller marks."""
+wall_plaster = grained(*_WALL, (7, (5, 5)), (4, (2, 2)))
+"""Rough plaster."""
 
 
 def wall_stripes(rng: Generator, width: float, height: float) -> Pixels:
@@ -31,7 +21,7 @@ def wall_stripes(rng: Generator, width: float, height: float) -> Pixels:
     columns, rows = size(width, height)
     count = int(rng.integers(4, 10))
     wave = np.sin(np.arange(columns) * (2 * np.pi * count / columns), dtype=np.float32)
-    return tinted(_wall_color(rng), np.tile(9 * np.sign(wave), (rows, 1)), 3 * noise(rng, columns, rows, (3, 30)))
+    return tinted(color(rng, *_WALL), np.tile(9 * np.sign(wave), (rows, 1)), 3 * noise(rng, columns, rows, (3, 30)))
 
 
 def wall_brick(rng: Generator, width: float, height: float) -> Pixels:
@@ -50,7 +40,7 @@ def wall_brick(rng: Generator, width: float, height: float) -> Pixels:
 
 def wall_floral(rng: Generator, width: float, height: float) -> Pixels:
     """Wallpaper with scattered flowers (test rooms only)."""
-    ground = _wall_color(rng)
+    ground = color(rng, *_WALL)
     canvas = Canvas(width, height, ground)
     petal = color(rng, (0.0, 1.0), (0.15, 0.4), (0.6, 0.85))
     for x, y in rng.uniform(0, 1, (40, 2)) * [width, height]:
@@ -59,10 +49,8 @@ def wall_floral(rng: Generator, width: float, height: float) -> Pixels:
     return canvas.pixels()
 
 
-def ceiling_paint(rng: Generator, width: float, height: float) -> Pixels:
-    """White paint."""
-    columns, rows = size(width, height)
-    return tinted(color(rng, (0.08, 0.2), (0.0, 0.06), (0.88, 0.97)), 3 * noise(rng, columns, rows, (40, 40)))
+ceiling_paint = grained((0.08, 0.2), (0.0, 0.06), (0.88, 0.97), (3, (40, 40)))
+"""White paint."""
 
 
 def ceiling_panels(rng: Generator, width: float, height: float) -> Pixels:
@@ -77,15 +65,13 @@ def ceiling_panels(rng: Generator, width: float, height: float) -> Pixels:
 
 # --- floors ------------------------------------------------------------------------------------------------------
 
-
-def _wood_color(rng: Generator) -> Color:
-    return color(rng, (0.055, 0.1), (0.3, 0.62), (0.38, 0.8))
+_WOOD = ((0.055, 0.1), (0.3, 0.62), (0.38, 0.8))
 
 
 def floor_planks(rng: Generator, width: float, height: float) -> Pixels:
     """Boards with grain and joints."""
     columns, rows = size(width, height)
-    image = tinted(_wood_color(rng), 9 * noise(rng, columns, rows, (50, 2))).astype(np.int16)
+    image = tinted(color(rng, *_WOOD), 9 * noise(rng, columns, rows, (50, 2))).astype(np.int16)
     board = max(8, rows // int(rng.integers(5, 10)))
     for top in range(0, rows, board):
         joint = int(rng.integers(0, columns))
@@ -96,11 +82,8 @@ def floor_planks(rng: Generator, width: float, height: float) -> Pixels:
     return np.clip(image, 0, 255).astype(np.uint8)
 
 
-def floor_carpet(rng: Generator, width: float, height: float) -> Pixels:
-    """Short pile, speckled."""
-    columns, rows = size(width, height)
-    base = color(rng, (0.5, 1.1), (0.03, 0.3), (0.3, 0.6))
-    return tinted(base, 14 * noise(rng, columns, rows, (1.5, 1.5)), 5 * noise(rng, columns, rows, (25, 25)))
+floor_carpet = grained((0.5, 1.1), (0.03, 0.3), (0.3, 0.6), (14, (1.5, 1.5)), (5, (25, 25)))
+"""Short pile, speckled."""
 
 
 def floor_tiles(rng: Generator, width: float, height: float) -> Pixels:
@@ -119,7 +102,7 @@ def floor_tiles(rng: Generator, width: float, height: float) -> Pixels:
 
 def floor_chevron(rng: Generator, width: float, height: float) -> Pixels:
     """Parquet in a zigzag (test rooms only)."""
-    base = np.asarray(_wood_color(rng))
+    base = np.asarray(color(rng, *_WOOD))
     canvas = Canvas(width, height, (90, 65, 40))
     columns = 6
     step, rise = width / columns, height / 12
@@ -145,48 +128,20 @@ def floor_terrazzo(rng: Generator, width: float, height: float) -> Pixels:
 
 # --- furniture ---------------------------------------------------------------------------------------------------
 
-
-def wood(rng: Generator, width: float, height: float) -> Pixels:
-    """Varnished wood with grain along x."""
-    columns, rows = size(width, height)
-    return tinted(_wood_color(rng), 10 * noise(rng, columns, rows, (60, 3)), 5 * noise(rng, columns, rows, (30, 1.5)))
-
-
-def lacquer(rng: Generator, width: float, height: float) -> Pixels:
-    """White or grey lacquer."""
-    columns, rows = size(width, height)
-    return tinted(color(rng, (0.05, 0.65), (0.0, 0.1), (0.6, 0.95)), 2 * noise(rng, columns, rows, (30, 30)))
-
-
-def colored_lacquer(rng: Generator, width: float, height: float) -> Pixels:
-    """Lacquer in a strong colour (test rooms only)."""
-    columns, rows = size(width, height)
-    return tinted(color(rng, (0, 1), (0.35, 0.65), (0.45, 0.75)), 2 * noise(rng, columns, rows, (30, 30)))
-
-
-def metal(rng: Generator, width: float, height: float) -> Pixels:
-    """Brushed or painted metal."""
-    columns, rows = size(width, height)
-    return tinted(color(rng, (0.5, 0.65), (0.0, 0.08), (0.3, 0.75)), 7 * noise(rng, columns, rows, (40, 1.5)))
-
-
-def black_plastic(rng: Generator, width: float, height: float) -> Pixels:
-    """Dark plastic."""
-    columns, rows = size(width, height)
-    return tinted(color(rng, (0.5, 0.7), (0.0, 0.1), (0.1, 0.25)), 2 * noise(rng, columns, rows, (20, 20)))
-
-
-def enamel(rng: Generator, width: float, height: float) -> Pixels:
-    """The white enamel of radiators."""
-    columns, rows = size(width, height)
-    return tinted(color(rng, (0.08, 0.16), (0.0, 0.08), (0.85, 0.96)), 2 * noise(rng, columns, rows, (20, 20)))
-
-
-def weave(rng: Generator, width: float, height: float) -> Pixels:
-    """Upholstery with a visible weave."""
-    columns, rows = size(width, height)
-    base = color(rng, (0, 1), (0.08, 0.5), (0.25, 0.7))
-    return tinted(base, 9 * noise(rng, columns, rows, (1.5, 3)), 9 * noise(rng, columns, rows, (3, 1.5)))
+wood = grained(*_WOOD, (10, (60, 3)), (5, (30, 1.5)))
+"""Varnished wood with grain along x."""
+lacquer = grained((0.05, 0.65), (0.0, 0.1), (0.6, 0.95), (2, (30, 30)))
+"""White or grey lacquer."""
+colored_lacquer = grained((0, 1), (0.35, 0.65), (0.45, 0.75), (2, (30, 30)))
+"""Lacquer in a strong colour (test rooms only)."""
+metal = grained((0.5, 0.65), (0.0, 0.08), (0.3, 0.75), (7, (40, 1.5)))
+"""Brushed or painted metal."""
+black_plastic = grained((0.5, 0.7), (0.0, 0.1), (0.1, 0.25), (2, (20, 20)))
+"""Dark plastic."""
+enamel = grained((0.08, 0.16), (0.0, 0.08), (0.85, 0.96), (2, (20, 20)))
+"""The white enamel of radiators."""
+weave = grained((0, 1), (0.08, 0.5), (0.25, 0.7), (9, (1.5, 3)), (9, (3, 1.5)))
+"""Upholstery with a visible weave."""
 
 
 def leather(rng: Generator, width: float, height: float) -> Pixels:
@@ -227,10 +182,8 @@ def quilt(rng: Generator, width: float, height: float) -> Pixels:
     return canvas.pixels()
 
 
-def pillow(rng: Generator, width: float, height: float) -> Pixels:
-    """White or pale cotton with creases."""
-    columns, rows = size(width, height)
-    return tinted(color(rng, (0, 1), (0.0, 0.15), (0.85, 0.95)), 7 * noise(rng, columns, rows, (8, 8)))
+pillow = grained((0, 1), (0.0, 0.15), (0.85, 0.95), (7, (8, 8)))
+"""White or pale cotton with creases."""
 
 
 def leaf(rng: Generator, width: float, height: float) -> Pixels:
@@ -257,10 +210,8 @@ def terracotta(rng: Generator, width: float, height: float) -> Pixels:
     return tinted(base, 6 * noise(rng, columns, rows, (10, 4)))
 
 
-def lamp_shade(rng: Generator, width: float, height: float) -> Pixels:
-    """Cloth or paper that glows."""
-    columns, rows = size(width, height)
-    return tinted(color(rng, (0.08, 0.14), (0.12, 0.4), (0.9, 1.0)), 8 * noise(rng, columns, rows, (2, 20)))
+lamp_shade = grained((0.08, 0.14), (0.12, 0.4), (0.9, 1.0), (8, (2, 20)))
+"""Cloth or paper that glows."""
 
 
 def cardboard(rng: Generator, width: float, height: float) -> Pixels:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.random import Generator
 
-from ditr.worlds.common.paint import Canvas, Color, Pixels, color, noise, size, tinted
+from ditr.worlds.common.paint import Canvas, Color, Painter, Pixels, Range, color, grained, noise, size, tinted
 
 __all__ = [
     "asphalt",
@@ -84,42 +84,29 @@ def bond(
     return tinted(stone, shade, 4 * noise(rng, shape[1], shape[0], (1.5, 1.5)))
 
 
-def _paved(rng: Generator, width: float, height: float, stone: Color, step: tuple[float, float], shift: float,
-           spread: int, joint: int) -> Pixels:  # fmt: skip
-    columns, rows = size(width, height, _FINE)
-    return bond(rng, (rows, columns), stone, (step[0] * _FINE, step[1] * _FINE), shift, spread, joint)
+def _paved(hue: Range, saturation: Range, value: Range, step: Range, shift: float, spread: int, joint: int) -> Painter:
+    """:func:`bond` with ``step`` in metres."""
+
+    def paint(rng: Generator, width: float, height: float) -> Pixels:
+        columns, rows = size(width, height, _FINE)
+        stone = color(rng, hue, saturation, value)
+        return bond(rng, (rows, columns), stone, (step[0] * _FINE, step[1] * _FINE), shift, spread, joint)
+
+    return paint
 
 
-def slabs(rng: Generator, width: float, height: float) -> Pixels:
-    """Concrete slabs."""
-    return _paved(rng, width, height, color(rng, (0.08, 0.14), (0.02, 0.12), (0.55, 0.72)), (0.8, 0.8), 0.0, 7, 40)
-
-
-def flagstones(rng: Generator, width: float, height: float) -> Pixels:
-    """Large pale slabs in bond."""
-    return _paved(rng, width, height, color(rng, (0.07, 0.12), (0.05, 0.18), (0.66, 0.8)), (1.0, 0.5), 0.5, 9, 45)
-
-
-def pavers(rng: Generator, width: float, height: float) -> Pixels:
-    """Small grey concrete blocks."""
-    return _paved(rng, width, height, color(rng, (0.05, 0.12), (0.03, 0.1), (0.48, 0.64)), (0.25, 0.25), 0.5, 14, 45)
-
-
-def red_pavers(rng: Generator, width: float, height: float) -> Pixels:
-    """Clay blocks."""
-    return _paved(rng, width, height, color(rng, (0.01, 0.05), (0.35, 0.55), (0.45, 0.62)), (0.25, 0.125), 0.5, 16, 30)
-
-
-def setts(rng: Generator, width: float, height: float) -> Pixels:
-    """Dark granite cubes."""
-    return _paved(rng, width, height, color(rng, (0.55, 0.7), (0.02, 0.1), (0.3, 0.42)), (0.17, 0.17), 0.5, 20, 40)
-
-
-def concrete(rng: Generator, width: float, height: float) -> Pixels:
-    """Cast concrete with stains."""
-    columns, rows = size(width, height, _COARSE)
-    base = color(rng, (0.08, 0.14), (0.0, 0.08), (0.58, 0.74))
-    return tinted(base, 8 * noise(rng, columns, rows, (14, 14)), 5 * noise(rng, columns, rows, (1.5, 1.5)))
+slabs = _paved((0.08, 0.14), (0.02, 0.12), (0.55, 0.72), (0.8, 0.8), 0.0, 7, 40)
+"""Concrete slabs."""
+flagstones = _paved((0.07, 0.12), (0.05, 0.18), (0.66, 0.8), (1.0, 0.5), 0.5, 9, 45)
+"""Large pale slabs in bond."""
+pavers = _paved((0.05, 0.12), (0.03, 0.1), (0.48, 0.64), (0.25, 0.25), 0.5, 14, 45)
+"""Small grey concrete blocks."""
+red_pavers = _paved((0.01, 0.05), (0.35, 0.55), (0.45, 0.62), (0.25, 0.125), 0.5, 16, 30)
+"""Clay blocks."""
+setts = _paved((0.55, 0.7), (0.02, 0.1), (0.3, 0.42), (0.17, 0.17), 0.5, 20, 40)
+"""Dark granite cubes."""
+concrete = grained((0.08, 0.14), (0.0, 0.08), (0.58, 0.74), (8, (14, 14)), (5, (1.5, 1.5)), density=_COARSE)
+"""Cast concrete with stains."""
 
 
 def _lawn(rng: Generator, width: float, height: float, base: Color, bare: Color) -> Pixels:
@@ -144,11 +131,8 @@ def dry_grass(rng: Generator, width: float, height: float) -> Pixels:
     return _lawn(rng, width, height, color(rng, (0.13, 0.2), (0.35, 0.5), (0.5, 0.64)), (150, 125, 90))
 
 
-def gravel(rng: Generator, width: float, height: float) -> Pixels:
-    """Loose stones."""
-    columns, rows = size(width, height, _FINE)
-    base = color(rng, (0.06, 0.12), (0.08, 0.22), (0.5, 0.66))
-    return tinted(base, 24 * noise(rng, columns, rows, (2, 2)), 8 * noise(rng, columns, rows, (1, 1)))
+gravel = grained((0.06, 0.12), (0.08, 0.22), (0.5, 0.66), (24, (2, 2)), (8, (1, 1)), density=_FINE)
+"""Loose stones."""
 
 
 def _foliage(rng: Generator, width: float, height: float, base: Color, spread: int, leaf: float) -> Pixels:
@@ -166,16 +150,10 @@ def leaves(rng: Generator, width: float, height: float) -> Pixels:
     return _foliage(rng, width, height, base, 34, 0.08)
 
 
-def conifer(rng: Generator, width: float, height: float) -> Pixels:
-    """Needles."""
-    columns, rows = size(width, height, _FINE)
-    return tinted(color(rng, (0.3, 0.42), (0.35, 0.55), (0.22, 0.36)), 26 * noise(rng, columns, rows, (1.5, 5)))
-
-
-def palm_leaf(rng: Generator, width: float, height: float) -> Pixels:
-    """Stripes of a frond."""
-    columns, rows = size(width, height, _FINE)
-    return tinted(color(rng, (0.2, 0.28), (0.4, 0.6), (0.35, 0.52)), 26 * noise(rng, columns, rows, (2, 40)))
+conifer = grained((0.3, 0.42), (0.35, 0.55), (0.22, 0.36), (26, (1.5, 5)), density=_FINE)
+"""Needles."""
+palm_leaf = grained((0.2, 0.28), (0.4, 0.6), (0.35, 0.52), (26, (2, 40)), density=_FINE)
+"""Stripes of a frond."""
 
 
 def hedge(rng: Generator, width: float, height: float) -> Pixels:
@@ -183,23 +161,12 @@ def hedge(rng: Generator, width: float, height: float) -> Pixels:
     return _foliage(rng, width, height, color(rng, (0.24, 0.36), (0.4, 0.65), (0.26, 0.42)), 26, 0.05)
 
 
-def bark(rng: Generator, width: float, height: float) -> Pixels:
-    """Furrows along the trunk."""
-    columns, rows = size(width, height, _FINE)
-    base = color(rng, (0.05, 0.11), (0.15, 0.4), (0.28, 0.46))
-    return tinted(base, 24 * noise(rng, columns, rows, (2.5, 12)))
-
-
-def steel(rng: Generator, width: float, height: float) -> Pixels:
-    """Galvanised or painted grey."""
-    columns, rows = size(width, height, _COARSE)
-    return tinted(color(rng, (0.4, 0.62), (0.0, 0.12), (0.35, 0.68)), 4 * noise(rng, columns, rows, (3, 12)))
-
-
-def rust(rng: Generator, width: float, height: float) -> Pixels:
-    """Dark painted iron."""
-    columns, rows = size(width, height, _COARSE)
-    return tinted(color(rng, (0.3, 0.6), (0.05, 0.3), (0.12, 0.25)), 6 * noise(rng, columns, rows, (3, 3)))
+bark = grained((0.05, 0.11), (0.15, 0.4), (0.28, 0.46), (24, (2.5, 12)), density=_FINE)
+"""Furrows along the trunk."""
+steel = grained((0.4, 0.62), (0.0, 0.12), (0.35, 0.68), (4, (3, 12)), density=_COARSE)
+"""Galvanised or painted grey."""
+rust = grained((0.3, 0.6), (0.05, 0.3), (0.12, 0.25), (6, (3, 3)), density=_COARSE)
+"""Dark painted iron."""
 
 
 def stone_wall(rng: Generator, width: float, height: float) -> Pixels:
