@@ -10,11 +10,11 @@ from __future__ import annotations
 
 import argparse
 import os
-import platform
 import time
 
 import torch
 
+from ditr.doctor.machine import describe_devices
 from ditr.encoders.dinov2 import Architecture
 from ditr.encoders.image_encoder import ImageEncoder
 from ditr.encoders.weights import load_weights
@@ -53,14 +53,6 @@ def dependence(encoder: ImageEncoder, images: torch.Tensor) -> float:
     return float((together - alone).abs().max() / together.square().mean().sqrt())
 
 
-def processor() -> str:
-    try:
-        with open("/proc/cpuinfo", encoding="utf-8") as lines:
-            return next(line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
-    except (OSError, StopIteration):
-        return platform.processor()
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--spec", default="random:dinov2-small")
@@ -75,7 +67,8 @@ def main() -> None:
     weights = load_weights(arguments.spec)
     patches = (height // weights.architecture.patch_size) * (width // weights.architecture.patch_size)
     work = operations(weights.architecture, 1 + weights.architecture.registers + patches)
-    where = torch.cuda.get_device_name(device) if device.type == "cuda" else f"{processor()}, {os.cpu_count()} cores"
+    processor = describe_devices()[0].title
+    where = torch.cuda.get_device_name(device) if device.type == "cuda" else f"{processor}, {os.cpu_count()} cores"
     print(f"{arguments.spec} at {height}x{width} ({patches} patches, {work / 1e9:.1f} GFLOP an image)")
     print(f"{where}; torch {torch.__version__}")
     print("| precision | threads | batch | images/s | GFLOP/s | batch or alone: difference / RMS |")

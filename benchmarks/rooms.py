@@ -9,13 +9,12 @@ from __future__ import annotations
 import argparse
 import multiprocessing
 import os
-import platform
 import tempfile
 import time
-from pathlib import Path
 
 import numpy as np
 
+from ditr.doctor.machine import describe_devices
 from ditr.worlds.common.rays import RayCaster
 from ditr.worlds.rooms import RoomsConfig, build_room, write_rooms
 from ditr.worlds.rooms.camera_path import choose_camera, choose_poses
@@ -39,20 +38,13 @@ def photograph(room_index: int) -> tuple[float, float]:
     return time.perf_counter() - start, time.process_time() - busy
 
 
-def processor() -> str:
-    """The processor's name, where the system tells it."""
-    path = Path("/proc/cpuinfo")
-    lines = path.read_text().splitlines() if path.exists() else []
-    names = [line.split(":")[1].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.processor()
-
-
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--processes", type=int, default=2)
     count = parser.parse_args().processes
     os.environ.update(OMP_NUM_THREADS="1", OPENBLAS_NUM_THREADS="1")
-    print(f"{processor()}, {os.cpu_count()} processors, {count} processes, load {os.getloadavg()[0]:.1f}")
+    processor = describe_devices()[0].title
+    print(f"{processor}, {os.cpu_count()} processors, {count} processes, load {os.getloadavg()[0]:.1f}")
     with multiprocessing.get_context("spawn").Pool(count) as pool:
         seconds = pool.map(photograph, range(count), chunksize=1)
     rate, each = sum(FRAMES / clock for clock, _ in seconds), sum(busy for _, busy in seconds) / count / FRAMES

@@ -8,22 +8,14 @@ from __future__ import annotations
 
 import argparse
 import os
-import platform
 import tempfile
 import time
 from pathlib import Path
 
+from ditr.doctor.machine import describe_devices
 from ditr.worlds.streets import StreetsConfig, StyleName, build_street, make_scan, write_streets
 
 STYLES: tuple[StyleName, ...] = ("nuscenes", "waymo", "kitti")
-
-
-def processor() -> str:
-    """The processor's name, where the system tells it."""
-    path = Path("/proc/cpuinfo")
-    lines = path.read_text().splitlines() if path.exists() else []
-    names = [line.split(":")[1].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.processor()
 
 
 def main() -> None:
@@ -31,7 +23,7 @@ def main() -> None:
     parser.add_argument("--scans", type=int, default=8)
     count = parser.parse_args().scans
     os.environ.update(OMP_NUM_THREADS="1", OPENBLAS_NUM_THREADS="1")
-    print(f"{processor()}, {os.cpu_count()} processors, one process, load {os.getloadavg()[0]:.1f}")
+    print(f"{describe_devices()[0].title}, {os.cpu_count()} processors, one process, load {os.getloadavg()[0]:.1f}")
     for style in STYLES:
         config = StreetsConfig(style=style, count=count)
         make_scan(config, 0)

@@ -10,10 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ditr.errors import InputError
-from ditr.scene import UNLABELLED, Scene
+from ditr.scene import UNLABELLED, Scene, View
 
-__all__ = ["build_scene", "frame_files", "load_array", "load_floats", "load_labels", "need", "need_folder"]
-__all__ += ["optional_labels", "read_numbers", "split_folders", "subfolders"]
+__all__ = ["build_scene", "frame_files", "indoor_scene", "load_array", "load_floats", "load_labels", "need"]
+__all__ += ["need_arrays", "need_folder", "optional_labels", "read_numbers", "split_folders", "subfolders"]
 
 
 def need(paths: Iterable[Path], layout: str) -> None:
@@ -145,6 +145,54 @@ def frame_files(folder: Path, suffix: str, layout: str) -> dict[int, Path]:
     if not found:
         raise InputError(folder, f"there is no file NUMBER{suffix}", f"Expected is {layout}")
     return dict(sorted(found.items()))
+
+
+def need_arrays(folder: Path, layout: str) -> None:
+    """The arrays of an indoor scene must be there.
+
+    Raises:
+        InputError: one is missing.
+    """
+    need((folder / f"{name}.npy" for name in ("coord", "color", "normal")), layout)
+
+
+def indoor_scene(
+    folder: Path,
+    name: str,
+    views: tuple[View, ...],
+    class_names: tuple[str, ...],
+    *,
+    labels: str = "segment.npy",
+    column: int | None = None,
+    axes: list[int] | slice = slice(None),
+) -> Scene:
+    """A room of its arrays.
+
+    Args:
+        folder: of the arrays.
+        name: of the scene.
+        views: its photographs.
+        class_names: in the order of the labels.
+        labels: file of the labels, which may be missing.
+        column: of the labels, where there are three.
+        axes: columns of the files that become x, y and z.
+
+    Raises:
+        InputError: a missing or damaged file.
+    """
+    coord = load_array(folder / "coord.npy", "f", 3)
+    return build_scene(
+        folder,
+        {
+            "name": name,
+            "coord": coord[:, axes],
+            "views": views,
+            "color": load_array(folder / "color.npy", "fu", 3, len(coord)),
+            "normal": load_array(folder / "normal.npy", "f", 3, len(coord))[:, axes],
+            "label": optional_labels(folder / labels, len(coord), column),
+            "class_names": class_names,
+        },
+    )
 
 
 def build_scene(path: Path, scene: dict[str, Any]) -> Scene:

@@ -21,12 +21,11 @@ from ditr.data.augment.variants import S3DIS as S3DIS_VARIANTS
 from ditr.data.preparation import Attribute, Preparation
 from ditr.data.sample import ViewChoice
 from ditr.datasets.arrays import (
-    build_scene,
     frame_files,
-    load_array,
+    indoor_scene,
     need,
+    need_arrays,
     need_folder,
-    optional_labels,
     split_folders,
     subfolders,
 )
@@ -89,7 +88,6 @@ def preparation(images: bool) -> Preparation:
 
 # ---- as prepared for the published code ------------------------------------------------------------------------
 
-_ARRAYS = ("coord", "color", "normal")
 _IMAGES = "Area_K/ROOM/{color/N.png,visibility/N_mask.npy,visibility/N_points.npy}"
 _SPLITS = {"train": TRAINING_AREAS, "val": VALIDATION_AREAS, "test": VALIDATION_AREAS}
 
@@ -116,21 +114,9 @@ class PreparedS3DIS:
             InputError: a missing or damaged file. The lists of pixels are read, and checked, where they are needed.
         """
         folder = self.folders[index]
-        need((folder / f"{name}.npy" for name in _ARRAYS), self.layout)
+        need_arrays(folder, self.layout)
         views = () if self.images is None else _views(self.images, folder)
-        coord = load_array(folder / "coord.npy", "f", 3)
-        return build_scene(
-            folder,
-            {
-                "name": self.names()[index],
-                "coord": coord,
-                "views": views,
-                "color": load_array(folder / "color.npy", "fu", 3, len(coord)),
-                "normal": load_array(folder / "normal.npy", "f", 3, len(coord)),
-                "label": optional_labels(folder / "segment.npy", len(coord)),
-                "class_names": CLASSES,
-            },
-        )
+        return indoor_scene(folder, self.names()[index], views, CLASSES)
 
 
 def open_s3dis(root: Path, splits: Sequence[str], images: Images) -> PreparedS3DIS:
@@ -144,7 +130,7 @@ def open_s3dis(root: Path, splits: Sequence[str], images: Images) -> PreparedS3D
     areas = [area for split in splits for area in (f"Area_{k}" for k in _SPLITS[split])] if _known(splits) else splits
     rooms = [room for area in split_folders(root, areas, layout) for room in subfolders(area, "*", layout)]
     for room in rooms:
-        need((room / f"{name}.npy" for name in _ARRAYS), layout)
+        need_arrays(room, layout)
         if folder is not None:
             need_folder(folder / room.parent.name / room.name, "a room's photographs", f"{folder.name}/{_IMAGES}")
     return PreparedS3DIS(tuple(rooms), folder, layout)

@@ -24,12 +24,11 @@ from ditr.data.augment.variants import INDOOR as INDOOR_VARIANTS
 from ditr.data.preparation import Attribute, Preparation
 from ditr.data.sample import ViewChoice
 from ditr.datasets.arrays import (
-    build_scene,
     frame_files,
-    load_array,
+    indoor_scene,
     need,
+    need_arrays,
     need_folder,
-    optional_labels,
     read_numbers,
     split_folders,
     subfolders,
@@ -151,7 +150,6 @@ def minkunet_preparation() -> Preparation:
 
 # ---- as prepared for the published code ------------------------------------------------------------------------
 
-_ARRAYS = ("coord", "color", "normal")
 _DEPTH_UNIT = 0.001
 
 
@@ -190,21 +188,9 @@ class PreparedScanNet:
             InputError: a missing or damaged file.
         """
         folder = self.folders[index]
-        need((folder / f"{name}.npy" for name in _ARRAYS), self.layout)
+        need_arrays(folder, self.layout)
         views = () if self.images is None else _views(self.images / folder.name, f"{self.images.name}/{_IMAGES}")
-        coord = load_array(folder / "coord.npy", "f", 3)
-        return build_scene(
-            folder,
-            {
-                "name": folder.name,
-                "coord": coord,
-                "views": views,
-                "color": load_array(folder / "color.npy", "fu", 3, len(coord)),
-                "normal": load_array(folder / "normal.npy", "f", 3, len(coord)),
-                "label": optional_labels(folder / self.labels, len(coord), self.column),
-                "class_names": self.classes,
-            },
-        )
+        return indoor_scene(folder, folder.name, views, self.classes, labels=self.labels, column=self.column)
 
 
 _IMAGES = "SCENE/{color/N.jpg,depth/N.png,pose/N.txt,intrinsic/intrinsic_color.txt}"
@@ -233,7 +219,7 @@ def scene_folders(root: Path, splits: Sequence[str], layout: str, images: Path |
     """
     found = [scene for split in split_folders(root, splits, layout) for scene in subfolders(split, "*", layout)]
     for scene in found:
-        need((scene / f"{name}.npy" for name in _ARRAYS), layout)
+        need_arrays(scene, layout)
     if images is not None:
         need_folder(images, "the photographs", f"{images.name}/{_IMAGES}")
         for scene in found:

@@ -26,11 +26,10 @@ from ditr.captures.images import image_size
 from ditr.data.preparation import Attribute, Preparation
 from ditr.data.sample import ViewChoice
 from ditr.datasets.arrays import (
-    build_scene,
-    load_array,
+    indoor_scene,
     need,
+    need_arrays,
     need_folder,
-    optional_labels,
     read_numbers,
     split_folders,
     subfolders,
@@ -105,7 +104,6 @@ def preparation(images: bool) -> Preparation:
 
 # ---- as prepared for the published code ------------------------------------------------------------------------
 
-_ARRAYS = ("coord", "color", "normal")
 _FILES = ("rgb_rawlight.png", "depth.png", "camera_pose.txt")
 _IMAGES = f"scene_S/2D_rendering/R/perspective/full/N/{{{','.join(_FILES)}}}"
 _MILLIMETRE = 0.001
@@ -133,21 +131,9 @@ class PreparedStructured3D:
             InputError: a missing or damaged file.
         """
         folder = self.folders[index]
-        need((folder / f"{name}.npy" for name in _ARRAYS), self.layout)
+        need_arrays(folder, self.layout)
         views = () if self.images is None else _views(self.images, folder)
-        coord = load_array(folder / "coord.npy", "f", 3)
-        return build_scene(
-            folder,
-            {
-                "name": self.names()[index],
-                "coord": coord[:, [1, 0, 2]],
-                "views": views,
-                "color": load_array(folder / "color.npy", "fu", 3, len(coord)),
-                "normal": load_array(folder / "normal.npy", "f", 3, len(coord))[:, [1, 0, 2]],
-                "label": optional_labels(folder / "segment.npy", len(coord)),
-                "class_names": CLASSES,
-            },
-        )
+        return indoor_scene(folder, self.names()[index], views, CLASSES, axes=[1, 0, 2])
 
 
 def open_structured3d(root: Path, splits: Sequence[str], images: Images) -> PreparedStructured3D:
@@ -160,7 +146,7 @@ def open_structured3d(root: Path, splits: Sequence[str], images: Images) -> Prep
     layout = f"{root.name}/{{train,val,test}}/scene_S/room_R/{{coord,color,normal,segment}}.npy"
     rooms = [room for of in split_folders(root, splits, layout) for room in subfolders(of, "scene_*/*", layout)]
     for room in rooms:
-        need((room / f"{name}.npy" for name in _ARRAYS), layout)
+        need_arrays(room, layout)
     if folder is not None:
         for scene in sorted({room.parent.name for room in rooms}):
             need_folder(folder / scene / "2D_rendering", "a scene's photographs", f"{folder.name}/{_IMAGES}")
