@@ -27,7 +27,7 @@ from ditr.inference.segmenter import Segmenter
 from ditr.models.ptv3 import PTv3Config
 from ditr.models.segmentation import Segmentation
 from ditr.nn.norms import DatasetNorms
-from ditr.scene import Scene
+from ditr.scene import ReadOptions, Scene
 from ditr.weights.announce import missing_downloads
 from ditr.weights.names import to_published
 from ditr.weights.pretrained import converted_folder, find_model
@@ -44,6 +44,10 @@ def sweep(views: int = 2, *, ground: float = -1.84, strongest: float = 200.0) ->
     coord = np.column_stack([rng.uniform(-30, 30, (500, 2)), rng.normal(ground, 0.02, 500)])
     strength = rng.uniform(0, strongest, 500).astype(np.float32)
     return Scene("sweep", coord, make_scene(views=views).views, strength=strength)
+
+
+def told(scene: Scene, **options: object) -> Scene:
+    return replace(scene, reading=ReadOptions(**options))  # type: ignore[arg-type]
 
 
 # ---- the choice -----------------------------------------------------------------------------------------------------
@@ -64,7 +68,7 @@ def sweep(views: int = 2, *, ground: float = -1.84, strongest: float = 200.0) ->
     ids=["depth", "no normals", "colour", "no views", "sweep", "sweep, no views", "both", "both, told"],
 )
 def test_the_choice_follows_what_the_scene_has(scene: Scene, profile: str | None, name: str) -> None:
-    chosen = suggest_model(scene, profile)
+    chosen = suggest_model(told(scene, profile=profile))
     assert chosen.model == published_model(name)
     assert chosen.model.files
     assert chosen.reason.startswith("indoor" if "scannet" in name else "outdoor")
@@ -83,14 +87,17 @@ def test_the_choice_follows_what_the_scene_has(scene: Scene, profile: str | None
 )
 def test_a_capture_that_no_published_model_fits_is_told_so(scene: Scene, profile: str | None, fault: str) -> None:
     with pytest.raises(InputError, match=fault) as refused:
-        suggest_model(scene, profile)
+        suggest_model(told(scene, profile=profile))
     assert refused.value.remedy
 
 
 def test_a_substitute_counts_as_the_attribute() -> None:
     bare = without(make_scene(), "color")
-    assert suggest_model(bare, substitutes={"strength": 20.0}).model.name == "ditr-nuscenes-dinov2-l"
-    assert suggest_model(bare, "indoor", substitutes={"color": 127.5}).model.name == "ditr-scannet200-dinov2-l"
+    assert suggest_model(told(bare, substitute=(("strength", 20.0),))).model.name == "ditr-nuscenes-dinov2-l"
+    assert (
+        suggest_model(told(bare, profile="indoor", substitute=(("color", 127.5),))).model.name
+        == "ditr-scannet200-dinov2-l"
+    )
 
 
 @pytest.mark.parametrize(
@@ -132,7 +139,7 @@ def test_intensities_of_another_range_are_told_with_the_remedy(strongest: float,
     (found,) = differences(config_for("nuScenes"), prediction_of(scene))
     remedy = re.search(r"0 to 255 \(--strength-scale ([\d.]+)\)", found)
     assert remedy is not None and float(remedy[1]) == pytest.approx(scale, rel=0.1)
-    assert not differences(config_for("nuScenes"), prediction_of(scene), float(remedy[1]))
+    assert not differences(config_for("nuScenes"), prediction_of(told(scene, strength_scale=float(remedy[1]))))
 
 
 def test_another_place_of_the_sensor_is_told_whichever_way_is_up() -> None:
@@ -169,10 +176,10 @@ def test_views_are_accounted_for(tmp_path: Path) -> None:
 
 
 def test_up_is_accounted_for() -> None:
-    assert used_up(prediction_of(make_scene()), told=False) == "up is z, as the cameras stand"
-    assert used_up(prediction_of(make_scene(views=0)), told=False) == "up is z, as there are no cameras"
-    assert used_up(prediction_of(make_scene()), told=True) == "up is z, as told"
-    assert "turned" in used_up(prediction_of(make_scene(), (0.0, 1.0, 0.0)), told=False)
+    assert used_up(prediction_of(make_scene())) == "up is z, as the cameras stand"
+    assert used_up(prediction_of(make_scene(views=0))) == "up is z, as there are no cameras"
+    assert used_up(prediction_of(replace(make_scene(), up=np.array([0.0, 0.0, 1.0])))) == "up is z, as told"
+    assert "turned" in used_up(prediction_of(make_scene(), (0.0, 1.0, 0.0)))
 
 
 # ---- the command ----------------------------------------------------------------------------------------------------

@@ -10,19 +10,20 @@ Conventions of the whole package, stated here once:
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields, replace
 from enum import Enum
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ditr.errors import InputError
 
-__all__ = ["Camera", "CameraModel", "PointPixels", "Scene", "SceneSource", "View", "checked_direction"]
+__all__ = ["Camera", "CameraModel", "PointPixels", "ReadOptions", "Scene", "SceneSource", "View", "checked_direction"]
 
 UNLABELLED = -1
 
@@ -171,6 +172,48 @@ class View:
         return self.camera_to_world[:3, 3]
 
 
+@dataclass(frozen=True)
+class ReadOptions:
+    """How a capture is to be read, where its points and images leave that open.
+
+    Attributes:
+        profile: kind of place, "indoor" or "outdoor"; None to go by what the capture has.
+        max_views: largest number of views to use, 0 for none; None for that of the model or recipe.
+        up: (3,) direction against gravity in the frame of the points; None where it has to be found.
+        substitute: values that stand in for attributes which the points may lack, by attribute (colours 0..255).
+        strength_scale: number by which strengths are divided to lie in 0..1; None for that of the model or recipe.
+
+    Raises:
+        InputError: a value that cannot be meant; the text names its field.
+    """
+
+    profile: Literal["indoor", "outdoor"] | None = None
+    max_views: int | None = None
+    up: tuple[float, float, float] | None = None
+    substitute: tuple[tuple[str, float], ...] = ()
+    strength_scale: float | None = None
+
+    def __post_init__(self) -> None:
+        if self.max_views is not None and self.max_views < 0:
+            raise InputError("max_views", f"it is {self.max_views}", "Give 0 or more, or leave it out for all views")
+        if self.up is not None and (not all(map(math.isfinite, self.up)) or not any(self.up)):
+            raise InputError("up", f"{list(self.up)} is no direction", "Give three finite numbers, not all zero")
+        for name, value in self.substitute:
+            if name not in ("color", "normal", "strength"):
+                raise InputError("substitute", f"there is no attribute {name!r}", "Use color, normal or strength")
+            if not math.isfinite(value):
+                raise InputError("substitute", f"{name} is {value}", "Give a finite number")
+        scale = self.strength_scale
+        if scale is not None and not (math.isfinite(scale) and scale > 0):
+            raise InputError("strength_scale", f"it is {scale}", "Give a positive number")
+
+    def over(self, other: ReadOptions) -> ReadOptions:
+        """These options, with those of ``other`` where these say nothing."""
+        given = {f.name: getattr(self, f.name) for f in fields(self) if getattr(self, f.name) != f.default}
+        given["substitute"] = tuple({**dict(other.substitute), **dict(self.substitute)}.items())
+        return replace(other, **given)
+
+
 @dataclass(frozen=True, eq=False)
 class Scene:
     """A point cloud and the photographs of the same place.
@@ -189,6 +232,7 @@ class Scene:
         up: (3,) the direction against gravity in ``coord``'s frame, where the data say it; None where it has to be
             found (:func:`ditr.geometry.orientation.find_up`).
         properties: facts of the capture that are not per point (its class list's origin, say).
+        reading: how the scene is to be read, as the capture or whoever read it says; its ``up`` is the scene's own.
 
     Raises:
         InputError: no points, points that are not finite, attributes of another length, labels outside the class list,
@@ -207,6 +251,7 @@ class Scene:
     applied_transform: NDArray[np.float64] | None = None
     properties: Mapping[str, Any] = field(default_factory=dict)
     up: NDArray[np.float64] | None = None
+    reading: ReadOptions = ReadOptions()
 
     def __post_init__(self) -> None:
         coord = np.asarray(self.coord, dtype=np.float64)

@@ -11,6 +11,7 @@ from small_world import NETWORK, make_scene, tiny_recipe, without, write_world
 from tiny_encoder import write_tiny_encoder
 
 from ditr.captures.capture import write_capture
+from ditr.cli.options import Reading
 from ditr.cli.train import Train, run
 from ditr.errors import InputError
 from ditr.io.settings_json import to_plain
@@ -30,7 +31,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def command(world: Path, out: Path, data: str, **options: object) -> Train:
-    common = {"device": "cpu", "cache": world / "cache", "quiet": True, "profile": "indoor", "steps": 2}
+    common = {"device": "cpu", "cache": world / "cache", "quiet": True, "reading": Reading("indoor"), "steps": 2}
     return Train(out, data=world / data, **{**common, **options})  # type: ignore[arg-type]
 
 

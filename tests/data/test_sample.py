@@ -36,7 +36,7 @@ from ditr.encoders.encoding import CachedEncoding
 from ditr.errors import InputError
 from ditr.geometry.projection import INDOOR, OUTDOOR
 from ditr.nn.image_features import ImageFeatures
-from ditr.scene import Camera, Scene, View
+from ditr.scene import Camera, ReadOptions, Scene, View
 from ditr.training.recipe import Augmentation
 
 PYRAMID = NETWORK.pyramid
@@ -310,9 +310,9 @@ def test_the_choice_among_views_is_seeded_and_fair() -> None:
 def test_the_profile_follows_the_depth_maps() -> None:
     assert profile_rule(make_scene(depth=True)) == ("indoor", INDOOR)
     assert profile_rule(make_scene()) == ("outdoor", OUTDOOR)
-    assert profile_rule(make_scene(), "indoor") == ("indoor", INDOOR)
+    assert profile_rule(replace(make_scene(), reading=ReadOptions("indoor"))) == ("indoor", INDOOR)
     with pytest.raises(InputError, match="no profile 'space'"):
-        profile_rule(make_scene(), "space")
+        profile_rule(replace(make_scene(), reading=ReadOptions("space")))  # type: ignore[arg-type]
 
 
 # ---- photographs that are augmented ---------------------------------------------------------------------------------

@@ -1,4 +1,5 @@
-"""Captures: a folder with nerfstudio's ``transforms.json``, the images it names, a PLY and optionally ``labels.json``.
+"""Captures: a folder with nerfstudio's ``transforms.json``, the images it names, a PLY, and optionally ``labels.json``
+and ``capture.json`` (:mod:`ditr.captures.read_options`).
 
 What a capture holds beyond the fields of :class:`~ditr.scene.Scene` is kept, and written back:
 
@@ -17,7 +18,7 @@ import os
 import shutil
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import Any, Literal
 
@@ -26,6 +27,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from ditr.captures.images import image_size, read_depth, read_image
+from ditr.captures.read_options import CAPTURE, options_as_json, read_options
 from ditr.captures.transforms import (
     Frame,
     Labels,
@@ -39,7 +41,7 @@ from ditr.captures.transforms import (
 from ditr.errors import InputError
 from ditr.io.files import atomic_folder
 from ditr.io.ply import read_ply, write_ply
-from ditr.scene import UNLABELLED, Scene, View
+from ditr.scene import UNLABELLED, ReadOptions, Scene, View
 
 __all__ = ["read_capture", "write_capture"]
 
@@ -52,8 +54,11 @@ _NORMAL = ("nx", "ny", "nz")
 _OWN_PROPERTIES = frozenset({"x", "y", "z", *_COLOR, *_NORMAL, "intensity", "label"})
 
 
-def read_capture(folder: str | os.PathLike[str]) -> Scene:
+def read_capture(folder: str | os.PathLike[str], options: ReadOptions | None = None) -> Scene:
     """Read a capture. Images and depth maps stay files; their headers are checked.
+
+    How it is to be read is in ``options`` and, where these say nothing, in its ``capture.json``; what neither says is
+    left open.
 
     PLY properties: ``x y z``; ``red green blue`` (0..255, or floats 0..1, rounded to 8 bits) -> color; ``nx ny nz`` ->
     normal; ``intensity`` -> strength; ``label`` -> label. Poses and points are taken to be in the same frame;
@@ -81,6 +86,7 @@ def read_capture(folder: str | os.PathLike[str]) -> Scene:
         properties[LABELS] = dict(labels.model_extra or {})
     points_path = folder / transforms.ply_file_path
     points = _read_points(points_path, labels)
+    reading = (options or ReadOptions()).over(read_options(folder))
     applied_transform = _applied_transform(path, transforms.applied_transform)
     try:
         return Scene(
@@ -95,6 +101,8 @@ def read_capture(folder: str | os.PathLike[str]) -> Scene:
             extra=points.extra,
             applied_transform=applied_transform,
             properties=properties,
+            reading=replace(reading, up=None),
+            up=None if reading.up is None else np.array(reading.up),
         )
     except InputError as error:
         raise InputError(points_path, error.fault, error.remedy) from None
@@ -259,6 +267,9 @@ def write_capture(scene: Scene, folder: str | os.PathLike[str], *, image_format:
         if scene.class_names:
             listed = {"classes": list(scene.class_names), "unlabelled": UNLABELLED}
             _write_json(target / LABELS, {**(rest if isinstance(rest, Mapping) else {}), **listed})
+        options = replace(scene.reading, up=None if scene.up is None else tuple(scene.up.tolist()))
+        if options != ReadOptions():
+            _write_json(target / CAPTURE, options_as_json(options))
         write_ply(target / POINTS, _point_columns(scene))
 
 

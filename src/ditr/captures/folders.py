@@ -7,16 +7,17 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ditr.errors import InputError
-from ditr.scene import Scene
+from ditr.scene import ReadOptions, Scene
 
 __all__ = ["Captures", "find_captures"]
 
 
 class Captures:
-    """Captures as a source."""
+    """Captures as a source; ``options`` say how they are read, before what their own files say."""
 
-    def __init__(self, folders: Sequence[str | Path]) -> None:
+    def __init__(self, folders: Sequence[str | Path], options: ReadOptions | None = None) -> None:
         self.folders = [Path(folder) for folder in folders]
+        self.options = options
         parents = {str(folder.absolute().parent) for folder in self.folders}
         self._root = Path(os.path.commonpath(parents)) if parents else Path()
 
@@ -34,7 +35,7 @@ class Captures:
         # Only here: prepared datasets, and so all that trains, do without the library that checks transforms.json.
         from ditr.captures.capture import read_capture
 
-        return read_capture(self.folders[index])
+        return read_capture(self.folders[index], self.options)
 
 
 def find_captures(folder: str | Path) -> list[Path]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -22,8 +21,6 @@ __all__ = [
     "make_cache",
     "make_encoding",
     "parse_attributes",
-    "parse_direction",
-    "parse_substitutes",
     "voting",
 ]
 
@@ -68,24 +65,6 @@ def parse_attributes(text: str | None) -> tuple[Attribute, ...]:
     return tuple(_attribute(name) for name in text.split(",")) if text else ()
 
 
-def parse_substitutes(texts: Sequence[str]) -> tuple[tuple[Attribute, float], ...]:
-    """``color=127.5`` to pairs of attribute and value.
-
-    Raises:
-        InputError: an unknown attribute, or no number.
-    """
-    pairs = []
-    for text in texts:
-        name, _, value = text.partition("=")
-        try:
-            pairs.append((_attribute(name), float(value)))
-        except ValueError as error:
-            if isinstance(error, InputError):
-                raise
-            raise InputError("--substitute", f"{text!r} is not ATTRIBUTE=NUMBER", "Write color=127.5, say") from None
-    return tuple(pairs)
-
-
 def voting(
     vote: bool, variants: str | None, thin: float | None, progress: Callable[[float, float], None] | None = None
 ) -> Voting | None:
@@ -99,23 +78,6 @@ def voting(
             raise InputError("--thin", "it does nothing without votes", "Add --vote, or leave it out")
         return None
     return Voting(VARIANTS[variants or "none"], thin=thin, progress=progress)
-
-
-def parse_direction(text: str | None) -> tuple[float, float, float] | None:
-    """``0,0,1`` to a direction.
-
-    Raises:
-        InputError: not three finite numbers, or all of them zero.
-    """
-    if text is None:
-        return None
-    try:
-        x, y, z = (float(part) for part in text.split(","))
-    except ValueError:
-        raise InputError("--up", f"{text!r} is not three numbers", "Write 0,0,1, say") from None
-    if x == y == z == 0 or not all(map(math.isfinite, (x, y, z))):
-        raise InputError("--up", f"{text!r} is no direction", "Write 0,0,1, say")
-    return x, y, z
 
 
 def _attribute(name: str) -> Attribute:

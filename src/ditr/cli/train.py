@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import tyro
+
+from ditr.cli.options import Reading
 
 if TYPE_CHECKING:
     from ditr.data.preparation import Preparation
@@ -50,18 +52,11 @@ class Train:
     """Learn the encoder's features from points alone; needs no labels."""
     init: Path | None = None
     """Folder of a trained model whose backbone to start from, as a distilled one."""
-    profile: Literal["indoor", "outdoor"] | None = None
-    """Visibility and augmentation; by default indoor if the captures have depth maps."""
+    reading: Reading = field(default_factory=Reading)
     attributes: str | None = None
     """Input features of a point, comma separated: color,normal (default indoors) or coord,strength (outdoors)."""
-    substitute: tuple[str, ...] = ()
-    """ATTRIBUTE=VALUE for attributes that captures may lack, as color=127.5."""
     voxel_size: float | None = None
     """Edge of a voxel in metres; by default 0.02 indoors and 0.05 outdoors, and 0.08 and 0.2 in the small recipe."""
-    strength_scale: float = 1.0
-    """Intensities are divided by it, so that they lie in 0..1 (255 for nuScenes)."""
-    max_views: int | None = None
-    """At most so many views of a scene: random ones in training, equidistant ones afterwards."""
     image_size: tuple[int, int] | None = None
     """Height and width in pixels at which photographs are encoded, whole patches; by default by their shape."""
     augment_images: bool = False
@@ -126,6 +121,7 @@ def run(args: Train) -> None:
             wandb=args.wandb,
             quiet=args.quiet,
             validation=work.validation,
+            reading=args.reading.options(),
             origin={"data": str(work.data.absolute()), "recipe_name": work.name, "changes": list(args.set)},
         ),
     )
@@ -304,25 +300,23 @@ def make_recipe(args: Train, captures: list[Path]) -> Recipe:
     from dataclasses import replace
 
     from ditr.captures.capture import read_capture
-    from ditr.cli.common import parse_attributes, parse_substitutes
+    from ditr.cli.common import parse_attributes
     from ditr.data.preparation import profile_rule
     from ditr.recipes.captures import full, small
     from ditr.training.recipe import Distill
 
-    scene = read_capture(captures[0])
-    profile, _ = profile_rule(scene, args.profile)
+    reading = args.reading.options()
+    scene = read_capture(captures[0], reading)
+    profile, _ = profile_rule(scene)
     recipe = (full if args.recipe == "full" else small)(profile)
     preparation = recipe.preparation
     preparation = replace(
         preparation,
         attributes=parse_attributes(args.attributes) or preparation.attributes,
-        substitutes=parse_substitutes(args.substitute),
         voxel_size=preparation.voxel_size if args.voxel_size is None else args.voxel_size,
-        max_views=args.max_views,
-        strength_scale=args.strength_scale,
         image_size=args.image_size,
-    )
-    if args.profile is None and profile == "outdoor":
+    ).reading(reading)
+    if scene.reading.profile is None and profile == "outdoor":
         _check_outdoors(captures[0], scene, preparation)
     optimizer = recipe.optimizer
     if args.lr is not None:

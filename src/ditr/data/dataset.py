@@ -23,7 +23,7 @@ from ditr.encoders.encoding import CachedEncoding
 from ditr.errors import InputError
 from ditr.geometry.orientation import find_up, rotation_upright
 from ditr.geometry.pyramid import PyramidSpec
-from ditr.scene import Scene, SceneSource
+from ditr.scene import ReadOptions, Scene, SceneSource
 
 __all__ = ["Item", "Shuffle", "TrainingSet"]
 
@@ -54,6 +54,7 @@ class TrainingSet(Dataset[Sample]):
         labelled_points: so many random points of each scene keep their label, the same in every epoch, and all of them
             are in every sample before it is cropped ("limited annotations" of ScanNet's data-efficient benchmark);
             None for all.
+        reading: how captures are read, before what their own files say.
     """
 
     def __init__(
@@ -70,8 +71,9 @@ class TrainingSet(Dataset[Sample]):
         keep: bool = True,
         labelled: bool = True,
         labelled_points: int | None = None,
+        reading: ReadOptions | None = None,
     ) -> None:
-        self.source = Captures(scenes) if isinstance(scenes, Sequence) else scenes
+        self.source = Captures(scenes, reading) if isinstance(scenes, Sequence) else scenes
         self.preparation = preparation
         self.pyramid = pyramid
         self.seed = seed

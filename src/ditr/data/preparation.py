@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 
 import numpy as np
@@ -12,7 +12,7 @@ import numpy as np
 from ditr.data.augment.points import PointClip
 from ditr.errors import InputError
 from ditr.geometry.projection import INDOOR, OUTDOOR, VisibilityRule
-from ditr.scene import Scene
+from ditr.scene import ReadOptions, Scene
 
 __all__ = ["Attribute", "Box", "Lookup", "Origin", "Preparation", "ViewChoice", "ViewDrop", "ViewOrder", "profile_rule"]
 
@@ -82,12 +82,13 @@ class ViewDrop:
         return [row for row, chance in zip(rows, rng.random(len(rows)), strict=True) if chance >= self.each]
 
 
-def profile_rule(scene: Scene, profile: str | None = None) -> tuple[str, VisibilityRule]:
-    """The visibility rule by name, "indoor" or "outdoor"; without a name, indoor if the capture has depth maps.
+def profile_rule(scene: Scene) -> tuple[str, VisibilityRule]:
+    """The profile, "indoor" or "outdoor", and its visibility rule: as the scene says, else indoor with depth maps.
 
     Raises:
         InputError: another name.
     """
+    profile: str | None = scene.reading.profile
     if profile is None:
         profile = "indoor" if any(view.depth is not None for view in scene.views) else "outdoor"
     rules = {"indoor": INDOOR, "outdoor": OUTDOOR}
@@ -181,6 +182,23 @@ class Preparation:
             raise InputError("image_size", f"it is {self.image_size}", "Give height and width in pixels, both positive")
         if self.clip_box is not None:
             _check_box(self.clip_box)
+
+    def of(self, scene: Scene) -> Preparation:
+        """The preparation of one scene: what the scene says of how it is to be read comes first."""
+        return self.reading(scene.reading)
+
+    def reading(self, said: ReadOptions) -> Preparation:
+        """The preparation with what ``said`` does not leave open; its profile has no part in it."""
+        stated = {name for name, _ in said.substitute}
+        return replace(
+            self,
+            max_views=self.max_views if said.max_views is None else said.max_views,
+            strength_scale=self.strength_scale if said.strength_scale is None else said.strength_scale,
+            substitutes=(
+                *(pair for pair in self.substitutes if pair[0].value not in stated),
+                *((Attribute(name), value) for name, value in said.substitute),
+            ),
+        )
 
     @property
     def in_channels(self) -> int:

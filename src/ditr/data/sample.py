@@ -176,6 +176,7 @@ def point_set(scene: Scene, preparation: Preparation, rotation: NDArray[np.float
     Raises:
         InputError: an attribute is missing and has no substitute, or the origin is far away.
     """
+    preparation = preparation.of(scene)
     coord = scene.coord if rotation is None else scene.coord @ rotation.T
     if preparation.origin is Origin.CENTER:
         low, high = bounding_box(coord)
@@ -221,7 +222,7 @@ def _attribute(scene: Scene, preparation: Preparation, attribute: Attribute) -> 
 
 def lacking_attributes(scene: Scene, preparation: Preparation) -> list[Attribute]:
     """The input features that a scene has not and that nothing is declared to stand in for."""
-    declared = {attribute for attribute, _ in preparation.substitutes}
+    declared = {attribute for attribute, _ in preparation.of(scene).substitutes}
     return [a for a in preparation.attributes if _stored(scene, a) is None and a not in declared]
 
 

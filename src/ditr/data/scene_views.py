@@ -128,12 +128,12 @@ def inference_rows(scene: Scene, preparation: Preparation, seed: int) -> list[in
     """Which of a scene's views are used outside training: at most ``max_views``, as ``view_order`` says."""
     # A stream of its own: which views are used does not change what is drawn among them.
     rng = np.random.default_rng([seed, 1]) if preparation.view_order is ViewOrder.RANDOM else None
-    return choose_rows(len(scene.views), preparation.max_views, rng)
+    return choose_rows(len(scene.views), preparation.of(scene).max_views, rng)
 
 
 def training_rows(scene: Scene, preparation: Preparation, rng: np.random.Generator) -> list[int]:
     """Which of a scene's views a sample of training uses: drawn, and some of them dropped where that is asked for."""
-    rows = choose_rows(len(scene.views), preparation.max_views, rng)
+    rows = choose_rows(len(scene.views), preparation.of(scene).max_views, rng)
     return rows if preparation.view_drop is None else preparation.view_drop.keep(rows, rng)
 
 

@@ -10,13 +10,15 @@ from typing import Any
 import numpy as np
 
 from ditr.captures.capture import read_capture
+from ditr.data.preparation import profile_rule
 from ditr.data.scene_views import scene_views
 from ditr.errors import InputError
 from ditr.evaluation.metrics import ConfusionMatrix
+from ditr.geometry.projection import VisibilityRule
 from ditr.inference.prediction import Prediction
 from ditr.inference.segmenter import Segmenter, Voter
 from ditr.runtime import release_memory
-from ditr.scene import Scene
+from ditr.scene import ReadOptions, Scene
 
 __all__ = ["Evaluation", "evaluate", "visible_points"]
 
@@ -57,10 +59,12 @@ class Evaluation:
         }
 
 
-def visible_points(scene: Scene, segmenter: Segmenter) -> np.ndarray[Any, np.dtype[np.bool_]]:
-    """(N,) whether any view of the scene shows a point, by the model's rule."""
+def visible_points(
+    scene: Scene, segmenter: Segmenter, rule: VisibilityRule | None = None
+) -> np.ndarray[Any, np.dtype[np.bool_]]:
+    """(N,) whether any view of the scene shows a point, by the model's rule if no other is given."""
     sizes = [(view.camera.height, view.camera.width) for view in scene.views]
-    seen = scene_views(scene, scene.views, sizes, 1, segmenter.config.preparation.rule)
+    seen = scene_views(scene, scene.views, sizes, 1, rule or segmenter.config.preparation.rule)
     return seen.seen_by(len(scene)) > 0
 
 
@@ -70,6 +74,7 @@ def evaluate(
     *,
     seed: int = 0,
     swap_images: bool = False,
+    reading: ReadOptions | None = None,
     votes: Voter | None = None,
     keep: Callable[[int, Prediction], None] | None = None,
     progress: Callable[[int, int], None] | None = None,
@@ -81,6 +86,7 @@ def evaluate(
         captures: folders with labels.
         seed: of the choice among views.
         swap_images: give each scene the photographs of the next one: a control.
+        reading: how captures are read, before what their own files say; its profile's rule takes the model's place.
         votes: how points vote, as for the segmenter; by default one point stands for its voxel.
         keep: called with the number of a capture and its prediction.
         progress: called with the number of captures done and their total.
@@ -93,16 +99,17 @@ def evaluate(
     classes = segmenter.config.class_names
     matrices = [ConfusionMatrix(len(classes)) for _ in range(3)]
     for index, folder in enumerate(captures):
-        scene = read_capture(folder)
+        scene = read_capture(folder, reading)
         if scene.label is None or scene.class_names != classes:
             raise InputError(
                 folder,
                 "it has no labels" if scene.label is None else f"its classes are {', '.join(scene.class_names)}",
                 f"Evaluate on captures labelled with {', '.join(classes)}",
             )
-        other = read_capture(captures[(index + 1) % len(captures)]) if swap_images else None
-        prediction = segmenter(scene, seed=seed, images_of=other, votes=votes)
-        visible = visible_points(scene, segmenter)
+        rule = None if reading is None or reading.profile is None else profile_rule(scene)[1]
+        other = read_capture(captures[(index + 1) % len(captures)], reading) if swap_images else None
+        prediction = segmenter(scene, seed=seed, rule=rule, images_of=other, votes=votes)
+        visible = visible_points(scene, segmenter, rule)
         for matrix, mask in zip(matrices, (None, visible, ~visible), strict=True):
             matrix.update(prediction.label, scene.label, mask)
         release_memory()

@@ -5,8 +5,6 @@ Labels look alike whether they are worth something or not. These sentences are w
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 from numpy.typing import NDArray
 
@@ -32,7 +30,7 @@ def used_views(segmenter: Segmenter, scene: Scene, rule: VisibilityRule | None =
         rule: as for the call of the segmenter.
         seed: likewise.
     """
-    preparation = segmenter.config.preparation
+    preparation = segmenter.config.preparation.of(scene)
     if segmenter.encoding is None:
         return ["photographs: none, the model takes points alone"]
     views = [scene.views[row] for row in inference_rows(scene, preparation, seed)]
@@ -48,14 +46,10 @@ def used_views(segmenter: Segmenter, scene: Scene, rule: VisibilityRule | None =
     ]
 
 
-def used_up(prediction: Prediction, told: bool) -> str:
-    """Which direction was taken as up, and how it was found.
-
-    Args:
-        prediction: the labels.
-        told: whether the direction was given and not looked for.
-    """
+def used_up(prediction: Prediction) -> str:
+    """Which direction was taken as up, and how it was found."""
     x, y, z = prediction.up
+    told = prediction.scene.up is not None
     source = "as told" if told else "as the cameras stand" if prediction.scene.views else "as there are no cameras"
     if prediction.up == (0.0, 0.0, 1.0):
         return f"up is z, {source}"
@@ -63,7 +57,7 @@ def used_up(prediction: Prediction, told: bool) -> str:
     return f"up is ({x:.2f}, {y:.2f}, {z:.2f}), {found}; the scene was turned for the network"
 
 
-def differences(config: ModelConfig, prediction: Prediction, strength_scale: float | None = None) -> list[str]:
+def differences(config: ModelConfig, prediction: Prediction) -> list[str]:
     """How a scene is unlike what a published model was trained with; empty where nothing was noticed.
 
     Nothing is said of a model that was trained on captures of one's own: what those were like is not known.
@@ -71,14 +65,11 @@ def differences(config: ModelConfig, prediction: Prediction, strength_scale: flo
     Args:
         config: of the model.
         prediction: for the scene.
-        strength_scale: strengths are divided by it; by default as in training.
     """
     if config.dataset is None:
         return []
     scene = prediction.scene
-    preparation = config.preparation
-    if strength_scale is not None:
-        preparation = replace(preparation, strength_scale=strength_scale)
+    preparation = config.preparation.of(scene)
     if preparation.origin is Origin.SENSOR:
         return [*_strength(scene, preparation), *_sensor(config.dataset, scene, np.asarray(prediction.up))]
     return _building(scene)

@@ -154,7 +154,7 @@ def lift_features(
         encoding: of the photographs.
         rule: which points a view shows.
         choice: among the views that show a point: one of those that take a single view.
-        max_views: at most so many views, equidistant; None for all.
+        max_views: at most so many views, equidistant; None for as many as the scene says, or else all.
         seed: of the choice.
 
     Raises:
@@ -162,11 +162,12 @@ def lift_features(
     """
     if seed < 0:
         raise InputError("seed", f"it is {seed}", "Give 0 or more")
-    if max_views is not None and max_views < 1:
-        raise InputError("max_views", f"it is {max_views}", "Give 1 or more, or leave it out for all views")
+    limit = scene.reading.max_views if max_views is None else max_views
+    if limit is not None and limit < 1:
+        raise InputError("max_views", f"it is {limit}", "Give 1 or more, or leave it out for all views")
     if choice is ViewChoice.MEAN or choice is ViewChoice.MAX:
         raise InputError("choice", f"{choice.value} makes one feature of several tokens", "Choose one view per point")
-    preparation = Preparation(rule=rule, view_choice=choice, max_views=max_views)
+    preparation = Preparation(rule=rule, view_choice=choice, max_views=limit)
     seen = view_features(scene, inference_rows(scene, preparation, seed), preparation, encoding)
     assert seen.tokens is not None
     rng = np.random.default_rng(seed)

@@ -26,7 +26,7 @@ from ditr.inference.prediction import Prediction
 from ditr.models.distillation import Distillation
 from ditr.models.segmentation import Segmentation
 from ditr.runtime import choose_device
-from ditr.scene import Scene
+from ditr.scene import ReadOptions, Scene
 from ditr.weights.saved_model import ModelConfig, load_model, save_model
 
 __all__ = ["PointLabels", "SceneInputs", "Segmenter", "Voter"]
@@ -185,8 +185,8 @@ class Segmenter:
             seed: of the choice among views, where several show a point.
             up: direction against gravity in the scene's frame; by default found from the cameras.
             rule: which points a view shows; by default as in training.
-            substitutes: values for attributes that the scene lacks, beside those that the run declared.
-            strength_scale: strengths are divided by it; by default as in training.
+            substitutes: values for attributes that the scene lacks, beside those that it or the run declares.
+            strength_scale: strengths are divided by it; by default as the scene says, or else as in training.
             images_of: take the features of this scene's photographs instead, in the same places: a control, which
                 shows what the images contribute. Its photographs must have the sizes of the scene's own.
             estimate: make normals from each point's neighbours where they are all that the scene lacks and nothing is
@@ -202,7 +202,12 @@ class Segmenter:
         if seed < 0:
             raise InputError("seed", f"it is {seed}", "Give 0 or more")
         direction = find_up(scene, up)
-        preparation = self._preparation(rule, substitutes, strength_scale)
+        more = tuple((Attribute(name).value, value) for name, value in (substitutes or {}).items())
+        reading = ReadOptions(substitute=more, strength_scale=strength_scale).over(scene.reading)
+        scene = replace(scene, reading=reading)
+        preparation = self.config.preparation.of(scene)
+        if rule is not None:
+            preparation = replace(preparation, rule=rule)
         if shuffle_curves:
             preparation = replace(preparation, shuffle_curves=True)
         views = self._views(scene, preparation, images_of, seed)
@@ -247,17 +252,6 @@ class Segmenter:
         return PointLabels(
             label.cpu().numpy().astype(np.int32)[inverse], confidence.cpu().numpy()[inverse], len(sample)
         )
-
-    def _preparation(
-        self, rule: VisibilityRule | None, substitutes: Mapping[str, float] | None, strength_scale: float | None
-    ) -> Preparation:
-        preparation = self.config.preparation
-        if strength_scale is not None:
-            preparation = replace(preparation, strength_scale=strength_scale)
-        if rule is not None:
-            preparation = replace(preparation, rule=rule)
-        more = tuple((Attribute(name), value) for name, value in (substitutes or {}).items())
-        return replace(preparation, substitutes=(*preparation.substitutes, *more))
 
     def _views(self, scene: Scene, preparation: Preparation, images_of: Scene | None, seed: int) -> SceneViews | None:
         if self.encoding is None:

@@ -21,7 +21,7 @@ from ditr.io.settings_json import to_plain
 from ditr.models.distillation import Student, load_backbone
 from ditr.models.injection import Injection
 from ditr.models.ptv3 import PTv3Config
-from ditr.scene import SceneSource
+from ditr.scene import ReadOptions, SceneSource
 from ditr.training.loading import Share, Source, Turns, load_batches
 from ditr.training.recipe import Distill, JointDataset, Recipe
 from ditr.training.worker_trace import Making
@@ -53,6 +53,7 @@ class TrainingRun:
         quiet: no progress bar.
         report: called with the number of steps done and their total.
         validation: scenes on which the model is tried out while it trains, those of the main dataset.
+        reading: how captures are read, before what their own files say.
         origin: where recipe and data are from, in plain values; noted in the run's ``recipe.json``.
     """
 
@@ -68,6 +69,7 @@ class TrainingRun:
     quiet: bool = False
     report: Callable[[int, int], None] | None = None
     validation: Scenes = ()
+    reading: ReadOptions = field(default_factory=ReadOptions)
     origin: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -146,6 +148,7 @@ def make_data(recipe: Recipe, run: TrainingRun) -> Data:
             encoding=_encoding(run, main.preparation or recipe.preparation),
             keep=False,
             labelled=not isinstance(recipe.task, Distill),
+            reading=run.reading,
         )
     making = Making(run.workers, recipe.batch_size, lambda which, scene: sources[which].dataset.place(scene))
     return Data(sources, validation, making)
@@ -183,6 +186,7 @@ def _training_set(recipe: Recipe, run: TrainingRun, dataset: JointDataset, scene
         keep=isinstance(scenes, Sequence),
         labelled=not isinstance(recipe.task, Distill),
         labelled_points=recipe.labelled_points,
+        reading=run.reading,
     )
 
 
@@ -286,6 +290,8 @@ def run_identity(recipe: Recipe, run: TrainingRun, class_names: tuple[str, ...])
         except OSError as error:
             raise InputError(path, f"cannot be read ({error.strerror})", "Name the folder of a trained model") from None
     content = [to_plain(replace(recipe, init=start)), captures, list(class_names)]
+    if run.reading != ReadOptions():
+        content.append(to_plain(run.reading))
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
@@ -293,4 +299,5 @@ def _fingerprint(scenes: Scenes) -> list[list[str]]:
     """Of captures, what their cameras are; of a prepared dataset, which scenes it has."""
     if not isinstance(scenes, Sequence):
         return [[scenes.name, *scenes.names()]]
-    return [[c.name, file_sha256(c / "transforms.json")] for c in scenes]
+    own = ("transforms.json", "capture.json")
+    return [[c.name, *(file_sha256(c / name) for name in own if name == own[0] or (c / name).exists())] for c in scenes]

@@ -6,8 +6,7 @@ told so at once.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -44,27 +43,21 @@ class Suggestion:
     reason: str
 
 
-def suggest_model(
-    scene: Scene, profile: str | None = None, *, substitutes: Mapping[str, float] | None = None
-) -> Suggestion:
+def suggest_model(scene: Scene) -> Suggestion:
     """The published model that fits a scene best.
 
     Args:
-        scene: points and views; photographs are not opened.
-        profile: "indoor" or "outdoor"; by default indoors with depth maps, outdoors with intensities, and indoors with
-            colours where the scene is no larger than a building.
-        substitutes: values that stand in for attributes of the points, as for ``Segmenter``.
+        scene: points and views; photographs are not opened. Without a profile of its own it is taken for one indoors
+            with depth maps, outdoors with intensities, and indoors with colours where it is no larger than a building.
 
     Raises:
         InputError: no published model fits: the points lack what it takes, coordinates are not counted from the
             sensor, or it cannot be told whether this is indoors.
     """
-    declared = {Attribute(name): value for name, value in (substitutes or {}).items()}
-    kind, why = _kind(scene, profile, Attribute.STRENGTH in declared)
+    kind, why = _kind(scene)
     photographs = bool(scene.views)
     model = published_model(_MODELS[kind, photographs])
     preparation = by_name(model.dataset).preparation(photographs)
-    preparation = replace(preparation, substitutes=tuple(declared.items()))
     _check_attributes(scene, preparation, kind)
     if kind == "outdoor":
         _check_sweep(scene)
@@ -73,15 +66,15 @@ def suggest_model(
     return Suggestion(model, f"{kind} ({why}), and {seen}")
 
 
-def _kind(scene: Scene, profile: str | None, strength_declared: bool) -> tuple[str, str]:
+def _kind(scene: Scene) -> tuple[str, str]:
     """The profile and the reason for it."""
-    if profile is not None:
-        return profile_rule(scene, profile)[0], "as told"
+    if scene.reading.profile is not None:
+        return profile_rule(scene)[0], "as told"
     if any(view.depth is not None for view in scene.views):
         return "indoor", "there are depth maps"
     if scene.strength is not None:
         return "outdoor", "the points have intensities and no view has a depth map"
-    if strength_declared:
+    if "strength" in dict(scene.reading.substitute):
         return "outdoor", "there is a substitute for intensities"
     extent = np.ptp(scene.coord, axis=0)
     size = " x ".join(f"{length:.0f}" for length in extent)

@@ -1,0 +1,58 @@
+"""``capture.json`` beside ``transforms.json``: what a capture says of how it is to be read."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+from ditr.errors import InputError
+from ditr.io.settings_json import from_plain, to_plain
+from ditr.scene import ReadOptions
+
+__all__ = ["CAPTURE", "options_as_json", "read_options", "stated_options"]
+
+CAPTURE = "capture.json"
+
+
+def read_options(folder: Path) -> ReadOptions:
+    """The options in a capture's ``capture.json``; defaults where there is none.
+
+    As JSON they have the names of :class:`~ditr.scene.ReadOptions`; ``substitute`` is an object,
+    ``{"color": 127.5}``.
+
+    Raises:
+        InputError: a file that cannot be read, an unknown key, or a value that cannot be meant.
+    """
+    path = folder / CAPTURE
+    if not path.exists():
+        return ReadOptions()
+    try:
+        content = json.loads(path.read_bytes())
+    except (OSError, ValueError, RecursionError) as error:
+        raise InputError(path, f"it cannot be read ({error})", "Mend the file, or remove it") from None
+    if isinstance(content, dict) and isinstance(content.get("substitute"), dict):
+        content["substitute"] = [[name, value] for name, value in content["substitute"].items()]
+    return from_plain(ReadOptions, content, str(path))
+
+
+def options_as_json(options: ReadOptions) -> dict[str, Any]:
+    """What :func:`read_options` reads back; only what is not left open."""
+    stated = {name: value for name, value in to_plain(options).items() if value not in (None, [])}
+    if options.substitute:
+        stated["substitute"] = dict(options.substitute)
+    return stated
+
+
+def stated_options(captures: Sequence[Path]) -> str | None:
+    """What the ``capture.json`` of some captures say, in a line; None where none says anything."""
+    found = [options for options in map(read_options, captures) if options != ReadOptions()]
+    if not found:
+        return None
+    if len(captures) == 1:
+        said = ", ".join(f"{name} {json.dumps(value)}" for name, value in options_as_json(found[0]).items())
+        return f"{CAPTURE}: {said}"
+    names = [f.name for f in fields(ReadOptions) if any(getattr(options, f.name) != f.default for options in found)]
+    return f"{CAPTURE} of {len(found)} of {len(captures)} captures: {', '.join(names)}"

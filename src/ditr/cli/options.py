@@ -1,0 +1,63 @@
+"""Groups of options that several commands share, each declared once."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    from ditr.scene import ReadOptions
+
+__all__ = ["Reading"]
+
+
+@dataclass(frozen=True)
+class Reading:
+    """How captures are read. Each may stand in a capture's own capture.json too; what is given here comes first."""
+
+    profile: Literal["indoor", "outdoor"] | None = None
+    """Kind of place: which points a view shows, and which model or recipe is for it. By default that of the model or
+    recipe, and where it makes the choice, what the capture has: depth maps are taken indoors."""
+    max_views: int | None = None
+    """Largest number of views of a scene: random ones in training, equidistant ones otherwise. By default that of the
+    model or recipe, or all."""
+    up: str | None = None
+    """Direction against gravity, as 0,0,1; by default found from the cameras."""
+    substitute: tuple[str, ...] = ()
+    """ATTRIBUTE=VALUE for attributes that the points may lack, as color=127.5."""
+    strength_scale: float | None = None
+    """Number by which intensities are divided to lie in 0..1 (255 for nuScenes); by default that of the model or
+    recipe."""
+
+    def options(self) -> ReadOptions:
+        """The same as data.
+
+        Raises:
+            InputError: a text that is no such value.
+        """
+        from ditr.scene import ReadOptions
+
+        up, substitute = _direction(self.up), tuple(map(_substitute, self.substitute))
+        return ReadOptions(self.profile, self.max_views, up, substitute, self.strength_scale)
+
+
+def _direction(text: str | None) -> tuple[float, float, float] | None:
+    from ditr.errors import InputError
+
+    if text is None:
+        return None
+    try:
+        x, y, z = (float(part) for part in text.split(","))
+    except ValueError:
+        raise InputError("--up", f"{text!r} is not three numbers", "Write 0,0,1, say") from None
+    return x, y, z
+
+
+def _substitute(text: str) -> tuple[str, float]:
+    from ditr.errors import InputError
+
+    name, _, value = text.partition("=")
+    try:
+        return name, float(value)
+    except ValueError:
+        raise InputError("--substitute", f"{text!r} is not ATTRIBUTE=NUMBER", "Write color=127.5, say") from None
