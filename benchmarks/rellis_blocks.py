@@ -210,7 +210,7 @@ def one_run(out: Path, recipe: Recipe) -> dict[str, Any]:
     encoding = None if recipe.encoder is None else CachedEncoding(recipe.encoder, cache)
     folder = out / "runs" / f"{network}-{recipe.seed}"
     train(recipe, TrainingRun(folder, [out / "train"], encoding, device="cpu", quiet=True, checkpoint_every=25))
-    segmenter = Segmenter.load(folder, device="cpu", cache=cache)
+    segmenter = Segmenter.from_pretrained(folder, device="cpu", cache=cache)
     row: dict[str, Any] = {"network": network, "seed": recipe.seed}
     for kind in STATISTICS:
         if kind == "new_averages":

@@ -289,7 +289,7 @@ def test_results_cannot_go_where_a_file_is(capsys: pytest.CaptureFixture[str], c
         (["features", "nowhere"], "no such folder"),
         (["features", "capture", "--max-views", "0"], "max_views"),
         (["features", "capture", "--seed", "-1"], "seed"),
-        (["evaluate", "nowhere", "--data", "capture"], "no trained model"),
+        (["evaluate", "nowhere", "--data", "capture"], "neither a folder nor a published model"),
         (["evaluate", "ptv3", "--data", "nowhere"], "no capture"),
         (["evaluate", "ditr", "--data", "capture", "--swap-images"], "no other capture"),
         (["train", "run", "--data", "nowhere"], "no capture"),

@@ -72,7 +72,7 @@ def batch_of(seeds: list[int], config: ModelConfig, encoding: CachedEncoding, im
 def test_networks_give_what_they_give_on_a_cpu_and_the_same_each_time(kind: str, encoding: CachedEncoding) -> None:
     config, images = network(kind, encoding)
     torch.manual_seed(0)
-    on_cpu = Segmenter(config, config.build(), encoding=encoding)
+    on_cpu = Segmenter(config, config.build(), encoding=encoding, device="cpu")
     on_gpu = Segmenter(config, config.build(), encoding=encoding, device="cuda")
     on_gpu.model.load_state_dict(on_cpu.model.state_dict())
     batch = batch_of([0, 1], config, encoding, images)

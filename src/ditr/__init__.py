@@ -14,6 +14,7 @@ __version__ = "0.1.0"
 _HOME = {
     "Camera": "ditr.scene",
     "CameraModel": "ditr.scene",
+    "DistilledModel": "ditr.inference.student_features",
     "FeatureCache": "ditr.encoders.feature_cache",
     "InputError": "ditr.errors",
     "Prediction": "ditr.inference.segmenter",
@@ -33,6 +34,7 @@ _HOME = {
 __all__ = [
     "Camera",
     "CameraModel",
+    "DistilledModel",
     "FeatureCache",
     "InputError",
     "Prediction",
@@ -59,6 +61,7 @@ if TYPE_CHECKING:
     from ditr.inference.lifting import lift_features
     from ditr.inference.prediction import Prediction
     from ditr.inference.segmenter import Segmenter
+    from ditr.inference.student_features import DistilledModel
     from ditr.scene import Camera, CameraModel, Scene, View
     from ditr.training.loop import train
     from ditr.weights.pretrained import from_pretrained, save_pretrained

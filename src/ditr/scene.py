@@ -200,7 +200,7 @@ class ReadOptions:
             raise InputError("up", f"{list(self.up)} is no direction", "Give three finite numbers, not all zero")
         for name, value in self.substitute:
             if name not in ("color", "normal", "strength"):
-                raise InputError("substitute", f"there is no attribute {name!r}", "Use color, normal or strength")
+                raise InputError("substitute", f"there is no {name!r}", "Use color, normal or strength")
             if not math.isfinite(value):
                 raise InputError("substitute", f"{name} is {value}", "Give a finite number")
         scale = self.strength_scale

@@ -70,7 +70,7 @@ def test_what_a_file_says_is_in_the_scene_and_written_back(tmp_path: Path) -> No
         ('{"strength_scale": NaN}', "strength_scale: it is nan"),
         ('{"max_views": -1}', "max_views: it is -1"),
         ('{"max_views": true}', "max_views is True"),
-        ('{"substitute": {"colour": 1}}', "there is no attribute 'colour'"),
+        ('{"substitute": {"colour": 1}}', "there is no 'colour'"),
         ('{"substitute": {"color": "grey"}}', "substitute.* is 'grey'"),
         ("[]", "the file is .*an object"),
         ("{", "cannot be read"),

@@ -367,7 +367,7 @@ def test_a_run_trains(
     config = train(recipe, TrainingRun(folder=tmp_path, captures=captures(world), **settings))  # type: ignore[arg-type]
     assert config.network == replace(recipe.network, in_channels=6, image_width=encoding.width)
     assert load_model(tmp_path)[0] == config
-    assert np.isfinite(Segmenter.load(tmp_path)(make_scene(views=2)).confidence).all()
+    assert np.isfinite(Segmenter.from_pretrained(tmp_path)(make_scene(views=2)).confidence).all()
 
 
 def test_views_with_gradients_reach_the_learned_embedding(world: Path, encoding: CachedEncoding) -> None:

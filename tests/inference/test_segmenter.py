@@ -120,7 +120,7 @@ def test_two_processes_give_the_same_bits(tmp_path: Path) -> None:
 import hashlib, sys
 from ditr.captures.capture import read_capture
 from ditr.inference.segmenter import Segmenter
-prediction = Segmenter.load(sys.argv[1], device="cpu")(read_capture(sys.argv[2]))
+prediction = Segmenter.from_pretrained(sys.argv[1], device="cpu")(read_capture(sys.argv[2]))
 print(hashlib.sha256(prediction.label.tobytes() + prediction.confidence.tobytes()).hexdigest())
 """
     command = [sys.executable, "-c", code, str(tmp_path / "run"), str(tmp_path / "scene")]
@@ -332,13 +332,13 @@ def test_a_size_of_broken_patches_is_refused_before_an_image_is_read(encoding: C
     with pytest.raises(InputError, match="30x70 pixels are not whole patches of 14"):
         with_random_weights(encoding, image_size=(30, 70))
     write_model(tmp_path / "run", tiny_encoding(tmp_path), image_size=(28, 70))
-    assert Segmenter.load(tmp_path / "run", device="cpu").config.preparation.image_size == (28, 70)
+    assert Segmenter.from_pretrained(tmp_path / "run", device="cpu").config.preparation.image_size == (28, 70)
     text = (tmp_path / "run" / "config.json").read_text()
     content = json.loads(text)
     content["preparation"]["image_size"] = [28, 71]
     (tmp_path / "run" / "config.json").write_text(json.dumps(content))
     with pytest.raises(InputError, match="28x71 pixels are not whole patches of 14"):
-        Segmenter.load(tmp_path / "run", device="cpu")
+        Segmenter.from_pretrained(tmp_path / "run", device="cpu")
 
 
 def test_configs_from_before_there_were_sizes_and_boxes_load(tmp_path: Path) -> None:
@@ -347,11 +347,11 @@ def test_configs_from_before_there_were_sizes_and_boxes_load(tmp_path: Path) -> 
     content = json.loads(path.read_text())
     del content["preparation"]["image_size"], content["preparation"]["clip_box"]
     path.write_text(json.dumps(content))
-    assert Segmenter.load(tmp_path, device="cpu").config == config
+    assert Segmenter.from_pretrained(tmp_path, device="cpu").config == config
     content["preparation"]["clip_box"] = [0, 0, 0, 1, 1]
     path.write_text(json.dumps(content))
     with pytest.raises(InputError, match=r"preparation.clip_box is .* a list of 6"):
-        Segmenter.load(tmp_path, device="cpu")
+        Segmenter.from_pretrained(tmp_path, device="cpu")
 
 
 # ---- images of another scene ----------------------------------------------------------------------------------------
@@ -426,22 +426,22 @@ def test_points_that_float32_cannot_hold_stay_as_they_are(ptv3: Segmenter, tmp_p
 
 def test_an_encoder_of_other_weights_is_refused(tmp_path: Path) -> None:
     write_model(tmp_path / "run", tiny_encoding(tmp_path))
-    Segmenter.load(tmp_path / "run", device="cpu")
+    Segmenter.from_pretrained(tmp_path / "run", device="cpu")
     write_tiny_encoder(tmp_path / "encoder", seed=1)
     with pytest.raises(InputError, match=r"encoder: it holds .* the model was trained with"):
-        Segmenter.load(tmp_path / "run", device="cpu")
+        Segmenter.from_pretrained(tmp_path / "run", device="cpu")
     for file in (tmp_path / "encoder").iterdir():
         file.unlink()
     with pytest.raises(InputError, match="encoder"):
-        Segmenter.load(tmp_path / "run", device="cpu")
+        Segmenter.from_pretrained(tmp_path / "run", device="cpu")
 
 
 def test_devices(tmp_path: Path) -> None:
     write_model(tmp_path)
-    assert Segmenter.load(tmp_path, device="auto").device.type in ("cpu", "cuda")
+    assert Segmenter.from_pretrained(tmp_path, device="auto").device.type in ("cpu", "cuda")
     with pytest.raises(InputError, match="device: 'abacus' is not known"):
-        Segmenter.load(tmp_path, device="abacus")
+        Segmenter.from_pretrained(tmp_path, device="abacus")
     if not torch.cuda.is_available():
         with pytest.raises(InputError, match="no GPU"):
-            Segmenter.load(tmp_path, device="cuda")
+            Segmenter.from_pretrained(tmp_path, device="cuda")
     assert PREPARATION.rule == RULE

@@ -90,7 +90,7 @@ def test_a_run_with_a_fixed_image_size_leaves_a_model_that_uses_it(
     recipe = tiny_recipe(encoding, steps=1)
     recipe = replace(recipe, preparation=replace(recipe.preparation, image_size=(28, 70)))
     folder = run(world, tmp_path / "run", recipe, encoding)
-    segmenter = Segmenter.load(folder, device="cpu")
+    segmenter = Segmenter.from_pretrained(folder, device="cpu")
     assert segmenter.config.preparation.image_size == (28, 70)
     assert segmenter.encoding is not None and segmenter.encoding.size(make_scene().views[0]) == (28, 70)
     broken = replace(recipe, preparation=replace(recipe.preparation, image_size=(28, 71)))

@@ -227,7 +227,7 @@ def test_validation_says_what_evaluation_says(
     folder = run(world, tmp_path / "run", recipe, encoding, validation=scenes(world)[3:], quiet=False)
     found = rows(folder, "validation.jsonl")
     assert [row["step"] for row in found] == [2, 5, 6]
-    figures = evaluate(Segmenter.load(folder, device="cpu"), scenes(world)[3:]).all_points
+    figures = evaluate(Segmenter.from_pretrained(folder, device="cpu"), scenes(world)[3:]).all_points
     last = found[-1]
     assert last["points"]["miou"] == pytest.approx(figures.miou, abs=0.02)  # type: ignore[index]
     assert last["points"]["count"] == figures.points > last["voxels"]["count"]  # type: ignore[index]

@@ -20,8 +20,10 @@ from small_world import tiny_config, write_model
 
 from ditr.datasets.table import by_name
 from ditr.errors import InputError
+from ditr.inference.segmenter import Segmenter
 from ditr.models.ptv3 import PTv3Config
 from ditr.models.segmentation import Segmentation
+from ditr.weights.convert import Origin
 from ditr.weights.names import to_published
 from ditr.weights.pretrained import find_model, from_pretrained, save_pretrained
 from ditr.weights.published import REPOSITORY
@@ -124,6 +126,34 @@ def test_interrupted_at_random_moments_it_goes_on(published: Path, tmp_path: Pat
         server.faults.speed = None
         found = run(server, home, SHORT)
     assert found[1] == expected
+
+
+def test_a_checkpoint_file_is_a_model_where_it_is_known_or_told_whose(
+    published: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DITR_CACHE", str(tmp_path / "cache"))
+    checkpoint = published / DIRECTORY / "model" / "model_best.pth"
+    config, model = from_pretrained(checkpoint)  # the folder says which of the published ones it is
+    assert config.dataset == "nuScenes" and len(config.class_names) == 16
+    folder = find_model(str(checkpoint))
+    before = (folder / "model.safetensors").stat().st_mtime_ns
+    assert find_model(checkpoint) == folder and (folder / "model.safetensors").stat().st_mtime_ns == before
+
+    elsewhere = checkpoint.rename(tmp_path / "mine.pth")
+    told = (
+        r"mine.pth: a checkpoint does not say which dataset .*ditr convert .*--dataset NAME.*--encoder.*--norms.*--name"
+    )
+    with pytest.raises(InputError, match=told):
+        from_pretrained(elsewhere)
+    again, same = from_pretrained(elsewhere, origin=Origin(dataset="nuScenes"))
+    assert again.class_names == config.class_names
+    assert all(value.equal(same.state_dict()[name]) for name, value in model.state_dict().items())
+    with pytest.raises(InputError, match="16 classes and SemanticKITTI has 19"):
+        Segmenter.from_pretrained(elsewhere, origin=Origin(dataset="SemanticKITTI"))
+    (tmp_path / "page.pth").write_text("<html>")
+    with pytest.raises(InputError, match=r"page\.pth: "):
+        from_pretrained(tmp_path / "page.pth")
+    assert len(list((tmp_path / "cache" / "models").iterdir())) == 2
 
 
 def test_a_repository_of_ours_is_found_by_its_name(tmp_path: Path) -> None:

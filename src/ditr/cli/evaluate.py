@@ -17,12 +17,14 @@ __all__ = ["Evaluate", "run"]
 class Evaluate:
     """Label captures with a trained model and compare with their labels, on every original point."""
 
-    model: Annotated[Path, tyro.conf.Positional]
-    """Folder of a finished run."""
+    model: Annotated[str, tyro.conf.Positional]
+    """Short name of a published model (`ditr weights`), hub repository, folder of a run or saved model, or checkpoint
+    file."""
     data: Path
     """Folder of labelled captures."""
     out: Path | None = None
-    """JSON file for the figures; by default evaluation.json in the model's folder."""
+    """JSON file for the figures; by default evaluation.json in the folder of the run or the
+    saved model, else here."""
     swap_images: bool = False
     """Give each scene the photographs of the next one: a control that shows what the images contribute."""
     reading: Reading = field(default_factory=Reading)
@@ -59,7 +61,8 @@ def run(args: Evaluate) -> None:
     captures, reading = find_captures(args.data), args.reading.options()
     if (said := stated_options(captures)) is not None and not args.quiet:
         print(said)
-    segmenter = Segmenter.load(args.model, device=args.device, cache=make_cache(args.cache))
+    segmenter = Segmenter.from_pretrained(args.model, device=args.device, cache=make_cache(args.cache))
+    out = args.out or (Path(args.model) if Path(args.model).is_dir() else Path()) / "evaluation.json"
 
     finished = 0
 
@@ -69,7 +72,7 @@ def run(args: Evaluate) -> None:
         if args.save_labels is not None:
             prediction.save(args.save_labels / captures[index].name)
 
-    with progress_bar(f"evaluate {args.model.name}", quiet=args.quiet) as report:
+    with progress_bar(f"evaluate {Path(args.model).name}", quiet=args.quiet) as report:
 
         def within(done: float, total: float) -> None:
             report(finished + done / total, len(captures))
@@ -94,7 +97,6 @@ def run(args: Evaluate) -> None:
         "reading": options_as_json(reading),
         "encoder_weights": None if segmenter.config.encoder is None else segmenter.config.encoder.weights,
     }
-    out = args.out or args.model / "evaluation.json"
     write_json(out, figures)
     if args.quiet:
         return

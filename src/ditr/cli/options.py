@@ -35,10 +35,14 @@ class Reading:
         Raises:
             InputError: a text that is no such value.
         """
+        from ditr.errors import InputError
         from ditr.scene import ReadOptions
 
         up, substitute = _direction(self.up), tuple(map(_substitute, self.substitute))
-        return ReadOptions(self.profile, self.max_views, up, substitute, self.strength_scale)
+        try:
+            return ReadOptions(self.profile, self.max_views, up, substitute, self.strength_scale)
+        except InputError as error:
+            raise InputError(f"--{error.where.replace('_', '-')}", error.fault, error.remedy) from None
 
 
 def _direction(text: str | None) -> tuple[float, float, float] | None:

@@ -33,8 +33,8 @@ class Segment:
     capture: Annotated[Path, tyro.conf.Positional]
     """Folder with transforms.json, the photographs and a PLY."""
     model: str | None = None
-    """Folder of a finished run or a converted model, short name of a published one (`ditr weights`), or hub repository;
-    by default a published model that fits."""
+    """Short name of a published model (`ditr weights`), hub repository, folder of a run or saved model, or checkpoint
+    file; by default a published model that fits the capture."""
     out: Path | None = None
     """Folder for the results; by default CAPTURE's name with -labels, in the current folder."""
     reading: Reading = field(default_factory=Reading)

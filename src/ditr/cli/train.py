@@ -285,7 +285,7 @@ def _refuse_unheeded(args: Train, prepared: bool) -> None:
 
     heeded = _WITH_A_RECIPE if prepared else (*_WITH_A_RECIPE, "validate")
     for option in fields(args):
-        if option.name not in heeded and getattr(args, option.name) != option.default:
+        if option.name not in heeded and getattr(args, option.name) != getattr(Train(args.out), option.name):
             flag = f"--{option.name.replace('_', '-')}"
             raise InputError(flag, "a recipe does not heed it", "Change the recipe with --set, as --set seed=1")
 

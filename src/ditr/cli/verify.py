@@ -21,7 +21,8 @@ class Verify:
     dataset: Annotated[str, tyro.conf.Positional]
     """One that the paper tests on, such as ScanNet, S3DIS or nuScenes."""
     model: str
-    """Short name of a published model (`ditr weights` lists them), hub repository, or folder of a run."""
+    """Short name of a published model (`ditr weights`), hub repository, folder of a run or saved model, or checkpoint
+    file."""
     data: Path
     """Folder with scannet, nuscenes, ..., prepared as for the published code, or the dataset's own."""
     split: str = "val"
@@ -65,7 +66,7 @@ def run(args: Verify) -> None:
     root = dataset_root(benchmark.name, args.data)
     folder = find_model(args.model)
     out = folder_for(args.out or Path(f"verify-{benchmark.name}-{args.split}-{folder.name}"))
-    segmenter = Segmenter.load(folder, device=args.device, dataset=args.norms)
+    segmenter = Segmenter.from_pretrained(folder, device=args.device, dataset=args.norms)
     source = open_dataset(benchmark.name, root, args.split, images=segmenter.config.takes_images)
     finished = 0
     with progress_bar(f"verify {folder.name}", quiet=args.quiet) as report:

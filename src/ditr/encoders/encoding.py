@@ -23,14 +23,14 @@ class CachedEncoding:
     Attributes:
         spec: which encoder, as for ``load_image_encoder``.
         cache: where tokens are kept; None to compute them each time.
-        device: where the network runs.
+        device: where the network runs; "auto" takes a GPU if there is one.
         progress: called with the number of views done and their total.
         image_size: (height, width) at which every view is encoded; None for the encoder's rule by the view's own size.
     """
 
     spec: str
     cache: FeatureCache | None = None
-    device: str = "cpu"
+    device: str = "auto"
     progress: Callable[[int, int], None] | None = None
     image_size: tuple[int, int] | None = None
     _encoder: ImageEncoder | None = field(default=None, repr=False)

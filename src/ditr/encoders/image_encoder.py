@@ -13,6 +13,7 @@ from torch.nn import functional as F
 
 from ditr.encoders.weights import EncoderWeights, load_weights
 from ditr.errors import InputError
+from ditr.runtime import choose_device
 
 __all__ = ["EncodedImages", "ImageEncoder", "image_size", "load_image_encoder"]
 
@@ -147,16 +148,17 @@ def _default_dtype(device: torch.device) -> torch.dtype:
 
 
 def load_image_encoder(
-    spec: str, *, device: str | torch.device = "cpu", dtype: torch.dtype | None = None
+    spec: str, *, device: str | torch.device = "auto", dtype: torch.dtype | None = None
 ) -> ImageEncoder:
     """The image encoder that ``spec`` names; `ditr.encoders.weights.load_weights` lists what it can be.
 
-    ``dtype`` defaults to float32 on a CPU and to bfloat16 (float16 where there is none) on a GPU.
+    ``device`` "auto" takes a GPU if there is one. ``dtype`` defaults to float32 on a CPU and to bfloat16 (float16 where
+    there is none) on a GPU.
 
     Raises:
-        InputError: the weights are unknown, cannot be had here, or do not fit.
+        InputError: the weights are unknown, cannot be had here, or do not fit; or there is no such device.
     """
-    return ImageEncoder(load_weights(spec), device=device, dtype=dtype)
+    return ImageEncoder(load_weights(spec), device=choose_device(str(device)), dtype=dtype)
 
 
 def image_size(height: int, width: int, *, patch_size: int = 14, max_tokens: int = MAX_TOKENS) -> tuple[int, int]:

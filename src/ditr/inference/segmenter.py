@@ -27,7 +27,8 @@ from ditr.models.distillation import Distillation
 from ditr.models.segmentation import Segmentation
 from ditr.runtime import choose_device
 from ditr.scene import ReadOptions, Scene
-from ditr.weights.saved_model import ModelConfig, load_model, save_model
+from ditr.weights.convert import Origin
+from ditr.weights.saved_model import ModelConfig, save_model
 
 __all__ = ["PointLabels", "SceneInputs", "Segmenter", "Voter"]
 
@@ -74,10 +75,10 @@ class Segmenter:
         model: its network, in eval mode.
         encoding: of photographs; by default the encoder that the config names. The config's preparation decides the
             size of the photographs.
-        device: where to compute.
+        device: "auto" takes a GPU if there is one.
 
     Raises:
-        InputError: that size is not whole patches of the encoder.
+        InputError: no such device, or that size is not whole patches of the encoder.
     """
 
     def __init__(
@@ -86,10 +87,10 @@ class Segmenter:
         model: Segmentation,
         *,
         encoding: CachedEncoding | None = None,
-        device: str | torch.device = "cpu",
+        device: str | torch.device = "auto",
     ) -> None:
         self.config = config
-        self.device = torch.device(device)
+        self.device = torch.device(choose_device(str(device)))
         self.model = model.to(self.device).eval()
         if encoding is None and config.takes_images and config.encoder is not None:
             encoding = CachedEncoding(config.encoder.spec, device=str(self.device))
@@ -99,33 +100,36 @@ class Segmenter:
             self.encoding = encoding.at(config.preparation.image_size)
 
     @classmethod
-    def load(
+    def from_pretrained(
         cls,
-        folder: str | Path,
+        name: str | Path,
         *,
         device: str = "auto",
         cache: FeatureCache | None = None,
         dataset: str | None = None,
+        origin: Origin | None = None,
     ) -> Segmenter:
-        """The model of a finished run.
+        """A model of any kind; downloads and converts where that is needed, once.
 
         Args:
-            folder: of the run.
+            name: short name of a published model (``ditr weights`` lists them), hub repository, folder of a run or of
+                a saved model, or file of a checkpoint.
             device: "auto" takes a GPU if there is one.
             cache: keeps encoded photographs.
             dataset: which norms to use, where a joint model has them per dataset; by default the config's.
+            origin: what a checkpoint file does not say of itself.
 
         Raises:
-            InputError: no model there, a damaged one, an encoder that cannot be had or holds other weights than in
-                training, or no such device.
+            InputError: as for :func:`ditr.from_pretrained`, a student of distillation, or an encoder that cannot be had
+                or holds other weights than in training.
         """
-        device = choose_device(device)
-        config, model = load_model(Path(folder), device, dataset=dataset)
+        # Only here: models by name need the hub's library and all that converts checkpoints.
+        from ditr.weights.pretrained import from_pretrained
+
+        config, model = from_pretrained(name, device=device, dataset=dataset, origin=origin)
         if isinstance(model, Distillation):
             raise InputError(
-                folder,
-                "this is a student of distillation, without classes",
-                "Fine-tune it, or name a segmentation model",
+                name, "this is a student of distillation, without classes", "Fine-tune it, or name a segmentation model"
             )
         encoding = None
         if config.takes_images and config.encoder is not None:
@@ -134,31 +138,6 @@ class Segmenter:
         if segmenter.encoding is not None and config.encoder is not None:
             config.encoder.require(segmenter.encoding.encoder)
         return segmenter
-
-    @classmethod
-    def from_pretrained(
-        cls,
-        name: str | Path,
-        *,
-        device: str = "auto",
-        cache: FeatureCache | None = None,
-        dataset: str | None = None,
-    ) -> Segmenter:
-        """A model by name; downloads and converts where that is needed, once.
-
-        Args:
-            name: short name of a published model (``ditr weights`` lists them), hub repository, or local folder.
-            device: "auto" takes a GPU if there is one.
-            cache: keeps encoded photographs.
-            dataset: which norms to use, where a joint model has them per dataset; by default the config's.
-
-        Raises:
-            InputError: as for :meth:`load`, an unknown name, or a hub that does not give the files.
-        """
-        # Only here: models by name need the hub's library and all that converts checkpoints.
-        from ditr.weights.pretrained import find_model
-
-        return cls.load(find_model(name), device=device, cache=cache, dataset=dataset)
 
     def save_pretrained(self, folder: str | Path) -> None:
         """Write the model as a folder that :meth:`from_pretrained` reads and the hub can show."""

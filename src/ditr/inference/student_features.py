@@ -28,9 +28,18 @@ from ditr.models.distillation import Distillation
 from ditr.pictures.palette import GREY
 from ditr.pictures.pca import fit_pca
 from ditr.scene import Scene
+from ditr.weights.convert import Origin
 from ditr.weights.saved_model import EncoderConfig, Model, ModelConfig
 
-__all__ = ["StudentFeatures", "check_teacher", "cosine_to", "predict_features", "student_features", "teacher_of"]
+__all__ = [
+    "DistilledModel",
+    "StudentFeatures",
+    "check_teacher",
+    "cosine_to",
+    "predict_features",
+    "student_features",
+    "teacher_of",
+]
 
 _ORDER = (
     "Row i of voxel belongs to point i of the capture's PLY file. It is a row of prediction, what the student says of "
@@ -142,6 +151,60 @@ class StudentFeatures:
         if mean is not None:
             title += f", mean cosine {mean:.2f}"
         save_picture(path, student_sheet(self.scene, *self.colors(), used, title=title))
+
+
+@dataclass(frozen=True, eq=False)
+class DistilledModel:
+    """A trained student of distillation, ready to say what its teacher would say of points.
+
+    Attributes:
+        config: what the student is.
+        model: its network, in eval mode.
+        teacher: image encoder, as for ``load_image_encoder``.
+    """
+
+    config: ModelConfig
+    model: Model
+    teacher: str
+
+    @classmethod
+    def from_pretrained(
+        cls, name: str | Path, *, device: str = "auto", teacher: str | None = None, origin: Origin | None = None
+    ) -> DistilledModel:
+        """A student of any kind, by the same names as :meth:`ditr.Segmenter.from_pretrained`.
+
+        Args:
+            name: short name, hub repository, folder or checkpoint file.
+            device: "auto" takes a GPU if there is one.
+            teacher: the encoder where it is another than the student's config names, as a local copy.
+            origin: what a checkpoint file does not say of itself.
+
+        Raises:
+            InputError: as for :func:`ditr.from_pretrained`, a model that is no student, or one that names no teacher.
+        """
+        from ditr.weights.pretrained import from_pretrained
+
+        config, model = from_pretrained(name, device=device, origin=origin)
+        if config.student is None or teacher is None:
+            teacher = teacher_of(config, name).spec
+        return cls(config, model, teacher)
+
+    def encoding(self, encoding: CachedEncoding) -> CachedEncoding:
+        """The teacher's, with images of the size that the student learned from.
+
+        Raises:
+            InputError: an encoder that is not its teacher.
+        """
+        check_teacher(self.config, encoding)
+        return encoding.at(self.config.preparation.image_size)
+
+    def __call__(self, lifted: LiftedFeatures) -> StudentFeatures:
+        """What the student says of a scene's points, beside the features that its teacher gives them.
+
+        Raises:
+            InputError: as for :func:`student_features`.
+        """
+        return student_features(self.config, self.model, lifted)
 
 
 def cosine_to(teacher: LiftedFeatures, prediction: Tensor, row: Tensor) -> NDArray[np.float32]:

@@ -25,7 +25,7 @@ from ditr.scene import ReadOptions, SceneSource
 from ditr.training.loading import Share, Source, Turns, load_batches
 from ditr.training.recipe import Distill, JointDataset, Recipe
 from ditr.training.worker_trace import Making
-from ditr.weights.saved_model import EncoderConfig, Model, ModelConfig, load_model
+from ditr.weights.saved_model import EncoderConfig, Model, ModelConfig
 
 __all__ = ["Data", "TrainingRun", "load_start", "make_data", "model_config", "run_identity"]
 
@@ -265,7 +265,9 @@ def load_start(recipe: Recipe, model: Model) -> None:
     """
     if recipe.init is None:
         return
-    _, trained = load_model(Path(recipe.init))
+    from ditr.weights.pretrained import from_pretrained
+
+    _, trained = from_pretrained(recipe.init, device="cpu")
     try:
         load_backbone(model, trained.state_dict())
     except ValueError as error:
@@ -284,7 +286,9 @@ def run_identity(recipe: Recipe, run: TrainingRun, class_names: tuple[str, ...])
     ]
     start = None
     if recipe.init is not None:
-        path = Path(recipe.init) / "model.safetensors"
+        from ditr.weights.pretrained import find_model
+
+        path = find_model(recipe.init) / "model.safetensors"
         try:
             start = file_sha256(path)
         except OSError as error:

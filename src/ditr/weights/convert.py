@@ -27,7 +27,7 @@ from ditr.weights.published import PublishedModel
 from ditr.weights.recognize import Recognized, recognize
 from ditr.weights.saved_model import FILES, EncoderConfig, Model, ModelConfig, save_model
 
-__all__ = ["Origin", "convert", "published_state", "read_checkpoint"]
+__all__ = ["Origin", "Unstated", "convert", "published_state", "read_checkpoint"]
 
 
 @dataclass(frozen=True)
@@ -60,6 +60,10 @@ class Origin:
         return cls(model.dataset, model.encoder, model.norms, model.norms_of, source=source, license=license)
 
 
+class Unstated(InputError):
+    """What a checkpoint does not say of itself, its origin does not say either."""
+
+
 def convert(checkpoint: Path, out: Path, origin: Origin) -> ModelConfig:
     """Write a published checkpoint as a folder that ``from_pretrained`` reads.
 
@@ -69,8 +73,9 @@ def convert(checkpoint: Path, out: Path, origin: Origin) -> ModelConfig:
         origin: what the checkpoint does not say.
 
     Raises:
+        Unstated: the dataset, the encoder or the names of the norms are not given; nothing is written then.
         InputError: not such a file, one that would run code, another architecture, tensors missing, left over or
-            misshapen, or an origin that does not fit; nothing is written then.
+            misshapen, or an origin that does not fit; likewise.
     """
     _check_out(out)
     tensors = read_checkpoint(checkpoint)
@@ -136,17 +141,18 @@ def _recognized(path: Path, tensors: Mapping[str, StoredTensor], origin: Origin)
     try:
         return recognize(shapes, datasets=origin.norms, patch_size=origin.patch_size, pre_norm=origin.pre_norm)
     except ValueError as error:
-        remedy = "Name a checkpoint of DITR, D-DITR, PTv3 or MinkUNet as published"
+        kind, remedy = InputError, "Name a checkpoint of DITR, D-DITR, PTv3 or MinkUNet as published"
         if "whose names and order are not in the file" in str(error):
+            kind = Unstated
             remedy = "Give the short name of a published model, or the datasets' names in order (--norms)"
         elif "usual patch size" in str(error):
             remedy = "Give it (--patch-size)"
-        raise InputError(path, str(error), remedy) from None
+        raise kind(path, str(error), remedy) from None
 
 
 def _config(path: Path, recognized: Recognized, origin: Origin) -> ModelConfig:
     if origin.dataset is None:
-        raise InputError(
+        raise Unstated(
             path,
             "a checkpoint does not say which dataset it is for",
             "Give the short name of a published model (`ditr weights` lists them), or --dataset",
@@ -190,7 +196,7 @@ def _encoder(path: Path, recognized: Recognized, origin: Origin) -> EncoderConfi
     if width is None:
         return None
     if origin.encoder is None:
-        raise InputError(
+        raise Unstated(
             path,
             f"a checkpoint does not say which encoder gives its image features of {width} channels",
             "Give the short name of a published model (`ditr weights` lists them), or --encoder",

@@ -1,4 +1,4 @@
-"""Models by name: short names of published models, repositories of the Hugging Face hub, local folders.
+"""The one door to a model: short names of published ones, repositories of the Hugging Face hub, folders, checkpoints.
 
 A published checkpoint is fetched and converted once; the converted model lies under the cache folder and is what every
 later call loads.
@@ -6,6 +6,7 @@ later call loads.
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import re
 from pathlib import Path
@@ -13,9 +14,11 @@ from pathlib import Path
 from huggingface_hub import metadata_load
 
 from ditr.errors import InputError
+from ditr.io.files import file_sha256
 from ditr.io.hub import fetch_folder
 from ditr.io.wheel import cache_folder
-from ditr.weights.convert import Origin, convert
+from ditr.runtime import choose_device
+from ditr.weights.convert import Origin, Unstated, convert
 from ditr.weights.published import PUBLISHED, REPOSITORY, PublishedModel, published_model
 from ditr.weights.saved_model import FILES, Model, ModelConfig, load_model, save_model
 
@@ -24,18 +27,24 @@ __all__ = ["converted_folder", "find_model", "from_pretrained", "repository_lice
 _log = logging.getLogger(__name__)
 
 
-def from_pretrained(name: str | Path, *, device: str = "cpu", dataset: str | None = None) -> tuple[ModelConfig, Model]:
-    """A model by name, in eval mode; downloads and converts where that is needed, once.
+def from_pretrained(
+    name: str | Path, *, device: str = "auto", dataset: str | None = None, origin: Origin | None = None
+) -> tuple[ModelConfig, Model]:
+    """A model of any kind, in eval mode; downloads and converts where that is needed, once.
 
     Args:
-        name: short name of a published model (``ditr weights`` lists them), hub repository, or local folder.
-        device: where the model shall be.
+        name: short name of a published model (``ditr weights`` lists them), hub repository, folder of a run or of a
+            saved model, or file of a checkpoint.
+        device: "auto" takes a GPU if there is one.
         dataset: which norms to use, where a joint model has them per dataset; by default the config's.
+        origin: what a checkpoint file does not say of itself; by default that of the published one whose folder it is
+            in.
 
     Raises:
-        InputError: an unknown name, a hub that does not give the files, or files that hold no such model.
+        InputError: an unknown name, a hub that does not give the files, files that hold no such model, a checkpoint of
+            which something has to be told, or no such device.
     """
-    return load_model(find_model(name), device, dataset=dataset)
+    return load_model(find_model(name, origin), choose_device(device), dataset=dataset)
 
 
 def save_pretrained(folder: str | Path, config: ModelConfig, model: Model) -> None:
@@ -43,31 +52,59 @@ def save_pretrained(folder: str | Path, config: ModelConfig, model: Model) -> No
     save_model(Path(folder), config, model)
 
 
-def find_model(name: str | Path, *, ask: bool = True) -> Path:
-    """The local folder of a model by name, fetched and converted if it has to be.
+def find_model(name: str | Path, origin: Origin | None = None, *, ask: bool = True) -> Path:
+    """The local folder of a model, fetched and converted if it has to be; every command finds its model here.
 
     With ``ask`` the hub is asked whether its repository is newer than the copy in the cache.
 
     Raises:
         InputError: as for :func:`from_pretrained`.
     """
-    folder = Path(name)
-    if isinstance(name, Path) or folder.exists() or str(name).startswith((".", "/", "~")):
-        return folder.expanduser()
+    path = Path(name).expanduser()
+    if path.is_file():
+        return _checkpoint_file(path, origin)
+    if isinstance(name, Path) or path.exists() or name.startswith((".", "/", "~")):
+        return path
     if any(model.name == name for model in PUBLISHED):
         return _published(published_model(name))
     if re.fullmatch(r"[\w.-]+/[\w.-]+(@[\w./-]+)?", name):
         repository, _, revision = name.partition("@")
         return fetch_folder(repository, FILES, revision=revision or None, ask=ask)
     if "/" in name or "\\" in name:
-        raise InputError(name, "there is no such folder", "Name the folder of a finished run or of a converted model")
-    published_model(name)  # which says what was probably meant
+        raise InputError(name, "there is no such folder", "Name a finished run, a converted model or a checkpoint")
+    try:
+        published_model(name)
+    except InputError as error:  # which says what was probably meant
+        raise InputError(name, "neither a folder nor a published model", error.remedy) from None
     raise AssertionError("unreachable")
 
 
 def converted_folder(model: PublishedModel) -> Path:
     """Where the converted weights of a published model are kept."""
     return cache_folder() / "models" / model.name
+
+
+def _checkpoint_file(path: Path, origin: Origin | None) -> Path:
+    """The folder in the cache to which a checkpoint was converted, now or before."""
+    if origin is None:
+        place = path.absolute().as_posix()
+        row = next((m for m in PUBLISHED if m.directory is not None and f"/{m.directory}/" in place), None)
+        origin = Origin() if row is None else Origin.of(row)
+    digest = hashlib.sha256(f"{file_sha256(path)} {origin}".encode()).hexdigest()
+    out = cache_folder() / "models" / f"{path.stem}-{digest[:16]}"
+    if (out / "config.json").exists():
+        return out
+    try:
+        convert(path, out, origin)
+    except Unstated as error:
+        raise InputError(
+            path,
+            error.fault,
+            f"Say what the file does not: `ditr convert {path} FOLDER --dataset NAME`, with --encoder NAME where it "
+            "takes or predicts image features and --norms NAME,NAME where it has norms of several datasets, or only "
+            "--name with the short name of a published model; then name FOLDER",
+        ) from None
+    return out
 
 
 def _published(model: PublishedModel) -> Path:

@@ -136,7 +136,7 @@ def _train(out: Path, name: str, recipe: Recipe, report: OnProgress) -> None:
 
 def _evaluate(out: Path, run: str, name: str, seed: int, swap: bool, report: OnProgress) -> dict[str, Any]:
     captures = find_captures(out / "rooms" / "test")
-    segmenter = Segmenter.load(out / "runs" / run, device="cpu", cache=FeatureCache(out / "features"))
+    segmenter = Segmenter.from_pretrained(out / "runs" / run, device="cpu", cache=FeatureCache(out / "features"))
     accuracy: list[float] = []
 
     def keep(index: int, prediction: Prediction) -> None:

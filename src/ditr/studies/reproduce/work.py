@@ -172,7 +172,9 @@ def _training_scenes(place: Workplace, stage: Stage, recipe: Recipe, seed: int) 
 def run_trial(place: Workplace, trial: Trial, seed: int, report: OnProgress) -> dict[str, Any]:
     """Label the test scenes, compare, and append the row."""
     began = time.perf_counter()
-    segmenter = _all_views(Segmenter.load(place.run(trial.stage, seed), device=place.device, cache=place.cache))
+    segmenter = _all_views(
+        Segmenter.from_pretrained(place.run(trial.stage, seed), device=place.device, cache=place.cache)
+    )
     captures = place.captures(trial.world, seed, "test")
     classes = len(segmenter.config.class_names)
     matrices = [ConfusionMatrix(classes) for _ in range(3)]
