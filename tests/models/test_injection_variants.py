@@ -132,7 +132,7 @@ def test_images_reach_the_result_and_the_encoder_only_where_they_join_before_it(
         skips = []
         for each in (part, other):
             features, pyramid, image = join([each])
-            skips.append(model.backbone.encode(features, pyramid, None, image))
+            skips.append(model.backbone.encode(features, pyramid, image))
         same = torch.equal(skips[0][-1], skips[1][-1])
     assert same == (CONFIGS[name].injection is not Injection.ENCODER)
 

@@ -16,9 +16,10 @@ from torch import Tensor, nn
 from ditr.geometry.curves import Curve
 from ditr.geometry.pyramid import PyramidSpec, build_pyramid, join_pyramids
 from ditr.models.minkunet import MinkUNet, MinkUNetConfig
+from ditr.models.minkunet_names import MinkUNetNames
 from ditr.nn.norms import Condition, DatasetNorms
 from ditr.nn.sparse_conv import InverseConv, StridedConv, SubmanifoldConv
-from ditr.weights.names_minkunet import from_published_layout, published_name, to_published_layout
+from ditr.weights.names import published_name
 
 PLAIN = MinkUNetConfig(
     stem_channels=8,
@@ -238,13 +239,15 @@ def state_of(norms: DatasetNorms | None) -> dict[str, Tensor]:
 @pytest.mark.parametrize("norms", [None, DATASETS])
 def test_published_layouts_go_round_bit_for_bit(norms: DatasetNorms | None) -> None:
     state = state_of(norms)
-    names = {published_name(name, per_dataset=norms is not None) for name in state}
+    config = MinkUNetConfig(norms=norms)
+    layout = config.published_names()
+    names = {published_name(name, config) for name in state}
     assert len(names) == len(state), "no two of our names become one"
     for name, value in state.items():
-        published = to_published_layout(name, value)
-        returned = from_published_layout(name, published.contiguous())
+        published = layout.to_layout(name, value)
+        returned = layout.from_layout(name, published.contiguous())
         assert torch.equal(returned, value), name
-        again = to_published_layout(name, returned)
+        again = layout.to_layout(name, returned)
         assert again.contiguous().numpy().tobytes() == published.contiguous().numpy().tobytes()
 
 
@@ -253,14 +256,14 @@ def test_pointwise_weights_are_read_as_the_published_code_reads_them() -> None:
     for name in ("head.weight", "backbone.decoder.0.blocks.0.shortcut.linear.weight"):
         published = torch.randn(4, 1, 1, 1, 6)
         features = torch.randn(3, 6)
-        linear = from_published_layout(name, published)
+        linear = MinkUNetNames(per_dataset=False).from_layout(name, published)
         torch.testing.assert_close(nn.functional.linear(features, linear), features @ published.view(6, 4))
 
 
 def test_convolution_layouts() -> None:
     """Published (out, x, y, z, in); ours (offset with x slowest, in, out)."""
     ours = torch.randn(8, 3, 4)
-    theirs = to_published_layout("backbone.encoder.0.down.conv.weight", ours)
+    theirs = MinkUNetNames(per_dataset=False).to_layout("backbone.encoder.0.down.conv.weight", ours)
     for x, y, z in ((0, 0, 0), (1, 0, 1), (0, 1, 0)):
         assert torch.equal(theirs[:, x, y, z, :], ours[4 * x + 2 * y + z].T)
 
@@ -292,12 +295,12 @@ def test_convolution_layouts() -> None:
 def test_published_names(ours: str, shared: str | None, per_dataset: str | None) -> None:
     for expected, flag in ((shared, False), (per_dataset, True)):
         if expected is not None:
-            assert published_name(f"backbone.{ours}", per_dataset=flag) == f"backbone.{expected}"
+            assert MinkUNetNames(per_dataset=flag).name(f"backbone.{ours}") == f"backbone.{expected}"
         else:
             with pytest.raises(KeyError, match="no published MinkUNet"):
-                published_name(f"backbone.{ours}", per_dataset=flag)
+                MinkUNetNames(per_dataset=flag).name(f"backbone.{ours}")
 
 
 def test_the_classifier_is_the_published_final_layer() -> None:
-    assert published_name("head.weight") == "backbone.final.weight"
-    assert published_name("head.bias", per_dataset=True) == "backbone.final.bias"
+    assert published_name("head.weight", MinkUNetConfig()) == "backbone.final.weight"
+    assert published_name("head.bias", MinkUNetConfig(norms=DATASETS)) == "backbone.final.bias"

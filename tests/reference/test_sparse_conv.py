@@ -11,8 +11,10 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from ditr.geometry.pyramid import Pyramid, PyramidSpec, build_pyramid, join_pyramids
+from ditr.models.minkunet_names import MinkUNetNames
 from ditr.nn.sparse_conv import InverseConv, StridedConv, SubmanifoldConv
-from ditr.weights.names_minkunet import from_published_layout
+
+LAYOUT = MinkUNetNames(per_dataset=False)
 
 
 def rows_of(pyramid: Pyramid, level: int, indices: NDArray[np.integer]) -> Tensor:
@@ -39,7 +41,7 @@ def filled(entry: dict[str, Any], conv: nn.Module, bias: Tensor | None) -> None:
     published = torch.from_numpy(fill_value(name, tuple(shape)))
     ours = "shortcut.linear.weight" if isinstance(conv, nn.Linear) else "layer.conv.weight"
     assert isinstance(conv.weight, Tensor)
-    conv.weight.data = from_published_layout(ours, published).contiguous()
+    conv.weight.data = LAYOUT.from_layout(ours, published).contiguous()
     if bias is not None:
         bias.data = torch.from_numpy(fill_value(entry["bias"][0], tuple(entry["bias"][1])))
 
@@ -62,7 +64,7 @@ def test_sparse_conv(case_sparse_conv: GoldenCase) -> None:
         if kernel == 3:
             upstream = torch.from_numpy(arrays[case.spec["upstream_gradient"]])
             dx, dw = torch.autograd.grad(out, (x, conv.weight), upstream)
-            published = from_published_layout("layer.conv.weight", torch.from_numpy(arrays["out.subm3_dw"]))
+            published = LAYOUT.from_layout("layer.conv.weight", torch.from_numpy(arrays["out.subm3_dw"]))
             assert error(dx, arrays["out.subm3_dx"]) <= tolerance["subm3_dx"]
             assert error(dw, published) <= tolerance["subm3_dw"]
 

@@ -58,8 +58,7 @@ def run(args: Convert) -> None:
         license=args.license,
     )
     config = convert(args.checkpoint, args.out, origin)
-    network = "MinkUNet" if config.network.kind == "minkunet" else "Point Transformer V3"
     images = f", photographs by {config.encoder.name}" if config.takes_images and config.encoder else ""
     what = f"{len(config.class_names)} classes" if config.class_names else "a student, without classes"
-    print(f"{network}{images}; {what} of {config.dataset}")
+    print(f"{config.network.title}{images}; {what} of {config.dataset}")
     print(f"written to {args.out}")

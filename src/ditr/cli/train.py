@@ -103,6 +103,7 @@ def run(args: Train) -> None:
     """Train, and say where the model is."""
     from ditr.cli.common import folder_for
     from ditr.training.loop import TrainingRun, train
+    from ditr.training.recipe import Distill
 
     _check_places(args)
     out = folder_for(args.run or args.out)
@@ -127,7 +128,7 @@ def run(args: Train) -> None:
     )
     if args.quiet:
         return
-    if work.recipe.task.kind == "distillation":
+    if isinstance(work.recipe.task, Distill):
         print(f"model in {out}; train on from it with --init {out}")
     elif work.prepared:
         dataset = work.recipe.datasets[0].name

@@ -123,16 +123,20 @@ def _dtype(arguments: tuple[Any, ...]) -> Slot:
     return Slot(fill)
 
 
-def _array(raw: Any, kind: Any, shape: tuple[int, ...]) -> NDArray[Any]:
+def _array(raw: Any, dtype: Any, shape: tuple[int, ...]) -> NDArray[Any]:
     """A flat array without a copy, so that many arrays of the same bytes take no further memory."""
-    if not isinstance(kind, np.dtype) or type(raw) is not bytes:
+    if not isinstance(dtype, np.dtype) or type(raw) is not bytes:
         raise Fault("a NumPy array has no dtype or no bytes", HOSTILE)
-    if math.prod(shape) * kind.itemsize != len(raw):
-        raise Fault(f"a NumPy array of shape {shape} and dtype {kind} has {len(raw)} bytes")
-    flat = np.frombuffer(raw, dtype=kind)
-    if kind.kind == "b" and len(flat) and flat.view(np.uint8).max() > 1:
+    if math.prod(shape) * dtype.itemsize != len(raw):
+        raise Fault(f"a NumPy array of shape {shape} and dtype {dtype} has {len(raw)} bytes")
+    flat = np.frombuffer(raw, dtype=dtype)
+    if dtype.kind == "b" and len(flat) and flat.view(np.uint8).max() > 1:
         raise Fault("a NumPy array of bool holds other bytes than 0 and 1")
-    if kind.kind == "U" and len(flat) and flat.view(np.dtype(np.uint32).newbyteorder(kind.byteorder)).max() > 0x10FFFF:
+    if (
+        dtype.kind == "U"
+        and len(flat)
+        and flat.view(np.dtype(np.uint32).newbyteorder(dtype.byteorder)).max() > 0x10FFFF
+    ):
         raise Fault("a NumPy array of texts holds letters that are none")
     return flat
 

@@ -141,7 +141,7 @@ class Distillation(nn.Module):
             ValueError: inputs that do not belong together or not to this network, or a dataset that it does not know.
         """
         condition = self.conditions(dataset or self.dataset)
-        skips = self.backbone.encode(features, pyramid, condition)
+        skips = self.backbone.encode(features, pyramid, None, condition)
         x = self.backbone.decode(skips, pyramid, None, condition)
         head = self.projection
         if isinstance(head, nn.ModuleList):

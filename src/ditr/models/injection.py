@@ -5,8 +5,7 @@
 where every f is a linear projection, BatchNorm and GELU, and X_2D[l] is the maximum of the image features over the
 points of each cell.
 
-The paper's Table 5 compares other places for the same image features, and [cls] tokens instead of them. It names the
-places and no details; here f_2D(X_2D) is the same in all of them, so that nothing but the place differs.
+The other places that the paper's Table 5 compares are in :mod:`ditr.models.injection_variants`.
 """
 
 from __future__ import annotations
@@ -21,12 +20,10 @@ from torch.nn import functional
 from ditr.geometry.lift import gather
 from ditr.geometry.lift_pyramid import LiftPyramid
 from ditr.geometry.pyramid import Pyramid
-from ditr.nn.attention import SampleTokens
 from ditr.nn.blocks import DropPath, LinearNormAct
-from ditr.nn.image_features import ImageFeatures
-from ditr.nn.norms import Condition, DatasetNorms, layer_norm, normalize
+from ditr.nn.norms import Condition, DatasetNorms, normalize
 
-__all__ = ["ClsTokens", "Fusion", "ImageBranch", "Injection", "TokenTable", "pooled_tokens"]
+__all__ = ["Fusion", "ImageBranch", "Injection", "TokenTable", "pooled_tokens"]
 
 
 class Injection(Enum):
@@ -166,26 +163,3 @@ class Fusion(nn.Module):
         if self.image is not None and image is not None:
             fused = fused + self.image.inject(image, stage, condition)
         return fused, skip_branch
-
-
-class ClsTokens(nn.Module):
-    """[cls] tokens at the width of a decoder stage, for its attention (Table 5, last row).
-
-    A linear projection and, as before every attention of cells, LayerNorm.
-
-    Args:
-        image_width: D of the [cls] tokens.
-        channels: width of the stage.
-        norms: which norms exist once per dataset.
-    """
-
-    def __init__(self, image_width: int, channels: int, norms: DatasetNorms | None = None) -> None:
-        super().__init__()
-        self.linear = nn.Linear(image_width, channels)
-        self.norm = layer_norm(channels, norms)
-
-    def forward(self, image: ImageFeatures, condition: Condition | None = None) -> SampleTokens:
-        """(V, D) -> (V, channels)."""
-        assert image.cls is not None
-        tokens = self.linear(image.cls.to(self.linear.weight.dtype))
-        return SampleTokens(normalize(self.norm, tokens, condition), image.views)

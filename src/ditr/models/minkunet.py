@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import dataclass, replace
+from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
 
+from ditr.errors import InputError
 from ditr.geometry.curves import Curve
 from ditr.geometry.pyramid import Level, Pyramid, PyramidSpec
+from ditr.models.minkunet_names import STEMS, MinkUNetNames, stages
+from ditr.models.published_names import Shapes, Unseen, norms_of, shape_of
 from ditr.nn.blocks import check_input
 from ditr.nn.image_features import ImageFeatures
 from ditr.nn.norms import Condition, DatasetNorms, batch_norm, normalize
@@ -40,6 +43,10 @@ class MinkUNetConfig:
     norms: DatasetNorms | None = None
     kind: Literal["minkunet"] = "minkunet"
 
+    title: ClassVar[str] = "MinkUNet"
+    image_width: ClassVar[None] = None  # no variant of this network takes images
+    reads_cls: ClassVar[bool] = False
+
     def __post_init__(self) -> None:
         lengths = {len(self.encoder_depths), len(self.encoder_channels)}
         if lengths != {len(self.decoder_depths)} or lengths != {len(self.decoder_channels)}:
@@ -47,11 +54,6 @@ class MinkUNetConfig:
         if lengths == {0}:
             raise ValueError("the network needs at least one stage")
         _ = self.pyramid  # which refuses kernels that there are no neighbour tables for
-
-    @property
-    def image_width(self) -> None:
-        """No variant of this network takes images."""
-        return None
 
     @property
     def pyramid(self) -> PyramidSpec:
@@ -62,6 +64,37 @@ class MinkUNetConfig:
             stem_kernel=self.stem_kernel,
             kernel=self.kernel,
             strided=True,
+        )
+
+    def for_input(self, in_channels: int, image_width: int | None) -> MinkUNetConfig:
+        if image_width is not None:
+            raise InputError("network", f"{self.title} takes no image features", "Leave the encoder out, or distil")
+        return replace(self, in_channels=in_channels)
+
+    def build(self) -> MinkUNet:
+        return MinkUNet(self)
+
+    def published_names(self) -> MinkUNetNames:
+        return MinkUNetNames(per_dataset=self.norms is not None)
+
+    @classmethod
+    def recognize(cls, shapes: Shapes, unseen: Unseen) -> MinkUNetConfig | None:
+        stem = next((name for name in reversed(STEMS) if name in shapes), None)
+        if stem is None:
+            return None
+        outputs, stem_kernel, *_, inputs = shape_of(shapes, stem, 5)
+        encoder_depths, encoder_channels = stages(shapes, "enc")
+        decoder_depths, decoder_channels = stages(shapes, "dec")
+        return cls(
+            in_channels=inputs,
+            stem_channels=outputs,
+            encoder_depths=encoder_depths,
+            encoder_channels=encoder_channels,
+            decoder_depths=decoder_depths,
+            decoder_channels=decoder_channels,
+            stem_kernel=stem_kernel,
+            kernel=shape_of(shapes, "backbone.enc.0.block0.conv1.weight", 5)[1],
+            norms=norms_of(shapes, unseen.datasets, batch="backbone.conv_input.bn.bns."),
         )
 
 
@@ -160,10 +193,9 @@ class DecoderStage(nn.Module):
 
 
 class MinkUNet(nn.Module):
-    """The backbone: features of voxels in, features of voxels out.
+    """The backbone: features of voxels in, features of voxels out."""
 
-    The names of its parameters map to the published ones in ``weights/names_minkunet.py``.
-    """
+    encodes_images = False
 
     def __init__(self, config: MinkUNetConfig) -> None:
         super().__init__()
@@ -182,26 +214,14 @@ class MinkUNet(nn.Module):
                 nn.init.zeros_(module.bias)
 
     def forward(
-        self,
-        features: Tensor,
-        pyramid: Pyramid,
-        image: ImageFeatures | None = None,
-        condition: Condition | None = None,
+        self, features: Tensor, pyramid: Pyramid, image: ImageFeatures | None = None, condition: Condition | None = None
     ) -> Tensor:
-        """(M, in_channels) features of the finest cells -> (M, decoder_channels[0]).
+        """(M, in_channels) features of the finest cells -> (M, decoder_channels[0]); no image is read."""
+        return self.decode(self.encode(features, pyramid, image, condition), pyramid, image, condition)
 
-        Args:
-            features: one row per voxel, in the order of the pyramid's finest level.
-            pyramid: their geometry, built with ``config.pyramid``.
-            image: not read.
-            condition: the dataset of the batch, where norms exist once per dataset.
-
-        Raises:
-            ValueError: inputs that do not belong together, or not to this network.
-        """
-        return self.decode(self.encode(features, pyramid, condition), pyramid, image, condition)
-
-    def encode(self, features: Tensor, pyramid: Pyramid, condition: Condition | None = None) -> list[Tensor]:
+    def encode(
+        self, features: Tensor, pyramid: Pyramid, image: ImageFeatures | None = None, condition: Condition | None = None
+    ) -> list[Tensor]:
         """Arguments as for :meth:`forward` -> features of every level, finest first: stem, then encoder stages."""
         check_input(features, pyramid, self.config.in_channels, len(self.encoder) + 1)
         skips: list[Tensor] = [self.stem(features, pyramid.levels[0], condition)]

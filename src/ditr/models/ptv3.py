@@ -4,19 +4,22 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from itertools import accumulate
-from typing import Literal
+from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
 
+from ditr.errors import InputError
 from ditr.geometry.curves import ALL_CURVES, Curve
 from ditr.geometry.pyramid import Pyramid, PyramidSpec
-from ditr.models.injection import ClsTokens, Fusion, ImageBranch, Injection, TokenTable
+from ditr.models import ptv3_names as names
+from ditr.models.injection import Fusion, Injection, TokenTable
+from ditr.models.published_names import Shapes, Unseen, last_dimension, norms_of, shape_of
 from ditr.nn.blocks import Block, BlockOptions, Pool, Stem, check_input
 from ditr.nn.image_features import ImageFeatures
 from ditr.nn.norms import Condition, DatasetNorms
 
-__all__ = ["PTv3", "PTv3Config"]
+__all__ = ["DecoderStage", "PTv3", "PTv3Config", "learned_embedding"]
 
 
 @dataclass(frozen=True)
@@ -24,10 +27,11 @@ class PTv3Config:
     """Sizes of the network; the defaults are those of every published DITR model.
 
     Decoder values are listed by level, the finest first. ``image_width`` is the width of the image tokens and makes
-    the network DITR; without it this is plain PTv3. ``injection`` is where they join it; the paper compares places in
-    Table 5, and the published models have the default. ``missing_embedding`` learns a feature for points that no view
-    sees, in place of zeros. ``image_drop`` leaves out image features of single cells in training. The remaining options
-    are off in all published DITR models; inherited checkpoints use them (see :class:`ditr.nn.blocks.BlockOptions`).
+    the network DITR; without it this is plain PTv3. ``injection`` is where they join it; the published models have the
+    default, and the places that this file does not know are in :mod:`ditr.models.injection_variants`.
+    ``missing_embedding`` learns a feature for points that no view sees, in place of zeros. ``image_drop`` leaves out
+    image features of single cells in training. The remaining options are off in all published DITR models; inherited
+    checkpoints use them (see :class:`ditr.nn.blocks.BlockOptions`).
     """
 
     in_channels: int = 6
@@ -54,6 +58,8 @@ class PTv3Config:
     norms: DatasetNorms | None = None
     kind: Literal["ptv3"] = "ptv3"
 
+    title: ClassVar[str] = "Point Transformer V3"
+
     def __post_init__(self) -> None:
         levels = len(self.encoder_channels)
         if levels < 2:
@@ -70,8 +76,12 @@ class PTv3Config:
 
     def image_width_at(self, stage: int) -> int | None:
         """``image_width`` where decoder stage ``stage`` has an image branch, else None."""
-        stages = {Injection.DECODER: range(len(self.decoder_depths)), Injection.LAST: range(1)}
-        return self.image_width if stage in stages.get(self.injection, ()) else None
+        stages = {Injection.DECODER: len(self.decoder_depths), Injection.LAST: 1}
+        return self.image_width if stage < stages.get(self.injection, 0) else None
+
+    @property
+    def reads_cls(self) -> bool:
+        return self.injection is Injection.CLS
 
     @property
     def pyramid(self) -> PyramidSpec:
@@ -95,6 +105,49 @@ class PTv3Config:
             position_bound=self.position_bound,
             half_attention=self.half_attention,
             norms=self.norms,
+        )
+
+    def for_input(self, in_channels: int, image_width: int | None) -> PTv3Config:
+        if self.missing_embedding and image_width is None:
+            raise InputError("missing_embedding", "the network sees no images that could be missing", "Give an encoder")
+        return replace(self, in_channels=in_channels, image_width=image_width)
+
+    def build(self) -> PTv3:
+        return PTv3(self)
+
+    def published_names(self) -> names.PTv3Names:
+        return names.PTv3Names()
+
+    @classmethod
+    def recognize(cls, shapes: Shapes, unseen: Unseen) -> PTv3Config | None:
+        if names.STEM not in shapes:
+            return None
+        _, stem_kernel, *_, in_channels = shape_of(shapes, names.STEM, 5)
+        encoder, decoder, block = names.stages(shapes, "enc"), names.stages(shapes, "dec"), names.FIRST_BLOCK
+        bound = None
+        if f"{block}attn.rpe.rpe_table" in shapes:
+            bound = (shape_of(shapes, f"{block}attn.rpe.rpe_table", 2)[0] // 3 - 1) // 2
+        return cls(
+            in_channels=in_channels,
+            encoder_depths=tuple(stage.depth for stage in encoder),
+            encoder_channels=tuple(stage.channels for stage in encoder),
+            encoder_heads=tuple(stage.heads for stage in encoder),
+            decoder_depths=tuple(stage.depth for stage in decoder),
+            decoder_channels=tuple(stage.channels for stage in decoder),
+            decoder_heads=tuple(stage.heads for stage in decoder),
+            patch_size=names.patch_size(bound) if unseen.patch_size is None else unseen.patch_size,
+            stem_kernel=stem_kernel,
+            kernel=shape_of(shapes, f"{block}cpe.0.weight", 5)[1],
+            mlp_ratio=shape_of(shapes, f"{block}mlp.0.fc1.weight", 2)[0] // encoder[0].channels,
+            image_width=last_dimension(shapes, names.IMAGE_BRANCH.format(0)),
+            injection=names.injection_of(shapes, len(decoder)),
+            missing_embedding="backbone.missing_feature_embedding" in shapes,
+            pre_norm=unseen.pre_norm,
+            layer_scale=1.0 if f"{block}ls1.0.gamma" in shapes else None,
+            position_bound=bound,
+            norms=norms_of(
+                shapes, unseen.datasets, batch="backbone.embedding.stem.norm.norm.", layer=f"{block}norm1.0.norm."
+            ),
         )
 
 
@@ -136,9 +189,6 @@ class DecoderStage(nn.Module):
             config.norms,
         )
         self.blocks = _blocks(config, channels, config.decoder_heads[stage], drop_path)
-        self.cls: ClsTokens | None = None
-        if config.injection is Injection.CLS and config.image_width is not None:
-            self.cls = ClsTokens(config.image_width, channels, config.norms)
 
     def forward(
         self,
@@ -146,16 +196,13 @@ class DecoderStage(nn.Module):
         skip: Tensor,
         pyramid: Pyramid,
         stage: int,
-        image: ImageFeatures | None,
         table: TokenTable | None,
         condition: Condition | None,
     ) -> Tensor:
         x: Tensor
-        extra = None if self.cls is None or image is None else self.cls(image, condition)
         x, skip_branch = self.fusion(coarse, skip, pyramid, stage, table, condition)
         for index, block in enumerate(self.blocks):
-            conv_input = skip_branch if index == 0 else None
-            x = block(x, pyramid.levels[stage], condition, conv_input=conv_input, extra=extra)
+            x = block(x, pyramid.levels[stage], condition, conv_input=skip_branch if index == 0 else None)
         return x
 
 
@@ -180,11 +227,20 @@ def _drop_path_schedule(highest: float, depths: tuple[int, ...]) -> list[list[fl
     return [steps[end - depth : end] for end, depth in zip(ends, depths, strict=True)]
 
 
-class PTv3(nn.Module):
-    """The backbone: features of voxels in, features of voxels out.
+def learned_embedding(config: PTv3Config) -> nn.Parameter | None:
+    """The feature of points that no view sees (image_width,), in a network that learns it."""
+    if not config.missing_embedding or config.image_width is None:
+        return None
+    embedding = nn.Parameter(torch.empty(config.image_width))
+    nn.init.trunc_normal_(embedding, std=0.02)
+    return embedding
 
-    The names of its parameters map to the published ones in ``weights/names.py``.
-    """
+
+class PTv3(nn.Module):
+    """The backbone: features of voxels in, features of voxels out."""
+
+    encodes_images = False
+    decoder_stage = DecoderStage
 
     def __init__(self, config: PTv3Config) -> None:
         super().__init__()
@@ -196,65 +252,35 @@ class PTv3(nn.Module):
         self.encoder = nn.ModuleList(EncoderStage(config, stage, drop) for stage, drop in enumerate(encoder))
         decoder = _drop_path_schedule(config.drop_path, config.decoder_depths)
         # Within a decoder stage the published schedule runs backwards.
-        self.decoder = nn.ModuleList(DecoderStage(config, stage, drop[::-1]) for stage, drop in enumerate(decoder))
-        self.image: ImageBranch | None = None
-        self.second: PTv3 | None = None
-        if config.image_width is not None and config.injection in (
-            Injection.ENCODER,
-            Injection.BETWEEN,
-            Injection.AFTER,
-        ):
-            early = config.injection is Injection.ENCODER
-            width = config.encoder_channels[0] if early else self.out_channels
-            self.image = ImageBranch(config.image_width, width, config.image_drop, config.norms)
-        if self.image is not None and config.injection is Injection.BETWEEN:
-            alone = replace(config, image_width=None, missing_embedding=False, injection=Injection.NONE)
-            self.second = PTv3(replace(alone, in_channels=self.out_channels))
-        self.missing_embedding: nn.Parameter | None = None
-        if config.missing_embedding and config.image_width is not None:
-            self.missing_embedding = nn.Parameter(torch.empty(config.image_width))
-            nn.init.trunc_normal_(self.missing_embedding, std=0.02)
+        self.decoder = nn.ModuleList(
+            self.decoder_stage(config, stage, drop[::-1]) for stage, drop in enumerate(decoder)
+        )
+        self.missing_embedding = learned_embedding(config)
 
     def forward(
-        self,
-        features: Tensor,
-        pyramid: Pyramid,
-        image: ImageFeatures | None = None,
-        condition: Condition | None = None,
+        self, features: Tensor, pyramid: Pyramid, image: ImageFeatures | None = None, condition: Condition | None = None
     ) -> Tensor:
-        """(M, in_channels) features of the finest cells -> (M, decoder_channels[0]).
-
-        Args:
-            features: one row per voxel, in the order of the pyramid's finest level.
-            pyramid: their geometry, built with ``config.pyramid``.
-            image: what the photographs give; needed by DITR, not read by PTv3.
-            condition: the batch's dataset; needed where norms exist per dataset.
-
-        Raises:
-            ValueError: inputs that do not belong together, or not to this network.
-        """
-        return self.decode(self.encode(features, pyramid, condition, image), pyramid, image, condition)
+        """(M, in_channels) features of the finest cells -> (M, decoder_channels[0]); see ``Backbone``."""
+        return self.decode(self.encode(features, pyramid, image, condition), pyramid, image, condition)
 
     def encode(
-        self,
-        features: Tensor,
-        pyramid: Pyramid,
-        condition: Condition | None = None,
-        image: ImageFeatures | None = None,
+        self, features: Tensor, pyramid: Pyramid, image: ImageFeatures | None = None, condition: Condition | None = None
     ) -> list[Tensor]:
-        """The encoder alone: features of all levels, the finest first; the last ones are the bottleneck's.
-
-        ``image`` is read where the features join before the encoder.
-        """
+        """The encoder alone: features of all levels, the finest first; the last ones are the bottleneck's."""
         check_input(features, pyramid, self.config.in_channels, len(self.encoder))
-        x: Tensor = self.stem(features, pyramid.levels[0], condition)
-        if self.image is not None and self.config.injection is Injection.ENCODER:
-            x = x + self._image_branch(self.image, image, condition)
+        x = self.embed(features, pyramid, image, condition)
         skips = []
         for stage, encoder in enumerate(self.encoder):
             x = encoder(x, pyramid, stage, condition)
             skips.append(x)
         return skips
+
+    def embed(
+        self, features: Tensor, pyramid: Pyramid, image: ImageFeatures | None, condition: Condition | None
+    ) -> Tensor:
+        """(M, in_channels) -> (M, encoder_channels[0]), what the first encoder stage takes."""
+        x: Tensor = self.stem(features, pyramid.levels[0], condition)
+        return x
 
     def decode(
         self,
@@ -265,39 +291,13 @@ class PTv3(nn.Module):
     ) -> Tensor:
         """The decoder: from what :meth:`encode` gives to features of the finest cells."""
         x = skips[-1]
-        self._check(image, pyramid)
-        in_stages = self.config.injection in (Injection.DECODER, Injection.LAST)
-        table = self.token_table(image) if in_stages else None
+        table = None if self.config.image_width_at(0) is None else self.token_table(image)
         for stage in range(len(self.decoder) - 1, -1, -1):
-            x = self.decoder[stage](x, skips[stage], pyramid, stage, image, table, condition)
-        if self.image is not None and self.config.injection is not Injection.ENCODER:
-            x = x + self._image_branch(self.image, image, condition)
-        if self.second is not None:
-            x = self.second(x, pyramid, None, condition)
+            x = self.decoder[stage](x, skips[stage], pyramid, stage, table, condition)
         return x
 
-    def _image_branch(self, branch: ImageBranch, image: ImageFeatures | None, condition: Condition | None) -> Tensor:
-        """f_2D(X_2D) of the finest cells, for the variants in which images join at one place."""
-        table = self.token_table(image)
-        assert table is not None
-        return branch.inject(table, 0, condition)
-
-    def _check(self, image: ImageFeatures | None, pyramid: Pyramid) -> None:
-        """The [cls] tokens of every sample, where the network reads them."""
-        if self.config.image_width is None or self.config.injection is not Injection.CLS:
-            return
-        if image is None or image.cls is None:
-            raise ValueError("this network takes the [cls] tokens of the views and got none")
-        if image.cls.shape != (sum(image.views), self.config.image_width) or len(image.views) != pyramid.samples:
-            raise ValueError(
-                f"[cls] tokens of shape {tuple(image.cls.shape)} for {image.views} views of {pyramid.samples} samples "
-                f"and a network of image_width {self.config.image_width}"
-            )
-
-    def token_table(self, image: ImageFeatures | None) -> TokenTable | None:
+    def token_table(self, image: ImageFeatures | None) -> TokenTable:
         """The tokens, and the feature of points that no view sees: zeros, as in the paper, or the embedding."""
-        if self.config.image_width is None:
-            return None
         if image is None:
             raise ValueError("this network takes image features (config.image_width is set) and got none")
         if image.tokens.shape != (image.lift.tokens, self.config.image_width):

@@ -1,7 +1,7 @@
 """Sparse convolutions: within a level, to the next coarser one, and back; geometry never grows.
 
 Weights are (k^3, in, out), the kernel's offsets in the order of :func:`ditr.geometry.neighbours.kernel_offsets`
-(x slowest). The published layout (out, k, k, k, in) is translated in ``weights/names.py``.
+(x slowest). The published layout (out, k, k, k, in) is translated in ``models/published_names.py``.
 """
 
 from __future__ import annotations

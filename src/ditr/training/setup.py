@@ -19,8 +19,6 @@ from ditr.errors import InputError
 from ditr.io.files import file_sha256
 from ditr.io.settings_json import to_plain
 from ditr.models.distillation import Student, load_backbone
-from ditr.models.injection import Injection
-from ditr.models.ptv3 import PTv3Config
 from ditr.scene import ReadOptions, SceneSource
 from ditr.training.loading import Share, Source, Turns, load_batches
 from ditr.training.recipe import Distill, JointDataset, Recipe
@@ -118,7 +116,7 @@ class Data:
             encoding=run.encoding,
             device=fabric.device,
             workers=run.workers,
-            cls=_wants_cls(recipe) or _attends_to_cls(recipe),
+            cls=_wants_cls(recipe) or recipe.network.reads_cls,
             making=self.making,
         )
 
@@ -199,26 +197,18 @@ def _wants_cls(recipe: Recipe) -> bool:
     return isinstance(recipe.task, Distill) and recipe.task.cls_tokens > 0
 
 
-def _attends_to_cls(recipe: Recipe) -> bool:
-    return isinstance(recipe.network, PTv3Config) and recipe.network.injection is Injection.CLS
-
-
 def model_config(recipe: Recipe, run: TrainingRun, class_names: tuple[str, ...]) -> ModelConfig:
     """Of the model that the run will leave: the main dataset's, where there are several."""
     width = None if run.encoding is None else run.encoding.encoder.width
     main, task = _datasets(recipe)[0], recipe.task
     preparation = main.preparation or recipe.preparation
     student = None
-    network = replace(recipe.network, in_channels=preparation.in_channels)
     if isinstance(task, Distill):
         assert width is not None
         if task.whiten > width:
             raise InputError("whiten", f"it is {task.whiten}", f"Give at most {width}, the width of the teacher")
         student = Student(width, task.head_per_dataset, task.cls_tokens, task.whiten)
-    elif network.image_width != width:
-        network = _taking_images(network, width)
-    if isinstance(network, PTv3Config) and network.missing_embedding and network.image_width is None:
-        raise InputError("missing_embedding", "the network sees no images that could be missing", "Give an encoder")
+    network = recipe.network.for_input(preparation.in_channels, None if student else width)
     norms = network.norms
     _check_norms(recipe, () if norms is None else norms.datasets)
     _check_class_weights(recipe, class_names)
@@ -232,12 +222,6 @@ def model_config(recipe: Recipe, run: TrainingRun, class_names: tuple[str, ...])
         norms_of=None if norms is None else main.norms or main.name,
         seed=recipe.seed,
     )
-
-
-def _taking_images(network: Any, width: int | None) -> Any:
-    if network.kind != "ptv3":
-        raise InputError("network", "MinkUNet takes no image features", "Leave the encoder out, or distil")
-    return replace(network, image_width=width)
 
 
 def _check_norms(recipe: Recipe, known: tuple[str, ...]) -> None:

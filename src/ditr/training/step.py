@@ -21,8 +21,7 @@ from ditr.data.batch import Batch
 from ditr.errors import InputError
 from ditr.geometry.pyramid import Pyramid
 from ditr.models.distillation import Distillation, Distilled
-from ditr.models.injection import Injection, TokenTable
-from ditr.models.ptv3 import PTv3
+from ditr.models.injection import TokenTable
 from ditr.models.segmentation import Segmentation
 from ditr.nn.image_features import ImageFeatures
 from ditr.training.losses import cosine_loss, cross_entropy, lovasz_softmax
@@ -109,12 +108,11 @@ class _WithAndWithoutImages(nn.Module):
         self, features: Tensor, pyramid: Pyramid, image: ImageFeatures, dataset: str | None
     ) -> tuple[Tensor, Tensor]:
         backbone, condition = self.model.backbone, self.model.conditions(dataset or self.model.dataset)
-        assert isinstance(backbone, PTv3)  # a MinkUNet takes no images, as the run's config has found
         hidden = image.hidden()
-        skips = backbone.encode(features, pyramid, condition, image)
+        skips = backbone.encode(features, pyramid, image, condition)
         seen = self.model.head(backbone.decode(skips, pyramid, image, condition))
-        if backbone.config.injection is Injection.ENCODER:
-            skips = backbone.encode(features, pyramid, condition, hidden)
+        if backbone.encodes_images:
+            skips = backbone.encode(features, pyramid, hidden, condition)
         return seen, self.model.head(backbone.decode(skips, pyramid, hidden, condition))
 
 

@@ -1,26 +1,22 @@
 """Whole models under published names and in published layouts, and back.
 
-The published names follow the code base that the weights were trained with; ours follow this package. Which names
-belong to which depends on the backbone; its own are in ``names_ptv3.py`` and ``names_minkunet.py``.
+The published names follow the code base that the weights were trained with; ours follow this package. Those of a
+backbone are its own affair (:meth:`ditr.models.backbone.BackboneConfig.published_names`); the rest is here.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from types import ModuleType
 
 from torch import Tensor
 
 from ditr.errors import few
-from ditr.models.backbone import NetworkConfig
-from ditr.models.minkunet import MinkUNetConfig
-from ditr.weights import names_minkunet as convert_minkunet
-from ditr.weights import names_ptv3 as convert_ptv3
+from ditr.models.backbone import BackboneConfig
+from ditr.models.published_names import PublishedNames
 
 __all__ = ["from_published", "published_name", "to_published"]
 
 _AROUND = (
-    ("head.", "seg_head."),
     ("projection.", "proj."),
     ("cls_projection.", "proj_cls_token."),
     ("conditions.context.", "embedding_table."),
@@ -28,34 +24,27 @@ _AROUND = (
 """What surrounds a backbone: our prefixes and the published ones."""
 
 
-def published_name(name: str, network: NetworkConfig) -> str:
+def published_name(name: str, network: BackboneConfig) -> str:
     """The published name of one of our parameters or buffers.
 
     Raises:
         KeyError: a name that no published model has.
     """
-    minkunet = isinstance(network, MinkUNetConfig)
-    if minkunet and name.startswith("head."):
-        return convert_minkunet.published_name(name)
-    for ours, theirs in _AROUND:
+    names = _names(network)
+    for ours, theirs in (("head.", names.head), *_AROUND):
         if name.startswith(ours):
             return theirs + name.removeprefix(ours)
-    if minkunet:
-        return convert_minkunet.published_name(name, per_dataset=network.norms is not None)
-    return convert_ptv3.published_name(name)
+    return names.name(name)
 
 
-def to_published(state: Mapping[str, Tensor], network: NetworkConfig) -> dict[str, Tensor]:
+def to_published(state: Mapping[str, Tensor], network: BackboneConfig) -> dict[str, Tensor]:
     """Our state dict under published names and in published layouts."""
-    layout = _layout(network)
-    return {
-        published_name(name, network): layout.to_published_layout(name, value).contiguous()
-        for name, value in state.items()
-    }
+    names = _names(network)
+    return {published_name(name, network): names.to_layout(name, value).contiguous() for name, value in state.items()}
 
 
 def from_published(
-    published: Mapping[str, Tensor], state: Mapping[str, Tensor], network: NetworkConfig
+    published: Mapping[str, Tensor], state: Mapping[str, Tensor], network: BackboneConfig
 ) -> dict[str, Tensor]:
     """A published state dict under our names and in our layouts.
 
@@ -74,15 +63,18 @@ def from_published(
         raise KeyError(
             f"the checkpoint lacks [{few(missing, 8)}] and has [{few(unexpected, 8)}], which this network does not know"
         )
-    layout, result = _layout(network), {}
+    names, result = _names(network), {}
     for theirs, ours in wanted.items():
         value = published[theirs]
-        shape = tuple(layout.to_published_layout(ours, state[ours].detach().to("meta")).shape)
+        shape = tuple(names.to_layout(ours, state[ours].detach().to("meta")).shape)
         if value.shape != shape:
             raise ValueError(f"{theirs} has the shape {tuple(value.shape)}, and this network wants {shape}")
-        result[ours] = layout.from_published_layout(ours, value).contiguous()
+        result[ours] = names.from_layout(ours, value).contiguous()
     return result
 
 
-def _layout(network: NetworkConfig) -> ModuleType:
-    return convert_minkunet if isinstance(network, MinkUNetConfig) else convert_ptv3
+def _names(network: BackboneConfig) -> PublishedNames:
+    names = network.published_names()
+    if names is None:
+        raise KeyError(f"no checkpoint of a {network.title} was published")
+    return names

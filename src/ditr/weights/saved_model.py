@@ -254,7 +254,7 @@ def load_model(
 def _card(config: ModelConfig, model: Model) -> Card:
     encoder = None if config.encoder is None else config.encoder.name
     return Card(
-        network="MinkUNet" if config.network.kind == "minkunet" else "Point Transformer V3",
+        network=config.network.title,
         classes=config.class_names,
         features=tuple(attribute.value for attribute in config.preparation.attributes),
         voxel_size=config.preparation.voxel_size,

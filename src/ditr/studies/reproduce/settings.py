@@ -148,7 +148,7 @@ def distilled(
         whiten: how many directions of its features are whitened.
         times: so many times the scale's steps.
     """
-    steps = times * (scale.distill_steps if worlds[0].kind == "rooms" else scale.outdoor_distill_steps)
+    steps = times * (scale.distill_steps if isinstance(worlds[0], Rooms) else scale.outdoor_distill_steps)
     recipe = replace(recipe, task=Distill(whiten=whiten), encoder=teacher or scale.encoder, steps=steps)
     return Stage(name, recipe, worlds)
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from ditr.data.preparation import Lookup, ViewChoice
 from ditr.models.injection import Injection
-from ditr.models.ptv3 import PTv3Config
+from ditr.recipes.captures import SMALL_NETWORK
 from ditr.studies.reproduce.experiment import Cell, Missing, Ordering, Stage, Table, Trial, World
 from ditr.studies.reproduce.settings import Scale, indoor, outdoor
 from ditr.training.recipe import Recipe
@@ -131,7 +131,5 @@ def _injected(scale: Scale, column: str, injection: Injection) -> Recipe:
     recipe = indoor(scale, encoder) if column == _INDOOR else outdoor(scale, encoder)
     if injection in (Injection.NONE, Injection.DECODER):
         return recipe  # equal to those of other tables, so that they are trained once
-    network = recipe.network
-    assert isinstance(network, PTv3Config)
-    drop = 0.0 if injection is Injection.CLS else network.image_drop
-    return replace(recipe, network=replace(network, injection=injection, image_drop=drop))
+    drop = 0.0 if injection is Injection.CLS else SMALL_NETWORK.image_drop
+    return replace(recipe, network=replace(SMALL_NETWORK, injection=injection, image_drop=drop))
