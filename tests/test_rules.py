@@ -6,6 +6,7 @@ import ast
 import subprocess
 import sys
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -234,6 +235,70 @@ def test_no_circles() -> None:
 
     for name in graph:
         visit(name, ())
+
+
+@cache
+def network_classes() -> set[str]:
+    """Names of the classes that make the 3D networks, and of the types that stand for any of them."""
+    files = [path for path in MODULES if room(path) == "models" and path.stem not in ("segmentation", "distillation")]
+    nodes = [node for path in files for node in ast.walk(ast.parse(path.read_text()))]
+    return {node.name for node in nodes if isinstance(node, ast.ClassDef)} | {"NetworkConfig"}
+
+
+def choices_by_network(source: str) -> Iterator[str]:
+    """Where a module asks what class of network it has, or what its config is called in files."""
+    networks = network_classes()
+
+    def of_network(node: ast.AST) -> bool:
+        names = {part.id for part in ast.walk(node) if isinstance(part, ast.Name)}
+        names |= {part.attr for part in ast.walk(node) if isinstance(part, ast.Attribute)}
+        return bool(names & networks)
+
+    def kind(node: ast.AST) -> bool:
+        return isinstance(node, ast.Attribute) and node.attr == "kind" and not ast.unparse(node.value).endswith("dtype")
+
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Call) and ast.unparse(node.func) in ("isinstance", "issubclass"):
+            found = of_network(node.args[1])
+        elif isinstance(node, ast.Compare):
+            parts = [node.left, *node.comparators]
+            found = any(kind(part) or (isinstance(part, ast.Name) and of_network(part)) for part in parts)
+        elif isinstance(node, ast.Match):
+            found = kind(node.subject)
+        else:
+            found = isinstance(node, ast.MatchClass) and of_network(node.cls)
+        if found:
+            yield ast.unparse(node)
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_nothing_outside_models_asks_which_network_it_has(path: Path) -> None:
+    assert room(path) == "models" or not list(choices_by_network(path.read_text()))
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "isinstance(network, PTv3Config)",
+        "isinstance(model.backbone, (int, minkunet.MinkUNet))",
+        "issubclass(kind, Backbone | None)",
+        "isinstance(config, NetworkConfig)",
+        "type(network) is PTv3Config",
+        "config.network.kind == 'ptv3'",
+        "'ptv3' in (1, network.kind) or network.kind in names",
+        "match network:\n    case PTv3Config():\n        pass",
+        "match network.kind:\n    case 'ptv3':\n        pass",
+    ],
+)
+def test_choices_by_network_are_found(source: str) -> None:
+    assert list(choices_by_network(source))
+
+
+@pytest.mark.parametrize(
+    "source", ["isinstance(model, Distillation)", "array.dtype.kind in 'iu'", "PTv3Config(kind='ptv3')", "a is None"]
+)
+def test_other_choices_are_not_mistaken_for_them(source: str) -> None:
+    assert not list(choices_by_network(source))
 
 
 @pytest.mark.parametrize("statement", ["import ditr", "import ditr.cli", "from ditr.scene import Scene"])
