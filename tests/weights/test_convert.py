@@ -236,6 +236,10 @@ def test_networks_that_no_geometry_serves(tmp_path: Path, kitti: State) -> None:
     refused(tmp_path, kitti, replace(KITTI, patch_size=0), "at least one level, one curve and one cell per patch")
     narrow = published_values(published_shapes(Layout("", 4, 19), Sizes((8, 32), (1, 1), (32,), (1,))))
     refused(tmp_path, narrow, KITTI, "8 channels, which do not make whole attention heads")
+    positions = {
+        name.replace("qkv.weight", "rpe.rpe_table"): torch.zeros(9, 2) for name in kitti if "qkv.weight" in name
+    }
+    refused(tmp_path, {**kitti, **positions}, KITTI, r"belong to no usual patch size.*--patch-size")
 
 
 # ---- what is said of it ---------------------------------------------------------------------------------------------

@@ -13,6 +13,7 @@ from ditr.models.backbone import NetworkConfig
 from ditr.models.distillation import Distillation, Student
 from ditr.models.minkunet import MinkUNetConfig
 from ditr.models.ptv3 import PTv3Config
+from ditr.models.published_names import NormsUnnamed
 from ditr.models.segmentation import Segmentation
 from ditr.nn.norms import DatasetNorms
 from ditr.weights.names import to_published
@@ -105,7 +106,7 @@ def test_norms_per_dataset_need_their_names(datasets: tuple[str, ...]) -> None:
     network = PTv3Config(norms=DatasetNorms(THREE))
     with torch.device("meta"):
         shapes = shapes_of(Segmentation(network, 20), network)
-    with pytest.raises(ValueError, match="norms of 3 datasets, whose names and order are not in the file"):
+    with pytest.raises(NormsUnnamed, match="norms of 3 datasets, whose names and order are not in the file"):
         recognize(shapes, datasets=datasets)
     with torch.device("meta"):
         plain = shapes_of(Segmentation(PTv3Config(), 20), PTv3Config())

@@ -9,7 +9,7 @@ import re
 from dataclasses import dataclass
 
 from ditr.models.injection import Injection
-from ditr.models.published_names import PublishedNames, Shapes, last_dimension, shape_of
+from ditr.models.published_names import PatchUnknown, PublishedNames, Shapes, last_dimension, shape_of
 from ditr.nn.attention import position_bound
 
 __all__ = ["FIRST_BLOCK", "IMAGE_BRANCH", "STEM", "PTv3Names", "StageSizes", "injection_of", "patch_size", "stages"]
@@ -101,14 +101,14 @@ def patch_size(bound: int | None) -> int:
     """The usual longest patch whose relative positions end at ``bound``; None for attention without positions.
 
     Raises:
-        ValueError: there is none.
+        PatchUnknown: there is none.
     """
     if bound is None:
         return PATCH_SIZES[0]
     for size in PATCH_SIZES:
         if position_bound(size) == bound:
             return size
-    raise ValueError(f"relative positions up to {bound} cells belong to no usual patch size: name it")
+    raise PatchUnknown(f"relative positions up to {bound} cells belong to no usual patch size: name it")
 
 
 def injection_of(shapes: Shapes, count: int) -> Injection:

@@ -15,7 +15,16 @@ from torch import Tensor
 
 from ditr.nn.norms import DatasetNorms
 
-__all__ = ["PublishedNames", "Shapes", "Unseen", "last_dimension", "norms_of", "shape_of"]
+__all__ = [
+    "NormsUnnamed",
+    "PatchUnknown",
+    "PublishedNames",
+    "Shapes",
+    "Unseen",
+    "last_dimension",
+    "norms_of",
+    "shape_of",
+]
 
 Shapes = Mapping[str, tuple[int, ...]]
 """Of a published state dict, by published name, without the prefix ``module.``."""
@@ -34,6 +43,14 @@ class Unseen:
     datasets: tuple[str, ...] = ()
     patch_size: int | None = None
     pre_norm: bool = True
+
+
+class NormsUnnamed(ValueError):
+    """There are norms per dataset, and not as many names of datasets."""
+
+
+class PatchUnknown(ValueError):
+    """Nothing tells the length of the attention patches."""
 
 
 class PublishedNames:
@@ -73,12 +90,12 @@ def norms_of(shapes: Shapes, datasets: tuple[str, ...], *, batch: str, layer: st
     """Norms per dataset, where the names of the first BatchNorm or LayerNorm (by prefix) have a number per dataset.
 
     Raises:
-        ValueError: another number of datasets than there are names.
+        NormsUnnamed: another number of datasets than there are names.
     """
     of_batch, of_layer = _numbered(shapes, batch), 0 if layer is None else _numbered(shapes, layer)
     count = max(of_batch, of_layer)
     if count != len(datasets):
-        raise ValueError(
+        raise NormsUnnamed(
             f"it has norms of {count or 'no'} datasets, whose names and order are not in the file, and "
             f"{len(datasets) or 'none'} are given"
         )

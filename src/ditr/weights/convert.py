@@ -22,6 +22,7 @@ from ditr.errors import InputError, few
 from ditr.io.files import atomic_folder
 from ditr.io.stored_tensor import StoredTensor
 from ditr.io.torch_file import read_torch_file
+from ditr.models.published_names import NormsUnnamed, PatchUnknown
 from ditr.weights.names import from_published, published_name, to_published
 from ditr.weights.published import PublishedModel
 from ditr.weights.recognize import Recognized, recognize
@@ -140,14 +141,14 @@ def _recognized(path: Path, tensors: Mapping[str, StoredTensor], origin: Origin)
     shapes = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
     try:
         return recognize(shapes, datasets=origin.norms, patch_size=origin.patch_size, pre_norm=origin.pre_norm)
+    except NormsUnnamed as error:
+        remedy = "Give the short name of a published model, or the datasets' names in order (--norms)"
+        raise Unstated(path, str(error), remedy) from None
+    except PatchUnknown as error:
+        raise InputError(path, str(error), "Give it (--patch-size)") from None
     except ValueError as error:
-        kind, remedy = InputError, "Name a checkpoint of DITR, D-DITR, PTv3 or MinkUNet as published"
-        if "whose names and order are not in the file" in str(error):
-            kind = Unstated
-            remedy = "Give the short name of a published model, or the datasets' names in order (--norms)"
-        elif "usual patch size" in str(error):
-            remedy = "Give it (--patch-size)"
-        raise kind(path, str(error), remedy) from None
+        remedy = "Name a checkpoint of DITR, D-DITR, PTv3 or MinkUNet as published"
+        raise InputError(path, str(error), remedy) from None
 
 
 def _config(path: Path, recognized: Recognized, origin: Origin) -> ModelConfig:

@@ -31,6 +31,7 @@ def recognize(
         datasets, patch_size, pre_norm: see :class:`ditr.models.published_names.Unseen`.
 
     Raises:
+        NormsUnnamed, PatchUnknown: what neither the checkpoint nor the arguments tell.
         ValueError: another architecture, or parts that do not belong together.
     """
     network = recognize_backbone(shapes, Unseen(datasets, patch_size, pre_norm))
