@@ -20,7 +20,7 @@ FLOORS = (
     ("io", "scene", "runtime"),
     ("geometry",),
     ("captures", "nn"),
-    ("encoders", "pictures"),
+    ("encoders", "pictures", "plausibility"),
     ("data", "models"),
     ("datasets",),
     ("weights",),

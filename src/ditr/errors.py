@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import difflib
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Any
 
-__all__ = ["InputError", "few", "nearest"]
+__all__ = ["Finding", "Grade", "InputError", "few", "nearest"]
 
 
 def nearest(name: str, known: Iterable[str], *, cutoff: float = 0.6) -> str | None:
@@ -37,3 +40,43 @@ class InputError(ValueError):
 
     def __reduce__(self) -> tuple[type[InputError], tuple[str, str, str]]:
         return InputError, (self.where, self.fault, self.remedy)
+
+
+class Grade(Enum):
+    """How much a finding matters; the value is its name in files."""
+
+    REFUSED = "refused"
+    """Work must not go on as if it were sound."""
+    WARNED = "warned"
+    """Work goes on, and nobody may miss it."""
+    NOTED = "noted"
+    """Worth knowing: what was read under another name, or taken for granted."""
+
+
+@dataclass(frozen=True)
+class Finding:
+    """Something about an input that whoever relies on the results should know.
+
+    Attributes:
+        grade: how much it matters.
+        about: the subject, one word: "normals", "scale", "cameras", "up", ...
+        text: what was found, a sentence without its full stop.
+        remedy: what to do about it, likewise; empty where nothing has to be done.
+        evidence: the figures that it rests on, plain values.
+        is_broken: whether a refused input cannot be used at all. One that is implausible alone can be forced.
+    """
+
+    grade: Grade
+    about: str
+    text: str
+    remedy: str = ""
+    evidence: Mapping[str, Any] = field(default_factory=dict)
+    is_broken: bool = False
+
+    def __str__(self) -> str:
+        return f"{self.about}: {self.text}. {self.remedy}." if self.remedy else f"{self.about}: {self.text}."
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values for ``summary.json``."""
+        found = {"grade": self.grade.value, "about": self.about, "text": self.text}
+        return found | ({"remedy": self.remedy} if self.remedy else {}) | dict(self.evidence)

@@ -21,7 +21,7 @@ from typing import Any, Literal, Protocol
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ditr.errors import InputError
+from ditr.errors import Finding, InputError
 
 __all__ = ["Camera", "CameraModel", "PointPixels", "ReadOptions", "Scene", "SceneSource", "View", "checked_direction"]
 
@@ -232,6 +232,7 @@ class Scene:
         up: (3,) the direction against gravity in ``coord``'s frame, where the data say it; None where it has to be
             found (:func:`ditr.geometry.orientation.find_up`).
         properties: facts of the capture that are not per point (its class list's origin, say).
+        findings: what its reader noticed and a person should know.
         reading: how the scene is to be read, as the capture or whoever read it says; its ``up`` is the scene's own.
 
     Raises:
@@ -251,6 +252,7 @@ class Scene:
     applied_transform: NDArray[np.float64] | None = None
     properties: Mapping[str, Any] = field(default_factory=dict)
     up: NDArray[np.float64] | None = None
+    findings: tuple[Finding, ...] = ()
     reading: ReadOptions = ReadOptions()
 
     def __post_init__(self) -> None:

@@ -1,0 +1,78 @@
+"""The one judge of inputs: is this capture what it claims to be?
+
+Every command that reads captures asks here before it works. Data of a benchmark is taken as published: what is found
+there is only noted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from ditr.errors import Finding, Grade, InputError
+from ditr.geometry.projection import VisibilityRule
+from ditr.plausibility.attributes import check_attributes
+from ditr.plausibility.cameras import check_cameras
+from ditr.plausibility.scale import check_scale
+from ditr.plausibility.uprightness import check_up
+from ditr.scene import Scene
+
+__all__ = ["Judgement", "judge"]
+
+Check = Callable[[Scene, VisibilityRule], list[Finding]]
+CHECKS: tuple[Check, ...] = (check_attributes, check_scale, check_up, check_cameras)
+"""In the order in which their findings are told."""
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """What was found about a scene.
+
+    Attributes:
+        scene: its name.
+        findings: of its reader and of the checks.
+    """
+
+    scene: str
+    findings: tuple[Finding, ...]
+
+    def of(self, grade: Grade) -> tuple[Finding, ...]:
+        """The findings of one grade."""
+        return tuple(finding for finding in self.findings if finding.grade is grade)
+
+    def to_json(self) -> list[dict[str, Any]]:
+        """Plain values for ``summary.json``."""
+        return [finding.to_json() for finding in self.findings]
+
+    def require(self, *, force: bool = False) -> None:
+        """Go on only where nothing is refused; ``force`` lets what is implausible pass, but nothing that is broken.
+
+        Raises:
+            InputError: with all that is refused.
+        """
+        refused = [finding for finding in self.of(Grade.REFUSED) if finding.is_broken or not force]
+        if not refused:
+            return
+        fault = ". ".join(f"{finding.about}: {finding.text}" for finding in refused)
+        remedies = [finding.remedy for finding in refused if finding.remedy]
+        if not any(finding.is_broken for finding in refused):
+            remedies.append("Add --force to go on all the same")
+        raise InputError(f"scene {self.scene}", fault, ". ".join(remedies))
+
+
+def judge(scene: Scene, rule: VisibilityRule, *, as_published: bool = False) -> Judgement:
+    """Look at a scene as a whole.
+
+    Args:
+        scene: points and views; some images and depth maps are opened.
+        rule: which points a view shows in the work that is to be done.
+        as_published: whether this is data of a benchmark, which is taken as it is: findings are notes then.
+
+    Raises:
+        InputError: images or depth maps that cannot be read.
+    """
+    found: Sequence[Finding] = [*scene.findings, *(finding for check in CHECKS for finding in check(scene, rule))]
+    if as_published:
+        found = [replace(finding, grade=Grade.NOTED) for finding in found]
+    return Judgement(scene.name, tuple(found))
