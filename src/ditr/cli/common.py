@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from ditr.captures.capture import read_capture
 from ditr.data.augment.variants import VARIANTS
-from ditr.data.preparation import Attribute
+from ditr.data.preparation import Attribute, profile_rule
 from ditr.encoders.encoding import CachedEncoding
 from ditr.encoders.feature_cache import FeatureCache
-from ditr.errors import InputError
+from ditr.errors import Grade, InputError
 from ditr.evaluation.voting import Voting
 from ditr.io.wheel import cache_folder
+from ditr.plausibility.judge import judge
 from ditr.runtime import choose_device, progress_bar
+from ditr.scene import Scene
 
 __all__ = [
     "encode_captures",
     "folder_for",
+    "judged",
     "make_cache",
     "make_encoding",
     "parse_attributes",
@@ -44,6 +49,22 @@ def folder_for(path: Path) -> Path:
     if path.exists() and not path.is_dir():
         raise InputError(path, "it is a file", "Name a folder for the results")
     return path
+
+
+def judged(scene: Scene, *, force: bool) -> Scene:
+    """The scene with what the judge found, after it has been said: notes with the results, warnings on their own.
+
+    Raises:
+        InputError: something is refused, and not forced.
+    """
+    judgement = judge(scene, profile_rule(scene)[1])
+    judgement.require(force=force)
+    for finding in judgement.of(Grade.NOTED):
+        print(f"note: {finding}", flush=True)
+    for grade in (Grade.WARNED, Grade.REFUSED):
+        for finding in judgement.of(grade):
+            print(f"ditr: warning: {finding}", file=sys.stderr, flush=True)
+    return replace(scene, findings=judgement.findings)
 
 
 def encode_captures(encoding: CachedEncoding, captures: Sequence[Path], *, quiet: bool) -> None:

@@ -53,7 +53,7 @@ def run(args: Features) -> None:
     """Lift, write, draw, and print the coverage; then the same for a student."""
     from ditr.captures.capture import read_capture
     from ditr.captures.read_options import stated_options
-    from ditr.cli.common import folder_for, make_encoding
+    from ditr.cli.common import folder_for, judged, make_encoding
     from ditr.data.preparation import profile_rule
     from ditr.data.sample import ViewChoice
     from ditr.inference.lifting import lift_features
@@ -62,6 +62,7 @@ def run(args: Features) -> None:
 
     scene = read_capture(args.capture, args.reading.options())
     out = folder_for(args.out or Path(f"{scene.name}-features"))
+    scene = judged(scene, force=args.reading.force)
     student = None
     if args.model is not None:
         teacher = None if args.encoder == "auto" else args.encoder

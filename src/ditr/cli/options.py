@@ -29,6 +29,9 @@ class Reading:
     """Number by which intensities are divided to lie in 0..1 (255 for nuScenes); by default that of the model or
     recipe."""
 
+    force: bool = False
+    """Go on with a capture that is refused because it is implausible (never with one that is broken)."""
+
     def options(self) -> ReadOptions:
         """The same as data.
 

@@ -60,7 +60,7 @@ def run(args: Segment) -> None:
     """Label, write, and print the summary."""
     from ditr.captures.capture import read_capture
     from ditr.captures.read_options import stated_options
-    from ditr.cli.common import folder_for, make_cache, voting
+    from ditr.cli.common import folder_for, judged, make_cache, voting
     from ditr.data.preparation import profile_rule
     from ditr.inference.explain import used_views
     from ditr.inference.segmenter import Segmenter
@@ -71,6 +71,7 @@ def run(args: Segment) -> None:
     out = folder_for(args.out or Path(f"{scene.name}-labels"))
     if (said := stated_options([args.capture])) is not None:
         print(said)
+    scene = judged(scene, force=args.reading.force)
     model = args.model if args.model is not None else _chosen_model(scene)
     segmenter = Segmenter.from_pretrained(
         model, device=args.device, cache=make_cache(args.cache, use_cache=not args.no_cache)

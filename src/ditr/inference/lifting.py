@@ -126,6 +126,7 @@ class LiftedFeatures:
                 {"why": sight.value, "meaning": sight.meaning, "points": count}
                 for sight, count in self.reasons().items()
             ],
+            **({"findings": [finding.to_json() for finding in self.scene.findings]} if self.scene.findings else {}),
         }
 
     def draw(self, path: str | Path) -> None:

@@ -55,6 +55,8 @@ class Prediction:
             "mean_confidence": round(float(self.confidence.mean()), 4),
             "points_per_class": {name: int(n) for name, n in zip(self.class_names, count, strict=True)},
         }
+        if self.scene.findings:
+            result["findings"] = [finding.to_json() for finding in self.scene.findings]
         if self.normals is not None:
             result["normals"] = self.normals
         if self.seen_by is not None:
