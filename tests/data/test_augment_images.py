@@ -112,6 +112,11 @@ def test_views_change_independently_and_repeatably() -> None:
 # Colours
 
 
+def test_the_chain_has_the_published_strengths() -> None:
+    jitter = ColorJitter(brightness=0.4, contrast=0.4, saturation=0.2, hue=0.1, p=0.5)
+    assert image_augmentations() == (jitter, HorizontalFlip(p=0.5))
+
+
 def jittered(image: NDArray[np.uint8], jitter: ColorJitter, count: int) -> list[NDArray[np.uint8]]:
     rng = np.random.default_rng(0)
     results = []

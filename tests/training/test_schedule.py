@@ -31,9 +31,13 @@ def test_equals_the_scheduler_of_torch(
     if pct_start * total_steps == 1:  # torch divides by zero at step 0 there
         return
     max_lr = (0.006, 0.0006)
-    parameters = [{"params": [torch.nn.Parameter(torch.zeros(1))]} for _ in max_lr]
-    theirs = torch.optim.SGD(parameters, lr=1.0, momentum=0.9) if momentum else torch.optim.AdamW(parameters)
-    ours = torch.optim.SGD(parameters, lr=1.0, momentum=0.9) if momentum else torch.optim.AdamW(parameters)
+
+    def optimizer() -> torch.optim.Optimizer:
+        # An optimizer keeps the dictionaries of its groups, so each needs its own.
+        groups = [{"params": [torch.nn.Parameter(torch.zeros(1))]} for _ in max_lr]
+        return torch.optim.SGD(groups, lr=1.0, momentum=0.9) if momentum else torch.optim.AdamW(groups)
+
+    theirs, ours = optimizer(), optimizer()
     scheduler = OneCycleLR(
         theirs,
         list(max_lr),
