@@ -282,6 +282,9 @@ def test_results_cannot_go_where_a_file_is(capsys: pytest.CaptureFixture[str], c
     assert read_ply(capture / "points.ply")["x"].shape == (400,)
 
 
+POINTS = ("--encoder", "none")
+
+
 @pytest.mark.parametrize(
     ("command", "named"),
     [
@@ -292,14 +295,15 @@ def test_results_cannot_go_where_a_file_is(capsys: pytest.CaptureFixture[str], c
         (["evaluate", "nowhere", "--data", "capture"], "neither a folder nor a published model"),
         (["evaluate", "ptv3", "--data", "nowhere"], "no capture"),
         (["evaluate", "ditr", "--data", "capture", "--swap-images"], "no other capture"),
-        (["train", "run", "--data", "nowhere"], "no capture"),
-        (["train", "run", "--data", "capture", "--steps", "0"], "steps"),
-        (["train", "run", "--data", "capture", "--voxel-size", "0"], "voxel size"),
-        (["train", "run", "--data", "capture", "--batch-size", "-2"], "batch_size"),
-        (["train", "run", "--data", "capture", "--lr", "-1"], "schedule"),
-        (["train", "run", "--data", "capture", "--attributes", "smell"], "there is no 'smell'"),
-        (["train", "run", "--data", "capture", "--encoder", "nonsense"], "nonsense"),
-        (["train", "capture/points.ply", "--data", "capture"], "it is a file"),
+        (["train", "small", "run", "--data", "nowhere"], "no capture"),
+        (["train", "small", "run", "--data", "capture", *POINTS, "--steps", "0"], "steps"),
+        (["train", "small", "run", "--data", "capture", *POINTS, "--set", "preparation.voxel_size=0"], "voxel size"),
+        (["train", "small", "run", "--data", "capture", *POINTS, "--set", "batch_size=-2"], "batch_size"),
+        (["train", "small", "run", "--data", "capture", *POINTS, "--set", "optimizer.lr=-1"], "schedule"),
+        (["train", "small", "run", "--data", "capture", *POINTS, "--set", "preparation.attributes=smell"], "'smell'"),
+        (["train", "small", "run", "--data", "capture", "--encoder", "nonsense"], "nonsense"),
+        (["train", "run", "--data", "capture"], "ditr train small RUN"),
+        (["train", "small", "capture/points.ply", "--data", "capture"], "it is a file"),
         (["rooms", "run", "--views", "0"], "views"),
     ],
 )

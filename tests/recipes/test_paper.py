@@ -23,14 +23,16 @@ from published_checkpoints import ROWS, published_shapes
 from small_world import RULE, ditr, make_scene
 from tiny_encoder import write_tiny_encoder
 
+from ditr.cli import execute
 from ditr.cli.recipes import Recipes
 from ditr.cli.recipes import run as list_recipes
-from ditr.cli.train import Train, run
 from ditr.data.augment.points import ElasticDistortion, PointClip, SphereCrop
+from ditr.data.preparation import Attribute
 from ditr.datasets import nuscenes, semantic_kitti, waymo
 from ditr.errors import InputError
 from ditr.io.settings_json import from_plain, to_plain
 from ditr.models.ptv3 import PTv3Config
+from ditr.recipes.captures import small
 from ditr.recipes.changes import for_test_server, with_encoder, with_settings
 from ditr.recipes.table import RECIPES, find_recipe
 from ditr.training.recipe import Distill, Recipe, Segment, read_recipe
@@ -229,6 +231,16 @@ def test_another_encoder_keeps_the_grid_of_patches() -> None:
         with_encoder(find_recipe("scannet/ptv3").make(), "dinov3-large", 16)
 
 
+def test_lists_may_be_written_with_commas() -> None:
+    recipe = with_settings(small("indoor"), ["preparation.attributes=coord,strength", "preparation.image_size=42,56"])
+    assert recipe.preparation.attributes == (Attribute.COORD, Attribute.STRENGTH)
+    assert recipe.preparation.image_size == (42, 56)
+    assert with_settings(recipe, ["preparation.attributes=coord"]).preparation.attributes == (Attribute.COORD,)
+    assert with_settings(recipe, ["preparation.image_size=null"]).preparation.image_size is None
+    with pytest.raises(InputError, match=r"preparation.attributes\[0\] is 'smell'"):
+        with_settings(recipe, ["preparation.attributes=smell"])
+
+
 def test_runs_for_a_test_server() -> None:
     recipe = for_test_server(find_recipe("scannet/ditr").make())
     assert recipe.datasets[0].splits == ("train", "val") and not recipe.datasets[0].held_out
@@ -322,9 +334,10 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def train_two_steps(name: str, data: Path, out: Path, **options: object) -> Path:
     recipe = find_recipe(name).make()
-    encoder = None if recipe.encoder is None else str(data / "encoder")
-    common = {"data": data, "set": scaled_down(recipe), "encoder": encoder, "device": "cpu", "quiet": True}
-    run(Train(Path(name), out, **{**common, **options}))  # type: ignore[arg-type]
+    sets = [part for text in scaled_down(recipe) for part in ("--set", text)]
+    encoder = [] if recipe.encoder is None else ["--encoder", str(data / "encoder")]
+    more = [part for option, value in options.items() for part in (f"--{option}", str(value))]
+    execute(["train", name, str(out), "--data", str(data), *sets, *encoder, "--device", "cpu", "--quiet", *more])
     rows = [json.loads(line) for line in (out / "log.jsonl").read_text().splitlines()]
     assert len(rows) == 2 and all(np.isfinite(row["loss"]) for row in rows)
     return out
@@ -343,7 +356,7 @@ def test_two_steps(name: str, data: Path, tmp_path: Path) -> None:
 def test_a_run_is_repeated_from_its_recipe(data: Path, tmp_path: Path) -> None:
     first = train_two_steps("scannet/ditr", data, tmp_path / "run", split="train+val")
     assert read_recipe(first / "recipe.json").datasets[0].splits == ("train", "val")
-    run(Train(first / "recipe.json", tmp_path / "again", device="cpu", quiet=True))
+    execute(["train", str(first / "recipe.json"), str(tmp_path / "again"), "--device", "cpu", "--quiet"])
     weights = [(folder / "model.safetensors").read_bytes() for folder in (first, tmp_path / "again")]
     assert weights[0] == weights[1]
 
@@ -360,21 +373,26 @@ def test_two_steps_of_all(data: Path, tmp_path: Path) -> None:
 
 def test_refusals(data: Path, tmp_path: Path) -> None:
     out = tmp_path / "run"
-    common = {"data": data, "device": "cpu", "quiet": True}
+    root = ("--data", str(data))
     for recipe, options, message in (
-        ("scannet/ptv", {}, "Did you mean 'scannet/ptv3'"),
-        ("waymo/d-ditr", {}, r"ditr train nuscenes\+semantic_kitti\+waymo/distill STUDENT"),
-        ("scannet/ptv3", {"lr": 1.0}, "--lr: a recipe does not heed it"),
-        ("scannet/ptv3", {"encoder": str(data / "encoder")}, "takes no photographs"),
-        ("scannet/ptv3", {"set": ("epoch=1",)}, "Did you mean 'epochs'"),
-        ("scannet/ptv3", {"data": data / "nuscenes"}, "train"),
-        ("scannet/ptv3", {"data": None}, "--data: it is missing"),
+        ("scannet/ptv", root, "Did you mean 'scannet/ptv3'"),
+        ("smal", root, "Did you mean 'small'"),
+        ("waymo/d-ditr", root, r"ditr train nuscenes\+semantic_kitti\+waymo/distill STUDENT"),
+        ("scannet/ptv3", (*root, "--profile", "indoor"), "a prepared dataset is read as published"),
+        ("scannet/ptv3", (*root, "--validate", str(data)), "--validate: the recipe has scenes of its own"),
+        ("scannet/ptv3", (*root, "--encoder", str(data / "encoder")), "takes no photographs"),
+        ("scannet/ditr", (*root, "--encoder", "none"), "this recipe takes photographs"),
+        ("scannet/ptv3", (*root, "--distill"), "distillation has no teacher"),
+        ("scannet/ptv3", (*root, "--set", "epoch=1"), "Did you mean 'epochs'"),
+        ("scannet/ptv3", (*root, "--steps", "0"), "steps: it is 0"),
+        ("scannet/ptv3", ("--data", str(data / "nuscenes")), "train"),
+        ("scannet/ptv3", (), "--data: it is missing"),
     ):
         with pytest.raises(InputError, match=message):
-            run(Train(Path(recipe), out, **{**common, **options}))  # type: ignore[arg-type]
+            execute(["train", recipe, str(out), *options, "--device", "cpu", "--quiet"])
         assert not out.exists()
-    with pytest.raises(InputError, match="the run has no folder"):
-        run(Train(Path("scannet/ptv3"), **common))  # type: ignore[arg-type]
+    with pytest.raises(InputError, match="a recipe and the run's folder are both needed"):
+        execute(["train", "scannet/ptv3", *root])
 
 
 @pytest.mark.slow

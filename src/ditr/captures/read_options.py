@@ -12,7 +12,7 @@ from ditr.errors import InputError
 from ditr.io.settings_json import from_plain, to_plain
 from ditr.scene import ReadOptions
 
-__all__ = ["CAPTURE", "options_as_json", "read_options", "stated_options"]
+__all__ = ["CAPTURE", "options_as_json", "options_from_json", "read_options", "stated_options"]
 
 CAPTURE = "capture.json"
 
@@ -33,13 +33,22 @@ def read_options(folder: Path) -> ReadOptions:
         content = json.loads(path.read_bytes())
     except (OSError, ValueError, RecursionError) as error:
         raise InputError(path, f"it cannot be read ({error})", "Mend the file, or remove it") from None
+    return options_from_json(content, str(path))
+
+
+def options_from_json(content: Any, where: str) -> ReadOptions:
+    """Options as in ``capture.json``; ``where`` names the file in errors.
+
+    Raises:
+        InputError: as for :func:`read_options`.
+    """
     if isinstance(content, dict) and isinstance(content.get("substitute"), dict):
-        content["substitute"] = [[name, value] for name, value in content["substitute"].items()]
-    return from_plain(ReadOptions, content, str(path))
+        content = {**content, "substitute": [[name, value] for name, value in content["substitute"].items()]}
+    return from_plain(ReadOptions, content, where)
 
 
 def options_as_json(options: ReadOptions) -> dict[str, Any]:
-    """What :func:`read_options` reads back; only what is not left open."""
+    """The reverse of :func:`options_from_json`; only what is not left open."""
     stated = {name: value for name, value in to_plain(options).items() if value not in (None, [])}
     if options.substitute:
         stated["substitute"] = dict(options.substitute)

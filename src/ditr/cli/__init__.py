@@ -13,34 +13,51 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Annotated, Any, Union
 
-__all__ = ["main"]
+__all__ = ["execute", "main"]
 
 
 def main(arguments: list[str] | None = None) -> None:
     """The program ``ditr``; exits with 2 and one line on bad input."""
-    import tyro
-
     from ditr import __version__
 
     arguments = sys.argv[1:] if arguments is None else arguments
     if arguments == ["--version"]:
         print(f"ditr {__version__}")
         return
+    with _reported():
+        execute(arguments)
+
+
+def execute(arguments: list[str]) -> None:
+    """Run a command.
+
+    Raises:
+        InputError: no such command, or what the command raises.
+        SystemExit: options that there are not, or after help.
+    """
+    import tyro
+
     commands = _commands()
     names = [kind.__name__.lower() for kind in commands]
-    options = tuple(Annotated[kind, tyro.conf.subcommand(name)] for kind, name in zip(commands, names, strict=True))
+    _check_name(arguments, names)
+    # The list of all commands has a line of each, and a command's own help all that there is.
+    chosen = bool(arguments) and arguments[0] in names
+    said = [None if chosen else (kind.__doc__ or "").partition("\n")[0] for kind in commands]
+    options = tuple(
+        Annotated[kind, tyro.conf.subcommand(name, description=line)]
+        for kind, name, line in zip(commands, names, said, strict=True)
+    )
     one_of_them: Any = Union[options]  # noqa: UP007
-    with _reported():
-        _check_name(arguments, names)
-        command = tyro.cli(
-            one_of_them,
-            prog="ditr",
-            description="A label for every point of a 3D scene with photographs: DITR, DINO in the Room. "
-            "ditr --version prints the version.",
-            args=arguments,
-            config=(tyro.conf.OmitSubcommandPrefixes, tyro.conf.OmitArgPrefixes, tyro.conf.FlagCreatePairsOff),
-        )
-        commands[type(command)](command)
+    config = (tyro.conf.OmitSubcommandPrefixes, tyro.conf.OmitArgPrefixes, tyro.conf.FlagCreatePairsOff)
+    command = tyro.cli(
+        one_of_them,
+        prog="ditr",
+        description="A label for every point of a 3D scene with photographs: DITR, DINO in the Room. "
+        "ditr --version prints the version.",
+        args=arguments,
+        config=(*config, tyro.conf.DisallowNone),
+    )
+    commands[type(command)](command)
 
 
 def _commands() -> dict[type, Callable[[Any], object]]:

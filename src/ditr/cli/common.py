@@ -9,7 +9,7 @@ from pathlib import Path
 
 from ditr.captures.capture import read_capture
 from ditr.data.augment.variants import VARIANTS
-from ditr.data.preparation import Attribute, profile_rule
+from ditr.data.preparation import profile_rule
 from ditr.encoders.encoding import CachedEncoding
 from ditr.encoders.feature_cache import FeatureCache
 from ditr.errors import Grade, InputError
@@ -25,7 +25,6 @@ __all__ = [
     "judged",
     "make_cache",
     "make_encoding",
-    "parse_attributes",
     "voting",
 ]
 
@@ -77,15 +76,6 @@ def encode_captures(encoding: CachedEncoding, captures: Sequence[Path], *, quiet
             report(index + 1, len(captures))
 
 
-def parse_attributes(text: str | None) -> tuple[Attribute, ...]:
-    """``color,normal`` to attributes; empty without a text.
-
-    Raises:
-        InputError: an unknown attribute.
-    """
-    return tuple(_attribute(name) for name in text.split(",")) if text else ()
-
-
 def voting(
     vote: bool, variants: str | None, thin: float | None, progress: Callable[[float, float], None] | None = None
 ) -> Voting | None:
@@ -99,10 +89,3 @@ def voting(
             raise InputError("--thin", "it does nothing without votes", "Add --vote, or leave it out")
         return None
     return Voting(VARIANTS[variants or "none"], thin=thin, progress=progress)
-
-
-def _attribute(name: str) -> Attribute:
-    names = [attribute.value for attribute in Attribute]
-    if name not in names:
-        raise InputError("attribute", f"there is no {name!r}", f"Use {', '.join(names)}")
-    return Attribute(name)

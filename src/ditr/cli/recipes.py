@@ -36,4 +36,5 @@ def run(args: Recipes) -> None:
         print(f"    {entry.what}" + ("" if entry.start is None else f"; from {entry.start}"))
     print("\nmIoU is the paper's, on the validation set if nothing else is said. In full: all")
     print("epochs; at 10 %: of the epochs, and of the learning rates but for the head's.")
-    print("Train one: ditr train NAME RUN --data ROOT; all its numbers: ditr recipes NAME")
+    print("Train one: ditr train NAME RUN --data ROOT; all its numbers: ditr recipes NAME.")
+    print("On captures of your own: small or full, as ditr train small RUN --data CAPTURES.")

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from ditr.data.preparation import Attribute, Origin, Preparation
+from ditr.data.preparation import Attribute, Origin, Preparation, profile_rule
+from ditr.data.sample import lacking_attributes
+from ditr.errors import InputError
 from ditr.geometry.projection import INDOOR, OUTDOOR, VisibilityRule
 from ditr.models.ptv3 import PTv3Config
 from ditr.recipes.common import INDOOR_STEPS, OUTDOOR_STEPS
+from ditr.scene import Scene
 from ditr.training.recipe import Augmentation, OptimizerSettings, Recipe
 
-__all__ = ["SMALL_NETWORK", "full", "small"]
+__all__ = ["SIZES", "SMALL_NETWORK", "check_outdoors", "full", "recipe_for", "small"]
 
 SMALL_NETWORK = PTv3Config(
     encoder_depths=(1, 1, 1, 1),
@@ -59,6 +62,32 @@ def small(profile: str) -> Recipe:
     if profile == "indoor":
         return recipe
     return replace(recipe, preparation=_outdoor(0.2), augmentation=Augmentation("outdoor"))
+
+
+SIZES = {"small": small, "full": full}
+"""Recipes for captures of one's own, by name."""
+
+
+def recipe_for(name: str, scene: Scene) -> Recipe:
+    """``small`` or ``full`` for captures that are like ``scene``."""
+    return SIZES[name](profile_rule(scene)[0])
+
+
+def check_outdoors(scene: Scene, preparation: Preparation) -> None:
+    """A room without depth maps is taken for a place outdoors; that its points have no strength tells it.
+
+    Raises:
+        InputError: nobody said that the scene is outdoors, and its points lack what a network for outdoors takes.
+    """
+    lacks = Attribute.STRENGTH in lacking_attributes(scene, preparation)
+    if scene.reading.profile is None and profile_rule(scene)[0] == "outdoor" and lacks:
+        raise InputError(
+            f"scene {scene.name}",
+            "it has no depth maps and so is taken for an outdoor capture, whose network takes strength as input, "
+            "but its points have no strength",
+            "Give --profile indoor for rooms, or --set preparation.attributes=coord or --substitute strength=VALUE "
+            "outdoors",
+        )
 
 
 def _outdoor(voxel_size: float) -> Preparation:

@@ -11,13 +11,14 @@ from ditr.data.preparation import Preparation
 from ditr.datasets.benchmark import PATCH_SIZE
 from ditr.errors import InputError, nearest
 from ditr.io.settings_json import from_plain, to_plain
+from ditr.recipes.prepared import is_prepared
 from ditr.training.recipe import JointDataset, Recipe
 
 __all__ = ["for_test_server", "with_encoder", "with_settings"]
 
 
 def with_settings(recipe: Recipe, texts: Sequence[str]) -> Recipe:
-    """Settings as ``optimizer.lr=0.001`` or ``datasets.0.ratio=2``; values are JSON, or else texts.
+    """Settings as ``optimizer.lr=0.001`` or ``datasets.0.ratio=2``; values are JSON, or texts, or lists with commas.
 
     Steps take the place of epochs, and the reverse.
 
@@ -30,7 +31,7 @@ def with_settings(recipe: Recipe, texts: Sequence[str]) -> Recipe:
         name, equals, value = text.partition("=")
         if not equals:
             raise InputError("--set", f"{text!r} sets nothing", "Write --set optimizer.lr=0.001, say")
-        _put(content, name, _value(value))
+        _put(content, name, value)
         names.append(name)
     if "steps" in names and "epochs" not in names:
         content["epochs"] = None
@@ -39,14 +40,22 @@ def with_settings(recipe: Recipe, texts: Sequence[str]) -> Recipe:
     return from_plain(Recipe, content, "--set") if texts else recipe
 
 
-def _value(text: str) -> Any:
+def _value(text: str, before: Any) -> Any:
+    """As JSON, or the text; a list where there was one, or where nothing was and the text has commas."""
     try:
-        return json.loads(text)
+        value = json.loads(text)
     except ValueError:
-        return text
+        value = text
+    if (
+        value is not None
+        and not isinstance(value, list)
+        and (isinstance(before, list) or (before is None and isinstance(value, str) and "," in value))
+    ):
+        return [_value(part, "") for part in text.split(",")]
+    return value
 
 
-def _put(content: Any, name: str, value: Any) -> None:
+def _put(content: Any, name: str, text: str) -> None:
     """Set one place of plain settings."""
     parts = name.split(".")
     place = content
@@ -65,19 +74,23 @@ def _put(content: Any, name: str, value: Any) -> None:
             hint = f"Did you mean {full!r}?" if near else f"Known are {', '.join(place)}"
             raise InputError("--set", f"there is no setting {'.'.join(parts[: depth + 1])!r}", hint)
         if depth + 1 == len(parts):
-            place[key] = value
+            place[key] = _value(text, place[key])
         else:
             place = place[key]
 
 
-def with_encoder(recipe: Recipe, encoder: str, patch_size: int) -> Recipe:
-    """Another encoder; photographs keep their grids of patches, and so get other sizes where its patches have another.
+def with_encoder(recipe: Recipe, encoder: str | None, patch_size: int) -> Recipe:
+    """Another encoder, or none; photographs keep their grids of patches, and so get other sizes for other patches.
 
     Raises:
-        InputError: the recipe takes no photographs.
+        InputError: a recipe of a prepared dataset that takes no photographs, or is to do without: it has others for
+            that, with other settings.
     """
-    if recipe.encoder is None:
-        raise InputError("--encoder", "this recipe takes no photographs", "Leave it out, or take a recipe that does")
+    if is_prepared(recipe) and (recipe.encoder is None) != (encoder is None):
+        takes = "no photographs" if recipe.encoder is None else "photographs"
+        raise InputError("--encoder", f"this recipe takes {takes}", "Leave it out, or take another recipe")
+    if encoder is None:
+        return replace(recipe, encoder=None, augmentation=replace(recipe.augmentation, images=False))
 
     def resized(preparation: Preparation) -> Preparation:
         if preparation.image_size is None:

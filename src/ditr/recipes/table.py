@@ -8,6 +8,7 @@ from functools import partial
 
 from ditr.errors import InputError, nearest
 from ditr.recipes import nuscenes, s3dis, scannet, scannetpp, semantic_kitti, waymo
+from ditr.recipes.captures import SIZES
 from ditr.training.recipe import Recipe
 
 __all__ = ["RECIPES", "NamedRecipe", "find_recipe"]
@@ -117,6 +118,6 @@ def find_recipe(name: str) -> NamedRecipe:
     known = {recipe.name: recipe for recipe in RECIPES}
     if name in known:
         return known[name]
-    near = nearest(name, known)
+    near = nearest(name, [*known, *SIZES])
     hint = f"Did you mean {near!r}? " if near else ""
     raise InputError("recipe", f"there is none called {name!r}", f"{hint}`ditr recipes` lists them")
