@@ -39,14 +39,8 @@ _COMMIT = re.compile(r"[0-9a-f]{40}")
 _DIGEST = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
 # The base class of the HTTP library's errors (requests, httpx or a successor) is among the bases of the hub's own one.
 # What speaks another language fails as ValueError, TypeError or KeyError.
-_FAULTS: tuple[type[Exception], ...] = (
-    *HfHubHTTPError.__bases__,
-    OSError,
-    ValueError,
-    TypeError,
-    KeyError,
-    RuntimeError,
-)
+_NONSENSE = (ValueError, TypeError, KeyError)
+_FAULTS: tuple[type[Exception], ...] = (*HfHubHTTPError.__bases__, OSError, RuntimeError, *_NONSENSE)
 _DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 # Plain HTTP does for every file; the newer storage (Xet) is another service, whose client waits without end for it.
@@ -257,7 +251,7 @@ def _explain(fault: BaseException, asked: _Asked) -> InputError:
         told = f"no space left for its files in {asked.folder}" if full else f"{asked.folder} cannot be used"
         remedy = "Free some space" if full else "Check that you may write there"
         return InputError(asked.repository, f"{told} ({brief})", f"{remedy}, or set HF_HOME to a folder elsewhere")
-    if isinstance(fault, (ValueError, TypeError, KeyError)):
+    if isinstance(fault, _NONSENSE):
         told = f"what answers at {constants.ENDPOINT} does not speak like the Hugging Face hub"
         return _unreachable(f"{told} ({brief}); a log-in page of the network, perhaps", asked)
     return _unreachable(f"the Hugging Face hub cannot be reached ({brief})", asked)
