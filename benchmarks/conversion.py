@@ -22,7 +22,7 @@ from pathlib import Path
 
 import torch
 
-from ditr.weights.convert import Origin, convert
+from ditr.weights.convert import Provenance, convert
 from ditr.weights.pretrained import from_pretrained
 from ditr.weights.published import published_model
 
@@ -44,7 +44,7 @@ def measure(task: str, folder: Path) -> dict[str, float]:
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     began = time.perf_counter()
     if task == "convert":
-        convert(folder / "model_best.pth", folder / "model", Origin.of(published_model(NAME)))
+        convert(folder / "model_best.pth", folder / "model", Provenance.of(published_model(NAME)))
     else:
         from_pretrained(folder / "model")
     seconds = time.perf_counter() - began

@@ -42,12 +42,12 @@ from ditr.io.files import atomic_path
 from ditr.io.ply import read_ply, write_ply
 from ditr.pictures.panels import Panel, sheet
 from ditr.pictures.pictures import BACKGROUND
-from ditr.pictures.render import Cloud
+from ditr.pictures.render import DrawnCloud
 from ditr.pictures.viewpoint import two_sides
 from ditr.recipes.captures import SMALL_NETWORK, small
 from ditr.scene import Scene
 from ditr.training.loop import TrainingRun, train
-from ditr.training.recipe import Augmentation, Distill, OptimizerSettings, Recipe
+from ditr.training.recipe import Augmentation, DistillTask, OptimizerSettings, Recipe
 from ditr.training.run_log import read_rows
 from ditr.weights.pretrained import from_pretrained
 from ditr.weights.saved_model import Model, ModelConfig
@@ -80,7 +80,7 @@ def make_recipe(profile: str, voxel_size: float, strength_scale: float, crop: in
         encoder=TEACHER,
         augmentation=Augmentation("light", crop=crop),
         optimizer=OptimizerSettings(lr=4e-3, block_lr=4e-3, warmup=0.1, clip=1.0),
-        task=Distill(),
+        task=DistillTask(),
         steps=steps,
         batch_size=2,
     )
@@ -211,7 +211,7 @@ def about(constant: torch.Tensor, teacher: LiftedFeatures, prediction: torch.Ten
 
 def small_picture(compared: StudentFeatures, path: Path) -> None:
     """Teacher and student in 3D alone, as a JPEG of at most 200 kB: no photograph is in it."""
-    cloud = Cloud.of(compared.scene)
+    cloud = DrawnCloud.of(compared.scene)
     viewpoint = two_sides(compared.scene, up=np.array(UP), size=(420, 780))[0]
     names = ("Teacher, from the photographs", "Student, from the points alone")
     raster = cloud.from_viewpoint(viewpoint)

@@ -47,7 +47,7 @@ from ditr.io.files import atomic_path
 from ditr.nn.image_features import ImageFeatures
 from ditr.recipes.captures import small
 from ditr.scene import Scene
-from ditr.training.loading import Share, load_batches
+from ditr.training.loading import RankShare, load_batches
 from ditr.training.loop import TrainingRun, train
 from ditr.training.recipe import Augmentation, Recipe
 
@@ -195,7 +195,7 @@ def renew_averages(segmenter: Segmenter, recipe: Recipe, capture: Path) -> None:
         encoding=segmenter.encoding,
     )
     batches = -(-NEW_AVERAGES_OVER // recipe.batch_size)
-    order = Share(Shuffle(len(data), recipe.batch_size, batches, recipe.seed), 0, 1)
+    order = RankShare(Shuffle(len(data), recipe.batch_size, batches, recipe.seed), 0, 1)
     for batch in load_batches(data, order, encoding=segmenter.encoding, device="cpu", workers=0):
         image = None if batch.lift is None or batch.tokens is None else ImageFeatures(batch.tokens, batch.lift)
         segmenter.model(batch.feature, batch.pyramid, image)

@@ -21,7 +21,7 @@ from ditr.evaluation.voting import Voting
 from ditr.inference.segmenter import Segmenter
 from ditr.models.minkunet import MinkUNetConfig
 from ditr.training.loop import TrainingRun, train
-from ditr.training.recipe import Augmentation, Distill, Recipe
+from ditr.training.recipe import Augmentation, DistillTask, Recipe
 from ditr.weights.contract import TOLERANCE
 from ditr.weights.saved_model import ModelConfig
 
@@ -133,7 +133,7 @@ def test_training_learns_in_every_precision(tmp_path: Path, precision: str | Non
 def test_distillation_learns(tmp_path: Path) -> None:
     write_world(tmp_path / "data")
     encoding = replace(tiny_encoding(tmp_path, cache=False), device="cuda")
-    recipe = replace(tiny_recipe(encoding), steps=60, task=Distill(), augmentation=Augmentation("none", mix3d=0.5))
+    recipe = replace(tiny_recipe(encoding), steps=60, task=DistillTask(), augmentation=Augmentation("none", mix3d=0.5))
     losses = run(tmp_path / "data", tmp_path / "run", recipe, encoding)
     assert np.mean(losses[-5:]) < 0.9 * np.mean(losses[:5])
 

@@ -13,9 +13,9 @@ from tiny_encoder import write_tiny_encoder
 from ditr.captures.capture import write_capture
 from ditr.cli import execute
 from ditr.errors import InputError
-from ditr.io.settings_json import to_plain
+from ditr.io.settings_json import to_json_values
 from ditr.nn.norms import DatasetNorms
-from ditr.training.recipe import Distill, JointDataset, Recipe, read_recipe
+from ditr.training.recipe import DistillTask, JointDataset, Recipe, read_recipe
 from ditr.weights.saved_model import read_config
 
 
@@ -63,18 +63,18 @@ def test_a_recipe_from_a_file(world: Path, tmp_path: Path) -> None:
     recipe = tiny_recipe(
         encoder=str(world / "encoder"),
         network=replace(NETWORK, norms=DatasetNorms(("labelled", "bare"))),
-        task=Distill(),
+        task=DistillTask(),
         datasets=(JointDataset("labelled"), JointDataset("bare")),
         steps=2,
     )
     settings = tmp_path / "settings.json"
-    settings.write_text(json.dumps(to_plain(recipe)))
+    settings.write_text(json.dumps(to_json_values(recipe)))
     train(world, settings, tmp_path / "run", data=".")
     rows = (tmp_path / "run" / "log.jsonl").read_text().splitlines()
     assert [json.loads(row)["dataset"] for row in rows] == ["labelled", "bare"]
     train(world, tmp_path / "run" / "recipe.json", tmp_path / "again", data=None)
     assert weights(tmp_path / "run") == weights(tmp_path / "again")
-    settings.write_text(json.dumps({**to_plain(recipe), "acumulate": 2}))
+    settings.write_text(json.dumps({**to_json_values(recipe), "acumulate": 2}))
     with pytest.raises(InputError, match="Did you mean 'accumulate'"):
         train(world, settings, tmp_path / "wrong", data=".")
 
@@ -96,7 +96,7 @@ def test_options_mean_the_same_for_a_file_and_are_remembered(world: Path, tmp_pa
     assert with_images.encoder == str(world / "encoder") and read_config(tmp_path / "images").takes_images
     assert train(world, tmp_path / "images" / "recipe.json", tmp_path / "bare", "--encoder", "none", data=None) == first
     student = train(world, tmp_path / "images" / "recipe.json", tmp_path / "student", "--distill", data=None)
-    assert isinstance(student.task, Distill) and student.epochs is None
+    assert isinstance(student.task, DistillTask) and student.epochs is None
     with pytest.raises(InputError, match="--split: captures have no splits"):
         train(world, file, tmp_path / "split", "--split", "train+val", data=None)
 

@@ -18,7 +18,7 @@ from ditr.datasets.table import by_name
 from ditr.errors import InputError
 from ditr.evaluation.metrics import ConfusionMatrix
 from ditr.evaluation.verify import Verification, published_voting
-from ditr.weights.convert import Origin, convert
+from ditr.weights.convert import Provenance, convert
 from ditr.weights.published import published_model
 from ditr.weights.saved_model import EncoderConfig, ModelConfig, save_model
 
@@ -36,7 +36,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     layout = next(row for row in ROWS if row.name == "d-ditr-nuscenes")
     values = published_values(published_shapes(layout, SMALL["PTv3"]))
     checkpoint = write_checkpoint(root / "model_best.pth", values, layout)
-    convert(checkpoint, root / "model", Origin.of(published_model(layout.name)))
+    convert(checkpoint, root / "model", Provenance.of(published_model(layout.name)))
     return root
 
 

@@ -18,7 +18,7 @@ from ditr.data.mix import cells_only, mix_pairs
 from ditr.data.sample import Sample
 from ditr.encoders.encoding import CachedEncoding
 from ditr.geometry.lift_pyramid import LiftPyramid
-from ditr.training.loading import Share, load_batches
+from ditr.training.loading import RankShare, load_batches
 
 SPEC = NETWORK.pyramid
 
@@ -100,7 +100,7 @@ def test_scenes_of_different_numbers_of_views_keep_to_their_own(
     images = (HorizontalFlip(p=0.0),) if augmented else ()
     data = TrainingSet(folders, PREPARATION, SPEC, seed=0, encoding=encoding, image_augmentations=images)
     alone = TrainingSet(folders, PREPARATION, cells_only(SPEC), seed=0, encoding=encoding)
-    order = Share(Shuffle(3, 3, 1, 0), 0, 1, mix3d=[1.0])
+    order = RankShare(Shuffle(3, 3, 1, 0), 0, 1, mix3d=[1.0])
     (draw,) = order
     (batch,) = load_batches(data, order, encoding=encoding, device="cpu", workers=0, cls=True)
     parts = [alone[item] for item in draw.items]

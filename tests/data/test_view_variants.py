@@ -36,7 +36,7 @@ from ditr.evaluation.evaluate import evaluate, visible_points
 from ditr.evaluation.voting import Voting
 from ditr.inference.lifting import lift_features
 from ditr.inference.segmenter import Segmenter
-from ditr.io.settings_json import from_plain, to_plain
+from ditr.io.settings_json import from_plain, to_json_values
 from ditr.models.injection import Injection, TokenTable, pooled_tokens
 from ditr.nn.image_features import ImageFeatures
 from ditr.scene import Scene
@@ -114,10 +114,10 @@ def test_the_settings_survive_json() -> None:
         view_drop=ViewDrop(0.5, 0.25),
         max_views=0,
     )
-    plain = json.loads(json.dumps(to_plain(preparation)))
+    plain = json.loads(json.dumps(to_json_values(preparation)))
     assert from_plain(Preparation, plain, "test") == preparation
     new = ("lookup", "view_order", "view_drop")
-    older = {name: value for name, value in to_plain(Preparation()).items() if name not in new}
+    older = {name: value for name, value in to_json_values(Preparation()).items() if name not in new}
     assert from_plain(Preparation, older, "test") == Preparation()
 
 

@@ -15,7 +15,7 @@ from ditr.datasets.benchmark import Benchmark
 from ditr.datasets.table import BENCHMARKS, by_name
 from ditr.errors import InputError
 from ditr.geometry.projection import INDOOR, OUTDOOR, VisibilityRule
-from ditr.io.settings_json import from_plain, to_plain
+from ditr.io.settings_json import from_plain, to_json_values
 
 # name: classes, voxel, token grid, views, rule, votes, thinned to
 FACTS = {
@@ -53,7 +53,7 @@ def test_benchmark(name: str) -> None:
         assert preparation.in_channels == (4 if name in OUTDOORS else 6)
         assert preparation.origin is (Origin.SENSOR if name in OUTDOORS else Origin.CENTER)
         assert preparation.substitutes == ()
-        assert from_plain(Preparation, to_plain(preparation), "config.json") == preparation
+        assert from_plain(Preparation, to_json_values(preparation), "config.json") == preparation
     assert preparations[0].image_size is None and preparations[0].max_views is None
 
 

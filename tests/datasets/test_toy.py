@@ -15,7 +15,7 @@ from ditr.cli.verify import Verify
 from ditr.cli.verify import run as verify
 from ditr.datasets import table
 from ditr.errors import InputError
-from ditr.io.settings_json import to_plain
+from ditr.io.settings_json import to_json_values
 from ditr.recipes.prepared import is_prepared, open_datasets
 from ditr.training.loop import TrainingRun, train
 from ditr.training.recipe import JointDataset, read_recipe
@@ -49,7 +49,7 @@ def test_it_is_trained_on_and_verified(data: Path, tmp_path: Path, images: bool)
     encoding = tiny_encoding(tmp_path) if images else None
     toy = JointDataset("Toy", splits=("train",), held_out=("val",))
     recipe = tiny_recipe(encoding, preparation=TOY.preparation(images), datasets=(toy,), steps=2)
-    (tmp_path / "recipe.json").write_text(json.dumps(to_plain(recipe)))
+    (tmp_path / "recipe.json").write_text(json.dumps(to_json_values(recipe)))
     recipe = read_recipe(tmp_path / "recipe.json")
     assert is_prepared(recipe)
     scenes, validation = open_datasets(recipe, data)

@@ -25,7 +25,7 @@ from ditr.doctor import examine as doctor
 from ditr.doctor import packages as parts
 from ditr.doctor.self_check import NETWORKS, OUTPUTS, build_network, compute, read_outputs, write_outputs
 from ditr.errors import InputError
-from ditr.io.settings_json import to_plain
+from ditr.io.settings_json import to_json_values
 from ditr.weights.contract import FILE, compare, contract_output, sha256
 from ditr.weights.saved_model import EncoderConfig
 
@@ -186,7 +186,7 @@ def test_a_model_in_the_cache_of_the_hub(tmp_path: Path, monkeypatch: pytest.Mon
     config = write_model(tmp_path / "model", encoding)
     assert config.encoder is not None
     named = replace(config, encoder=replace(config.encoder, name="someone/encoder"))
-    (tmp_path / "model" / "config.json").write_text(json.dumps(to_plain(named)))
+    (tmp_path / "model" / "config.json").write_text(json.dumps(to_json_values(named)))
     folder = place("someone/rooms", tmp_path / "model")
     found = doctor.examine(["someone/rooms", "someone/rooms@" + "a" * 40])
     assert not found.problems and [model.folder for model in found.models] == [str(folder)] * 2

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from small_world import tiny_config, tiny_recipe
 
 from ditr.errors import InputError
-from ditr.io.settings_json import from_plain, to_plain
+from ditr.io.settings_json import from_plain, to_json_values
 from ditr.recipes.captures import full, small
 from ditr.training.recipe import Recipe
 from ditr.weights.saved_model import ModelConfig
@@ -61,14 +61,14 @@ outers = st.builds(
 
 @given(outers)
 def test_settings_survive_json(settings: Outer) -> None:
-    assert from_plain(Outer, json.loads(json.dumps(to_plain(settings))), "file") == settings
+    assert from_plain(Outer, json.loads(json.dumps(to_json_values(settings))), "file") == settings
 
 
 @pytest.mark.parametrize("recipe", [full("indoor"), full("outdoor"), small("indoor"), small("outdoor"), tiny_recipe()])
 def test_recipes_and_configs_survive(recipe: Recipe) -> None:
-    assert from_plain(Recipe, json.loads(json.dumps(to_plain(recipe))), "file") == recipe
+    assert from_plain(Recipe, json.loads(json.dumps(to_json_values(recipe))), "file") == recipe
     config = tiny_config()
-    assert from_plain(ModelConfig, json.loads(json.dumps(to_plain(config))), "file") == config
+    assert from_plain(ModelConfig, json.loads(json.dumps(to_json_values(config))), "file") == config
 
 
 @pytest.mark.parametrize(
@@ -102,4 +102,4 @@ def test_refusals_name_file_and_place(value: Any, message: str) -> None:
 
 def test_what_has_no_plain_form_is_refused() -> None:
     with pytest.raises(TypeError, match="set has no plain form"):
-        to_plain({1, 2})
+        to_json_values({1, 2})

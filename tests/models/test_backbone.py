@@ -112,7 +112,7 @@ from small_world import tiny_encoding, tiny_recipe
 from ditr import Segmenter, read_capture
 from ditr.models.toy import Toy, ToyConfig
 from ditr.training.loop import TrainingRun, train
-from ditr.training.recipe import Distill, OptimizerSettings, Segment
+from ditr.training.recipe import DistillTask, OptimizerSettings, SegmentTask
 from ditr.weights.contract import check_contract
 from ditr.weights.saved_model import load_model
 
@@ -121,9 +121,9 @@ captures = sorted((folder / "data").iterdir())
 encoding = tiny_encoding(folder)
 rates = OptimizerSettings(lr=4e-3, block_lr=None)
 for name, task, images in (
-    ("points", Segment(), False),
-    ("images", Segment(without_images=0.5), True),
-    ("student", Distill(), True),
+    ("points", SegmentTask(), False),
+    ("images", SegmentTask(without_images=0.5), True),
+    ("student", DistillTask(), True),
 ):
     out, given = folder / name, encoding if images else None
     recipe = tiny_recipe(given, network=ToyConfig(), optimizer=rates, task=task)

@@ -19,7 +19,7 @@ from torch.nn import functional
 
 from ditr.geometry.lift_pyramid import build_lift_pyramid, join_lift_pyramids
 from ditr.geometry.pyramid import Pyramid, PyramidSpec, build_pyramid, join_pyramids
-from ditr.io.settings_json import from_plain, to_plain
+from ditr.io.settings_json import from_plain, to_json_values
 from ditr.models.injection import Injection
 from ditr.models.ptv3 import PTv3, PTv3Config
 from ditr.models.segmentation import Segmentation
@@ -298,9 +298,9 @@ def test_settings_that_do_not_fit_are_refused(fault: dict[str, Any], message: st
 @pytest.mark.parametrize("injection", Injection)
 def test_a_config_survives_json(injection: Injection) -> None:
     config = replace(PTV3, image_width=None if injection is Injection.NONE else WIDTH, injection=injection)
-    assert to_plain(config)["injection"] == injection.value
-    assert from_plain(PTv3Config, to_plain(config), "test") == config
-    older = {name: value for name, value in to_plain(PTV3).items() if name != "injection"}
+    assert to_json_values(config)["injection"] == injection.value
+    assert from_plain(PTv3Config, to_json_values(config), "test") == config
+    older = {name: value for name, value in to_json_values(PTV3).items() if name != "injection"}
     assert from_plain(PTv3Config, older, "test").injection is Injection.DECODER
 
 

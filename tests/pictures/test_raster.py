@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from ditr.errors import InputError
 from ditr.pictures.raster import rasterise
-from ditr.pictures.render import Cloud, darkened, point_spacing, scaled_camera
+from ditr.pictures.render import DrawnCloud, darkened, point_spacing, scaled_camera
 from ditr.scene import Camera, CameraModel, Scene, View
 
 RED, BLUE, WHITE = (255, 0, 0), (0, 0, 255), (255, 255, 255)
@@ -20,8 +20,8 @@ def view(camera: Camera = CAMERA) -> View:
     return View("front", camera, np.eye(4), np.zeros((camera.height, camera.width, 3), np.uint8))
 
 
-def cloud(points: list[list[float]], spacing: float = 0.01) -> Cloud:
-    return Cloud(np.array(points, dtype=float), np.full(len(points), spacing))
+def cloud(points: list[list[float]], spacing: float = 0.01) -> DrawnCloud:
+    return DrawnCloud(np.array(points, dtype=float), np.full(len(points), spacing))
 
 
 def test_a_red_point_hides_the_blue_one_behind_it_and_lies_where_the_camera_puts_it() -> None:
@@ -40,8 +40,8 @@ def test_the_order_of_the_points_does_not_change_the_picture() -> None:
     points = np.column_stack([rng.uniform(-1, 1, (500, 2)), rng.uniform(2, 3, 500)])
     color = rng.integers(0, 256, (500, 3), dtype=np.uint8)
     turn = rng.permutation(500)
-    first = Cloud(points, np.full(500, 0.1)).from_view(view(), width=64).paint(color)
-    second = Cloud(points[turn], np.full(500, 0.1)).from_view(view(), width=64).paint(color[turn])
+    first = DrawnCloud(points, np.full(500, 0.1)).from_view(view(), width=64).paint(color)
+    second = DrawnCloud(points[turn], np.full(500, 0.1)).from_view(view(), width=64).paint(color[turn])
     assert np.array_equal(first, second)
 
 
@@ -49,7 +49,7 @@ def test_discs_close_a_slanted_plane_without_shading_it() -> None:
     u, v = np.meshgrid(np.arange(-3, 3, 0.02), np.arange(-3, 3, 0.02))
     plane = np.column_stack([u.ravel(), v.ravel(), 3 + 0.5 * u.ravel()])
     scene = Scene("plane", plane)
-    raster = Cloud.of(scene).from_view(view(Camera(200, 150, 150.0, 150.0, 100.0, 75.0)), width=200)
+    raster = DrawnCloud.of(scene).from_view(view(Camera(200, 150, 150.0, 150.0, 100.0, 75.0)), width=200)
     inner = raster.coverage[20:-20, 20:-20]
     assert inner.min() == 1.0
     shade = raster.shade[60:-60, 60:-60]
@@ -60,7 +60,9 @@ def test_a_step_in_depth_is_darkened_on_its_far_side() -> None:
     u, v = np.meshgrid(np.arange(-2, 2, 0.02), np.arange(-2, 2, 0.02))
     near = u.ravel() < 0
     points = np.column_stack([u.ravel(), v.ravel(), np.where(near, 2.0, 3.0)])
-    raster = Cloud.of(Scene("step", points)).from_view(view(Camera(200, 150, 150.0, 150.0, 100.0, 75.0)), width=200)
+    raster = DrawnCloud.of(Scene("step", points)).from_view(
+        view(Camera(200, 150, 150.0, 150.0, 100.0, 75.0)), width=200
+    )
     line = raster.shade[150]
     assert line[202:206].min() < 0.8
     assert line[:150].min() > 0.95 and line[260:380].min() > 0.95
@@ -122,7 +124,9 @@ def test_the_photograph_shows_through() -> None:
 
 def test_dots_stay_small_where_surfaces_are_not_to_be_closed() -> None:
     one = np.array([[0.0, 0.0, 1.0]]), np.full(1, 0.5)
-    big, small = (Cloud(*one, closed=closed).from_view(view(), width=640).coverage.sum() for closed in (True, False))
+    big, small = (
+        DrawnCloud(*one, closed=closed).from_view(view(), width=640).coverage.sum() for closed in (True, False)
+    )
     assert big > 10 * small > 0
 
 

@@ -8,7 +8,7 @@ import pytest
 from ditr.errors import InputError
 from ditr.geometry.orientation import estimate_up
 from ditr.geometry.projection import project
-from ditr.pictures.render import Cloud
+from ditr.pictures.render import DrawnCloud
 from ditr.pictures.viewpoint import look_at, two_sides
 from ditr.scene import Camera, Scene, View
 
@@ -87,7 +87,7 @@ def test_a_room_is_opened_towards_both_eyes(normals: bool) -> None:
         assert walls[2] > 0.7, "two walls stay"
         eye = np.linalg.inv(viewpoint.world_to_camera)[:3, 3]
         assert eye[2] > 2.6
-        raster = Cloud.of(scene).from_viewpoint(viewpoint)
+        raster = DrawnCloud.of(scene).from_viewpoint(viewpoint)
         assert raster.coverage.mean() > 0.25, "the room fills the picture"
 
 
@@ -121,7 +121,7 @@ def test_the_picture_is_filled_by_the_points_that_it_aims_at(enclosed: bool) -> 
     ):
         share = []
         for viewpoint in (aimed, usual):
-            index = Cloud.of(scene).from_viewpoint(viewpoint).index
+            index = DrawnCloud.of(scene).from_viewpoint(viewpoint).index
             share.append(float((near_corner[np.maximum(index, 0)] & (index >= 0)).mean()))
         assert share[0] > 1.5 * share[1] > 0
     nothing, usual = (two_sides(scene, aim=aim)[0] for aim in (np.zeros(len(scene), bool), None))
@@ -132,4 +132,4 @@ def test_the_picture_is_filled_by_the_points_that_it_aims_at(enclosed: bool) -> 
 def test_degenerate_clouds_have_a_picture(points: np.ndarray) -> None:
     scene = Scene("few", points)
     for viewpoint in two_sides(scene, size=(60, 80)):
-        assert Cloud.of(scene).from_viewpoint(viewpoint).index.max() >= 0
+        assert DrawnCloud.of(scene).from_viewpoint(viewpoint).index.max() >= 0

@@ -30,12 +30,12 @@ from ditr.data.augment.points import ElasticDistortion, PointClip, SphereCrop
 from ditr.data.preparation import Attribute
 from ditr.datasets import nuscenes, semantic_kitti, waymo
 from ditr.errors import InputError
-from ditr.io.settings_json import from_plain, to_plain
+from ditr.io.settings_json import from_plain, to_json_values
 from ditr.models.ptv3 import PTv3Config
 from ditr.recipes.captures import small
 from ditr.recipes.changes import for_test_server, with_encoder, with_settings
 from ditr.recipes.table import RECIPES, find_recipe
-from ditr.training.recipe import Distill, Recipe, Segment, read_recipe
+from ditr.training.recipe import DistillTask, Recipe, SegmentTask, read_recipe
 from ditr.weights.published import published_model
 from ditr.weights.recognize import recognize
 from ditr.weights.saved_model import read_config
@@ -85,7 +85,7 @@ def test_numbers_are_the_published_ones(name: str) -> None:
     steps, made = recipe.optimizer, recipe.preparation
     rounds = 0 if recipe.validate_epochs is None else (recipe.epochs or 0) // recipe.validate_epochs
     images = None if recipe.encoder is None else (made.max_views, *(made.image_size or ()))
-    weights = len(recipe.task.class_weights) if isinstance(recipe.task, Segment) else 0
+    weights = len(recipe.task.class_weights) if isinstance(recipe.task, SegmentTask) else 0
     rates = (steps.lr, steps.block_lr, steps.weight_decay, steps.warmup, steps.div_factor, steps.final_div_factor)
     crop = recipe.augmentation.crop
     assert (recipe.epochs, rounds, *rates, images, crop, made.voxel_size, weights) == PUBLISHED[name]
@@ -120,11 +120,11 @@ def test_what_sets_single_runs_apart() -> None:
     assert made["scannet/minkunet-distill"].preparation.in_channels == 9
     assert made["scannet/d-minkunet-5"].preparation.in_channels == 9
     assert made["scannet/minkunet-5"].preparation.in_channels == 6
-    assert made["scannet/minkunet-5"].task == Segment(1.0, 0.0)
+    assert made["scannet/minkunet-5"].task == SegmentTask(1.0, 0.0)
     assert made["scannet/minkunet-5"].datasets[0].scenes == "tasks/scenes/5.txt"
     assert made["scannetpp/ditr"].epochs == 400
     assert made["nuscenes/ditr"].encoder == made["waymo/ditr"].encoder == "dinov2-giant-reg"
-    teachers = {recipe.encoder for recipe in made.values() if isinstance(recipe.task, Distill)}
+    teachers = {recipe.encoder for recipe in made.values() if isinstance(recipe.task, DistillTask)}
     assert teachers == {"dinov2-large-reg"}
 
 
@@ -158,7 +158,7 @@ def test_networks_are_those_of_the_published_weights(weights: str) -> None:
     data = recipe.datasets[0]
     assert published.encoder == recipe.encoder or published.encoder is None
     assert (data.norms or data.name) == published.norms_of or not published.norms
-    assert data.name == published.dataset and isinstance(recipe.task, Distill) == published.student
+    assert data.name == published.dataset and isinstance(recipe.task, DistillTask) == published.student
 
 
 def test_augmentations_in_full() -> None:
@@ -185,8 +185,8 @@ def test_augmentations_in_full() -> None:
 def test_a_recipe_survives_its_json(name: str) -> None:
     entry = find_recipe(name)
     recipe = entry.make()
-    assert from_plain(Recipe, json.loads(json.dumps(to_plain(recipe))), name) == recipe
-    assert entry.start is None or isinstance(find_recipe(entry.start).make().task, Distill)
+    assert from_plain(Recipe, json.loads(json.dumps(to_json_values(recipe))), name) == recipe
+    assert entry.start is None or isinstance(find_recipe(entry.start).make().task, DistillTask)
 
 
 def test_the_list_fits_a_terminal(capsys: pytest.CaptureFixture[str]) -> None:
@@ -206,7 +206,7 @@ def test_settings_by_name() -> None:
     changed = with_settings(recipe, ["optimizer.lr=0.001", "datasets.1.ratio=2", "steps=7", "task.cosine=2"])
     assert changed.optimizer == replace(recipe.optimizer, lr=0.001)
     assert changed.datasets[1].ratio == 2 and (changed.steps, changed.epochs) == (7, None)
-    assert changed.task == Distill(cosine=2.0)
+    assert changed.task == DistillTask(cosine=2.0)
     for text, message in (
         ("optimizer.weigth_decay=1", "no setting 'optimizer.weigth_decay'. Did you mean 'optimizer.weight_decay'"),
         ("epoch=1", "no setting 'epoch'. Did you mean 'epochs'"),
@@ -287,7 +287,7 @@ def scaled_down(recipe: Recipe) -> tuple[str, ...]:
         if recipe.encoder is not None:
             sets.append(f"{place}.image_size=[42, 56]")
         if recipe.preparation.voxel_size == 0.02:
-            sets.append(f"{place}.rule={json.dumps(to_plain(RULE))}")
+            sets.append(f"{place}.rule={json.dumps(to_json_values(RULE))}")
     return tuple(sets)
 
 

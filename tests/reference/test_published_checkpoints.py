@@ -36,7 +36,7 @@ from ditr.models.distillation import Distillation
 from ditr.models.minkunet import MinkUNetConfig
 from ditr.models.ptv3 import PTv3Config
 from ditr.models.segmentation import Segmentation
-from ditr.weights.convert import Origin, convert, published_state
+from ditr.weights.convert import Provenance, convert, published_state
 from ditr.weights.names import from_published
 from ditr.weights.pretrained import from_pretrained
 from ditr.weights.published import PUBLISHED, published_model
@@ -50,23 +50,23 @@ OTHERS = {
     # What the published code can write, and no row of the list has.
     "missing-embedding": (
         Layout("any", 4, 22, 1024, missing=True),
-        Origin(dataset="Waymo", encoder="dinov2-large-reg"),
+        Provenance(dataset="Waymo", encoder="dinov2-large-reg"),
     ),
     "minkunet-student": (
         Layout("any", 9, None, teacher=1536, network="MinkUNet"),
-        Origin(dataset="ScanNet", encoder="dinov2-giant-reg"),
+        Provenance(dataset="ScanNet", encoder="dinov2-giant-reg"),
     ),
     "minkunet-norms": (
         Layout("any", 6, None, teacher=1024, network="MinkUNet", norms=3, prefix=True),
-        Origin(dataset="ScanNet", encoder="dinov2-large-reg", norms=NORMS, norms_of="Structured3D"),
+        Provenance(dataset="ScanNet", encoder="dinov2-large-reg", norms=NORMS, norms_of="Structured3D"),
     ),
     "heads-and-contexts": (
         Layout("any", 6, None, teacher=1024, norms=3, heads=3, context=256),
-        Origin(dataset="ScanNet", encoder="dinov2-large-reg", norms=NORMS),
+        Provenance(dataset="ScanNet", encoder="dinov2-large-reg", norms=NORMS),
     ),
     "outdoor-norms": (
         Layout("any", 4, 19, norms=2),
-        Origin(dataset="SemanticKITTI", norms=("nuScenes", "Waymo"), norms_of="Waymo"),
+        Provenance(dataset="SemanticKITTI", norms=("nuScenes", "Waymo"), norms_of="Waymo"),
     ),
 }
 
@@ -155,7 +155,7 @@ def test_a_checkpoint_of_ditr_has_516_entries() -> None:
 # ---- there and back -------------------------------------------------------------------------------------------------
 
 
-def check_config(config: ModelConfig, layout: Layout, origin: Origin) -> None:
+def check_config(config: ModelConfig, layout: Layout, origin: Provenance) -> None:
     assert config.dataset == origin.dataset and config.norms_of == origin.norms_of
     assert len(config.class_names) == (layout.classes or 0)
     assert config.network.in_channels == config.preparation.in_channels == layout.in_channels
@@ -168,7 +168,7 @@ def check_config(config: ModelConfig, layout: Layout, origin: Origin) -> None:
         assert config.network.patch_size == 1024 and config.network.pre_norm
 
 
-def there_and_back(folder: Path, state: dict[str, Tensor], layout: Layout, origin: Origin, **how: bool) -> None:
+def there_and_back(folder: Path, state: dict[str, Tensor], layout: Layout, origin: Provenance, **how: bool) -> None:
     """Through a file, a folder and a loaded model; nothing else is left."""
     checkpoint = write_checkpoint(folder / "model_best.pth", state, layout, trained=how.get("trained", False))
     if how.get("numpy_1"):
@@ -189,7 +189,7 @@ def test_a_small_checkpoint_of_every_row_goes_there_and_back(row: Layout, tmp_pa
     # One of each kind of network after a step of training, and one as a machine with NumPy 1 wrote it.
     trained = row.name in ("ditr-nuscenes-dinov2-s", "d-ditr-scannet", "d-ditr-scannet-minkunet")
     numpy_1 = row.name == "ditr-scannet200-dinov2-l"
-    there_and_back(tmp_path, state, row, Origin.of(published_model(row.name)), trained=trained, numpy_1=numpy_1)
+    there_and_back(tmp_path, state, row, Provenance.of(published_model(row.name)), trained=trained, numpy_1=numpy_1)
 
 
 @pytest.mark.parametrize("name", OTHERS)
@@ -204,7 +204,7 @@ def test_a_checkpoint_of_every_row_goes_there_and_back(row: Layout, tmp_path: Pa
     """At published size; that these are the stored names and shapes is tested above."""
     shapes = published_shapes(row)
     trained = row.name == "ditr-scannet200-dinov2-l"
-    there_and_back(tmp_path, published_values(shapes), row, Origin.of(published_model(row.name)), trained=trained)
+    there_and_back(tmp_path, published_values(shapes), row, Provenance.of(published_model(row.name)), trained=trained)
     for file in (tmp_path / "model").iterdir():
         file.unlink()  # 190 MB that nobody looks at again
 
@@ -218,7 +218,7 @@ def test_values_that_look_alike_stay_apart(tmp_path: Path) -> None:
     both = torch.randn(2, 16)
     state["backbone.enc.enc0.block0.norm1.0.weight"], state["backbone.enc.enc0.block0.norm2.0.weight"] = both
     state["backbone.enc.enc0.block0.norm1.0.bias"] = state["backbone.enc.enc0.block0.norm2.0.bias"] = both[0]
-    there_and_back(tmp_path, state, row, Origin.of(published_model(row.name)))
+    there_and_back(tmp_path, state, row, Provenance.of(published_model(row.name)))
 
 
 # ---- what the published code gives ----------------------------------------------------------------------------------
@@ -254,16 +254,16 @@ def check_logits(case: GoldenCase, prepared: Prepared) -> None:
 @pytest.mark.parametrize(
     ("name", "origin"),
     [
-        ("full_ditr_scannet200", Origin.of(published_model("ditr-scannet200-dinov2-l"))),
-        ("full_ditr_scannet200_b2", Origin.of(published_model("ditr-scannet200-dinov2-l"))),
-        ("full_distill_scannet200", Origin.of(published_model("distilled-scannet-dinov2-l"))),
-        ("full_base_scannet200", Origin(dataset="ScanNet200")),
-        ("spunet_base_scannet200", Origin(dataset="ScanNet200")),
-        ("spunet_distill", Origin(dataset="ScanNet", encoder="dinov2-large-reg")),
+        ("full_ditr_scannet200", Provenance.of(published_model("ditr-scannet200-dinov2-l"))),
+        ("full_ditr_scannet200_b2", Provenance.of(published_model("ditr-scannet200-dinov2-l"))),
+        ("full_distill_scannet200", Provenance.of(published_model("distilled-scannet-dinov2-l"))),
+        ("full_base_scannet200", Provenance(dataset="ScanNet200")),
+        ("spunet_base_scannet200", Provenance(dataset="ScanNet200")),
+        ("spunet_distill", Provenance(dataset="ScanNet", encoder="dinov2-large-reg")),
     ],
 )
 def test_a_converted_checkpoint_gives_the_published_outputs(
-    name: str, origin: Origin, tmp_path: Path, golden_dir: Path
+    name: str, origin: Provenance, tmp_path: Path, golden_dir: Path
 ) -> None:
     case = golden_case(golden_dir, name)
     checkpoint = write_checkpoint(tmp_path / "model_best.pth", published_values(case.shapes()))
@@ -309,7 +309,7 @@ def test_a_joint_model_is_that_of_its_dataset(tmp_path: Path) -> None:
     row = next(row for row in ROWS if row.name == "d-ditr-s3dis")
     state = published_values(published_shapes(row, SMALL["PTv3"]))
     write_checkpoint(tmp_path / "joint.pth", state, row)
-    convert(tmp_path / "joint.pth", tmp_path / "joint", Origin.of(published_model(row.name)))
+    convert(tmp_path / "joint.pth", tmp_path / "joint", Provenance.of(published_model(row.name)))
     grid = torch.cartesian_prod(torch.arange(10), torch.arange(10), torch.arange(3))
     features = torch.randn(len(grid), 6, generator=torch.Generator().manual_seed(0))
     outputs = []
@@ -319,7 +319,7 @@ def test_a_joint_model_is_that_of_its_dataset(tmp_path: Path) -> None:
             layer, _, value = name.rpartition(".")
             alone[name] = state[name] if name in state else state[f"{layer}.norm.{number}.{value}"]
         write_checkpoint(tmp_path / "alone.pth", alone)
-        convert(tmp_path / "alone.pth", tmp_path / "alone", Origin(dataset="S3DIS"))
+        convert(tmp_path / "alone.pth", tmp_path / "alone", Provenance(dataset="S3DIS"))
         config, joint = from_pretrained(tmp_path / "joint", dataset=dataset)
         _, single = from_pretrained(tmp_path / "alone")
         pyramid = build_pyramid(grid, config.network.pyramid)

@@ -20,7 +20,7 @@ from small_world import NETWORK, replace, tiny_encoding, tiny_recipe, write_worl
 
 from ditr.nn.norms import DatasetNorms
 from ditr.training.loop import TrainingRun, train
-from ditr.training.recipe import Augmentation, Distill, JointDataset, Recipe
+from ditr.training.recipe import Augmentation, DistillTask, JointDataset, Recipe
 
 STEPS = 6
 
@@ -49,7 +49,7 @@ def recipes(folder: Path) -> dict[str, Callable[[Path], None]]:
     joint = tiny_recipe(
         encoding,
         network=replace(NETWORK, norms=DatasetNorms(("a", "b"))),
-        task=Distill(),
+        task=DistillTask(),
         steps=STEPS,
         datasets=(JointDataset("a"), JointDataset("b", 2)),
         validate_every=3,

@@ -22,7 +22,7 @@ from ditr.data.dataset import Shuffle, TrainingSet
 from ditr.encoders.encoding import CachedEncoding
 from ditr.errors import InputError
 from ditr.inference.segmenter import Segmenter
-from ditr.training.loading import Share, load_batches
+from ditr.training.loading import RankShare, load_batches
 from ditr.training.loop import TrainingRun, train
 from ditr.training.recipe import Augmentation, OptimizerSettings, Recipe
 from ditr.weights.saved_model import load_model
@@ -144,7 +144,7 @@ def test_image_augmentation_that_does_nothing_changes_nothing(world: Path, encod
         made = TrainingSet(
             captures, recipe.preparation, recipe.network.pyramid, seed=0, encoding=encoding, **augmentation
         )  # type: ignore[arg-type]
-        order = Share(Shuffle(3, 2, 1, 0), 0, 1)
+        order = RankShare(Shuffle(3, 2, 1, 0), 0, 1)
         return next(load_batches(made, order, encoding=CachedEncoding(encoding.spec), device="cpu", workers=0))
 
     plain, still = batch(), batch(image_augmentations=(HorizontalFlip(p=0.0),))
@@ -307,10 +307,10 @@ resource.setrlimit(resource.RLIMIT_NOFILE, (256, 256))
 from ditr.captures.folders import find_captures
 from ditr.data.dataset import Shuffle, TrainingSet
 from ditr.models.ptv3 import PTv3Config
-from ditr.training.loading import Share, load_batches
+from ditr.training.loading import RankShare, load_batches
 from ditr.data.sample import Preparation
 data = TrainingSet(find_captures(sys.argv[1]), Preparation(voxel_size=0.25), PTv3Config().pyramid, seed=0)
-order = Share(Shuffle(3, 12, 4, 0), 0, 1)
+order = RankShare(Shuffle(3, 12, 4, 0), 0, 1)
 print(sum(1 for _ in load_batches(data, order, encoding=None, device="cpu", workers=2)))
 """
     done = subprocess.run(

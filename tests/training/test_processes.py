@@ -61,13 +61,13 @@ def logged(folder: Path, batch_size: int) -> list[float]:
 
 
 def settings(kind: str, folder: Path) -> dict[str, object]:
-    from ditr.io.settings_json import to_plain
+    from ditr.io.settings_json import to_json_values
     from ditr.nn.norms import DatasetNorms
-    from ditr.training.recipe import Distill, JointDataset, Segment
+    from ditr.training.recipe import DistillTask, JointDataset, SegmentTask
 
     network = replace(NETWORK, drop_path=0.0)
     recipe = tiny_recipe(
-        network=network, steps=20, sync_batch_norm=True, task=Segment(lovasz=0.0, class_weights=(1, 2, 3))
+        network=network, steps=20, sync_batch_norm=True, task=SegmentTask(lovasz=0.0, class_weights=(1, 2, 3))
     )
     if kind != "segmentation":
         encoding = tiny_encoding(folder)
@@ -77,9 +77,9 @@ def settings(kind: str, folder: Path) -> dict[str, object]:
             encoder=encoding.spec,
             network=replace(network, norms=norms),
             datasets=(JointDataset("b"),),
-            task=Distill(whiten=4 if kind == "whitened distillation" else 0),
+            task=DistillTask(whiten=4 if kind == "whitened distillation" else 0),
         )
-    return dict(to_plain(recipe))
+    return dict(to_json_values(recipe))
 
 
 @pytest.mark.slow

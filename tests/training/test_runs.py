@@ -38,19 +38,19 @@ from ditr.evaluation.evaluate import evaluate
 from ditr.inference.lifting import lift_features
 from ditr.inference.segmenter import Segmenter
 from ditr.inference.student_features import student_features
-from ditr.io.settings_json import to_plain
+from ditr.io.settings_json import to_json_values
 from ditr.models.distillation import Distillation, Whitening
 from ditr.nn.norms import DatasetNorms
 from ditr.scene import Scene
-from ditr.training.loading import Share, Turns
+from ditr.training.loading import JointSampler, RankShare
 from ditr.training.loop import TrainingRun, train
 from ditr.training.recipe import (
     Augmentation,
-    Distill,
+    DistillTask,
     JointDataset,
     OptimizerSettings,
     Recipe,
-    Segment,
+    SegmentTask,
     read_recipe,
 )
 from ditr.training.setup import make_data
@@ -95,16 +95,16 @@ def bits(folder: Path) -> bytes:
 def test_recipes_are_read_from_json(tmp_path: Path) -> None:
     recipe = tiny_recipe(
         encoder="dinov2-large",
-        task=Distill(cls_tokens=2),
+        task=DistillTask(cls_tokens=2),
         network=JOINT,
         datasets=(JointDataset("a", 2), JointDataset("b", augmentation=Augmentation("none", crop=9))),
         optimizer=OptimizerSettings(rates=(("^backbone", 1e-4),)),
     )
     path = tmp_path / "recipe.json"
-    path.write_text(json.dumps(to_plain(recipe)))
+    path.write_text(json.dumps(to_json_values(recipe)))
     assert read_recipe(path) == recipe
     path.write_text(json.dumps({"recipe": {"task": {"kind": "segmentation", "class_weights": [1, 2.5]}}}))
-    assert read_recipe(path).task == Segment(class_weights=(1.0, 2.5))
+    assert read_recipe(path).task == SegmentTask(class_weights=(1.0, 2.5))
     for content, message in (
         ({"task": {"kind": "segmentation", "lovas": 1.0}}, "task.lovas'. Did you mean 'lovasz'"),
         ({"datasets": [{"name": "a", "ration": 2}]}, "datasets.0..ration'. Did you mean 'ratio'"),
@@ -136,16 +136,16 @@ def test_epochs_are_said_in_steps_as_published() -> None:
 
 def test_datasets_take_turns_and_the_main_one_ends_an_epoch() -> None:
     """Five batches of the main dataset at 2 : 1 make two rounds and one batch more."""
-    turns = Turns([10, 3], (2, 1), 2, 14, seed=0)
+    turns = JointSampler([10, 3], (2, 1), 2, 14, seed=0)
     drawn = list(turns)
     assert [which for which, _ in drawn] == [0, 0, 1, 0, 0, 1, 0] * 2
     for dataset, size in ((0, 10), (1, 3)):
         items = [items for which, items in drawn if which == dataset]
         assert items == list(Shuffle(size, 2, len(items), 0)), "each goes on in its own order"
     for start in range(14):
-        assert list(Turns([10, 3], (2, 1), 2, 14, seed=0, start=start)) == drawn[start:]
+        assert list(JointSampler([10, 3], (2, 1), 2, 14, seed=0, start=start)) == drawn[start:]
     with pytest.raises(InputError, match="has 1 batches in an epoch and takes 2"):
-        Turns([2, 9], (2, 1), 2, 5, seed=0)
+        JointSampler([2, 9], (2, 1), 2, 5, seed=0)
 
 
 def test_joint_distillation_trains_each_datasets_norms_and_needs_no_labels(
@@ -158,7 +158,7 @@ def test_joint_distillation_trains_each_datasets_norms_and_needs_no_labels(
     recipe = tiny_recipe(
         encoding,
         network=JOINT,
-        task=Distill(head_per_dataset=True),
+        task=DistillTask(head_per_dataset=True),
         datasets=(JointDataset("a"), JointDataset("b", 2, augmentation=Augmentation("none"))),
     )
     captures = {"a": scenes(world)[:3], "b": sorted(bare.iterdir())}
@@ -179,7 +179,7 @@ def test_joint_distillation_trains_each_datasets_norms_and_needs_no_labels(
 
 
 def test_cls_tokens_are_learned_too(world: Path, encoding: CachedEncoding, tmp_path: Path) -> None:
-    plain, tokens = (tiny_recipe(encoding, steps=1, task=Distill(cls_tokens=count)) for count in (0, 2))
+    plain, tokens = (tiny_recipe(encoding, steps=1, task=DistillTask(cls_tokens=count)) for count in (0, 2))
     losses = [
         rows(run(world, tmp_path / name, recipe, encoding))[0]["loss"]
         for name, recipe in (("plain", plain), ("cls", tokens))
@@ -191,7 +191,7 @@ def test_cls_tokens_are_learned_too(world: Path, encoding: CachedEncoding, tmp_p
 
 
 def test_a_run_starts_from_a_backbone_and_a_fresh_head(world: Path, encoding: CachedEncoding, tmp_path: Path) -> None:
-    student = run(world, tmp_path / "student", tiny_recipe(encoding, steps=2, task=Distill()), encoding)
+    student = run(world, tmp_path / "student", tiny_recipe(encoding, steps=2, task=DistillTask()), encoding)
     rates = OptimizerSettings(lr=1e-12, block_lr=1e-12, weight_decay=0.0)
     tuned = tiny_recipe(steps=1, init=str(student), optimizer=rates)
     folder = run(world, tmp_path / "tuned", tuned)
@@ -278,14 +278,14 @@ def test_every_dataset_of_a_run_is_mixed_as_often_as_it_says(world: Path, tmp_pa
 
 
 def test_the_share_of_mixed_batches_is_the_published_one() -> None:
-    draws = list(Share(Turns([4, 4], (2, 1), 2, 6000, seed=1), 0, 1, mix3d=[0.8, 0.3], seed=1))
+    draws = list(RankShare(JointSampler([4, 4], (2, 1), 2, 6000, seed=1), 0, 1, mix3d=[0.8, 0.3], seed=1))
     for dataset, share in ((0, 0.8), (1, 0.3)):
         mixed = [draw.mix is not None for draw in draws if draw.dataset == dataset]
         assert np.mean(mixed) == pytest.approx(share, abs=0.03)
 
 
 def test_mixed_precision_trains(world: Path, encoding: CachedEncoding, tmp_path: Path) -> None:
-    for task in (Segment(), Distill()):
+    for task in (SegmentTask(), DistillTask()):
         folder = run(world, tmp_path / task.kind, tiny_recipe(encoding, task=task), encoding, precision="bf16-mixed")
         assert all(row["loss"] > 0 for row in rows(folder))  # type: ignore[operator]
     with pytest.raises(InputError, match="fp16 is for GPUs"):
@@ -478,12 +478,12 @@ def test_a_whitened_teacher_has_the_same_variance_along_its_first_directions() -
 
 
 def test_a_student_of_a_whitened_teacher(world: Path, encoding: CachedEncoding, tmp_path: Path) -> None:
-    recipe = tiny_recipe(encoding, task=Distill(whiten=3), steps=6)
+    recipe = tiny_recipe(encoding, task=DistillTask(whiten=3), steps=6)
     config, model = load_model(run(world, tmp_path / "whole", recipe, encoding, validation=scenes(world)[3:]))
     assert isinstance(model, Distillation) and config.student is not None and config.student.whiten == 3
     assert model.whitening is not None and torch.linalg.matrix_rank(model.whitening.matrix) == 3
     assert "teacher whitened: 3 directions" in (tmp_path / "whole" / "train.log").read_text()
-    plain = run(world, tmp_path / "plain", replace(recipe, task=Distill()), encoding)
+    plain = run(world, tmp_path / "plain", replace(recipe, task=DistillTask()), encoding)
     assert rows(tmp_path / "whole")[0]["loss"] != rows(plain)[0]["loss"]
     with pytest.raises(Stopped):
         run(
@@ -510,9 +510,9 @@ def test_a_student_of_a_whitened_teacher(world: Path, encoding: CachedEncoding, 
 
 def test_a_teacher_has_no_more_directions_than_channels(world: Path, encoding: CachedEncoding, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="at most"):
-        run(world, tmp_path / "run", tiny_recipe(encoding, task=Distill(whiten=encoding.width + 1)), encoding)
+        run(world, tmp_path / "run", tiny_recipe(encoding, task=DistillTask(whiten=encoding.width + 1)), encoding)
     with pytest.raises(InputError, match="whiten"):
-        Distill(whiten=-1)
+        DistillTask(whiten=-1)
 
 
 def test_a_recipe_can_ask_for_an_embedding_of_points_without_images(

@@ -25,9 +25,9 @@ from ditr.models.minkunet import MinkUNetConfig
 from ditr.models.segmentation import Segmentation
 from ditr.nn.image_features import ImageFeatures
 from ditr.training.fabric import Mixed
-from ditr.training.loading import Share, load_batches
+from ditr.training.loading import RankShare, load_batches
 from ditr.training.losses import cosine_loss, cross_entropy, lovasz_softmax
-from ditr.training.recipe import Distill, Method, OptimizerSettings, Recipe, Segment
+from ditr.training.recipe import DistillTask, Method, OptimizerSettings, Recipe, SegmentTask
 from ditr.training.step import cls_loss, make_optimizer, take_step, targets_of, to_train
 
 
@@ -57,7 +57,7 @@ def batch_of(
         encoding=encoding,
         image_augmentations=images,
     )
-    order = Share(Shuffle(2, 2, 1, 0), 0, 1)
+    order = RankShare(Shuffle(2, 2, 1, 0), 0, 1)
     return next(load_batches(data, order, encoding=encoding, device="cpu", workers=0, cls=cls))
 
 
@@ -144,7 +144,7 @@ def test_losses_of_segmentation_have_their_weights(world: Path) -> None:
     logits, weights = model(batch.feature, batch.pyramid), torch.tensor([1.0, 3.0, 0.5])
     assert batch.label is not None
     wanted = 2 * cross_entropy(logits, batch.label, weights) + 0.25 * lovasz_softmax(logits, batch.label)
-    task = Segment(cross_entropy=2.0, lovasz=0.25, class_weights=(1.0, 3.0, 0.5))
+    task = SegmentTask(cross_entropy=2.0, lovasz=0.25, class_weights=(1.0, 3.0, 0.5))
     done = step_of(tiny_recipe(task=task), segmentation(), batch)
     assert done.loss == pytest.approx(wanted.item(), rel=1e-6) and not done.skipped
 
@@ -152,7 +152,7 @@ def test_losses_of_segmentation_have_their_weights(world: Path) -> None:
 def test_losses_of_distillation(world: Path, encoding: CachedEncoding) -> None:
     batch = batch_of(world, encoding, cls=True)
     assert batch.cls is not None and batch.cls.shape == (4, encoding.width) and batch.views == (2, 2)
-    recipe = tiny_recipe(encoding, task=Distill(cosine=1.0, cls=0.5, cls_tokens=2))
+    recipe = tiny_recipe(encoding, task=DistillTask(cosine=1.0, cls=0.5, cls_tokens=2))
     torch.manual_seed(0)
     model = Distillation(replace(NETWORK, drop_path=0.0), Student(encoding.width, cls_tokens=2)).train()
     out = model(batch.feature, batch.pyramid)
@@ -181,7 +181,7 @@ def test_a_batch_that_no_view_sees_costs_nothing_and_is_counted(world: Path, enc
     assert batch.lift is not None
     levels = tuple(replace(level, token=torch.full_like(level.token, -1)) for level in batch.lift.levels)
     blind = replace(batch, lift=replace(batch.lift, levels=levels))
-    recipe = tiny_recipe(encoding, task=Distill(), accumulate=2)
+    recipe = tiny_recipe(encoding, task=DistillTask(), accumulate=2)
     done = step_of(recipe, Distillation(NETWORK, Student(encoding.width)).train(), blind)
     assert done.loss == 0 and done.unseen == 2 and not done.skipped and done.gradient_norm == 0
     done = step_of(recipe, Distillation(NETWORK, Student(encoding.width)).train(), batch, blind)
@@ -231,7 +231,7 @@ def test_minkunet_trains_by_the_same_step(world: Path) -> None:
     )
     recipe = tiny_recipe(network=network, optimizer=OptimizerSettings(method=Method.SGD, block_lr=None))
     data = TrainingSet(sorted((world / "data").iterdir()), PREPARATION, network.pyramid, seed=0)
-    batch = next(load_batches(data, Share(Shuffle(2, 2, 1, 0), 0, 1), encoding=None, device="cpu", workers=0))
+    batch = next(load_batches(data, RankShare(Shuffle(2, 2, 1, 0), 0, 1), encoding=None, device="cpu", workers=0))
     done = step_of(recipe, Segmentation(network, 3).train(), batch)
     assert math.isfinite(done.loss) and done.gradient_norm > 0
 
@@ -253,7 +253,7 @@ def test_a_loss_with_and_without_images(world: Path, encoding: CachedEncoding, i
     for share in (0.25, 0.5):
         torch.manual_seed(0)
         model = Segmentation(network, 3).train()
-        task = Segment(without_images=share)
+        task = SegmentTask(without_images=share)
         losses = []
         for shown in (image, none):
             logits = copy.deepcopy(model)(batch.feature, batch.pyramid, shown)
@@ -265,6 +265,6 @@ def test_a_loss_with_and_without_images(world: Path, encoding: CachedEncoding, i
 
 def test_images_can_only_be_left_out_where_there_are_some() -> None:
     with pytest.raises(InputError, match="no images to do without"):
-        tiny_recipe(task=Segment(without_images=0.2))
+        tiny_recipe(task=SegmentTask(without_images=0.2))
     with pytest.raises(InputError, match="without_images"):
-        Segment(without_images=1.0)
+        SegmentTask(without_images=1.0)

@@ -36,7 +36,7 @@ from torch import Tensor
 
 from ditr.cli import main
 from ditr.errors import InputError
-from ditr.weights.convert import Origin, convert, published_state, read_checkpoint
+from ditr.weights.convert import Provenance, convert, published_state, read_checkpoint
 from ditr.weights.pretrained import from_pretrained
 from ditr.weights.published import published_model
 from ditr.weights.recognize import recognize
@@ -56,8 +56,8 @@ def state_of(layout: Layout) -> State:
     return published_values(published_shapes(layout, SMALLEST[layout.network]))
 
 
-def row_named(name: str) -> tuple[Layout, Origin]:
-    return next(row for row in ROWS if row.name == name), Origin.of(published_model(name))
+def row_named(name: str) -> tuple[Layout, Provenance]:
+    return next(row for row in ROWS if row.name == name), Provenance.of(published_model(name))
 
 
 @pytest.fixture(scope="module")
@@ -66,10 +66,10 @@ def kitti() -> State:
     return state_of(Layout("", 4, 19))
 
 
-KITTI = Origin(dataset="SemanticKITTI")
+KITTI = Provenance(dataset="SemanticKITTI")
 
 
-def refused(folder: Path, content: Any, origin: Origin, message: str) -> None:
+def refused(folder: Path, content: Any, origin: Provenance, message: str) -> None:
     """The content of a file is refused, and nothing but the file is there afterwards."""
     checkpoint = folder / "model_best.pth"
     if content is not None:
@@ -170,15 +170,15 @@ def test_a_bare_state_dict_converts(tmp_path: Path, kitti: State) -> None:
 
 
 LAYOUTS = (
-    (Layout("", 4, 22, 1024, missing=True), Origin(dataset="Waymo", encoder="dinov2-large-reg")),
+    (Layout("", 4, 22, 1024, missing=True), Provenance(dataset="Waymo", encoder="dinov2-large-reg")),
     (
         Layout("", 6, None, teacher=1024, norms=3, heads=3, context=8),
-        Origin(dataset="ScanNet", encoder="dinov2-large-reg", norms=NORMS),
+        Provenance(dataset="ScanNet", encoder="dinov2-large-reg", norms=NORMS),
     ),
-    (Layout("", 9, 20, network="MinkUNet"), Origin(dataset="ScanNet")),
+    (Layout("", 9, 20, network="MinkUNet"), Provenance(dataset="ScanNet")),
     (
         Layout("", 6, None, teacher=1024, network="MinkUNet", norms=3),
-        Origin(dataset="ScanNet", encoder="dinov2-large-reg", norms=NORMS),
+        Provenance(dataset="ScanNet", encoder="dinov2-large-reg", norms=NORMS),
     ),
 )
 
@@ -197,7 +197,7 @@ def changed_shapes(layout: Layout, *sizes: int) -> Iterator[dict[str, tuple[int,
 
 
 @pytest.mark.parametrize(("layout", "origin"), LAYOUTS)
-def test_any_changed_shape_is_refused_or_recognised(layout: Layout, origin: Origin) -> None:
+def test_any_changed_shape_is_refused_or_recognised(layout: Layout, origin: Provenance) -> None:
     count = 0
     for shapes in changed_shapes(layout, 1):
         with contextlib.suppress(ValueError):
@@ -208,7 +208,7 @@ def test_any_changed_shape_is_refused_or_recognised(layout: Layout, origin: Orig
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("layout", "origin"), LAYOUTS)
-def test_any_changed_shape_is_refused_and_nothing_written(tmp_path: Path, layout: Layout, origin: Origin) -> None:
+def test_any_changed_shape_is_refused_and_nothing_written(tmp_path: Path, layout: Layout, origin: Provenance) -> None:
     """All but those that make another network of the kind, which has no embedding or another one."""
     converted = 0
     for shapes in changed_shapes(layout, 1):
@@ -248,16 +248,16 @@ def test_networks_that_no_geometry_serves(tmp_path: Path, kitti: State) -> None:
 @pytest.mark.parametrize(
     ("origin", "message"),
     [
-        (Origin(), "does not say which dataset it is for. Give the short name .* or --dataset"),
-        (Origin(dataset="nuScenes"), "it has 19 classes and nuScenes has 16"),
-        (Origin(dataset="ScanNet200"), "it has 19 classes and ScanNet200 has 200"),
-        (Origin(dataset="SemanticKITI"), "none called 'SemanticKITI'. Did you mean 'SemanticKITTI'"),
-        (Origin(dataset="ScanNet++"), r"the classes of ScanNet\+\+ are in a file of the dataset"),
+        (Provenance(), "does not say which dataset it is for. Give the short name .* or --dataset"),
+        (Provenance(dataset="nuScenes"), "it has 19 classes and nuScenes has 16"),
+        (Provenance(dataset="ScanNet200"), "it has 19 classes and ScanNet200 has 200"),
+        (Provenance(dataset="SemanticKITI"), "none called 'SemanticKITI'. Did you mean 'SemanticKITTI'"),
+        (Provenance(dataset="ScanNet++"), r"the classes of ScanNet\+\+ are in a file of the dataset"),
         (replace(KITTI, norms=NORMS), r"norms of no datasets.* and 3 are given"),
         (replace(KITTI, norms_of="ScanNet"), "no norms of the dataset 'ScanNet'; the network has those of none"),
     ],
 )
-def test_origins_that_do_not_fit(tmp_path: Path, kitti: State, origin: Origin, message: str) -> None:
+def test_origins_that_do_not_fit(tmp_path: Path, kitti: State, origin: Provenance, message: str) -> None:
     refused(tmp_path, kitti, origin, message)
 
 
@@ -291,13 +291,13 @@ def test_norms_that_do_not_fit(tmp_path: Path, change: dict[str, Any], message: 
 @pytest.mark.parametrize(
     ("channels", "network", "origin", "message"),
     [
-        (6, "PTv3", Origin(dataset="nuScenes"), "it takes 6 input channels, and models of nuScenes take 4"),
-        (4, "PTv3", Origin(dataset="ScanNet"), "it takes 4 input channels, and models of ScanNet take 6 or 9"),
-        (7, "MinkUNet", Origin(dataset="ScanNet"), "it takes 7 input channels, and models of ScanNet take 6 or 9"),
+        (6, "PTv3", Provenance(dataset="nuScenes"), "it takes 6 input channels, and models of nuScenes take 4"),
+        (4, "PTv3", Provenance(dataset="ScanNet"), "it takes 4 input channels, and models of ScanNet take 6 or 9"),
+        (7, "MinkUNet", Provenance(dataset="ScanNet"), "it takes 7 input channels, and models of ScanNet take 6 or 9"),
     ],
 )
 def test_input_channels_of_another_dataset(
-    tmp_path: Path, channels: int, network: str, origin: Origin, message: str
+    tmp_path: Path, channels: int, network: str, origin: Provenance, message: str
 ) -> None:
     classes = 16 if origin.dataset == "nuScenes" else 20
     refused(tmp_path, state_of(Layout("", channels, classes, network=network)), origin, message)
@@ -305,7 +305,7 @@ def test_input_channels_of_another_dataset(
 
 def test_no_images_where_no_model_with_images_is_published(tmp_path: Path) -> None:
     state = state_of(Layout("", 6, None, 1024, teacher=1024))
-    origin = Origin(dataset="ScanNet++", encoder="dinov2-large-reg")
+    origin = Provenance(dataset="ScanNet++", encoder="dinov2-large-reg")
     refused(tmp_path, state, origin, r"ScanNet\+\+: no model with photographs is published")
 
 
@@ -475,14 +475,14 @@ def test_the_program_refuses(tmp_path: Path, kitti: State) -> None:
 CONVERTER = """
 import json, resource, sys
 from pathlib import Path
-from ditr.weights.convert import Origin, convert
+from ditr.weights.convert import Provenance, convert
 from ditr.errors import InputError
 
 used = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
 resource.setrlimit(resource.RLIMIT_AS, (used + (400 << 20),) * 2)
 for path in json.load(sys.stdin):
     try:
-        convert(Path(path), Path(sys.argv[1]), Origin(dataset="ScanNet", encoder="dinov2-large-reg"))
+        convert(Path(path), Path(sys.argv[1]), Provenance(dataset="ScanNet", encoder="dinov2-large-reg"))
         outcome = "converted"
     except BaseException as error:
         outcome = type(error).__name__ if type(error) is not InputError else f"InputError {error}"

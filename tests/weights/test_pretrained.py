@@ -23,7 +23,7 @@ from ditr.errors import InputError
 from ditr.inference.segmenter import Segmenter
 from ditr.models.ptv3 import PTv3Config
 from ditr.models.segmentation import Segmentation
-from ditr.weights.convert import Origin
+from ditr.weights.convert import Provenance
 from ditr.weights.names import to_published
 from ditr.weights.pretrained import find_model, from_pretrained, save_pretrained
 from ditr.weights.published import REPOSITORY
@@ -145,11 +145,11 @@ def test_a_checkpoint_file_is_a_model_where_it_is_known_or_told_whose(
     )
     with pytest.raises(InputError, match=told):
         from_pretrained(elsewhere)
-    again, same = from_pretrained(elsewhere, origin=Origin(dataset="nuScenes"))
+    again, same = from_pretrained(elsewhere, origin=Provenance(dataset="nuScenes"))
     assert again.class_names == config.class_names
     assert all(value.equal(same.state_dict()[name]) for name, value in model.state_dict().items())
     with pytest.raises(InputError, match="16 classes and SemanticKITTI has 19"):
-        Segmenter.from_pretrained(elsewhere, origin=Origin(dataset="SemanticKITTI"))
+        Segmenter.from_pretrained(elsewhere, origin=Provenance(dataset="SemanticKITTI"))
     (tmp_path / "page.pth").write_text("<html>")
     with pytest.raises(InputError, match=r"page\.pth: "):
         from_pretrained(tmp_path / "page.pth")

@@ -29,9 +29,9 @@ from PIL import Image
 from ditr.captures.images import image_size, read_depth, read_image
 from ditr.captures.read_options import CAPTURE, options_as_json, read_options
 from ditr.captures.transforms import (
-    Frame,
     Labels,
     Transforms,
+    TransformsFrame,
     camera_fields,
     camera_of,
     load_json,
@@ -108,7 +108,7 @@ def read_capture(folder: str | os.PathLike[str], options: ReadOptions | None = N
         raise InputError(points_path, error.fault, error.remedy) from None
 
 
-def _view_names(path: Path, frames: Sequence[Frame]) -> list[str]:
+def _view_names(path: Path, frames: Sequence[TransformsFrame]) -> list[str]:
     """File names without suffix, or with their folders where these alone are ambiguous."""
     files = [PurePosixPath(frame.file_path) for frame in frames]
     names = [file.stem for file in files]
@@ -124,7 +124,7 @@ def _long_name(file: PurePosixPath) -> str:
     return "_".join(part for part in file.with_suffix("").parts if part not in ("/", ".."))
 
 
-def _read_view(path: Path, frame: Frame, shared: Transforms, name: str) -> View:
+def _read_view(path: Path, frame: TransformsFrame, shared: Transforms, name: str) -> View:
     where = f"{path}, frame {frame.file_path}"
     image = path.parent / frame.file_path
     depth = None if frame.depth_file_path is None else path.parent / frame.depth_file_path
@@ -308,7 +308,7 @@ def _write_view(view: View, target: Path, image_format: str, own_unit: bool) -> 
         frame["depth_unit_scale_factor"] = float(view.depth_unit)
     frame["transform_matrix"] = _matrix_of(view)
     _copy_attached(view, target)
-    rest = {key: value for key, value in view.extra.items() if key not in Frame.model_fields}
+    rest = {key: value for key, value in view.extra.items() if key not in TransformsFrame.model_fields}
     return frame | rest
 
 

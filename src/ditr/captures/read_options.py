@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ditr.errors import InputError
-from ditr.io.settings_json import from_plain, to_plain
+from ditr.io.settings_json import from_plain, to_json_values
 from ditr.scene import ReadOptions
 
 __all__ = ["CAPTURE", "options_as_json", "options_from_json", "read_options", "stated_options"]
@@ -49,7 +49,7 @@ def options_from_json(content: Any, where: str) -> ReadOptions:
 
 def options_as_json(options: ReadOptions) -> dict[str, Any]:
     """The reverse of :func:`options_from_json`; only what is not left open."""
-    stated = {name: value for name, value in to_plain(options).items() if value not in (None, [])}
+    stated = {name: value for name, value in to_json_values(options).items() if value not in (None, [])}
     if options.substitute:
         stated["substitute"] = dict(options.substitute)
     return stated

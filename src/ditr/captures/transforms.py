@@ -20,9 +20,9 @@ from ditr.errors import InputError
 from ditr.scene import Camera, CameraModel
 
 __all__ = [
-    "Frame",
     "Labels",
     "Transforms",
+    "TransformsFrame",
     "camera_fields",
     "camera_of",
     "load_json",
@@ -63,7 +63,7 @@ class _Intrinsics(BaseModel):
     depth_unit_scale_factor: float | None = None
 
 
-class Frame(_Intrinsics):
+class TransformsFrame(_Intrinsics):
     file_path: str
     transform_matrix: list[list[float]]
     depth_file_path: str | None = None
@@ -72,7 +72,7 @@ class Frame(_Intrinsics):
 class Transforms(_Intrinsics):
     ply_file_path: str | None = None
     applied_transform: list[list[float]] | None = None
-    frames: list[Frame]
+    frames: list[TransformsFrame]
 
 
 class Labels(BaseModel):
@@ -105,7 +105,7 @@ def load_json(path: Path, model: type[_Model]) -> _Model:
         raise InputError(path, f"this is not valid JSON ({error})", "Mend the file or write it again") from error
 
 
-def camera_of(where: str, frame: Frame, shared: Transforms, image_size: tuple[int, int]) -> Camera:
+def camera_of(where: str, frame: TransformsFrame, shared: Transforms, image_size: tuple[int, int]) -> Camera:
     """The camera of one frame: its own entries first, then those at the top of the file.
 
     ``image_size`` is (width, height) of the image file: it stands in for missing ``w`` and ``h`` and must agree
@@ -135,7 +135,7 @@ def camera_of(where: str, frame: Frame, shared: Transforms, image_size: tuple[in
         raise InputError(where, error.fault, error.remedy) from None
 
 
-def _own_or_shared(frame: Frame, shared: Transforms, key: str) -> Any:
+def _own_or_shared(frame: TransformsFrame, shared: Transforms, key: str) -> Any:
     own = getattr(frame, key)
     return getattr(shared, key) if own is None else own
 

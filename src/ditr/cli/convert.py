@@ -43,12 +43,12 @@ class Convert:
 
 def run(args: Convert) -> None:
     """Convert, and say what it is."""
-    from ditr.weights.convert import Origin, convert
+    from ditr.weights.convert import Provenance, convert
     from ditr.weights.published import published_model
 
     row = None if args.name is None else published_model(args.name)
-    origin = Origin() if row is None else Origin.of(row)
-    origin = Origin(
+    origin = Provenance() if row is None else Provenance.of(row)
+    origin = Provenance(
         dataset=args.dataset or origin.dataset,
         encoder=args.encoder or origin.encoder,
         norms=tuple(args.norms.split(",")) if args.norms else origin.norms,

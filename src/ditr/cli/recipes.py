@@ -22,11 +22,11 @@ def run(args: Recipes) -> None:
     """Print the table, or one recipe."""
     import json
 
-    from ditr.io.settings_json import to_plain
+    from ditr.io.settings_json import to_json_values
     from ditr.recipes.table import RECIPES, find_recipe
 
     if args.name is not None:
-        print(json.dumps(to_plain(find_recipe(args.name).make()), indent=2))
+        print(json.dumps(to_json_values(find_recipe(args.name).make()), indent=2))
         return
     print(f"{'name':41} {'dataset':26} mIoU")
     for entry in RECIPES:

@@ -118,7 +118,7 @@ def run(args: Train) -> None:
     from ditr.captures.read_options import options_as_json
     from ditr.cli.common import folder_for
     from ditr.training.loop import TrainingRun, train
-    from ditr.training.recipe import Distill
+    from ditr.training.recipe import DistillTask
 
     out = folder_for(_folder(args))
     work = _work(args)
@@ -145,7 +145,7 @@ def run(args: Train) -> None:
     )
     if quiet:
         return
-    if isinstance(work.recipe.task, Distill):
+    if isinstance(work.recipe.task, DistillTask):
         print(f"model in {out}; train on from it with --init {out}")
     elif work.prepared:
         dataset = work.recipe.datasets[0].name
@@ -288,7 +288,7 @@ def _changed(args: Train, start: _Start, prepared: bool) -> tuple[Recipe, Cached
 
     from ditr.errors import InputError
     from ditr.recipes.changes import for_test_server, with_encoder, with_settings
-    from ditr.training.recipe import Distill
+    from ditr.training.recipe import DistillTask
     from ditr.weights.pretrained import find_model
 
     recipe, options = start.recipe, args.network
@@ -308,8 +308,8 @@ def _changed(args: Train, start: _Start, prepared: bool) -> tuple[Recipe, Cached
     spec = None if encoding is None else encoding.spec
     if spec != recipe.encoder:
         recipe = with_encoder(recipe, spec, 0 if encoding is None else encoding.patch_size)
-    if options.distill and not isinstance(recipe.task, Distill):
-        recipe = replace(recipe, task=Distill())
+    if options.distill and not isinstance(recipe.task, DistillTask):
+        recipe = replace(recipe, task=DistillTask())
     if not prepared:
         recipe = replace(recipe, preparation=recipe.preparation.reading(start.reading))
     numbers = {name: getattr(args.compute, name) for name in ("steps", "epochs", "seed")}

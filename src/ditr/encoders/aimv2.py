@@ -35,7 +35,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from ditr.encoders.family import Config, Family, PositionTable, Variant, load_network, project_patches, rename
+from ditr.encoders.family import Config, EncoderVariant, Family, PositionTable, load_network, project_patches, rename
 from ditr.errors import InputError
 
 __all__ = ["FAMILY", "Aimv2", "Architecture"]
@@ -221,9 +221,9 @@ FAMILY = Family(
     title="AIMv2",
     variants=(
         # The plain name is the network that was made for images of any size.
-        Variant("aimv2-large", "apple/aimv2-large-patch14-native", (), _large(None)),
+        EncoderVariant("aimv2-large", "apple/aimv2-large-patch14-native", (), _large(None)),
         *(
-            Variant(
+            EncoderVariant(
                 f"aimv2-large-{pixels}",
                 f"apple/aimv2-large-patch14-{pixels}",
                 (f"aimv2_large_patch14_{pixels}",),

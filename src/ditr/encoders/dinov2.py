@@ -37,9 +37,9 @@ from ditr.encoders.family import (
     IMAGENET_MEAN,
     IMAGENET_STD,
     Config,
+    EncoderVariant,
     Family,
     PositionTable,
-    Variant,
     load_network,
     project_patches,
     rename,
@@ -229,12 +229,12 @@ FAMILY = Family(
     title="DINOv2, with and without registers",
     variants=(
         *(
-            Variant(f"dinov2-{size}", f"facebook/dinov2-{size}", (f"vit_{size}_patch14_dinov2",), architecture)
+            EncoderVariant(f"dinov2-{size}", f"facebook/dinov2-{size}", (f"vit_{size}_patch14_dinov2",), architecture)
             for size, architecture in SIZES.items()
         ),
         # The published DITR uses these.
         *(
-            Variant(
+            EncoderVariant(
                 f"dinov2-{size}-reg",
                 f"facebook/dinov2-with-registers-{size}",
                 (f"vit_{size}_patch14_reg4_dinov2",),

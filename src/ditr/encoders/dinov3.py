@@ -35,9 +35,9 @@ from ditr.encoders.family import (
     IMAGENET_MEAN,
     IMAGENET_STD,
     Config,
+    EncoderVariant,
     Family,
     PatchEmbedding,
-    Variant,
     load_network,
     rename,
 )
@@ -216,9 +216,11 @@ def _read_config(config: Config) -> Architecture:
     return architecture
 
 
-def _variant(size: str, hub: str) -> Variant:
+def _variant(size: str, hub: str) -> EncoderVariant:
     timm = f"vit_{size.replace('-', '_')}_patch16_dinov3"
-    return Variant(f"dinov3-{size}", f"facebook/dinov3-{hub}-pretrain-lvd1689m", (timm, f"{timm}_qkvb"), SIZES[size])
+    return EncoderVariant(
+        f"dinov3-{size}", f"facebook/dinov3-{hub}-pretrain-lvd1689m", (timm, f"{timm}_qkvb"), SIZES[size]
+    )
 
 
 FAMILY = Family(

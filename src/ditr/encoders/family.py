@@ -26,11 +26,11 @@ __all__ = [
     "IMAGENET_STD",
     "Architecture",
     "Config",
+    "EncoderVariant",
     "Family",
     "Network",
     "PatchEmbedding",
     "PositionTable",
-    "Variant",
     "check_names",
     "load_network",
     "project_patches",
@@ -92,7 +92,7 @@ class Architecture(Protocol):
 
 
 @dataclass(frozen=True)
-class Variant:
+class EncoderVariant:
     """A published network: its short name, its repository on the hub, what timm calls it (without a tag)."""
 
     name: str
@@ -157,7 +157,7 @@ class Family:
     """
 
     title: str
-    variants: tuple[Variant, ...]
+    variants: tuple[EncoderVariant, ...]
     timm_tag: str
     model_types: tuple[str, ...]
     read_config: Callable[[Config], Architecture]

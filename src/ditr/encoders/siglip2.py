@@ -39,7 +39,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from ditr.encoders.family import Config, Family, PositionTable, Variant, load_network, project_patches, rename
+from ditr.encoders.family import Config, EncoderVariant, Family, PositionTable, load_network, project_patches, rename
 from ditr.errors import InputError
 
 __all__ = ["FAMILY", "SIZES", "Architecture", "Siglip2"]
@@ -217,13 +217,13 @@ def _read_config(config: Config) -> Architecture:
     )
 
 
-def _variants(size: str) -> list[Variant]:
+def _variants(size: str) -> list[EncoderVariant]:
     """The largest resolution has the plain name: its table of positions is the nearest to the grids of DITR."""
     hub = timm = size
     if size == "giant":
         hub, timm = "giant-opt", "giantopt"
     return [
-        Variant(
+        EncoderVariant(
             f"siglip2-{size}" if index == 0 else f"siglip2-{size}-{pixels}",
             f"google/siglip2-{hub}-patch16-{pixels}",
             (f"vit_{timm}_patch16_siglip_{pixels}",),

@@ -34,7 +34,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from ditr.encoders.family import Config, Family, PatchEmbedding, PositionTable, Variant, load_network, rename
+from ditr.encoders.family import Config, EncoderVariant, Family, PatchEmbedding, PositionTable, load_network, rename
 from ditr.errors import InputError
 
 __all__ = ["FAMILY", "SIZES", "Architecture", "Vit"]
@@ -203,11 +203,11 @@ FAMILY = Family(
     title="ViT (ImageNet-21k)",
     variants=(
         *(
-            Variant(f"vit-{size}-in21k", f"google/vit-{size}-patch16-224-in21k", (), architecture)
+            EncoderVariant(f"vit-{size}-in21k", f"google/vit-{size}-patch16-224-in21k", (), architecture)
             for size, architecture in SIZES.items()
         ),
         *(
-            Variant(
+            EncoderVariant(
                 f"vit-{size}-augreg-in21k",
                 f"timm/vit_{size}_patch16_224.augreg_in21k",
                 (f"vit_{size}_patch16_224",),

@@ -14,7 +14,7 @@ from pathlib import Path
 from torch import Tensor
 
 from ditr.encoders import aimv2, dinov2, dinov3, siglip2, vit, wheel_weights
-from ditr.encoders.family import Architecture, Config, Variant, check_names, random_weights
+from ditr.encoders.family import Architecture, Config, EncoderVariant, check_names, random_weights
 from ditr.errors import InputError
 from ditr.io import wheel
 
@@ -108,7 +108,7 @@ def load_weights(spec: str) -> EncoderWeights:
     return _from_hub(spec)
 
 
-def known_variant(spec: str) -> Variant | None:
+def known_variant(spec: str) -> EncoderVariant | None:
     """The published network that a short name, hub repository or name in timm stands for; nothing is loaded."""
     named = spec.removeprefix("timm/").partition(".")[0]
     for family in FAMILIES:

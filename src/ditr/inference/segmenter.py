@@ -27,7 +27,7 @@ from ditr.models.distillation import Distillation
 from ditr.models.segmentation import Segmentation
 from ditr.runtime import choose_device
 from ditr.scene import ReadOptions, Scene
-from ditr.weights.convert import Origin
+from ditr.weights.convert import Provenance
 from ditr.weights.saved_model import ModelConfig, save_model
 
 __all__ = ["PointLabels", "SceneInputs", "Segmenter", "Voter"]
@@ -107,7 +107,7 @@ class Segmenter:
         device: str = "auto",
         cache: FeatureCache | None = None,
         dataset: str | None = None,
-        origin: Origin | None = None,
+        origin: Provenance | None = None,
     ) -> Segmenter:
         """A model of any kind; downloads and converts where that is needed, once.
 

@@ -28,7 +28,7 @@ from ditr.models.distillation import Distillation
 from ditr.pictures.palette import GREY
 from ditr.pictures.pca import fit_pca
 from ditr.scene import Scene
-from ditr.weights.convert import Origin
+from ditr.weights.convert import Provenance
 from ditr.weights.saved_model import EncoderConfig, Model, ModelConfig
 
 __all__ = [
@@ -169,7 +169,7 @@ class DistilledModel:
 
     @classmethod
     def from_pretrained(
-        cls, name: str | Path, *, device: str = "auto", teacher: str | None = None, origin: Origin | None = None
+        cls, name: str | Path, *, device: str = "auto", teacher: str | None = None, origin: Provenance | None = None
     ) -> DistilledModel:
         """A student of any kind, by the same names as :meth:`ditr.Segmenter.from_pretrained`.
 

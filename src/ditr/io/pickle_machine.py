@@ -15,7 +15,7 @@ from typing import Any
 
 from ditr.io.pickle_names import HOSTILE, NAMES, RUNS_CODE, Fault, Name, Slot
 
-__all__ = ["Machine", "Vocabulary"]
+__all__ = ["PickleMachine", "Vocabulary"]
 
 # A random generator's state has integers of 128 bits; nothing that is read here has larger ones than this.
 MAX_INTEGER_BYTES = 128
@@ -44,7 +44,7 @@ class Vocabulary:
 _EMPTY = object()  # a place of the memo that nothing was put in
 
 
-class Machine:
+class PickleMachine:
     """One run over ``data``. ``position`` says how far it came; every method is an instruction or a part of one.
 
     Raises:
@@ -321,11 +321,11 @@ def _shown(text: str) -> str:
 
 # Those that Python 3, NumPy and torch write. Texts of Python 2 (S, T, U) are not among them: whether they are bytes or
 # letters is not in the file.
-HANDLERS: dict[int, Callable[[Machine], None]] = {
-    0x80: Machine.protocol,
-    0x95: Machine.frame,
-    ord("("): Machine.mark,
-    ord("0"): Machine.discard,
+HANDLERS: dict[int, Callable[[PickleMachine], None]] = {
+    0x80: PickleMachine.protocol,
+    0x95: PickleMachine.frame,
+    ord("("): PickleMachine.mark,
+    ord("0"): PickleMachine.discard,
     ord("1"): lambda machine: machine.pop_mark().clear(),
     ord("2"): lambda machine: machine.push(machine.top()),
     # The memo.
@@ -340,14 +340,14 @@ HANDLERS: dict[int, Callable[[Machine], None]] = {
     ord("N"): lambda machine: machine.push(None),
     0x88: lambda machine: machine.push(True),
     0x89: lambda machine: machine.push(False),
-    ord("I"): Machine.integer_or_bool,
+    ord("I"): PickleMachine.integer_or_bool,
     ord("J"): lambda machine: machine.push(machine.number(4, signed=True)),
     ord("K"): lambda machine: machine.push(machine.byte()),
     ord("M"): lambda machine: machine.push(machine.number(2)),
     ord("L"): lambda machine: machine.push(machine.line_integer()),
     0x8A: lambda machine: machine.long(1),
     0x8B: lambda machine: machine.long(4),
-    ord("F"): Machine.line_float,
+    ord("F"): PickleMachine.line_float,
     ord("G"): lambda machine: machine.push(struct.unpack(">d", machine.take(8))[0]),
     ord("V"): lambda machine: machine.text(machine.line(), "raw-unicode-escape", "strict"),
     0x8C: lambda machine: machine.text(machine.take(machine.byte())),
@@ -359,30 +359,30 @@ HANDLERS: dict[int, Callable[[Machine], None]] = {
     0x96: lambda machine: machine.push(machine.take(machine.number(8))),
     # Containers.
     ord(")"): lambda machine: machine.push(()),
-    ord("t"): Machine.marked_tuple,
+    ord("t"): PickleMachine.marked_tuple,
     0x85: lambda machine: machine.tuple_of(1),
     0x86: lambda machine: machine.tuple_of(2),
     0x87: lambda machine: machine.tuple_of(3),
     ord("]"): lambda machine: machine.container([], 72),
-    ord("l"): Machine.make_list,
+    ord("l"): PickleMachine.make_list,
     ord("a"): lambda machine: machine.append([machine.pop()]),
     ord("e"): lambda machine: machine.append(machine.pop_mark()),
     ord("}"): lambda machine: machine.container({}, 240),
-    ord("d"): Machine.make_dict,
+    ord("d"): PickleMachine.make_dict,
     ord("s"): lambda machine: machine.set_items([machine.pop(), machine.pop()][::-1]),
     ord("u"): lambda machine: machine.set_items(machine.pop_mark()),
     # Names.
-    ord("c"): Machine.line_name,
-    0x93: Machine.stack_name,
-    ord("R"): Machine.reduce,
-    ord("b"): Machine.build,
-    ord("Q"): Machine.persistent,
+    ord("c"): PickleMachine.line_name,
+    0x93: PickleMachine.stack_name,
+    ord("R"): PickleMachine.reduce,
+    ord("b"): PickleMachine.build,
+    ord("Q"): PickleMachine.persistent,
     # Refused with what they want.
-    ord("i"): Machine.line_object,
-    ord("o"): Machine.any_object,
-    0x81: Machine.any_object,
-    0x92: Machine.any_object,
-    0x82: Machine.extension,
-    0x83: Machine.extension,
-    0x84: Machine.extension,
+    ord("i"): PickleMachine.line_object,
+    ord("o"): PickleMachine.any_object,
+    0x81: PickleMachine.any_object,
+    0x92: PickleMachine.any_object,
+    0x82: PickleMachine.extension,
+    0x83: PickleMachine.extension,
+    0x84: PickleMachine.extension,
 }

@@ -18,7 +18,7 @@ import numpy as np
 
 from ditr.errors import InputError
 from ditr.io.files import read_bytes
-from ditr.io.pickle_machine import Machine, Vocabulary
+from ditr.io.pickle_machine import PickleMachine, Vocabulary
 from ditr.io.pickle_names import HOSTILE, Fault, Name
 from ditr.io.stored_tensor import StoredTensor
 
@@ -52,7 +52,7 @@ def read_pickle(data: bytes, where: str | Path, vocabulary: Vocabulary | None = 
         InputError: the pickle wants anything but the names of the table, is damaged, or would need more memory than a
             file of its size accounts for.
     """
-    machine = Machine(data, vocabulary or Vocabulary())
+    machine = PickleMachine(data, vocabulary or Vocabulary())
     try:
         value = machine.run()
         _measure(value, len(data), machine.vocabulary)

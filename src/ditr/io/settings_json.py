@@ -15,26 +15,26 @@ from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_
 
 from ditr.errors import InputError, nearest
 
-__all__ = ["from_plain", "to_plain"]
+__all__ = ["from_plain", "to_json_values"]
 
 T = TypeVar("T")
 
 
-def to_plain(value: Any) -> Any:
+def to_json_values(value: Any) -> Any:
     """Dataclasses become objects, enums their values, tuples lists."""
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return {field.name: to_plain(getattr(value, field.name)) for field in dataclasses.fields(value)}
+        return {field.name: to_json_values(getattr(value, field.name)) for field in dataclasses.fields(value)}
     if isinstance(value, Enum):
         return value.value
     if isinstance(value, tuple | list):
-        return [to_plain(item) for item in value]
+        return [to_json_values(item) for item in value]
     if value is None or isinstance(value, str | int | float | bool):
         return value
     raise TypeError(f"{type(value).__name__} has no plain form")
 
 
 def from_plain(kind: type[T], value: Any, where: str) -> T:
-    """The inverse of :func:`to_plain` for the dataclass ``kind``; ``where`` names the file in errors.
+    """The inverse of :func:`to_json_values` for the dataclass ``kind``; ``where`` names the file in errors.
 
     Raises:
         InputError: unknown or missing keys, values of another type, or values that do not fit together.

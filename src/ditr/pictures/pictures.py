@@ -12,7 +12,7 @@ from ditr.captures.images import read_image
 from ditr.geometry.orientation import find_up
 from ditr.pictures.palette import GREY, difference_colors, label_colors, value_colors
 from ditr.pictures.panels import LegendEntry, Panel, class_legend, difference_legend, sheet
-from ditr.pictures.render import Cloud, darkened
+from ditr.pictures.render import DrawnCloud, darkened
 from ditr.pictures.viewpoint import two_sides
 from ditr.scene import Scene, View
 
@@ -61,7 +61,7 @@ class Overlay:
         width: of the picture in pixels.
     """
 
-    def __init__(self, cloud: Cloud, view: View, *, width: int = _WIDTH) -> None:
+    def __init__(self, cloud: DrawnCloud, view: View, *, width: int = _WIDTH) -> None:
         self._raster = cloud.from_view(view, width=width)
         self.photo = darkened(read_image(view), self.size, brightness=1.0, vivid=1.0)
         self._opacity, brightness = (0.85, 0.75) if cloud.closed else (0.95, 0.45)
@@ -99,7 +99,7 @@ def comparison_panels(
     Returns:
         Five rows of two panels: photograph and input cloud, ground truth, DITR, baseline, and the difference.
     """
-    cloud = Cloud.of(scene)
+    cloud = DrawnCloud.of(scene)
     truth = scene.label if scene.label is not None else np.full(len(scene), -1, dtype=np.int32)
     flat = Overlay(cloud, view, width=width)
     free = cloud.from_viewpoint(two_sides(scene, size=_free_size(flat.size))[0])
@@ -212,7 +212,7 @@ def student_panels(
         views: the views to choose from, by default all; up to three, spread over them, are shown.
         width: of each panel in pixels.
     """
-    cloud = Cloud.of(scene)
+    cloud = DrawnCloud.of(scene)
     rows, size = [], _free_size((2 * width // 3, width))
     for view in spread_views([view for view in (scene.views if views is None else views) if view.is_posed], 3):
         overlay = Overlay(cloud, view, width=width)
@@ -260,7 +260,7 @@ def telling_view(scene: Scene, interesting: NDArray[np.bool_]) -> View | None:
         scene: points and views.
         interesting: (N,) bool.
     """
-    cloud = Cloud.of(scene)
+    cloud = DrawnCloud.of(scene)
     best: tuple[float, View] | None = None
     for view in scene.posed_views:
         index = cloud.from_view(view, width=160).index
@@ -283,7 +283,7 @@ def _scene_panels(
     width: int,
     aim: NDArray[np.bool_] | None = None,
 ) -> list[list[Panel]]:
-    cloud = Cloud.of(scene)
+    cloud = DrawnCloud.of(scene)
     rows = []
     size = _free_size((2 * width // 3, width))
     for view in spread_views(scene.posed_views, 4) if views is None else views:

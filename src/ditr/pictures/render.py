@@ -13,7 +13,7 @@ from ditr.pictures.raster import Raster, rasterise
 from ditr.pictures.viewpoint import Viewpoint, is_enclosed
 from ditr.scene import Camera, Scene, View
 
-__all__ = ["Cloud", "darkened", "point_spacing", "scaled_camera"]
+__all__ = ["DrawnCloud", "darkened", "point_spacing", "scaled_camera"]
 
 _LEVELS = 16
 _FULL_CELL = 8
@@ -21,7 +21,7 @@ _SMALLEST = 0.75  # pixels; three subpixels across
 
 
 @dataclass(frozen=True, eq=False)
-class Cloud:
+class DrawnCloud:
     """A point cloud made ready for drawing.
 
     Attributes:
@@ -36,7 +36,7 @@ class Cloud:
     closed: bool = True
 
     @classmethod
-    def of(cls, scene: Scene) -> Cloud:
+    def of(cls, scene: Scene) -> DrawnCloud:
         """The points of a scene; surfaces are closed in rooms (see :func:`ditr.pictures.viewpoint.is_enclosed`)."""
         return cls(scene.coord, point_spacing(scene.coord), is_enclosed(scene))
 

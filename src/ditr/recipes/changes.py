@@ -10,7 +10,7 @@ from typing import Any
 from ditr.data.preparation import Preparation
 from ditr.datasets.benchmark import PATCH_SIZE
 from ditr.errors import InputError, nearest
-from ditr.io.settings_json import from_plain, to_plain
+from ditr.io.settings_json import from_plain, to_json_values
 from ditr.recipes.prepared import is_prepared
 from ditr.training.recipe import JointDataset, Recipe
 
@@ -25,7 +25,7 @@ def with_settings(recipe: Recipe, texts: Sequence[str]) -> Recipe:
     Raises:
         InputError: no such setting, a value that it cannot have, or settings that do not go together.
     """
-    content = to_plain(recipe)
+    content = to_json_values(recipe)
     names = []
     for text in texts:
         name, equals, value = text.partition("=")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from ditr.data.preparation import Preparation
-from ditr.training.recipe import Augmentation, Distill, JointDataset, Method, OptimizerSettings, Recipe
+from ditr.training.recipe import Augmentation, DistillTask, JointDataset, Method, OptimizerSettings, Recipe
 
 __all__ = ["GIANT", "INDOOR_EPOCHS", "INDOOR_STEPS", "LARGE", "MINKUNET_STEPS", "MIX3D", "OUTDOOR_STEPS"]
 __all__ += ["distilled", "gently", "indoor", "outdoor", "with_images"]
@@ -72,7 +72,7 @@ def with_images(recipe: Recipe, preparation: Preparation, encoder: str) -> Recip
 
 def distilled(recipe: Recipe) -> Recipe:
     """D-DITR's first half: the encoder of a run with photographs becomes the teacher of a network without."""
-    return replace(recipe, task=Distill())
+    return replace(recipe, task=DistillTask())
 
 
 def gently(recipe: Recipe) -> Recipe:

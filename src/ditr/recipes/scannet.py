@@ -10,7 +10,7 @@ from ditr.models.ptv3 import PTv3Config
 from ditr.nn.norms import DatasetNorms
 from ditr.recipes import structured3d
 from ditr.recipes.common import INDOOR_EPOCHS, LARGE, MINKUNET_STEPS, distilled, gently, indoor, with_images
-from ditr.training.recipe import JointDataset, Recipe, Segment
+from ditr.training.recipe import JointDataset, Recipe, SegmentTask
 
 __all__ = ["INDOOR_NORMS", "STUDENT", "d_ditr", "d_minkunet", "distill", "distill_jointly", "ditr"]
 __all__ += ["fine_tune_fully", "fine_tune_single", "minkunet", "minkunet_distill", "ptv3", "ptv3_joint_norms"]
@@ -91,7 +91,7 @@ def minkunet(percent: int) -> Recipe:
         recipe,
         network=MinkUNetConfig(),
         optimizer=MINKUNET_STEPS,
-        task=Segment(lovasz=0.0),
+        task=SegmentTask(lovasz=0.0),
         datasets=(main if percent == 100 else replace(main, scenes=f"tasks/scenes/{percent}.txt"),),
     )
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 from ditr.datasets import semantic_kitti
 from ditr.recipes.common import LARGE, gently, outdoor, with_images
 from ditr.recipes.nuscenes import with_joint_norms
-from ditr.training.recipe import JointDataset, Recipe, Segment
+from ditr.training.recipe import JointDataset, Recipe, SegmentTask
 
 __all__ = ["CLASS_WEIGHTS", "d_ditr", "ditr", "ptv3"]
 
@@ -23,7 +23,7 @@ def ptv3() -> Recipe:
     recipe = outdoor(
         JointDataset("SemanticKITTI", splits=("train",), held_out=("val",)), semantic_kitti.preparation(False)
     )
-    return replace(recipe, task=Segment(class_weights=CLASS_WEIGHTS))
+    return replace(recipe, task=SegmentTask(class_weights=CLASS_WEIGHTS))
 
 
 def ditr() -> Recipe:

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from ditr.errors import InputError
 from ditr.io.files import atomic_path
-from ditr.io.settings_json import from_plain, to_plain
+from ditr.io.settings_json import from_plain, to_json_values
 
 __all__ = ["Progress", "is_finished", "load_newest", "mark_finished", "remove_rests", "save_checkpoint", "writing"]
 
@@ -82,7 +82,7 @@ def save_checkpoint(
             if value is not None:
                 tensors[f"optimizer.{index}.{name}"] = torch.as_tensor(value).detach().cpu().contiguous()
     target = folder / f"step-{progress.step:08d}.safetensors"
-    metadata = {"progress": json.dumps(to_plain(progress)), "run": json.dumps(run)}
+    metadata = {"progress": json.dumps(to_json_values(progress)), "run": json.dumps(run)}
     with writing(target), atomic_path(target) as path:
         save_file(tensors, path, metadata=metadata)
     for old in sorted(folder.glob("step-*.safetensors"))[:-KEPT]:

@@ -20,9 +20,9 @@ from ditr.data.dataset import Item, Shuffle, TrainingSet
 from ditr.data.mix import cells_only, mix_pairs
 from ditr.encoders.encoding import CachedEncoding
 from ditr.errors import InputError
-from ditr.training.worker_trace import Making
+from ditr.training.worker_trace import WorkerTrace
 
-__all__ = ["Draw", "Share", "Source", "Turns", "load_batches"]
+__all__ = ["Draw", "JointSampler", "RankShare", "TrainingSource", "load_batches"]
 
 
 @dataclass(frozen=True)
@@ -41,14 +41,14 @@ class Draw:
 
 
 @dataclass(frozen=True)
-class Source:
+class TrainingSource:
     """A dataset and the name under which the network has norms or a head for it."""
 
     dataset: TrainingSet
     name: str | None = None
 
 
-class Turns:
+class JointSampler:
     """Batches of several datasets in turn, ``ratios[d]`` of each, the main dataset 0 first; starts at any batch.
 
     As published, an epoch is one pass over the main dataset: n batches of it make n // ratio rounds through all
@@ -101,7 +101,7 @@ class Turns:
             yield which, next(running[which])
 
 
-class Share(Sampler[Draw]):
+class RankShare(Sampler[Draw]):
     """The part of each batch that one of ``shares`` processes takes.
 
     Args:
@@ -112,7 +112,7 @@ class Share(Sampler[Draw]):
     """
 
     def __init__(
-        self, batches: Shuffle | Turns, rank: int, shares: int, *, mix3d: Sequence[float] = (), seed: int = 0
+        self, batches: Shuffle | JointSampler, rank: int, shares: int, *, mix3d: Sequence[float] = (), seed: int = 0
     ) -> None:
         self.batches, self.rank, self.shares, self.mix3d, self.seed = batches, rank, shares, tuple(mix3d), seed
 
@@ -126,7 +126,7 @@ class Share(Sampler[Draw]):
             yield Draw(which, tuple(items[self.rank :: self.shares]), (*chance, 1) if mix else None)
 
     def _whole(self) -> Iterator[tuple[int, list[Item]]]:
-        if isinstance(self.batches, Turns):
+        if isinstance(self.batches, JointSampler):
             yield from self.batches
         else:
             yield from ((0, items) for items in self.batches)
@@ -137,14 +137,14 @@ _MIX = 3
 
 
 def load_batches(
-    dataset: TrainingSet | Sequence[Source],
-    order: Share,
+    dataset: TrainingSet | Sequence[TrainingSource],
+    order: RankShare,
     *,
     encoding: CachedEncoding | None,
     device: torch.device | str,
     workers: int,
     cls: bool = False,
-    making: Making | None = None,
+    making: WorkerTrace | None = None,
 ) -> Iterator[Batch]:
     """Batches on the device, with image tokens where there is an encoder.
 
@@ -160,7 +160,7 @@ def load_batches(
     Raises:
         InputError: a damaged capture, also where a worker met it.
     """
-    sources = [Source(dataset)] if isinstance(dataset, TrainingSet) else dataset
+    sources = [TrainingSource(dataset)] if isinstance(dataset, TrainingSet) else dataset
     loader: DataLoader[Batch | InputError] = DataLoader(
         # Joined in the worker: every tensor on its way takes a file descriptor, and samples have dozens of them.
         _Batches(sources, making),
@@ -183,7 +183,7 @@ def load_batches(
 class _Batches(Dataset["Batch | InputError"]):
     """From draws to batches. An error that a worker raises loses its type on the way here; as a value it keeps it."""
 
-    def __init__(self, sources: Sequence[Source], making: Making | None) -> None:
+    def __init__(self, sources: Sequence[TrainingSource], making: WorkerTrace | None) -> None:
         self.sources = list(sources)
         self.making = making
         # These share what the datasets keep in memory, and make samples that are cheap, since they will be mixed.

@@ -17,7 +17,7 @@ from lightning_fabric import Fabric
 
 from ditr.errors import InputError
 from ditr.io.files import write_json
-from ditr.io.settings_json import to_plain
+from ditr.io.settings_json import to_json_values
 from ditr.models.distillation import Distillation
 from ditr.nn.norms import set_momentum
 from ditr.nn.shared_norm import share_batch_norms
@@ -131,7 +131,7 @@ class _Work:
         for place in (folder, folder / "best", folder / "checkpoints"):
             remove_rests(place)
         content = {
-            "recipe": to_plain(self.recipe),
+            "recipe": to_json_values(self.recipe),
             "scenes": {source.dataset.source.name: source.dataset.source.names() for source in self.data.sources},
             "validation": None if self.data.validation is None else self.data.validation.source.names(),
             "started": time.strftime("%F %T"),

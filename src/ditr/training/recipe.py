@@ -35,12 +35,12 @@ from ditr.models.ptv3 import PTv3Config
 
 __all__ = [
     "Augmentation",
-    "Distill",
+    "DistillTask",
     "JointDataset",
     "Method",
     "OptimizerSettings",
     "Recipe",
-    "Segment",
+    "SegmentTask",
     "Task",
     "read_recipe",
 ]
@@ -104,7 +104,7 @@ class Augmentation:
 
 
 @dataclass(frozen=True)
-class Segment:
+class SegmentTask:
     """Learn the classes of labelled points.
 
     Attributes:
@@ -129,7 +129,7 @@ class Segment:
 
 
 @dataclass(frozen=True)
-class Distill:
+class DistillTask:
     """Learn the image features of the points that some view sees (paper, section 3.2); needs no labels.
 
     Attributes:
@@ -155,7 +155,7 @@ class Distill:
                 raise InputError(name, f"it is {getattr(self, name)}", "Give 0 or more")
 
 
-Task = Segment | Distill
+Task = SegmentTask | DistillTask
 
 
 def _check_weights(name: str, *values: float) -> None:
@@ -274,7 +274,7 @@ class Recipe:
     encoder: str | None = None
     augmentation: Augmentation = field(default_factory=Augmentation)
     optimizer: OptimizerSettings = field(default_factory=OptimizerSettings)
-    task: Task = field(default_factory=Segment)
+    task: Task = field(default_factory=SegmentTask)
     datasets: tuple[JointDataset, ...] = ()
     labelled_points: int | None = None
     init: str | None = None
@@ -305,7 +305,7 @@ class Recipe:
         self._check_datasets()
 
     def _check_task(self) -> None:
-        if not isinstance(self.task, Distill):
+        if not isinstance(self.task, DistillTask):
             if self.task.without_images and self.encoder is None:
                 raise InputError("without_images", "there are no images to do without", "Name an encoder")
             return

@@ -17,12 +17,12 @@ from ditr.data.preparation import Origin, Preparation
 from ditr.encoders.encoding import CachedEncoding
 from ditr.errors import InputError
 from ditr.io.files import file_sha256
-from ditr.io.settings_json import to_plain
+from ditr.io.settings_json import to_json_values
 from ditr.models.distillation import Student, load_backbone
 from ditr.scene import ReadOptions, SceneSource
-from ditr.training.loading import Share, Source, Turns, load_batches
-from ditr.training.recipe import Distill, JointDataset, Recipe
-from ditr.training.worker_trace import Making
+from ditr.training.loading import JointSampler, RankShare, TrainingSource, load_batches
+from ditr.training.recipe import DistillTask, JointDataset, Recipe
+from ditr.training.worker_trace import WorkerTrace
 from ditr.weights.saved_model import EncoderConfig, Model, ModelConfig
 
 __all__ = ["Data", "TrainingRun", "load_start", "make_data", "model_config", "run_identity"]
@@ -75,9 +75,9 @@ class TrainingRun:
 class Data:
     """The datasets of a run, the main one first, its scenes for validation, and what the loader is at."""
 
-    sources: tuple[Source, ...]
+    sources: tuple[TrainingSource, ...]
     validation: TrainingSet | None
-    making: Making
+    making: WorkerTrace
 
     @property
     def class_names(self) -> tuple[str, ...]:
@@ -101,7 +101,7 @@ class Data:
 
     def batches(self, recipe: Recipe, run: TrainingRun, start: int, fabric: Fabric) -> Iterator[Batch]:
         """Batches from the first one after ``start`` optimizer steps; each process takes its share."""
-        turns = Turns(
+        turns = JointSampler(
             [len(source.dataset) for source in self.sources],
             [dataset.ratio for dataset in _datasets(recipe)],
             recipe.batch_size * fabric.world_size,
@@ -112,7 +112,7 @@ class Data:
         mix3d = [(dataset.augmentation or recipe.augmentation).mix3d for dataset in _datasets(recipe)]
         return load_batches(
             self.sources,
-            Share(turns, fabric.global_rank, fabric.world_size, mix3d=mix3d, seed=recipe.seed),
+            RankShare(turns, fabric.global_rank, fabric.world_size, mix3d=mix3d, seed=recipe.seed),
             encoding=run.encoding,
             device=fabric.device,
             workers=run.workers,
@@ -132,7 +132,9 @@ def make_data(recipe: Recipe, run: TrainingRun) -> Data:
         raise ValueError("a recipe with an encoder needs the run's encoding, one without must not have it")
     captures = _captures(recipe, run)
     sources = tuple(
-        Source(_training_set(recipe, run, dataset, captures[dataset.name]), dataset.norms or dataset.name or None)
+        TrainingSource(
+            _training_set(recipe, run, dataset, captures[dataset.name]), dataset.norms or dataset.name or None
+        )
         for dataset in _datasets(recipe)
     )
     validation = None
@@ -145,10 +147,10 @@ def make_data(recipe: Recipe, run: TrainingRun) -> Data:
             seed=recipe.seed,
             encoding=_encoding(run, main.preparation or recipe.preparation),
             keep=False,
-            labelled=not isinstance(recipe.task, Distill),
+            labelled=not isinstance(recipe.task, DistillTask),
             reading=run.reading,
         )
-    making = Making(run.workers, recipe.batch_size, lambda which, scene: sources[which].dataset.place(scene))
+    making = WorkerTrace(run.workers, recipe.batch_size, lambda which, scene: sources[which].dataset.place(scene))
     return Data(sources, validation, making)
 
 
@@ -182,7 +184,7 @@ def _training_set(recipe: Recipe, run: TrainingRun, dataset: JointDataset, scene
         encoding=_encoding(run, preparation),
         # A prepared dataset may have more scenes than memory holds.
         keep=isinstance(scenes, Sequence),
-        labelled=not isinstance(recipe.task, Distill),
+        labelled=not isinstance(recipe.task, DistillTask),
         labelled_points=recipe.labelled_points,
         reading=run.reading,
     )
@@ -194,7 +196,7 @@ def _encoding(run: TrainingRun, preparation: Preparation) -> CachedEncoding | No
 
 
 def _wants_cls(recipe: Recipe) -> bool:
-    return isinstance(recipe.task, Distill) and recipe.task.cls_tokens > 0
+    return isinstance(recipe.task, DistillTask) and recipe.task.cls_tokens > 0
 
 
 def model_config(recipe: Recipe, run: TrainingRun, class_names: tuple[str, ...]) -> ModelConfig:
@@ -203,7 +205,7 @@ def model_config(recipe: Recipe, run: TrainingRun, class_names: tuple[str, ...])
     main, task = _datasets(recipe)[0], recipe.task
     preparation = main.preparation or recipe.preparation
     student = None
-    if isinstance(task, Distill):
+    if isinstance(task, DistillTask):
         assert width is not None
         if task.whiten > width:
             raise InputError("whiten", f"it is {task.whiten}", f"Give at most {width}, the width of the teacher")
@@ -236,7 +238,7 @@ def _check_norms(recipe: Recipe, known: tuple[str, ...]) -> None:
 
 
 def _check_class_weights(recipe: Recipe, class_names: tuple[str, ...]) -> None:
-    weights = () if isinstance(recipe.task, Distill) else recipe.task.class_weights
+    weights = () if isinstance(recipe.task, DistillTask) else recipe.task.class_weights
     if weights and len(weights) != len(class_names):
         raise InputError("class_weights", f"{len(weights)} for {len(class_names)} classes", "Give one per class")
 
@@ -277,9 +279,9 @@ def run_identity(recipe: Recipe, run: TrainingRun, class_names: tuple[str, ...])
             start = file_sha256(path)
         except OSError as error:
             raise InputError(path, f"cannot be read ({error.strerror})", "Name the folder of a trained model") from None
-    content = [to_plain(replace(recipe, init=start)), captures, list(class_names)]
+    content = [to_json_values(replace(recipe, init=start)), captures, list(class_names)]
     if run.reading != ReadOptions():
-        content.append(to_plain(run.reading))
+        content.append(to_json_values(run.reading))
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 

@@ -25,7 +25,7 @@ from ditr.models.injection import TokenTable
 from ditr.models.segmentation import Segmentation
 from ditr.nn.image_features import ImageFeatures
 from ditr.training.losses import cosine_loss, cross_entropy, lovasz_softmax
-from ditr.training.recipe import Distill, Method, Recipe, Segment, Task
+from ditr.training.recipe import DistillTask, Method, Recipe, SegmentTask, Task
 from ditr.training.schedule import OneCycle, ParameterGroup, parameter_groups
 from ditr.weights.saved_model import Model
 
@@ -120,7 +120,7 @@ def to_train(model: Model, task: Task) -> nn.Module:
     """What fabric sets up to train ``model``, and :func:`take_step` takes."""
     if isinstance(model, Distillation):
         return _TrainedStudent(model)
-    return _WithAndWithoutImages(model) if isinstance(task, Segment) and task.without_images else model
+    return _WithAndWithoutImages(model) if isinstance(task, SegmentTask) and task.without_images else model
 
 
 def take_step(recipe: Recipe, fabric: Fabric, model: Any, optimizer: Any, batches: Iterator[Batch]) -> StepResult:
@@ -179,12 +179,12 @@ def _loss(recipe: Recipe, fabric: Fabric, model: Any, batch: Batch) -> tuple[Ten
             "they fill a single cell of the coarsest level, over which no statistics can be taken",
             "Use smaller voxels, a larger batch, or leave these scenes out",
         )
-    if isinstance(recipe.task, Distill):
+    if isinstance(recipe.task, DistillTask):
         return _distillation_loss(recipe.task, fabric, model, batch)
     return _segmentation_loss(recipe.task, fabric, model, batch), True
 
 
-def _segmentation_loss(task: Segment, fabric: Fabric, model: Any, batch: Batch) -> Tensor:
+def _segmentation_loss(task: SegmentTask, fabric: Fabric, model: Any, batch: Batch) -> Tensor:
     out = model(batch.feature, batch.pyramid, batch.image, batch.dataset)
     if not task.without_images:
         return _loss_of_logits(task, fabric, out, batch)
@@ -192,7 +192,7 @@ def _segmentation_loss(task: Segment, fabric: Fabric, model: Any, batch: Batch) 
     return (1 - task.without_images) * seen + task.without_images * unseen
 
 
-def _loss_of_logits(task: Segment, fabric: Fabric, logits: Tensor, batch: Batch) -> Tensor:
+def _loss_of_logits(task: SegmentTask, fabric: Fabric, logits: Tensor, batch: Batch) -> Tensor:
     logits = logits.float()
     assert batch.label is not None
     weights = torch.tensor(task.class_weights, device=logits.device) if task.class_weights else None
@@ -201,7 +201,7 @@ def _loss_of_logits(task: Segment, fabric: Fabric, logits: Tensor, batch: Batch)
     return loss + task.lovasz * lovasz_softmax(logits, batch.label) if task.lovasz else loss
 
 
-def _distillation_loss(task: Distill, fabric: Fabric, model: Any, batch: Batch) -> tuple[Tensor, bool]:
+def _distillation_loss(task: DistillTask, fabric: Fabric, model: Any, batch: Batch) -> tuple[Tensor, bool]:
     prediction, cls = model(batch.feature, batch.pyramid, batch.dataset)
     target, visible = targets_of(batch, model.student)
     denominator = None if fabric.world_size == 1 else _Denominator(fabric)

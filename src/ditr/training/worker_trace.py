@@ -12,10 +12,10 @@ from torch.utils.data import get_worker_info
 
 from ditr.errors import InputError
 
-__all__ = ["Making"]
+__all__ = ["WorkerTrace"]
 
 
-class Making:
+class WorkerTrace:
     """A table in memory that this process and its loader's processes share; a row for each of them.
 
     Args:

@@ -28,11 +28,11 @@ from ditr.weights.published import PublishedModel
 from ditr.weights.recognize import Recognized, recognize
 from ditr.weights.saved_model import FILES, EncoderConfig, Model, ModelConfig, save_model
 
-__all__ = ["Origin", "Unstated", "convert", "published_state", "read_checkpoint"]
+__all__ = ["Provenance", "Unstated", "convert", "published_state", "read_checkpoint"]
 
 
 @dataclass(frozen=True)
-class Origin:
+class Provenance:
     """What a checkpoint does not say of itself.
 
     Attributes:
@@ -56,7 +56,7 @@ class Origin:
     license: str | None = None
 
     @classmethod
-    def of(cls, model: PublishedModel, *, source: str | None = None, license: str | None = None) -> Origin:
+    def of(cls, model: PublishedModel, *, source: str | None = None, license: str | None = None) -> Provenance:
         """From the row of a published model."""
         return cls(model.dataset, model.encoder, model.norms, model.norms_of, source=source, license=license)
 
@@ -65,7 +65,7 @@ class Unstated(InputError):
     """What a checkpoint does not say of itself, its origin does not say either."""
 
 
-def convert(checkpoint: Path, out: Path, origin: Origin) -> ModelConfig:
+def convert(checkpoint: Path, out: Path, origin: Provenance) -> ModelConfig:
     """Write a published checkpoint as a folder that ``from_pretrained`` reads.
 
     Args:
@@ -137,7 +137,7 @@ def _check_out(out: Path) -> None:
         raise InputError(out, f"holds more than a model: {few(sorted(names - set(FILES)), 5)}", "Name a new folder")
 
 
-def _recognized(path: Path, tensors: Mapping[str, StoredTensor], origin: Origin) -> Recognized:
+def _recognized(path: Path, tensors: Mapping[str, StoredTensor], origin: Provenance) -> Recognized:
     shapes = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
     try:
         return recognize(shapes, datasets=origin.norms, patch_size=origin.patch_size, pre_norm=origin.pre_norm)
@@ -151,7 +151,7 @@ def _recognized(path: Path, tensors: Mapping[str, StoredTensor], origin: Origin)
         raise InputError(path, str(error), remedy) from None
 
 
-def _config(path: Path, recognized: Recognized, origin: Origin) -> ModelConfig:
+def _config(path: Path, recognized: Recognized, origin: Provenance) -> ModelConfig:
     if origin.dataset is None:
         raise Unstated(
             path,
@@ -192,7 +192,7 @@ def _config(path: Path, recognized: Recognized, origin: Origin) -> ModelConfig:
         raise InputError(path, str(error), "Give what belongs to this checkpoint") from None
 
 
-def _encoder(path: Path, recognized: Recognized, origin: Origin) -> EncoderConfig | None:
+def _encoder(path: Path, recognized: Recognized, origin: Provenance) -> EncoderConfig | None:
     width = recognized.network.image_width if recognized.student is None else recognized.student.width
     if width is None:
         return None

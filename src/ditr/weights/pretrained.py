@@ -18,7 +18,7 @@ from ditr.io.files import file_sha256
 from ditr.io.hub import fetch_folder
 from ditr.io.wheel import cache_folder
 from ditr.runtime import choose_device
-from ditr.weights.convert import Origin, Unstated, convert
+from ditr.weights.convert import Provenance, Unstated, convert
 from ditr.weights.published import PUBLISHED, REPOSITORY, PublishedModel, published_model
 from ditr.weights.saved_model import FILES, Model, ModelConfig, load_model, save_model
 
@@ -28,7 +28,7 @@ _log = logging.getLogger(__name__)
 
 
 def from_pretrained(
-    name: str | Path, *, device: str = "auto", dataset: str | None = None, origin: Origin | None = None
+    name: str | Path, *, device: str = "auto", dataset: str | None = None, origin: Provenance | None = None
 ) -> tuple[ModelConfig, Model]:
     """A model of any kind, in eval mode; downloads and converts where that is needed, once.
 
@@ -52,7 +52,7 @@ def save_pretrained(folder: str | Path, config: ModelConfig, model: Model) -> No
     save_model(Path(folder), config, model)
 
 
-def find_model(name: str | Path, origin: Origin | None = None, *, ask: bool = True) -> Path:
+def find_model(name: str | Path, origin: Provenance | None = None, *, ask: bool = True) -> Path:
     """The local folder of a model, fetched and converted if it has to be; every command finds its model here.
 
     With ``ask`` the hub is asked whether its repository is newer than the copy in the cache.
@@ -84,12 +84,12 @@ def converted_folder(model: PublishedModel) -> Path:
     return cache_folder() / "models" / model.name
 
 
-def _checkpoint_file(path: Path, origin: Origin | None) -> Path:
+def _checkpoint_file(path: Path, origin: Provenance | None) -> Path:
     """The folder in the cache to which a checkpoint was converted, now or before."""
     if origin is None:
         place = path.absolute().as_posix()
         row = next((m for m in PUBLISHED if m.directory is not None and f"/{m.directory}/" in place), None)
-        origin = Origin() if row is None else Origin.of(row)
+        origin = Provenance() if row is None else Provenance.of(row)
     digest = hashlib.sha256(f"{file_sha256(path)} {origin}".encode()).hexdigest()
     out = cache_folder() / "models" / f"{path.stem}-{digest[:16]}"
     if (out / "config.json").exists():
@@ -120,7 +120,7 @@ def _published(model: PublishedModel) -> Path:
     checkpoint = _checkpoint(model)
     _log.info("converting %s, once, to %s", checkpoint.name, out)
     source = f"https://huggingface.co/{REPOSITORY}/blob/main/{model.directory}"
-    convert(checkpoint, out, Origin.of(model, source=source, license=repository_license(REPOSITORY)))
+    convert(checkpoint, out, Provenance.of(model, source=source, license=repository_license(REPOSITORY)))
     return out
 
 

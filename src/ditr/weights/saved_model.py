@@ -21,7 +21,7 @@ from ditr.data.preparation import Preparation
 from ditr.encoders.image_encoder import ImageEncoder
 from ditr.errors import InputError, few
 from ditr.io.files import atomic_path, write_json
-from ditr.io.settings_json import from_plain, to_plain
+from ditr.io.settings_json import from_plain, to_json_values
 from ditr.models.backbone import NetworkConfig
 from ditr.models.distillation import Distillation, Student
 from ditr.models.segmentation import Segmentation
@@ -176,7 +176,7 @@ def save_model(folder: Path, config: ModelConfig, model: Model) -> None:
     write_contract(folder, on_cpu.eval(), config.network)
     with atomic_path(folder / "README.md") as path:
         path.write_text(model_card(_card(config, on_cpu)), encoding="utf-8")
-    write_json(folder / "config.json", to_plain(config))
+    write_json(folder / "config.json", to_json_values(config))
 
 
 def read_config(folder: Path) -> ModelConfig:

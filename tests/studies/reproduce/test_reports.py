@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from ditr.studies.reproduce.catalogue import TABLES
-from ditr.studies.reproduce.experiment import Table, digest
+from ditr.studies.reproduce.experiment import PaperTable, digest
 from ditr.studies.reproduce.report import findings, write_table
 from ditr.studies.reproduce.settings import FULL
 from ditr.studies.reproduce.statistics import Verdict
@@ -34,7 +34,7 @@ def text_of(page: Path) -> str:
     return " ".join(" ".join(parser.parts).split())
 
 
-def rows_of(table: Table, commit: str = "abc") -> Rows:
+def rows_of(table: PaperTable, commit: str = "abc") -> Rows:
     """DITR wins by 9, 10 and 11 points, everything else is the same but for what a seed's worlds are like."""
     rows: Rows = {}
     for trial in table.trials:

@@ -14,13 +14,13 @@ from typing import Any
 
 import pytest
 
-from ditr.io.settings_json import to_plain
+from ditr.io.settings_json import to_json_values
 from ditr.studies.reproduce.catalogue import TABLES
-from ditr.studies.reproduce.experiment import ALL_VIEWS, COARSE, Rooms, Views, digest
+from ditr.studies.reproduce.experiment import ALL_VIEWS, COARSE, RoomsWorld, Views, digest
 from ditr.studies.reproduce.run import first_seeds, make_plan
 from ditr.studies.reproduce.settings import FULL, QUICK
 from ditr.studies.reproduce.work import Workplace, make_world, read_rows, write_row
-from ditr.training.recipe import Distill, Recipe, Segment
+from ditr.training.recipe import DistillTask, Recipe, SegmentTask
 
 RESULTS = Path(__file__).parents[3] / "docs" / "results"
 TINY = replace(
@@ -86,7 +86,7 @@ def test_every_row_that_was_measured_is_found(name: str) -> None:
     for cell in TABLES[name](FULL).cells:
         for seed in first_seeds(3):
             row = rows[digest(cell.trial), seed]
-            assert row["swapped"] == cell.trial.swap and row["views"] == to_plain(cell.trial.views)
+            assert row["swapped"] == cell.trial.swap and row["views"] == to_json_values(cell.trial.views)
 
 
 def grown(recipe: Recipe, name: str, default: object, **value: object) -> Recipe:
@@ -108,14 +108,14 @@ def test_a_default_that_is_changed_takes_no_row_of_another_training() -> None:
     assert (
         digest(grown(recipe, "batch_size", 5, batch_size=5)) == digest(replace(recipe, batch_size=5)) != digest(recipe)
     )
-    assert digest(Segment()) != digest(Distill())
+    assert digest(SegmentTask()) != digest(DistillTask())
 
 
 @pytest.mark.slow
 def test_coarse_rooms_are_the_fine_ones_with_fewer_classes(tmp_path: Path) -> None:
     from ditr.captures.capture import read_capture
 
-    place, fine = Workplace(tmp_path), Rooms(1, 1, views=1)
+    place, fine = Workplace(tmp_path), RoomsWorld(1, 1, views=1)
     coarse = replace(fine, coarse=True)
     make_world(place, fine, 1, silent)
     make_world(place, coarse, 1, silent)

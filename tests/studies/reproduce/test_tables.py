@@ -10,10 +10,10 @@ from typing import get_args
 import pytest
 
 from ditr.cli.reproduce import Name
-from ditr.io.settings_json import from_plain, to_plain
+from ditr.io.settings_json import from_plain, to_json_values
 from ditr.models.ptv3 import PTv3
 from ditr.studies.reproduce.catalogue import TABLES
-from ditr.studies.reproduce.experiment import Cell, Ordering, Stage, Table, digest
+from ditr.studies.reproduce.experiment import Cell, Ordering, PaperTable, Stage, digest
 from ditr.studies.reproduce.run import first_seeds, make_plan
 from ditr.studies.reproduce.settings import FULL, QUICK, Scale
 from ditr.studies.reproduce.work import Workplace
@@ -22,7 +22,7 @@ from ditr.training.recipe import Recipe
 SEEDS = first_seeds(3)
 
 
-def stages(table: Table) -> list[Stage]:
+def stages(table: PaperTable) -> list[Stage]:
     found = {trial.stage for trial in table.trials}
     return [*found, *{stage.start for stage in found if stage.start is not None}]
 
@@ -54,7 +54,7 @@ def test_recipes_survive_their_files(name: str) -> None:
     for stage in stages(TABLES[name](FULL)):
         for seed in SEEDS:
             recipe = replace(stage.recipe, seed=seed)
-            assert from_plain(Recipe, json.loads(json.dumps(to_plain(recipe))), "recipe") == recipe
+            assert from_plain(Recipe, json.loads(json.dumps(to_json_values(recipe))), "recipe") == recipe
 
 
 @pytest.mark.parametrize("name", TABLES)
@@ -122,6 +122,6 @@ def test_tables_that_contradict_themselves_are_refused() -> None:
     trial = TABLES["table1"](FULL).trials[0]
     cell = Cell("a", "b", trial)
     with pytest.raises(ValueError, match="twice"):
-        Table("t", "T", "", (cell, cell))
+        PaperTable("t", "T", "", (cell, cell))
     with pytest.raises(ValueError, match="lacks"):
-        Table("t", "T", "", (cell,), (Ordering(("a", "b"), ("c", "b")),))
+        PaperTable("t", "T", "", (cell,), (Ordering(("a", "b"), ("c", "b")),))

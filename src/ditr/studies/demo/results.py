@@ -7,7 +7,7 @@ import platform
 from dataclasses import dataclass, replace
 from typing import Any
 
-from ditr.io.settings_json import to_plain
+from ditr.io.settings_json import to_json_values
 from ditr.io.wheel import WHEEL_SHA256
 from ditr.recipes.captures import small
 from ditr.training.recipe import Recipe
@@ -68,8 +68,8 @@ class DemoResults:
             "ditr": figures["ditr"],
             "controls": {name: figures[name] for name in ("random_weights", "swapped_images")},
             **extra,
-            "settings": to_plain(self.settings),
-            "recipe": to_plain(self.settings.recipe(PRETRAINED)),
+            "settings": to_json_values(self.settings),
+            "recipe": to_json_values(self.settings.recipe(PRETRAINED)),
             "classes": list(CLASS_NAMES),
             "wheel_sha256": WHEEL_SHA256,
             "encoder_weights": self.encoder_weights,

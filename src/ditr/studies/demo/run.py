@@ -21,7 +21,7 @@ from ditr.evaluation.evaluate import evaluate
 from ditr.inference.prediction import Prediction
 from ditr.inference.segmenter import Segmenter
 from ditr.io.files import atomic_path, write_json
-from ditr.io.settings_json import to_plain
+from ditr.io.settings_json import to_json_values
 from ditr.io.wheel import fetch_wheel
 from ditr.runtime import OnProgress
 from ditr.studies.demo.page import write_page
@@ -117,7 +117,7 @@ def _encode(out: Path, spec: str, captures: Sequence[Path], report: OnProgress) 
 
 def _train(out: Path, name: str, recipe: Recipe, report: OnProgress) -> None:
     encoding = None if recipe.encoder is None else CachedEncoding(recipe.encoder, FeatureCache(out / "features"))
-    digest = hashlib.sha256(json.dumps(to_plain(recipe), sort_keys=True).encode()).hexdigest()[:8]
+    digest = hashlib.sha256(json.dumps(to_json_values(recipe), sort_keys=True).encode()).hexdigest()[:8]
     train(
         recipe,
         TrainingRun(

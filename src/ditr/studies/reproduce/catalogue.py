@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from ditr.studies.reproduce.experiment import Table
+from ditr.studies.reproduce.experiment import PaperTable
 from ditr.studies.reproduce.settings import Scale
 from ditr.studies.reproduce.tables_ablation import mapping, table5, table6
 from ditr.studies.reproduce.tables_distillation import table3, table4, table7
@@ -13,7 +13,7 @@ from ditr.studies.reproduce.tables_views import missing, table8, table9
 
 __all__ = ["TABLES"]
 
-TABLES: dict[str, Callable[[Scale], Table]] = {
+TABLES: dict[str, Callable[[Scale], PaperTable]] = {
     "table1": table1,
     "table2": table2,
     "table3": table3,

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from ditr.data.preparation import ViewOrder
-from ditr.io.settings_json import to_plain
+from ditr.io.settings_json import to_json_values
 from ditr.training.recipe import Recipe
 from ditr.worlds.rooms import CLASS_NAMES, FLAT, RoomsConfig, RoomsStyle
 from ditr.worlds.streets import StreetsConfig, StyleName
@@ -26,11 +26,11 @@ __all__ = [
     "Figure",
     "Missing",
     "Ordering",
+    "PaperTable",
     "Place",
-    "Rooms",
+    "RoomsWorld",
     "Stage",
-    "Streets",
-    "Table",
+    "StreetsWorld",
     "Trial",
     "Views",
     "World",
@@ -53,7 +53,7 @@ COARSE: tuple[tuple[str, tuple[str, ...]], ...] = (
 
 
 @dataclass(frozen=True)
-class Rooms:
+class RoomsWorld:
     """Procedural rooms, another set for every seed.
 
     Attributes:
@@ -75,7 +75,7 @@ class Rooms:
         return RoomsConfig(train=self.train, test=self.test, views=self.views, style=self.style, seed=seed)
 
     @property
-    def base(self) -> Rooms:
+    def base(self) -> RoomsWorld:
         """The same rooms with their own labels."""
         return replace(self, coarse=False)
 
@@ -89,7 +89,7 @@ class Rooms:
 
 
 @dataclass(frozen=True)
-class Streets:
+class StreetsWorld:
     """Procedural LiDAR scans with photographs, other ones for every seed."""
 
     style: StyleName
@@ -103,7 +103,7 @@ class Streets:
         return StreetsConfig(style=self.style, count=count, seed=2 * seed + (split == "test"))
 
     @property
-    def base(self) -> Streets:
+    def base(self) -> StreetsWorld:
         return self
 
     @property
@@ -111,7 +111,7 @@ class Streets:
         return (self.train + self.test) * {"nuscenes": 6, "waymo": 5, "kitti": 1}[self.style]
 
 
-World = Rooms | Streets
+World = RoomsWorld | StreetsWorld
 
 
 @dataclass(frozen=True)
@@ -218,7 +218,7 @@ class Missing:
 
 
 @dataclass(frozen=True)
-class Table:
+class PaperTable:
     """A table of the paper.
 
     Attributes:
@@ -289,7 +289,7 @@ def _differing(value: Any) -> Any:
     if isinstance(value, tuple):
         return [_differing(item) for item in value]
     if not is_dataclass(value) or isinstance(value, type):
-        return to_plain(value)
+        return to_json_values(value)
     usual = _DEFAULTS.get(type(value).__name__, {})
     result = {}
     for part in fields(value):

@@ -14,7 +14,7 @@ from ditr.io.files import atomic_path
 from ditr.pictures import report as page
 from ditr.pictures.panels import Panel, save_picture, sheet
 from ditr.pictures.pictures import comparison_panels, telling_view
-from ditr.studies.reproduce.experiment import Cell, Ordering, Place, Table, digest
+from ditr.studies.reproduce.experiment import Cell, Ordering, PaperTable, Place, digest
 from ditr.studies.reproduce.statistics import Difference, Verdict, mean_and_spread, paired_difference, verdict
 from ditr.studies.reproduce.work import Workplace
 
@@ -48,7 +48,7 @@ class Finding:
     verdict: Verdict
 
 
-def findings(table: Table, rows: Rows, seeds: Sequence[int]) -> list[Finding]:
+def findings(table: PaperTable, rows: Rows, seeds: Sequence[int]) -> list[Finding]:
     """One for each ordering of the table that has all its rows; differences are taken seed by seed."""
     result = []
     for ordering in table.orderings:
@@ -69,7 +69,7 @@ def findings(table: Table, rows: Rows, seeds: Sequence[int]) -> list[Finding]:
 
 
 def write_table(
-    out: Path, table: Table, rows: Rows, seeds: Sequence[int], place: Workplace, *, quick: bool = False
+    out: Path, table: PaperTable, rows: Rows, seeds: Sequence[int], place: Workplace, *, quick: bool = False
 ) -> None:
     """Write ``NAME.md``, ``NAME.html`` and, where there is a picture, ``pictures/NAME.jpg``.
 
@@ -104,7 +104,7 @@ class _Told:
     footer: str
 
     @classmethod
-    def of(cls, table: Table, rows: Rows, seeds: Sequence[int], quick: bool) -> _Told:
+    def of(cls, table: PaperTable, rows: Rows, seeds: Sequence[int], quick: bool) -> _Told:
         found = findings(table, rows, seeds)
         used = {key: rows[key] for key in table.keys(seeds) if key in rows}
         warnings = [_when(table), *[_QUICK] * quick, *[_MIXED] * (len(_commits(used)) > 1)]
@@ -176,7 +176,7 @@ def _over_spread(difference: Difference) -> str:
     return f"{_signed(difference.mean / difference.spread)}" if difference.spread else "–"
 
 
-def _grid(table: Table, rows: Rows, seeds: Sequence[int]) -> list[list[str]]:
+def _grid(table: PaperTable, rows: Rows, seeds: Sequence[int]) -> list[list[str]]:
     """Titles and lines: for each column ours, and the paper's where it has any."""
     cells = {cell.place: cell for cell in table.cells}
     with_paper = {cell.column for cell in table.cells if cell.paper is not None}
@@ -194,12 +194,12 @@ def _grid(table: Table, rows: Rows, seeds: Sequence[int]) -> list[list[str]]:
     return [titles, *lines]
 
 
-def _missing_rows(table: Table) -> list[Any]:
-    """Missing rows whose numbers stand in the table's columns; those of Table 7 are columns themselves."""
+def _missing_rows(table: PaperTable) -> list[Any]:
+    """Missing rows whose numbers stand in the table's columns; those of PaperTable 7 are columns themselves."""
     return [row for row in table.missing if any(column in table.columns for column, _ in row.paper)]
 
 
-def _missing_text(table: Table) -> list[str]:
+def _missing_text(table: PaperTable) -> list[str]:
     lines = []
     for row in table.missing:
         numbers = ", ".join(f"{name} {value:.1f}" for name, value in row.paper)
@@ -222,14 +222,14 @@ def _orderings(found: Sequence[Finding]) -> list[list[str]]:
     return [["Expected", "paper", "ours", "95 % interval", "over spread", "verdict"], *lines]
 
 
-def _counts(table: Table, found: Sequence[Finding]) -> str:
+def _counts(table: PaperTable, found: Sequence[Finding]) -> str:
     counts = {kind.value: sum(one.verdict is kind for one in found) for kind in Verdict}
     if len(found) < len(table.orderings):
         counts["not run"] = len(table.orderings) - len(found)
     return ", ".join(f"{count} {verdict}" for verdict, count in counts.items())
 
 
-def _facts(table: Table, used: Rows, seeds: Sequence[int]) -> list[tuple[str, str]]:
+def _facts(table: PaperTable, used: Rows, seeds: Sequence[int]) -> list[tuple[str, str]]:
     """Of the rows themselves, which may be older than this report."""
     trained = {
         (digest(trial.stage), seed): used[digest(trial), seed]
@@ -253,7 +253,7 @@ def _commits(used: Rows) -> set[str]:
     return {str(row[which]) for row in used.values() for which in ("commit", "training_commit")}
 
 
-def _when(table: Table) -> str:
+def _when(table: PaperTable) -> str:
     """After how many steps, and so what the figures can say."""
     steps = {trial.world.kind: trial.stage.recipe.steps for trial in table.trials}
     text = f"{max(steps.values())} steps"
@@ -264,7 +264,7 @@ def _when(table: Table) -> str:
     return f"After {text}: who learns fastest, not who ends best."
 
 
-def _student_steps(table: Table) -> list[int]:
+def _student_steps(table: PaperTable) -> list[int]:
     """Of the distillations that the table's trainings start from."""
     return sorted({trial.stage.start.recipe.steps for trial in table.trials if trial.stage.start is not None})
 
@@ -302,7 +302,7 @@ def _page(told: _Told, panels: Sequence[Sequence[Panel]]) -> page.Report:
     return page.Report(told.title, told.lead, sections, footer=told.footer)
 
 
-def _panels(table: Table, seed: int, place: Workplace) -> list[list[Panel]]:
+def _panels(table: PaperTable, seed: int, place: Workplace) -> list[list[Panel]]:
     """The first test scene, which nobody chose; nothing where its labels are gone."""
     if table.picture is None:
         return []

@@ -17,7 +17,7 @@ from ditr.doctor.machine import describe_devices, describe_machine
 from ditr.io.files import atomic_path
 from ditr.io.wheel import fetch_wheel
 from ditr.studies.jobs import Job, run_jobs
-from ditr.studies.reproduce.experiment import Rooms, Stage, Table, Trial, World, digest
+from ditr.studies.reproduce.experiment import PaperTable, RoomsWorld, Stage, Trial, World, digest
 from ditr.studies.reproduce.report import write_table
 from ditr.studies.reproduce.settings import Scale
 from ditr.studies.reproduce.work import Workplace, encode, make_world, read_rows, run_stage, run_trial
@@ -35,7 +35,7 @@ def first_seeds(count: int) -> tuple[int, ...]:
 
 
 def reproduce(
-    tables: Sequence[Table],
+    tables: Sequence[PaperTable],
     scale: Scale,
     out: Path,
     work: Path,
@@ -82,7 +82,7 @@ def reproduce(
 class _Reports:
     """Rows and reports of the tables in ``out``."""
 
-    tables: Sequence[Table]
+    tables: Sequence[PaperTable]
     scale: Scale
     out: Path
     place: Workplace
@@ -102,7 +102,7 @@ class _Reports:
             done = digest(job.arguments[1])
             self.write([table for table in self.tables if done in map(digest, table.trials)])
 
-    def write(self, tables: Sequence[Table], *, complete: bool = True) -> None:
+    def write(self, tables: Sequence[PaperTable], *, complete: bool = True) -> None:
         """The rows that there are, and the report, if it has to be ``complete`` where no row is missing.
 
         Only of tables that ``work`` knows rows of: others have their reports from elsewhere.
@@ -119,7 +119,7 @@ class _Reports:
 
 
 def _write_rows(
-    file: Path, table: Table, seeds: Sequence[int], rows: Mapping[tuple[str, int], Mapping[str, Any]]
+    file: Path, table: PaperTable, seeds: Sequence[int], rows: Mapping[tuple[str, int], Mapping[str, Any]]
 ) -> None:
     """The table's own rows, with the names of their rows and columns."""
     file.parent.mkdir(parents=True, exist_ok=True)
@@ -137,7 +137,7 @@ def _write_rows(
 
 
 def make_plan(
-    tables: Sequence[Table], seeds: Sequence[int], place: Workplace, *, done: Collection[tuple[str, int]] = ()
+    tables: Sequence[PaperTable], seeds: Sequence[int], place: Workplace, *, done: Collection[tuple[str, int]] = ()
 ) -> list[Job]:
     """What is left to do, in the order in which it should start: one table after the other, seed by seed.
 
@@ -165,7 +165,7 @@ class _Plan:
             return ()
         name = f"world {self.place.world(world, seed).name}"
         if name not in self.jobs:
-            coarse = isinstance(world, Rooms) and world.coarse
+            coarse = isinstance(world, RoomsWorld) and world.coarse
             after = self.world(world.base, seed) if coarse else ()
             self._add(name, "worlds", make_world, (world, seed), after, world.photographs * (0.03 if coarse else 0.06))
         return (name,)

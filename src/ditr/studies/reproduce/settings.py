@@ -7,8 +7,8 @@ from typing import Any
 
 from ditr.nn.norms import DatasetNorms
 from ditr.recipes.captures import small
-from ditr.studies.reproduce.experiment import Rooms, Stage, Streets, World
-from ditr.training.recipe import Distill, JointDataset, Recipe
+from ditr.studies.reproduce.experiment import RoomsWorld, Stage, StreetsWorld, World
+from ditr.training.recipe import DistillTask, JointDataset, Recipe
 from ditr.worlds.rooms import CLASS_NAMES, FLAT, RoomsStyle
 from ditr.worlds.streets import StyleName
 
@@ -70,11 +70,11 @@ class Scale:
     local: tuple[str, ...] = ()
     quick: bool = False
 
-    def room(self, style: RoomsStyle = FLAT, *, coarse: bool = False) -> Rooms:
-        return Rooms(*self.rooms, views=self.views, style=style, coarse=coarse)
+    def room(self, style: RoomsStyle = FLAT, *, coarse: bool = False) -> RoomsWorld:
+        return RoomsWorld(*self.rooms, views=self.views, style=style, coarse=coarse)
 
-    def street(self, style: StyleName) -> Streets:
-        return Streets(style, *self.scans)
+    def street(self, style: StyleName) -> StreetsWorld:
+        return StreetsWorld(style, *self.scans)
 
 
 FULL = Scale()
@@ -92,9 +92,9 @@ QUICK = Scale(
 )
 
 
-def sequence(scale: Scale) -> Rooms:
+def sequence(scale: Scale) -> RoomsWorld:
     """Rooms with so many frames that a network sees a part of them at a time."""
-    return Rooms(*scale.sequences, views=scale.frames)
+    return RoomsWorld(*scale.sequences, views=scale.frames)
 
 
 def indoor(scale: Scale, encoder: str | None = None, **preparation: Any) -> Recipe:
@@ -148,8 +148,8 @@ def distilled(
         whiten: how many directions of its features are whitened.
         times: so many times the scale's steps.
     """
-    steps = times * (scale.distill_steps if isinstance(worlds[0], Rooms) else scale.outdoor_distill_steps)
-    recipe = replace(recipe, task=Distill(whiten=whiten), encoder=teacher or scale.encoder, steps=steps)
+    steps = times * (scale.distill_steps if isinstance(worlds[0], RoomsWorld) else scale.outdoor_distill_steps)
+    recipe = replace(recipe, task=DistillTask(whiten=whiten), encoder=teacher or scale.encoder, steps=steps)
     return Stage(name, recipe, worlds)
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from ditr.data.preparation import Lookup, ViewChoice
 from ditr.models.injection import Injection
 from ditr.recipes.captures import SMALL_NETWORK
-from ditr.studies.reproduce.experiment import Cell, Missing, Ordering, Stage, Table, Trial, World
+from ditr.studies.reproduce.experiment import Cell, Missing, Ordering, PaperTable, Stage, Trial, World
 from ditr.studies.reproduce.settings import Scale, indoor, outdoor
 from ditr.training.recipe import Recipe
 
@@ -17,7 +17,7 @@ __all__ = ["mapping", "table5", "table6"]
 _INDOOR, _OUTDOOR = "fine classes (ScanNet200)", "nuScenes style"
 
 
-def table5(scale: Scale) -> Table:
+def table5(scale: Scale) -> PaperTable:
     """Injection variants."""
     rows = {
         "None (PTv3)": (Injection.NONE, 35.2, 79.9),
@@ -43,7 +43,7 @@ def table5(scale: Scale) -> Table:
         for row, (injection, _, outdoors) in rows.items()
         if injection not in (Injection.NONE, Injection.DECODER) and (column == _INDOOR or outdoors > 79.9)
     ]
-    return Table(
+    return PaperTable(
         "table5",
         "Table 5: where image features join",
         "The same features in other places of the network. As many steps for each; the two encoder-decoders have twice "
@@ -55,7 +55,7 @@ def table5(scale: Scale) -> Table:
     )
 
 
-def table6(scale: Scale) -> Table:
+def table6(scale: Scale) -> PaperTable:
     """Image encoders, as far as their weights are at hand."""
     none, small = "none (PTv3)", "DINOv2 ViT-S (derived weights)"
     rows: dict[str, tuple[str | None, float | None, float | None]] = {
@@ -80,7 +80,7 @@ def table6(scale: Scale) -> Table:
     }
     reason = "not reported: its weights are not at hand; give their folder with --encoder"
     control = "random weights ViT-S (control)"
-    return Table(
+    return PaperTable(
         "table6",
         "Table 6: image encoders",
         "DITR with features of frozen encoders, same steps for each. The encoder of random weights has the same shape "
@@ -94,7 +94,7 @@ def table6(scale: Scale) -> Table:
     )
 
 
-def mapping(scale: Scale) -> Table:
+def mapping(scale: Scale) -> PaperTable:
     """How a point gets its image feature (section 3.1)."""
     rows = {
         "random view, patch (DITR)": (ViewChoice.RANDOM, Lookup.PATCH),
@@ -111,7 +111,7 @@ def mapping(scale: Scale) -> Table:
         cells.append(Cell(row, column, Trial(Stage(row, recipe, (world,)), world)))
     ditr = "random view, patch (DITR)"
     worse = ("random view, bilinear", "mean of all views", "maximum of all views")
-    return Table(
+    return PaperTable(
         "mapping",
         "Section 3.1: how a point gets its image feature",
         "The paper says without numbers that the patch a point falls into serves better than interpolating, and one "

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from ditr.models.minkunet import MinkUNetConfig
-from ditr.studies.reproduce.experiment import Cell, Missing, Ordering, Rooms, Stage, Table, Trial
+from ditr.studies.reproduce.experiment import Cell, Missing, Ordering, PaperTable, RoomsWorld, Stage, Trial
 from ditr.studies.reproduce.settings import HALL, STUDIO, Scale, distilled, fine_tuned, indoor, outdoor, with_norms
 from ditr.worlds.streets import StyleName
 
@@ -35,7 +35,7 @@ _WHY = (
 )
 
 
-def table3(scale: Scale) -> Table:
+def table3(scale: Scale) -> PaperTable:
     """Indoor distillation: none, from the same rooms, from two kinds of rooms."""
     flat, studio, hall = scale.room(), scale.room(STUDIO), scale.room(HALL)
     plain, both = indoor(scale), ("flat", "studio")
@@ -66,7 +66,7 @@ def table3(scale: Scale) -> Table:
     }
     for row, student in students.items():
         cells.append(Cell(row, fine, Trial(fine_tuned(row, plain, flat, student), flat)))
-    return Table(
+    return PaperTable(
         "table3",
         "Table 3: indoor distillation",
         "PTv3 from random weights, from a student of the image encoder on the same rooms, and from a student on these "
@@ -91,7 +91,7 @@ def table3(scale: Scale) -> Table:
     )
 
 
-def table4(scale: Scale) -> Table:
+def table4(scale: Scale) -> PaperTable:
     """Outdoor distillation: none, from the same scans, from three styles."""
     styles: dict[StyleName, tuple[str, tuple[float, float | None, float]]] = {
         "nuscenes": ("nuScenes style", (79.9, 80.9, 80.7)),
@@ -114,7 +114,7 @@ def table4(scale: Scale) -> Table:
     nuscenes, world = "nuScenes style", scale.street("nuscenes")
     control = distilled(scale, "student of random weights", plain, (world,), teacher=scale.control)
     cells.append(Cell(_CONTROL, nuscenes, Trial(fine_tuned(_CONTROL, plain, world, control), world)))
-    return Table(
+    return PaperTable(
         "table4",
         "Table 4: outdoor distillation",
         "PTv3 from random weights, from a student on scans of the same style, and from a student on all three styles "
@@ -126,9 +126,9 @@ def table4(scale: Scale) -> Table:
     )
 
 
-def table7(scale: Scale) -> Table:
+def table7(scale: Scale) -> PaperTable:
     """Limited reconstructions: MinkUNet with labels of a part of the rooms."""
-    world = Rooms(scale.limited, scale.rooms[1], views=scale.views)
+    world = RoomsWorld(scale.limited, scale.rooms[1], views=scale.views)
     recipe = replace(indoor(scale), network=SMALL_MINKUNET)
     student = distilled(scale, "student, MinkUNet", recipe, (world,))
     white = distilled(scale, "student, MinkUNet, whitened", recipe, (world,), whiten=_WHITE, times=_LONGER)
@@ -150,7 +150,7 @@ def table7(scale: Scale) -> Table:
         "MSC": (29.2, 50.7, 61.0, 64.9, 75.3),
         "PPT": (31.3, 52.2, 62.8, 66.4, 75.8),
     }
-    return Table(
+    return PaperTable(
         "table7",
         "Table 7: limited reconstructions",
         f"MinkUNet with the labels of a part of {scale.limited} training rooms, the smaller parts within the larger "

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ditr.studies.reproduce.experiment import Cell, Ordering, Stage, Table, Trial
+from ditr.studies.reproduce.experiment import Cell, Ordering, PaperTable, Stage, Trial
 from ditr.studies.reproduce.settings import Scale, distilled, fine_tuned, indoor, outdoor
 from ditr.worlds.streets import StyleName
 
@@ -12,7 +12,7 @@ _RANDOM = "control: encoder of random weights"
 _SWAPPED = "control: photographs of another scene"
 
 
-def table1(scale: Scale) -> Table:
+def table1(scale: Scale) -> PaperTable:
     """Indoor semantic segmentation: fine and coarse classes of the same rooms."""
     coarse, fine = "coarse classes (ScanNet)", "fine classes (ScanNet200)"
     paper = {("PTv3", coarse): 76.8, ("PTv3", fine): 35.4, ("DITR", coarse): 80.5, ("DITR", fine): 41.2}
@@ -43,11 +43,11 @@ def table1(scale: Scale) -> Table:
     ]
     # The paper's gain is larger on the 200 classes of the same scenes.
     orderings.append(Ordering(("DITR", fine), ("PTv3", fine), beyond=(("DITR", coarse), ("PTv3", coarse))))
-    return Table(
+    return PaperTable(
         "table1",
         "Table 1: indoor semantic segmentation",
         "The same rooms with ten coarse and twenty fine classes. PTv3 sees points, DITR also image features; D-DITR "
-        "sees points and starts from a student of the image encoder (the paper reports it in Table 3; here it is "
+        "sees points and starts from a student of the image encoder (the paper reports it in PaperTable 3; here it is "
         "distilled on the training rooms alone). The paper's PTv3 is the one that it reproduced. Every segmentation "
         "has the same steps and batches; the steps of the distillation come on top, as in the paper.",
         tuple(cells),
@@ -56,7 +56,7 @@ def table1(scale: Scale) -> Table:
     )
 
 
-def table2(scale: Scale) -> Table:
+def table2(scale: Scale) -> PaperTable:
     """Outdoor semantic segmentation in three styles."""
     styles: dict[StyleName, tuple[str, float, float]] = {
         "nuscenes": ("nuScenes style", 79.9, 84.2),
@@ -80,7 +80,7 @@ def table2(scale: Scale) -> Table:
     orderings += [Ordering(("DITR", columns[0]), (_RANDOM, columns[0]))]
     orderings += [Ordering(("PTv3", column), (_SWAPPED, column)) for column in columns]
     cells.sort(key=lambda cell: ["PTv3", "DITR", _RANDOM, _SWAPPED].index(cell.row))
-    return Table(
+    return PaperTable(
         "table2",
         "Table 2: outdoor semantic segmentation",
         "LiDAR scans of three styles: six cameras all around, one to the front, five to the front and the sides. "

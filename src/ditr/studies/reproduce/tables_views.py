@@ -7,9 +7,9 @@ from itertools import pairwise
 
 from ditr.data.preparation import ViewDrop, ViewOrder
 from ditr.recipes.captures import SMALL_NETWORK
-from ditr.studies.reproduce.experiment import Cell, Figure, Ordering, Stage, Table, Trial, Views
+from ditr.studies.reproduce.experiment import Cell, Figure, Ordering, PaperTable, Stage, Trial, Views
 from ditr.studies.reproduce.settings import Scale, indoor, outdoor, sequence
-from ditr.training.recipe import Recipe, Segment
+from ditr.training.recipe import Recipe, SegmentTask
 
 __all__ = ["missing", "table8", "table9"]
 
@@ -17,7 +17,7 @@ _TEN = Views(10)
 _CAMERAS: tuple[tuple[str, ...], ...] = ((), ("CAM_FRONT",), ("CAM_FRONT", "CAM_BACK_LEFT", "CAM_BACK_RIGHT"))
 
 
-def table8(scale: Scale) -> Table:
+def table8(scale: Scale) -> PaperTable:
     """Visible and invisible points."""
     rooms, streets = sequence(scale), scale.street("kitti")
     paper = {"PTv3": (35.2, 34.5, 68.5, 68.1), "DITR": (41.5, 39.7, 71.6, 68.3)}
@@ -42,7 +42,7 @@ def table8(scale: Scale) -> Table:
         replace(visible, beyond=(invisible.better, invisible.worse))
         for visible, invisible in zip(orderings[::2], orderings[1::2], strict=True)
     ]
-    return Table(
+    return PaperTable(
         "table8",
         "Table 8: visible and invisible points",
         f"Rooms with {scale.frames} frames, of which ten at equal steps are used, and scans with one camera. "
@@ -54,7 +54,7 @@ def table8(scale: Scale) -> Table:
     )
 
 
-def table9(scale: Scale) -> Table:
+def table9(scale: Scale) -> PaperTable:
     """Number of images and how they are selected."""
     rooms, streets = sequence(scale), scale.street("nuscenes")
     by_views = {
@@ -103,7 +103,7 @@ def table9(scale: Scale) -> Table:
     ]
     orderings += [Ordering((row, "rooms, mIoU6"), (row, "rooms, mIoU10")) for row in rising[:3]]
     orderings += [Ordering((row, "rooms, mIoU10"), (row, "rooms, mIoU6")) for row in rising[3:]]
-    return Table(
+    return PaperTable(
         "table9",
         "Table 9: which images, and how many",
         f"The same trained networks with fewer images at inference: rooms with {scale.frames} frames in temporal "
@@ -115,7 +115,7 @@ def table9(scale: Scale) -> Table:
     )
 
 
-def missing(scale: Scale) -> Table:
+def missing(scale: Scale) -> PaperTable:
     """Views dropped in training, so that a network does without them."""
     rooms = sequence(scale)
     stages = {
@@ -128,7 +128,7 @@ def missing(scale: Scale) -> Table:
     taught = _of_views(scale, scale.encoder)
     network = replace(SMALL_NETWORK, missing_embedding=True)
     stages["DITR, taught with and without views"] = Stage(
-        "DITR, with and without", replace(taught, task=Segment(without_images=0.25), network=network), (rooms,)
+        "DITR, with and without", replace(taught, task=SegmentTask(without_images=0.25), network=network), (rooms,)
     )
     columns = {f"{count} views": Views(count) for count in (0, 1, 3, 10)}
     cells = [
@@ -138,14 +138,14 @@ def missing(scale: Scale) -> Table:
     ]
     dropped, none, full = "DITR, views dropped in training", "0 views", "10 views"
     both = "DITR, taught with and without views"
-    return Table(
+    return PaperTable(
         "missing",
         "Missing images: views dropped in training",
         "Two ways to learn to do without. In one, a room loses all its views in training with probability 0.3, and "
         "otherwise each with probability 0.2. In the other, every step decodes its rooms twice, with all views and "
         "without, the latter with a quarter of the loss and a learned embedding where there is no view. The "
         "goal: without views at most 1 mIoU below PTv3, with all views at most 0.3 below the network trained without "
-        "dropping. No table of the paper; its Table 9 shows the loss that this is to avoid. PTv3 takes no views.",
+        "dropping. No table of the paper; its PaperTable 9 shows the loss that this is to avoid. PTv3 takes no views.",
         tuple(cells),
         (
             Ordering((dropped, none), ("PTv3", none), -1.0),

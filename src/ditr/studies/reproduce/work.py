@@ -27,10 +27,10 @@ from ditr.evaluation.evaluate import visible_points
 from ditr.evaluation.metrics import ConfusionMatrix
 from ditr.inference.segmenter import Segmenter
 from ditr.io.files import atomic_path
-from ditr.io.settings_json import to_plain
+from ditr.io.settings_json import to_json_values
 from ditr.runtime import OnProgress, release_memory
 from ditr.scene import Scene
-from ditr.studies.reproduce.experiment import COARSE, Rooms, Stage, Trial, Views, World, digest
+from ditr.studies.reproduce.experiment import COARSE, RoomsWorld, Stage, Trial, Views, World, digest
 from ditr.training.loop import TrainingRun, train
 from ditr.training.recipe import Recipe
 from ditr.worlds.rooms import write_rooms
@@ -92,7 +92,7 @@ class Workplace:
 def make_world(place: Workplace, world: World, seed: int, report: OnProgress) -> None:
     """Scenes that are there already are kept."""
     folder = place.world(world, seed)
-    if not isinstance(world, Rooms):
+    if not isinstance(world, RoomsWorld):
         for split in ("train", "test"):
             write_streets(folder / split, world.config(seed, "train" if split == "train" else "test"), workers=1)
     elif not world.coarse:
@@ -245,7 +245,7 @@ def _row(
         "training_seconds": trained["seconds"],
         "training_commit": trained["commit"],
         "seconds": round(seconds, 1),
-        "views": to_plain(trial.views),
+        "views": to_json_values(trial.views),
         "swapped": trial.swap,
         "commit": place.commit,
         "when": time.strftime("%F %T"),

@@ -17,11 +17,11 @@ from ditr.errors import InputError
 from ditr.runtime import one_thread_per_worker, progress_bar, worker_pool
 from ditr.scene import Scene
 
-__all__ = ["Job", "as_stored", "write_jobs"]
+__all__ = ["SceneJob", "as_stored", "write_jobs"]
 
 
 @dataclass(frozen=True)
-class Job:
+class SceneJob:
     """A scene that is to be there.
 
     Attributes:
@@ -41,7 +41,7 @@ def as_stored(settings: Mapping[str, Any]) -> dict[str, Any]:
     return stored
 
 
-def write_jobs(kind: str, jobs: Sequence[Job], *, workers: int | None, progress: bool) -> list[Path]:
+def write_jobs(kind: str, jobs: Sequence[SceneJob], *, workers: int | None, progress: bool) -> list[Path]:
     """Write all scenes that are not there yet; the result does not depend on ``workers``.
 
     What an interrupted call left unfinished is removed.
@@ -82,11 +82,11 @@ def write_jobs(kind: str, jobs: Sequence[Job], *, workers: int | None, progress:
     return [job.path for job in jobs]
 
 
-def _write(job: Job) -> None:
+def _write(job: SceneJob) -> None:
     write_capture(replace(job.make(), properties={LABELS: dict(job.identity)}), job.path)
 
 
-def _is_complete(job: Job, kind: str) -> bool:
+def _is_complete(job: SceneJob, kind: str) -> bool:
     """Whether the scene is there; folders are written atomically, so one that exists is whole."""
     if not job.path.exists():
         return False

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from ditr.scene import Camera
 from ditr.worlds.rooms.config import RoomsConfig
-from ditr.worlds.rooms.workshop import Plan
+from ditr.worlds.rooms.workshop import RoomPlan
 
 __all__ = ["choose_camera", "choose_poses", "free_positions"]
 
@@ -21,7 +21,7 @@ def choose_camera(rng: Generator, config: RoomsConfig) -> Camera:
     return Camera(config.width, config.height, focal, focal, config.width / 2, config.height / 2)
 
 
-def free_positions(rng: Generator, plan: Plan, count: int, heights: tuple[float, float]) -> NDArray[np.float64]:
+def free_positions(rng: Generator, plan: RoomPlan, count: int, heights: tuple[float, float]) -> NDArray[np.float64]:
     """Up to ``count`` positions (n, 3) in the air, at least one, away from walls and furniture where there is place."""
     length, width, height = plan.size
     low = np.array([0.3, 0.3, heights[0]])
@@ -35,7 +35,7 @@ def free_positions(rng: Generator, plan: Plan, count: int, heights: tuple[float,
     return points
 
 
-def choose_poses(rng: Generator, plan: Plan, count: int) -> list[NDArray[np.float64]]:
+def choose_poses(rng: Generator, plan: RoomPlan, count: int) -> list[NDArray[np.float64]]:
     """World-to-camera poses (4, 4) that look into all directions, each from the far side of the room."""
     places = free_positions(rng, plan, 300, (1.2, 1.7))
     size = np.asarray(plan.size)

@@ -7,7 +7,7 @@ import numpy as np
 from ditr.worlds.common.mesh import Frame, Material
 from ditr.worlds.rooms import fronts, materials, pictures
 from ditr.worlds.rooms.config import Label
-from ditr.worlds.rooms.workshop import Painters, Plan, Workshop
+from ditr.worlds.rooms.workshop import Painters, RoomPlan, Workshop
 
 WALLS: Painters = (
     (materials.wall_paint, materials.wall_plaster, materials.wall_stripes),
@@ -38,7 +38,7 @@ PLASTICS: Painters = ((materials.black_plastic,), ())
 SCREENS: Painters = ((pictures.screen_desktop, pictures.screen_code), (pictures.screen_sheet,))
 
 
-def shell(shop: Workshop, plan: Plan) -> None:
+def shell(shop: Workshop, plan: RoomPlan) -> None:
     """Walls with a skirting board, floor and ceiling."""
     length, width, height = plan.size
     paint = shop.surface(WALLS, (1.0, 1.0))
@@ -75,7 +75,7 @@ def _panel(
     shop.mesh.box((-width / 2, 0, low), (width / 2, depth, high), edge, front)
 
 
-def door(shop: Workshop, plan: Plan) -> bool:
+def door(shop: Workshop, plan: RoomPlan) -> bool:
     """A closed door leaf in a frame that stands a few centimetres out of the wall."""
     width, height = shop.uniform(0.82, 0.98), shop.uniform(1.98, 2.08)
     frame = plan.on_wall(width, 0.6, 0.0, height)
@@ -92,7 +92,7 @@ def door(shop: Workshop, plan: Plan) -> bool:
     return True
 
 
-def window(shop: Workshop, plan: Plan) -> bool:
+def window(shop: Workshop, plan: RoomPlan) -> bool:
     """A window with its view, a sill, often a radiator below and curtains beside it."""
     width, low, tall = shop.uniform(0.9, 1.5), shop.uniform(0.8, 0.95), shop.uniform(1.0, 1.3)
     high = min(low + tall, plan.size[2] - 0.12)
@@ -131,7 +131,7 @@ def _curtain(shop: Workshop, frame: Frame, width: float, high: float) -> None:
     shop.mesh.box((-width / 2 - 0.1, 0.095, high), (width / 2 + 0.1, 0.12, high + 0.025), shop.surface(METALS))
 
 
-def curtain(shop: Workshop, plan: Plan) -> bool:
+def curtain(shop: Workshop, plan: RoomPlan) -> bool:
     """A curtain in front of a wall (a wardrobe, an alcove)."""
     width = shop.uniform(0.7, 1.1)
     high = min(shop.uniform(1.9, 2.2), plan.size[2] - 0.1)
@@ -155,7 +155,7 @@ def _radiator(shop: Workshop, frame: Frame, width: float, high: float) -> None:
     shop.mesh.box((-width / 2, 0.0, low), (width / 2, 0.055, high), coat)
 
 
-def radiator(shop: Workshop, plan: Plan) -> bool:
+def radiator(shop: Workshop, plan: RoomPlan) -> bool:
     """A radiator away from the windows."""
     width, high = shop.uniform(0.5, 0.9), shop.uniform(0.55, 1.2)
     frame = plan.on_wall(width, 0.3, 0.05, high)
@@ -165,7 +165,7 @@ def radiator(shop: Workshop, plan: Plan) -> bool:
     return True
 
 
-def whiteboard(shop: Workshop, plan: Plan) -> bool:
+def whiteboard(shop: Workshop, plan: RoomPlan) -> bool:
     """A whiteboard in a metal frame with a tray."""
     width, low, tall = shop.uniform(1.0, 1.6), shop.uniform(0.92, 1.05), shop.uniform(0.8, 1.05)
     frame = plan.on_wall(width, 0.1, low - 0.05, low + tall)
@@ -180,7 +180,7 @@ def whiteboard(shop: Workshop, plan: Plan) -> bool:
     return True
 
 
-def pinboard(shop: Workshop, plan: Plan) -> bool:
+def pinboard(shop: Workshop, plan: RoomPlan) -> bool:
     """A board with papers in a wooden frame."""
     width, low, tall = shop.uniform(0.75, 1.25), shop.uniform(0.95, 1.2), shop.uniform(0.55, 0.9)
     frame = plan.on_wall(width, 0.1, low, low + tall)
@@ -194,7 +194,7 @@ def pinboard(shop: Workshop, plan: Plan) -> bool:
     return True
 
 
-def painting(shop: Workshop, plan: Plan) -> bool:
+def painting(shop: Workshop, plan: RoomPlan) -> bool:
     """A framed picture."""
     width, tall, middle = shop.uniform(0.4, 1.0), shop.uniform(0.35, 0.75), shop.uniform(1.4, 1.65)
     low, high = middle - tall / 2, middle + tall / 2
@@ -210,7 +210,7 @@ def painting(shop: Workshop, plan: Plan) -> bool:
     return True
 
 
-def cabinet(shop: Workshop, plan: Plan) -> bool:
+def cabinet(shop: Workshop, plan: RoomPlan) -> bool:
     """A cupboard, mostly built into the wall with its doors a few centimetres in front, else standing before it."""
     width = shop.uniform(0.8, 1.5)
     tall = shop.pick((shop.uniform(1.9, 2.1), shop.uniform(0.8, 1.2)))
@@ -224,7 +224,7 @@ def cabinet(shop: Workshop, plan: Plan) -> bool:
     return True
 
 
-def wall_screen(shop: Workshop, plan: Plan) -> bool:
+def wall_screen(shop: Workshop, plan: RoomPlan) -> bool:
     """A flat screen on the wall."""
     width = shop.uniform(0.8, 1.15)
     tall, low = 0.58 * width, shop.uniform(1.0, 1.2)

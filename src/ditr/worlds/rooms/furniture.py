@@ -10,7 +10,7 @@ from ditr.worlds.common.mesh import Frame, Material
 from ditr.worlds.rooms import fronts, materials, pictures
 from ditr.worlds.rooms.config import Label
 from ditr.worlds.rooms.fittings import FRAMES, METALS, PLASTICS, SCREENS
-from ditr.worlds.rooms.workshop import Painters, Plan, Workshop
+from ditr.worlds.rooms.workshop import Painters, RoomPlan, Workshop
 
 WOODS: Painters = ((materials.wood, materials.lacquer), ())
 CLOTHS: Painters = ((materials.weave,), (materials.leather, materials.plaid))
@@ -72,7 +72,7 @@ def _screen(shop: Workshop, frame: Frame) -> None:
     shop.mesh.box((-width / 2 + 0.015, 0.02, low + 0.015), (width / 2 - 0.015, 0.034, low + tall - 0.015), case, front)
 
 
-def desk(shop: Workshop, plan: Plan) -> bool:
+def desk(shop: Workshop, plan: RoomPlan) -> bool:
     """A desk at the wall with one or two monitors and a chair."""
     width, depth, height = shop.uniform(1.1, 1.5), shop.uniform(0.6, 0.75), shop.uniform(0.71, 0.76)
     frame = plan.on_wall(width, depth + 0.5, 0.0, height + 0.1)
@@ -92,7 +92,7 @@ def desk(shop: Workshop, plan: Plan) -> bool:
     return True
 
 
-def dining(shop: Workshop, plan: Plan) -> bool:
+def dining(shop: Workshop, plan: RoomPlan) -> bool:
     """A table away from the walls with two to four chairs."""
     width, depth, height = shop.uniform(0.8, 1.2), shop.uniform(0.7, 0.85), shop.uniform(0.71, 0.76)
     frame = plan.on_floor(width + 0.2, depth + 0.9, 1.0)
@@ -152,7 +152,7 @@ def _chair(shop: Workshop, frame: Frame) -> None:
     shop.pick((_chair_wood, _chair_padded), (_chair_swivel,))(shop)
 
 
-def chair(shop: Workshop, plan: Plan) -> bool:
+def chair(shop: Workshop, plan: RoomPlan) -> bool:
     """A chair by itself."""
     frame = plan.on_floor(0.5, 0.5, 0.95, turned=True)
     if frame is None:
@@ -161,7 +161,7 @@ def chair(shop: Workshop, plan: Plan) -> bool:
     return True
 
 
-def sofa(shop: Workshop, plan: Plan) -> bool:
+def sofa(shop: Workshop, plan: RoomPlan) -> bool:
     """A sofa or armchair with its back to a wall."""
     width, depth, back = shop.uniform(0.85, 1.8), shop.uniform(0.75, 0.85), shop.uniform(0.72, 0.85)
     frame = plan.on_wall(width, depth + 0.2, 0.0, back + 0.02)
@@ -184,7 +184,7 @@ def sofa(shop: Workshop, plan: Plan) -> bool:
     return True
 
 
-def bed(shop: Workshop, plan: Plan) -> bool:
+def bed(shop: Workshop, plan: RoomPlan) -> bool:
     """A bed with its head at the wall."""
     width, depth, high = shop.uniform(0.9, 1.3), shop.uniform(1.85, 2.0), shop.uniform(0.42, 0.55)
     frame = plan.on_wall(width, depth, 0.0, 0.95)
@@ -205,7 +205,7 @@ def bed(shop: Workshop, plan: Plan) -> bool:
 # --- storage ------------------------------------------------------------------------------------------------------
 
 
-def bookshelf(shop: Workshop, plan: Plan) -> bool:
+def bookshelf(shop: Workshop, plan: RoomPlan) -> bool:
     """Open shelves with rows of books, some of them half empty."""
     width, depth, high = shop.uniform(0.7, 1.1), shop.uniform(0.24, 0.32), shop.uniform(1.3, 2.0)
     frame = plan.on_wall(width, depth + 0.25, 0.0, high)
@@ -267,7 +267,7 @@ def _foliage_cactus(shop: Workshop, leaf: Material, low: float, high: float) -> 
         shop.mesh.prism((x, 0, 0), (0.045, 0.03), (middle, middle + 0.2), leaf, sides=6)
 
 
-def plant(shop: Workshop, plan: Plan) -> bool:
+def plant(shop: Workshop, plan: RoomPlan) -> bool:
     """A plant in a pot on the floor, near a wall."""
     high = shop.uniform(0.7, 1.4)
     frame = plan.on_wall(0.45, 0.5, 0.0, high)
@@ -295,7 +295,7 @@ def _lamp_globe(shop: Workshop, z: float) -> None:
                     shop.surface(SHADES, glow=0.7), sides=12)  # fmt: skip
 
 
-def lamp(shop: Workshop, plan: Plan) -> bool:
+def lamp(shop: Workshop, plan: RoomPlan) -> bool:
     """A floor lamp."""
     frame = plan.on_wall(0.42, 0.45, 0.0, 1.7)
     if frame is None:
@@ -308,7 +308,7 @@ def lamp(shop: Workshop, plan: Plan) -> bool:
     return True
 
 
-def pendant(shop: Workshop, plan: Plan) -> bool:
+def pendant(shop: Workshop, plan: RoomPlan) -> bool:
     """A lamp that hangs from the ceiling."""
     length, width, height = plan.size
     at = Frame(length * shop.uniform(0.4, 0.6), width * shop.uniform(0.4, 0.6))
@@ -319,7 +319,7 @@ def pendant(shop: Workshop, plan: Plan) -> bool:
     return True
 
 
-def rug(shop: Workshop, plan: Plan) -> bool:
+def rug(shop: Workshop, plan: RoomPlan) -> bool:
     """A rug on the floor; furniture may stand on it."""
     long, wide = shop.uniform(1.1, 1.8), shop.uniform(0.8, 1.3)
     x, y = shop.uniform(0.3, 0.7) * plan.size[0], shop.uniform(0.3, 0.7) * plan.size[1]
@@ -336,7 +336,7 @@ def rug(shop: Workshop, plan: Plan) -> bool:
     return True
 
 
-def parcel(shop: Workshop, plan: Plan) -> bool:
+def parcel(shop: Workshop, plan: RoomPlan) -> bool:
     """A cardboard box: clutter, not labelled."""
     width, depth, high = (shop.uniform(0.25, 0.5) for _ in range(3))
     frame = plan.on_floor(width, depth, high, turned=True)

@@ -11,11 +11,11 @@ from ditr.worlds.common.atlas import Atlas
 from ditr.worlds.common.mesh import Mesh
 from ditr.worlds.rooms import fittings, furniture
 from ditr.worlds.rooms.config import RoomsConfig, Split
-from ditr.worlds.rooms.workshop import Plan, Workshop
+from ditr.worlds.rooms.workshop import RoomPlan, Workshop
 
 __all__ = ["Room", "build_room", "generator"]
 
-Furnish = Callable[[Workshop, Plan], bool]
+Furnish = Callable[[Workshop, RoomPlan], bool]
 """Builds one object and returns True, or returns False where there is no place for the size that it drew."""
 
 _SIZES_TRIED = 4
@@ -79,7 +79,7 @@ class Room:
 
     mesh: Mesh
     atlas: Atlas
-    plan: Plan
+    plan: RoomPlan
 
 
 def generator(config: RoomsConfig, split: Split, index: int, purpose: int) -> np.random.Generator:
@@ -97,7 +97,7 @@ def build_room(config: RoomsConfig, split: Split, index: int) -> Room:
     )
     style = config.style
     size = (shop.uniform(*style.length), shop.uniform(*style.width), shop.uniform(*style.height))
-    plan = Plan(shop.rng, size)
+    plan = RoomPlan(shop.rng, size)
     fittings.shell(shop, plan)
     for furnish, probability in (*_OPENINGS, *_KINDS[index % len(_KINDS)], *_ANYWHERE):
         if shop.chance(probability):

@@ -11,12 +11,12 @@ from numpy.typing import NDArray
 from ditr.worlds.common.mesh import Frame
 from ditr.worlds.common.workshop import Painters, Workshop
 
-__all__ = ["Painters", "Plan", "Workshop"]
+__all__ = ["Painters", "RoomPlan", "Workshop"]
 
 _TRIES = 40
 
 
-class Plan:
+class RoomPlan:
     """Which parts of the room are taken, as boxes along the axes."""
 
     def __init__(self, rng: Generator, size: tuple[float, float, float]) -> None:

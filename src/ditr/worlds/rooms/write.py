@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from ditr.worlds.common.writing import Job, as_stored, write_jobs
+from ditr.worlds.common.writing import SceneJob, as_stored, write_jobs
 from ditr.worlds.rooms.config import RoomsConfig, Split
 from ditr.worlds.rooms.generate import make_room, room_name
 
@@ -37,7 +37,7 @@ def write_rooms(
         ImportError: embreex is not installed.
     """
     jobs = [
-        Job(
+        SceneJob(
             Path(folder) / split / room_name(index),
             partial(make_room, config, split, index),
             _identity(config, split, index),

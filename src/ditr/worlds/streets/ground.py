@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from ditr.worlds.common.mesh import Frame, Material
 from ditr.worlds.streets import grounds
 from ditr.worlds.streets.config import Kind
-from ditr.worlds.streets.plan import END, Block, Plan
+from ditr.worlds.streets.plan import END, CityBlock, StreetPlan
 from ditr.worlds.streets.site import Site
 from ditr.worlds.streets.styles import Town
 
@@ -71,7 +71,7 @@ def _lawn(
         site.mesh.triangles(corner[:, half], place[:, half], material)
 
 
-def roadway(site: Site, town: Town, plan: Plan) -> None:
+def roadway(site: Site, town: Town, plan: StreetPlan) -> None:
     """Asphalt, the crossing street, the island in the middle, and all paint."""
     site.start(Kind.ROAD, Frame(0.0, 0.0))
     asphalt = site.shared(grounds.asphalt, (6.0, 6.0), site.uniform(0.1, 0.22))
@@ -89,7 +89,7 @@ def roadway(site: Site, town: Town, plan: Plan) -> None:
     _paint(site, town, plan)
 
 
-def _paint(site: Site, town: Town, plan: Plan) -> None:
+def _paint(site: Site, town: Town, plan: StreetPlan) -> None:
     white = site.shared(grounds.white_line, (2.0, 2.0), site.uniform(0.5, 0.9))
     yellow = site.tint((0.11, 0.14), (0.6, 0.8), (0.75, 0.9), 0.6)
     gap = (END, END) if plan.crossing is None else (plan.crossing[0] - 5.5, plan.crossing[1] + 5.5)
@@ -127,7 +127,7 @@ def _paint(site: Site, town: Town, plan: Plan) -> None:
             site.mesh.sheet((x0, max(0.0, side * plan.road), _PAINT), (0.4, 0, 0), (0, -plan.road, 0), white)
 
 
-def pave(site: Site, town: Town, plan: Plan, block: Block) -> Strips:
+def pave(site: Site, town: Town, plan: StreetPlan, block: CityBlock) -> Strips:
     """Kerb, verge, sidewalk and lot of one block, and the parking strip before it; says where things may stand."""
     if block.side < 0 and block.start == -END:
         roadway(site, town, plan)
@@ -162,7 +162,7 @@ def pave(site: Site, town: Town, plan: Plan, block: Block) -> Strips:
     return Strips(kerb, (inner, outer), returned)
 
 
-def _parking(site: Site, town: Town, plan: Plan, block: Block) -> None:
+def _parking(site: Site, town: Town, plan: StreetPlan, block: CityBlock) -> None:
     """A strip of its own surface where the style has one, and the lines between places."""
     if not plan.parking:
         return
@@ -180,7 +180,9 @@ def _parking(site: Site, town: Town, plan: Plan, block: Block) -> None:
             _flat(site, (x, x + 0.12), (block.side * edge, block.side * (plan.road - 0.15)), 0.012, white)
 
 
-def _other(site: Site, town: Town, plan: Plan, block: Block, walk: tuple[float, float], x: tuple[float, float]) -> None:
+def _other(
+    site: Site, town: Town, plan: StreetPlan, block: CityBlock, walk: tuple[float, float], x: tuple[float, float]
+) -> None:
     """Drives to the houses and patches of another surface: level with the sidewalk, none of its kind."""
     ground = site.surface(((site.pick(town.other_ground),), ()), (1.6, 1.6), reflectance=site.uniform(0.2, 0.45))
     at = x[0] + site.uniform(2, 14)

@@ -14,7 +14,7 @@ from ditr.worlds.common.mesh import Frame, Mesh
 from ditr.worlds.streets import furniture, greenery, people, vehicles
 from ditr.worlds.streets.config import StreetsConfig
 from ditr.worlds.streets.ground import Strips, pave
-from ditr.worlds.streets.plan import END, Block, Plan, draw_plan, stations
+from ditr.worlds.streets.plan import END, CityBlock, StreetPlan, draw_plan, stations
 from ditr.worlds.streets.site import HEADING_BACK, HEADING_ON, Site, Thing
 from ditr.worlds.streets.styles import Style, Town, style_of
 
@@ -31,7 +31,7 @@ class Street:
 
     mesh: Mesh
     atlas: Atlas
-    plan: Plan
+    plan: StreetPlan
     style: Style
 
 
@@ -79,7 +79,7 @@ def _facing(side: int) -> float:
     return math.pi if side > 0 else 0.0
 
 
-def _kerbside(site: Site, town: Town, plan: Plan, block: Block, strips: Strips) -> None:
+def _kerbside(site: Site, town: Town, plan: StreetPlan, block: CityBlock, strips: Strips) -> None:
     """Trees, posts, signs and parked two-wheelers in a row behind the kerb."""
     tree = tuple((thing, town.tree_weight / len(town.trees)) for thing in town.trees)
     choices: tuple[tuple[Thing, float], ...] = (*town.kerbside, *tree)
@@ -109,7 +109,7 @@ def _kerbside(site: Site, town: Town, plan: Plan, block: Block, strips: Strips) 
             _put(site, thing, Frame(x, y, strips.level, _facing(block.side)))
 
 
-def _walkers(site: Site, town: Town, block: Block, strips: Strips) -> None:
+def _walkers(site: Site, town: Town, block: CityBlock, strips: Strips) -> None:
     low, high = strips.walk
     for x in stations(
         site, max(block.start + 2, -_FAR), min(block.end - 2, _FAR), (3.0 / town.density, 16.0 / town.density)
@@ -120,7 +120,7 @@ def _walkers(site: Site, town: Town, block: Block, strips: Strips) -> None:
             _put(site, people.pedestrian, Frame(x + site.uniform(-0.9, 0.9), y, strips.level, heading))
 
 
-def _properties(site: Site, town: Town, block: Block, strips: Strips) -> None:
+def _properties(site: Site, town: Town, block: CityBlock, strips: Strips) -> None:
     """Fences and hedges at the sidewalk, houses behind, trees and bushes in gardens and gaps."""
     side, level = block.side, strips.level
     start, end = block.start + (strips.return_width if block.open_start else 0), block.end
@@ -167,11 +167,11 @@ _DRIVING: tuple[tuple[Thing, float, float], ...] = (
 )
 
 
-def _near_crossing(plan: Plan, x: float, half: float) -> bool:
+def _near_crossing(plan: StreetPlan, x: float, half: float) -> bool:
     return plan.crossing is not None and plan.crossing[0] - 7 - half < x < plan.crossing[1] + 7 + half
 
 
-def _parked(site: Site, town: Town, plan: Plan) -> None:
+def _parked(site: Site, town: Town, plan: StreetPlan) -> None:
     """A row of vehicles along each kerb, with free places."""
     if not plan.parking:
         return
@@ -187,7 +187,7 @@ def _parked(site: Site, town: Town, plan: Plan) -> None:
             x += long + site.uniform(0.7, 2.2)
 
 
-def _traffic(site: Site, town: Town, plan: Plan, works: tuple[float, float, float] | None) -> None:
+def _traffic(site: Site, town: Town, plan: StreetPlan, works: tuple[float, float, float] | None) -> None:
     """Vehicles on the lanes; the own place and road works stay free."""
     choices = [((thing, long), weight) for thing, weight, long in _DRIVING]
     for number, (y, direction) in enumerate(plan.lane_centers()):
@@ -206,7 +206,7 @@ def _traffic(site: Site, town: Town, plan: Plan, works: tuple[float, float, floa
             x += long + site.uniform(4.0, 22.0) / town.density
 
 
-def _works(site: Site, plan: Plan) -> tuple[float, float, float]:
+def _works(site: Site, plan: StreetPlan) -> tuple[float, float, float]:
     """Road works on an outer lane: barriers and cones around a digger and workers. Returns y, x from and x to."""
     lanes = plan.lane_centers()
     y, _ = max(lanes[1:], key=lambda lane: abs(lane[0]) + (5.0 if lane[1] < 0 and site.chance(0.5) else 0.0))
@@ -233,7 +233,7 @@ def _works(site: Site, plan: Plan) -> tuple[float, float, float]:
     return y, low, high
 
 
-def _crossing(site: Site, plan: Plan) -> None:
+def _crossing(site: Site, plan: StreetPlan) -> None:
     """Traffic lights at the corners, people on the zebra crossing, vehicles on the other street."""
     assert plan.crossing is not None
     low, high = plan.crossing

@@ -7,14 +7,14 @@ from dataclasses import dataclass
 from ditr.worlds.streets.site import Site
 from ditr.worlds.streets.styles import Town
 
-__all__ = ["END", "Block", "Plan", "draw_plan", "stations"]
+__all__ = ["END", "CityBlock", "StreetPlan", "draw_plan", "stations"]
 
 END = 85.0
 """Half the length of a street in metres, beyond every LiDAR's range."""
 
 
 @dataclass(frozen=True)
-class Plan:
+class StreetPlan:
     """Widths and places in metres.
 
     Attributes:
@@ -37,12 +37,12 @@ class Plan:
     ego: tuple[float, float]
     yaw: float
 
-    def blocks(self, side: int) -> list[Block]:
+    def blocks(self, side: int) -> list[CityBlock]:
         """The stretches of one side (1 is left, -1 right) between crossing streets."""
         if self.crossing is None:
-            return [Block(side, -END, END, False, False)]
+            return [CityBlock(side, -END, END, False, False)]
         low, high = self.crossing
-        return [Block(side, -END, low, False, True), Block(side, high, END, True, False)]
+        return [CityBlock(side, -END, low, False, True), CityBlock(side, high, END, True, False)]
 
     def lane_centers(self) -> list[tuple[float, int]]:
         """(y, direction of travel) of all lanes, the own one first; one drives on the right."""
@@ -53,7 +53,7 @@ class Plan:
 
 
 @dataclass(frozen=True)
-class Block:
+class CityBlock:
     """One side of the street from x to x, and which of its ends are at a crossing street."""
 
     side: int
@@ -63,7 +63,7 @@ class Block:
     open_end: bool
 
 
-def draw_plan(site: Site, town: Town) -> Plan:
+def draw_plan(site: Site, town: Town) -> StreetPlan:
     """Choose the widths, whether a street crosses, and where the vehicle is."""
     lane, lanes = site.uniform(*town.lane_width), site.pick(town.lanes)
     median = site.uniform(0.6, 1.4) if lanes > 1 and site.chance(town.median_share) else 0.0
@@ -75,7 +75,7 @@ def draw_plan(site: Site, town: Town) -> Plan:
     own = site.pick(tuple(range(lanes)))
     y = -(median + (own + 0.5) * lane) + site.uniform(-0.3, 0.3)
     road = median + lanes * lane + parking + 0.2
-    return Plan(lane, lanes, median, parking, road, crossing, (0.0, y), float(site.rng.normal(0, 0.03)))
+    return StreetPlan(lane, lanes, median, parking, road, crossing, (0.0, y), float(site.rng.normal(0, 0.03)))
 
 
 def stations(site: Site, start: float, end: float, step: tuple[float, float]) -> list[float]:

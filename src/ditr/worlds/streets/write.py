@@ -7,7 +7,7 @@ from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 
-from ditr.worlds.common.writing import Job, as_stored, write_jobs
+from ditr.worlds.common.writing import SceneJob, as_stored, write_jobs
 from ditr.worlds.streets.config import StreetsConfig
 from ditr.worlds.streets.generate import make_scan, scan_name
 
@@ -35,7 +35,7 @@ def write_streets(
     """
     settings = {key: value for key, value in asdict(config).items() if key != "count"}
     jobs = [
-        Job(
+        SceneJob(
             Path(folder) / scan_name(index),
             partial(make_scan, config, index),
             as_stored({"world": "streets", "index": index, "config": settings}),
