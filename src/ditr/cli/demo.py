@@ -39,15 +39,5 @@ def run(args: Demo) -> None:
     from ditr.studies.demo.results import DemoSettings
     from ditr.studies.demo.run import run_demo
 
-    run_demo(
-        args.out,
-        DemoSettings(
-            train_rooms=args.train_rooms,
-            test_rooms=args.test_rooms,
-            views=args.views,
-            steps=args.steps,
-            seed=args.seed,
-            long_baseline=args.long_baseline,
-        ),
-        workers=args.workers,
-    )
+    settings = DemoSettings(**{name: value for name, value in vars(args).items() if name not in ("out", "workers")})
+    run_demo(args.out, settings, workers=args.workers)

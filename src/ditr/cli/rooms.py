@@ -41,14 +41,5 @@ def run(args: Rooms) -> list[Path]:
     """Write the rooms and return their folders. Rooms that are complete are kept."""
     from ditr.worlds.rooms import RoomsConfig, write_rooms
 
-    config = RoomsConfig(
-        train=args.train,
-        test=args.test,
-        views=args.views,
-        width=args.width,
-        height=args.height,
-        spacing=args.spacing,
-        seed=args.seed,
-        new_share=args.new_share,
-    )
+    config = RoomsConfig(**{name: value for name, value in vars(args).items() if name not in ("out", "workers")})
     return write_rooms(args.out, config, workers=args.workers, progress=True)

@@ -75,6 +75,7 @@ def evaluate(
     seed: int = 0,
     swap_images: bool = False,
     reading: ReadOptions | None = None,
+    choose: Callable[[int, Scene], Scene] | None = None,
     votes: Voter | None = None,
     keep: Callable[[int, Prediction], None] | None = None,
     progress: Callable[[int, int], None] | None = None,
@@ -87,6 +88,7 @@ def evaluate(
         seed: of the choice among views.
         swap_images: give each scene the photographs of the next one: a control.
         reading: how captures are read, before what their own files say; its profile's rule takes the model's place.
+        choose: gives the scene with the views that count, of itself or of the next one, for the number of a capture.
         votes: how points vote, as for the segmenter; by default one point stands for its voxel.
         keep: called with the number of a capture and its prediction.
         progress: called with the number of captures done and their total.
@@ -97,9 +99,10 @@ def evaluate(
     if swap_images and len(captures) < 2:
         raise InputError(captures[0], "there is no other capture to swap photographs with", "Name a folder of several")
     classes = segmenter.config.class_names
+    choose = choose or (lambda _, scene: scene)
     matrices = [ConfusionMatrix(len(classes)) for _ in range(3)]
     for index, folder in enumerate(captures):
-        scene = read_capture(folder, reading)
+        scene = choose(index, read_capture(folder, reading))
         if scene.label is None or scene.class_names != classes:
             raise InputError(
                 folder,
@@ -107,7 +110,7 @@ def evaluate(
                 f"Evaluate on captures labelled with {', '.join(classes)}",
             )
         rule = None if reading is None or reading.profile is None else profile_rule(scene)[1]
-        other = read_capture(captures[(index + 1) % len(captures)], reading) if swap_images else None
+        other = choose(index, read_capture(captures[(index + 1) % len(captures)], reading)) if swap_images else None
         prediction = segmenter(scene, seed=seed, rule=rule, images_of=other, votes=votes)
         visible = visible_points(scene, segmenter, rule)
         for matrix, mask in zip(matrices, (None, visible, ~visible), strict=True):

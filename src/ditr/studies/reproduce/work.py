@@ -23,13 +23,13 @@ from ditr.data.scene_views import choose_rows
 from ditr.encoders.encoding import CachedEncoding
 from ditr.encoders.feature_cache import FeatureCache
 from ditr.errors import InputError
-from ditr.evaluation.evaluate import visible_points
-from ditr.evaluation.metrics import ConfusionMatrix
+from ditr.evaluation.evaluate import Evaluation, evaluate
+from ditr.inference.prediction import Prediction
 from ditr.inference.segmenter import Segmenter
 from ditr.io.files import atomic_path
 from ditr.io.settings_json import to_json_values
-from ditr.runtime import OnProgress, release_memory
-from ditr.scene import Scene
+from ditr.runtime import OnProgress
+from ditr.scene import ReadOptions, Scene
 from ditr.studies.reproduce.experiment import COARSE, RoomsWorld, Stage, Trial, Views, World, digest
 from ditr.training.loop import TrainingRun, train
 from ditr.training.recipe import Recipe
@@ -175,26 +175,22 @@ def run_trial(place: Workplace, trial: Trial, seed: int, report: OnProgress) -> 
     segmenter = _all_views(
         Segmenter.from_pretrained(place.run(trial.stage, seed), device=place.device, cache=place.cache)
     )
-    captures = place.captures(trial.world, seed, "test")
-    classes = len(segmenter.config.class_names)
-    matrices = [ConfusionMatrix(classes) for _ in range(3)]
-    for index, capture in enumerate(captures):
-        scene = _with_views(read_capture(capture), trial.views, [seed, index])
-        other = None
-        if trial.swap:
-            after = read_capture(captures[(index + 1) % len(captures)])
-            other = _with_views(after, trial.views, [seed, index])
-        label = segmenter(scene, seed=seed, up=(0.0, 0.0, 1.0), images_of=other).label
-        if scene.label is None or scene.class_names != segmenter.config.class_names:
-            raise InputError(capture, "its classes are not those of the training", "Remove the world's folder")
-        visible = visible_points(scene, segmenter)
-        for matrix, mask in zip(matrices, (None, visible, ~visible), strict=True):
-            matrix.update(label, scene.label, mask)
+
+    def keep(index: int, prediction: Prediction) -> None:
         if index == 0:
-            _keep_labels(place.labels(trial, seed), label)
-        release_memory()
-        report(index + 1, len(captures))
-    row = _row(place, trial, seed, matrices, time.perf_counter() - began)
+            _keep_labels(place.labels(trial, seed), prediction.label)
+
+    found = evaluate(
+        segmenter,
+        place.captures(trial.world, seed, "test"),
+        seed=seed,
+        swap_images=trial.swap,
+        reading=ReadOptions(up=(0.0, 0.0, 1.0)),
+        choose=lambda index, scene: _with_views(scene, trial.views, [seed, index]),
+        keep=keep,
+        progress=report,
+    )
+    row = _row(place, trial, seed, found, time.perf_counter() - began)
     write_row(place.rows, row)
     return row
 
@@ -226,10 +222,8 @@ def _keep_labels(file: Path, label: Any) -> None:
 # ---- rows -----------------------------------------------------------------------------------------------------------
 
 
-def _row(
-    place: Workplace, trial: Trial, seed: int, matrices: Sequence[ConfusionMatrix], seconds: float
-) -> dict[str, Any]:
-    everything, visible, invisible = matrices
+def _row(place: Workplace, trial: Trial, seed: int, found: Evaluation, seconds: float) -> dict[str, Any]:
+    everything, visible, invisible = found.all_points, found.visible, found.invisible
     trained = json.loads((place.run(trial.stage, seed) / "complete").read_text())
     return {
         "trial": digest(trial),
