@@ -8,15 +8,16 @@ import signal
 import subprocess
 import sys
 import time
-from dataclasses import field, fields, make_dataclass, replace
+from dataclasses import field, fields, is_dataclass, make_dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args, get_type_hints
 
 import pytest
 
 from ditr.io.settings_json import to_json_values
+from ditr.studies.reproduce import experiment
 from ditr.studies.reproduce.catalogue import TABLES
-from ditr.studies.reproduce.experiment import ALL_VIEWS, COARSE, RoomsWorld, Views, digest
+from ditr.studies.reproduce.experiment import ALL_VIEWS, COARSE, RoomsWorld, Trial, Views, digest
 from ditr.studies.reproduce.run import first_seeds, make_plan
 from ditr.studies.reproduce.settings import FULL, QUICK
 from ditr.studies.reproduce.work import Workplace, make_world, read_rows, write_row
@@ -94,6 +95,20 @@ def grown(recipe: Recipe, name: str, default: object, **value: object) -> Recipe
     kind = make_dataclass("Recipe", [(name, Any, field(default=default))], bases=(Recipe,), frozen=True)
     made: Recipe = kind(**{part.name: getattr(recipe, part.name) for part in fields(recipe)} | value)
     return made
+
+
+def test_fixed_defaults_are_of_classes_that_trials_have() -> None:
+    """A class by another name would be compared with its own defaults, which may change."""
+    found: set[str] = set()
+    left: list[Any] = [Trial]
+    while left:
+        kind = left.pop()
+        if is_dataclass(kind) and kind.__name__ not in found:
+            found.add(kind.__name__)
+            left += get_type_hints(kind).values()
+        left += get_args(kind)
+    named = json.loads((Path(experiment.__file__).parent / "defaults.json").read_text())
+    assert found >= named.keys() >= {"Recipe", "Preparation", "Trial"}
 
 
 def test_a_field_that_is_added_costs_no_row() -> None:
