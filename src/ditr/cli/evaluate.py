@@ -17,7 +17,7 @@ __all__ = ["Evaluate", "run"]
 class Evaluate:
     """Label captures with a trained model and compare with their labels, on every original point."""
 
-    model: Annotated[str, tyro.conf.Positional]
+    model: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="MODEL")]
     """Short name of a published model (`ditr weights`), hub repository, folder of a run or saved model, or checkpoint
     file."""
     data: Path

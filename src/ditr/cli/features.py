@@ -22,11 +22,11 @@ class Features:
     distilled network says of the points without the photographs, and its mean cosine similarity to its teacher.
     """
 
-    capture: Annotated[Path, tyro.conf.Positional]
+    capture: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="CAPTURE")]
     """Folder with transforms.json, the photographs and a PLY."""
-    out: Path | None = None
+    out: Annotated[Path | None, tyro.conf.arg(metavar="FOLDER")] = None
     """Folder for the results; by default CAPTURE's name with -features, in the current folder."""
-    model: str | None = None
+    model: Annotated[str | None, tyro.conf.arg(metavar="MODEL")] = None
     """A student of distillation, whose teacher then is the encoder: short name of a published one (`ditr weights`), hub
     repository, folder of a run (`ditr train --distill`) or saved model, or checkpoint file."""
     encoder: str = "auto"

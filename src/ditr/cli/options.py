@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import tyro
 
 if TYPE_CHECKING:
     from ditr.scene import ReadOptions
@@ -21,10 +23,10 @@ class Reading:
     max_views: int | None = None
     """Largest number of views of a scene: random ones in training, equidistant ones otherwise. By default that of the
     model or recipe, or all."""
-    up: str | None = None
+    up: Annotated[str | None, tyro.conf.arg(metavar="X,Y,Z")] = None
     """Direction against gravity, as 0,0,1; by default found from the cameras."""
-    substitute: tuple[str, ...] = ()
-    """ATTRIBUTE=VALUE for attributes that the points may lack, as color=127.5."""
+    substitute: Annotated[tuple[str, ...], tyro.conf.arg(metavar="NAME=VALUE")] = ()
+    """Values for attributes that the points may lack, as color=127.5."""
     strength_scale: float | None = None
     """Number by which intensities are divided to lie in 0..1 (255 for nuScenes); by default that of the model or
     recipe."""

@@ -30,12 +30,12 @@ class Segment:
     that cannot be read is only missing from the pictures.
     """
 
-    capture: Annotated[Path, tyro.conf.Positional]
+    capture: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="CAPTURE")]
     """Folder with transforms.json, the photographs and a PLY."""
-    model: str | None = None
+    model: Annotated[str | None, tyro.conf.arg(metavar="MODEL")] = None
     """Short name of a published model (`ditr weights`), hub repository, folder of a run or saved model, or checkpoint
     file; by default a published model that fits the capture."""
-    out: Path | None = None
+    out: Annotated[Path | None, tyro.conf.arg(metavar="FOLDER")] = None
     """Folder for the results; by default CAPTURE's name with -labels, in the current folder."""
     reading: Reading = field(default_factory=Reading)
     seed: int = 0

@@ -20,7 +20,7 @@ class Verify:
 
     dataset: Annotated[str, tyro.conf.Positional]
     """One that the paper tests on, such as ScanNet, S3DIS or nuScenes."""
-    model: str
+    model: Annotated[str, tyro.conf.arg(metavar="MODEL")]
     """Short name of a published model (`ditr weights`), hub repository, folder of a run or saved model, or checkpoint
     file."""
     data: Path
