@@ -23,7 +23,18 @@ from numpy.typing import ArrayLike, NDArray
 
 from ditr.errors import Finding, InputError
 
-__all__ = ["Camera", "CameraModel", "PointPixels", "ReadOptions", "Scene", "SceneSource", "View", "checked_direction"]
+__all__ = [
+    "Camera",
+    "CameraModel",
+    "CloudAxes",
+    "PointPixels",
+    "PoseConvention",
+    "ReadOptions",
+    "Scene",
+    "SceneSource",
+    "View",
+    "checked_direction",
+]
 
 UNLABELLED = -1
 
@@ -172,6 +183,36 @@ class View:
         return self.camera_to_world[:3, 3]
 
 
+class PoseConvention(Enum):
+    """What the matrices of a capture's poses mean; the value is its name in options and files."""
+
+    OPENGL = "opengl"
+    """Camera to world, camera axes x right, y up, z backward (nerfstudio)."""
+    OPENCV = "opencv"
+    """Camera to world, camera axes x right, y down, z forward."""
+    WORLD_TO_CAMERA = "world-to-camera"
+    """World to camera, OpenCV axes (COLMAP)."""
+    WORLD_TO_CAMERA_OPENGL = "world-to-camera-opengl"
+    """World to camera, OpenGL axes."""
+
+
+class CloudAxes(Enum):
+    """How the cloud's axes become those of the poses; the value says which of x, y, z each new axis is."""
+
+    AS_STORED = "x,y,z"
+    Y_UP_TO_Z_UP = "x,-z,y"
+    Z_UP_TO_Y_UP = "x,z,-y"
+    SWAPPED = "x,z,y"
+
+    @property
+    def matrix(self) -> NDArray[np.float64]:
+        """(3, 3), stored coordinates to those of the poses."""
+        rows = []
+        for axis in self.value.split(","):
+            rows.append((-1.0 if axis.startswith("-") else 1.0) * np.eye(3)["xyz".index(axis[-1])])
+        return np.stack(rows)
+
+
 @dataclass(frozen=True)
 class ReadOptions:
     """How a capture is to be read, where its points and images leave that open.
@@ -182,6 +223,8 @@ class ReadOptions:
         up: (3,) direction against gravity in the frame of the points; None where it has to be found.
         substitute: values that stand in for attributes which the points may lack, by attribute (colours 0..255).
         strength_scale: number by which strengths are divided to lie in 0..1; None for that of the model or recipe.
+        poses: what the matrices of the poses mean; None for the format's own meaning, which is looked at.
+        cloud_axes: how the cloud's axes become those of the poses; None for as they are stored.
 
     Raises:
         InputError: a value that cannot be meant; the text names its field.
@@ -192,6 +235,8 @@ class ReadOptions:
     up: tuple[float, float, float] | None = None
     substitute: tuple[tuple[str, float], ...] = ()
     strength_scale: float | None = None
+    poses: PoseConvention | None = None
+    cloud_axes: CloudAxes | None = None
 
     def __post_init__(self) -> None:
         if self.max_views is not None and self.max_views < 0:

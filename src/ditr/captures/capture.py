@@ -26,6 +26,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from ditr.captures.as_read import read_as
 from ditr.captures.images import image_size, read_depth, read_image
 from ditr.captures.read_options import CAPTURE, options_as_json, read_options
 from ditr.captures.transforms import (
@@ -89,7 +90,7 @@ def read_capture(folder: str | os.PathLike[str], options: ReadOptions | None = N
     reading = (options or ReadOptions()).over(read_options(folder))
     applied_transform = _applied_transform(path, transforms.applied_transform)
     try:
-        return Scene(
+        scene = Scene(
             name=folder.resolve().name,
             coord=points.coord,
             views=views,
@@ -104,6 +105,7 @@ def read_capture(folder: str | os.PathLike[str], options: ReadOptions | None = N
             reading=replace(reading, up=None),
             up=None if reading.up is None else np.array(reading.up),
         )
+        return read_as(scene, reading)
     except InputError as error:
         raise InputError(points_path, error.fault, error.remedy) from None
 
@@ -267,7 +269,10 @@ def write_capture(scene: Scene, folder: str | os.PathLike[str], *, image_format:
         if scene.class_names:
             listed = {"classes": list(scene.class_names), "unlabelled": UNLABELLED}
             _write_json(target / LABELS, {**(rest if isinstance(rest, Mapping) else {}), **listed})
-        options = replace(scene.reading, up=None if scene.up is None else tuple(scene.up.tolist()))
+        # What was applied when the scene was read is in its points and poses.
+        options = replace(
+            scene.reading, up=None if scene.up is None else tuple(scene.up.tolist()), poses=None, cloud_axes=None
+        )
         if options != ReadOptions():
             _write_json(target / CAPTURE, options_as_json(options))
         write_ply(target / POINTS, _point_columns(scene))

@@ -63,6 +63,7 @@ def execute(arguments: list[str]) -> None:
 def _commands() -> dict[type, Callable[[Any], object]]:
     """Every command's options and what runs it, in the order of the help; a command is called as its class."""
     from ditr.cli import (
+        check,
         convert,
         demo,
         doctor,
@@ -82,6 +83,7 @@ def _commands() -> dict[type, Callable[[Any], object]]:
         demo.Demo: demo.run,
         rooms.Rooms: rooms.run,
         streets.Streets: streets.run,
+        check.Check: check.run,
         features.Features: features.run,
         train.Train: train.run,
         segment.Segment: segment.run,

@@ -30,7 +30,11 @@ class Reading:
     strength_scale: float | None = None
     """Number by which intensities are divided to lie in 0..1 (255 for nuScenes); by default that of the model or
     recipe."""
-
+    poses: Literal["opengl", "opencv", "world-to-camera", "world-to-camera-opengl"] | None = None
+    """Meaning of the matrices of the poses: camera to world with OpenGL axes (nerfstudio's) or OpenCV axes, or world to
+    camera. By default that of the format, which is tried against the points."""
+    cloud_axes: Literal["x,y,z", "x,-z,y", "x,z,-y", "x,z,y"] | None = None
+    """Axes of the cloud that become x, y and z of the poses; x,-z,y for a cloud with y up and poses with z up."""
     force: bool = False
     """Go on with a capture that is refused because it is implausible (never with one that is broken)."""
 
@@ -41,11 +45,19 @@ class Reading:
             InputError: a text that is no such value.
         """
         from ditr.errors import InputError
-        from ditr.scene import ReadOptions
+        from ditr.scene import CloudAxes, PoseConvention, ReadOptions
 
         up, substitute = _direction(self.up), tuple(map(_substitute, self.substitute))
         try:
-            return ReadOptions(self.profile, self.max_views, up, substitute, self.strength_scale)
+            return ReadOptions(
+                self.profile,
+                self.max_views,
+                up,
+                substitute,
+                self.strength_scale,
+                None if self.poses is None else PoseConvention(self.poses),
+                None if self.cloud_axes is None else CloudAxes(self.cloud_axes),
+            )
         except InputError as error:
             raise InputError(f"--{error.where.replace('_', '-')}", error.fault, error.remedy) from None
 

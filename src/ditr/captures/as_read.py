@@ -1,0 +1,45 @@
+"""A scene read as its options say: poses of another convention, and a cloud with other axes than its poses."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ditr.scene import CloudAxes, PoseConvention, ReadOptions, Scene
+
+__all__ = ["read_as", "with_cloud_axes", "with_poses"]
+
+_FLIP = np.diag([1.0, -1.0, -1.0, 1.0])
+
+
+def read_as(scene: Scene, options: ReadOptions) -> Scene:
+    """The scene with poses and points as ``options`` say; the scene itself where they say nothing."""
+    if options.poses not in (None, PoseConvention.OPENGL):
+        scene = with_poses(scene, options.poses)
+    if options.cloud_axes not in (None, CloudAxes.AS_STORED):
+        scene = with_cloud_axes(scene, options.cloud_axes)
+    return scene
+
+
+def with_poses(scene: Scene, convention: PoseConvention) -> Scene:
+    """The scene if its file's matrices, which were read as nerfstudio writes them, follow another convention."""
+
+    def meant(world_to_camera: NDArray[np.float64]) -> NDArray[np.float64]:
+        stored = np.linalg.inv(world_to_camera) @ _FLIP
+        if convention is PoseConvention.OPENGL:
+            return world_to_camera
+        if convention is PoseConvention.OPENCV:
+            return np.asarray(np.linalg.inv(stored), dtype=np.float64)
+        return np.asarray(stored if convention is PoseConvention.WORLD_TO_CAMERA else _FLIP @ stored, dtype=np.float64)
+
+    views = (replace(v, world_to_camera=meant(v.world_to_camera)) if v.is_posed else v for v in scene.views)
+    return replace(scene, views=tuple(views))
+
+
+def with_cloud_axes(scene: Scene, axes: CloudAxes) -> Scene:
+    """The scene with points and normals in the frame of the poses."""
+    matrix = axes.matrix
+    normal = None if scene.normal is None else (scene.normal @ matrix.T).astype(np.float32)
+    return replace(scene, coord=scene.coord @ matrix.T, normal=normal)

@@ -1,0 +1,62 @@
+"""``ditr check``: is this capture what it claims to be?"""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+
+from ditr.cli.options import Reading
+
+__all__ = ["Check", "run"]
+
+
+@dataclass(frozen=True)
+class Check:
+    """Say everything that is known of a capture, before anything is computed with it.
+
+    $ ditr check CAPTURE
+
+    Prints its points, views, scale, up, and how well cameras and points fit together, then what was found: refused,
+    warned or noted. Writes check.json and check.png, which shows images with the points in them, coloured by whether
+    they agree. Exits with 1 where something is refused or warned of.
+    """
+
+    capture: Annotated[Path, tyro.conf.Positional]
+    """Folder with transforms.json, the images and a PLY."""
+    out: Path | None = None
+    """Folder for check.png and check.json; by default CAPTURE's name with -check, in the current folder."""
+    reading: Reading = field(default_factory=Reading)
+
+
+def run(args: Check) -> None:
+    """Look, write, and print."""
+    from ditr.captures.capture import read_capture
+    from ditr.captures.read_options import stated_options
+    from ditr.cli.common import folder_for
+    from ditr.errors import Grade
+    from ditr.inference.check import check_capture
+    from ditr.io.files import write_json
+
+    scene = read_capture(args.capture, args.reading.options())
+    out = folder_for(args.out or Path(f"{scene.name}-check"))
+    if (said := stated_options([args.capture])) is not None:
+        print(said)
+    found = check_capture(scene)
+    print(scene.name)
+    for name, text in found.facts().items():
+        print(f"  {name + ':':22}{text}")
+    for grade in (Grade.REFUSED, Grade.WARNED, Grade.NOTED):
+        for finding in found.judgement.of(grade):
+            print(f"{grade.value}: {finding}")
+    out.mkdir(parents=True, exist_ok=True)
+    write_json(out / "check.json", found.to_json())
+    if scene.posed_views:
+        found.draw(out / "check.png")
+    print("sound: nothing speaks against it" if found.is_sound else "not sound")
+    print(f"written to {out}")
+    if not found.is_sound:
+        sys.exit(1)
