@@ -8,8 +8,10 @@ from __future__ import annotations
 import io
 import os
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections import deque
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import IO, Any, BinaryIO
 
@@ -79,8 +81,6 @@ def read_ply(path: str | os.PathLike[str]) -> dict[str, NDArray[Any]]:
 
 def _read_header(file: BinaryIO, path: Path) -> tuple[str, list[_Element]]:
     """Parse up to and including ``end_header``; the file then stands at the first byte of the data."""
-    if file.readline(64).rstrip(b"\r\n \t") != b"ply":
-        raise InputError(path, "this is no PLY file: its first line is not 'ply'", _MEND)
     byte_order: str | None = None
     elements: list[_Element] = []
     for number, line in enumerate(_header_lines(file, path), start=2):
@@ -103,17 +103,20 @@ def _read_header(file: BinaryIO, path: Path) -> tuple[str, list[_Element]]:
     return byte_order, elements
 
 
-def _header_lines(file: BinaryIO, path: Path) -> Iterator[str]:
-    """The header's lines between the first one and ``end_header``."""
-    while file.tell() < _MAX_HEADER:
-        raw = file.readline(_MAX_HEADER)
-        if not raw.endswith(b"\n"):
-            break
-        line = raw.decode("latin-1").strip()
-        if line == "end_header":
-            return
-        yield line
-    raise InputError(path, "the header does not end ('end_header' is missing)", "The file is cut off; copy it again")
+def _header_lines(file: BinaryIO, path: Path) -> list[str]:
+    """The header's lines between the first one and ``end_header``; each ends with LF, CR LF or CR, as it likes."""
+    start = file.read(_MAX_HEADER)
+    if not re.match(rb"ply[ \t]*[\r\n]", start):
+        raise InputError(path, "this is no PLY file: its first line is not 'ply'", _MEND)
+    end = re.search(rb"[\r\n][ \t]*end_header[ \t]*(\r\n?|\n)", start)
+    if end is None:
+        raise InputError(
+            path, "the header does not end ('end_header' is missing)", "The file is cut off; copy it again"
+        )
+    # Where all lines end with CR alone, an LF behind the last of them is the first byte of the data.
+    only_cr = b"\n" not in start[: end.start(1)]
+    file.seek(end.start(1) + 1 if only_cr and end[1] == b"\r\n" else end.end())
+    return [line.strip() for line in re.split("\r\n|\r|\n", start[: end.start()].decode("latin-1"))[1:]]
 
 
 def _parse_property(words: list[str]) -> tuple[str, str | None] | None:
@@ -161,19 +164,18 @@ def _read_binary(
 
 
 def _read_ascii(file: BinaryIO, path: Path, before: list[_Element], vertex: _Element) -> dict[str, NDArray[Any]]:
-    for element in before:
-        for _ in range(element.count):
-            if not file.readline():
-                break
     dtype = vertex.row_dtype("")
     # A row takes at least one digit and one separator per property; the last newline may be missing.
-    needed = max(2 * len(vertex.properties) * vertex.count - 1, 0)
+    rows_of = [(max(len(element.properties), 1), element.count) for element in (*before, vertex)]
+    needed = max(sum(2 * width * count for width, count in rows_of) - 1, 0)
     _check_promise(path, vertex, held=path.stat().st_size - file.tell(), needed=needed)
     if vertex.count == 0:
         return {name: np.empty(0, dtype=dtype[name]) for name in vertex.properties}
     text = io.TextIOWrapper(file, encoding="latin-1")
     try:
-        rows = np.loadtxt(text, dtype=dtype, comments=None, max_rows=vertex.count, ndmin=1)
+        lines = filter(str.strip, text)
+        deque(islice(lines, sum(element.count for element in before)), maxlen=0)
+        rows = np.loadtxt(lines, dtype=dtype, comments=None, max_rows=vertex.count, ndmin=1)
     except (ValueError, OverflowError) as error:
         raise InputError(path, f"the vertices cannot be read ({error})", _MEND) from error
     finally:
