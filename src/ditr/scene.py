@@ -44,7 +44,7 @@ class CameraModel(Enum):
 
     PINHOLE = "PINHOLE"
     OPENCV = "OPENCV"
-    """Radial and tangential distortion ``k1 k2 p1 p2``."""
+    """Radial and tangential distortion ``k1 k2 p1 p2``, or ``k1 k2 p1 p2 k3``."""
     OPENCV_FISHEYE = "OPENCV_FISHEYE"
     """Equidistant projection with the polynomial ``k1 k2 k3 k4`` in the angle off the axis."""
 
@@ -55,7 +55,7 @@ class Camera:
 
     Raises:
         InputError: a size or focal length that is not positive, a number that is not finite, or a number of distortion
-            coefficients that does not fit the model (none for PINHOLE, four for the others).
+            coefficients that does not fit the model (none for PINHOLE, four for the others, or five for OPENCV).
     """
 
     width: int
@@ -77,12 +77,13 @@ class Camera:
                 f"size {self.width}x{self.height} with focal lengths {self.fx}, {self.fy}",
                 "Sizes and focal lengths are positive, in pixels",
             )
-        expected = 0 if self.model is CameraModel.PINHOLE else 4
-        if len(self.distortion) != expected:
+        expected = {CameraModel.PINHOLE: (0,), CameraModel.OPENCV: (4, 5)}.get(self.model, (4,))
+        if len(self.distortion) not in expected:
             raise InputError(
                 "camera",
-                f"{self.model.value} has {expected} distortion coefficients, got {len(self.distortion)}",
-                "Give k1 k2 p1 p2 for OPENCV, k1 k2 k3 k4 for OPENCV_FISHEYE, none for PINHOLE",
+                f"{self.model.value} has {' or '.join(map(str, expected))} distortion coefficients, got "
+                f"{len(self.distortion)}",
+                "Give k1 k2 p1 p2 (and k3) for OPENCV, k1 k2 k3 k4 for OPENCV_FISHEYE, none for PINHOLE",
             )
 
     @property
@@ -116,7 +117,8 @@ class View:
     ``image`` and ``depth`` are files, or arrays for scenes that were never on disk: (height, width, 3) uint8, and
     (h, w) float32 metres along the optical axis with 0 for "no value". A depth map may have another size than its
     image; ``depth_unit`` is the length in metres of one unit of a depth file. ``extra`` keeps what the reader of a
-    format does not know, so that writing the scene loses nothing.
+    format does not know, so that writing the scene loses nothing. ``mask`` says which pixels count, as a file (0 is "do
+    not use") or (h, w) bool; it may have another size, too.
 
     With ``pixels`` the data say themselves which points the view shows; then there is no pose (``world_to_camera`` is
     the identity and means nothing), and of ``camera`` only the size counts. An image file has ``cut_top`` rows more
@@ -135,6 +137,7 @@ class View:
     extra: Mapping[str, Any] = field(default_factory=dict)
     pixels: PointPixels | None = None
     cut_top: int = 0
+    mask: Path | NDArray[np.bool_] | None = None
 
     def __post_init__(self) -> None:
         pose = np.array(self.world_to_camera, dtype=np.float64)
@@ -225,6 +228,7 @@ class ReadOptions:
         strength_scale: number by which strengths are divided to lie in 0..1; None for that of the model or recipe.
         poses: what the matrices of the poses mean; None for the format's own meaning, which is looked at.
         cloud_axes: how the cloud's axes become those of the poses; None for as they are stored.
+        skip_bad_views: leave out the views that cannot be used, and say so, instead of refusing the capture.
 
     Raises:
         InputError: a value that cannot be meant; the text names its field.
@@ -237,6 +241,7 @@ class ReadOptions:
     strength_scale: float | None = None
     poses: PoseConvention | None = None
     cloud_axes: CloudAxes | None = None
+    skip_bad_views: bool = False
 
     def __post_init__(self) -> None:
         if self.max_views is not None and self.max_views < 0:

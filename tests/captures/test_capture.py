@@ -14,7 +14,7 @@ from hypothesis.extra import numpy as hnp
 from PIL import Image
 
 from ditr.captures.capture import read_capture, write_capture
-from ditr.captures.images import read_depth, read_image
+from ditr.captures.images import read_depth, read_image, read_mask
 from ditr.errors import InputError
 from ditr.io.ply import read_ply, write_ply
 from ditr.scene import Camera, CameraModel, Scene, View
@@ -242,8 +242,8 @@ finite = st.floats(allow_nan=False, allow_infinity=False, width=64, min_value=-1
 @st.composite
 def cameras(draw: st.DrawFn) -> Camera:
     model = draw(st.sampled_from(list(CameraModel)))
-    count = 0 if model is CameraModel.PINHOLE else 4
-    lens = tuple(draw(st.floats(-0.3, 0.3)) for _ in range(count))
+    count = {CameraModel.PINHOLE: 0, CameraModel.OPENCV: draw(st.sampled_from([4, 5]))}.get(model, 4)
+    lens = tuple(draw(st.floats(-0.3, 0.3).filter(bool)) for _ in range(count))
     focal = st.floats(1.0, 1e4)
     return Camera(12, 8, draw(focal), draw(focal), draw(st.floats(4, 8)), draw(st.floats(3, 5)), model, lens)
 
@@ -257,14 +257,21 @@ def views(draw: st.DrawFn) -> tuple[View, ...]:
         far = draw(st.sampled_from([0.0, 10.0, 5e6]))
         millimetres = np.random.default_rng(seed).integers(0, 5000, (4, 6))
         depth = (millimetres * 0.001).astype(np.float32) if draw(st.booleans()) else None
-        drawn.append(View(f"view {i}", draw(cameras()), pose(seed, far), image(seed), depth, extra=draw(extra)))
+        mask = millimetres > 2000 if draw(st.booleans()) else None
+        made = View(f"view {i}", draw(cameras()), pose(seed, far), image(seed), depth, extra=draw(extra), mask=mask)
+        drawn.append(made)
     return tuple(drawn)
 
 
 @st.composite
 def scenes(draw: st.DrawFn) -> Scene:
     n = draw(st.integers(1, 8))
-    unit, wide = st.floats(-1, 1, width=32), st.floats(-1e6, 1e6, width=32)
+    wide = st.floats(-1e6, 1e6, width=32)
+    normal = np.random.default_rng(n).normal(size=(n, 3))
+    normal[0] = (0, 0, 1)
+    normal = (normal / np.linalg.norm(normal, axis=1, keepdims=True)).astype(np.float32)
+    if draw(st.booleans()):
+        normal[1:2] = 0
 
     def maybe(dtype: type, shape: tuple[int, ...], elements: st.SearchStrategy[Any] | None = None) -> Any:
         return draw(st.none() | hnp.arrays(dtype, shape, elements=elements))
@@ -277,7 +284,7 @@ def scenes(draw: st.DrawFn) -> Scene:
         coord=draw(hnp.arrays(np.float64, (n, 3), elements=draw(st.sampled_from([wide, finite])))),
         views=draw(views()),
         color=maybe(np.uint8, (n, 3)),
-        normal=maybe(np.float32, (n, 3), unit),
+        normal=draw(st.sampled_from([None, normal])),
         strength=maybe(np.float32, (n,), wide),
         label=draw(hnp.arrays(np.int32, n, elements=st.integers(-1, 2))) if labelled else None,
         class_names=("wall", "Möbel", "floor") if labelled else (),
@@ -302,6 +309,8 @@ def test_a_scene_survives_writing_and_reading(
             np.testing.assert_array_equal(read_image(found), expected.image)
         if expected.depth is not None:
             np.testing.assert_array_equal(read_depth(found), expected.depth)
+        if expected.mask is not None:
+            np.testing.assert_array_equal(read_mask(found), expected.mask)
     write_capture(once, folder / "more" / "again")
     twice = read_capture(folder / "more" / "again")
     assert_same(twice, once)
@@ -312,11 +321,12 @@ def test_a_scene_survives_writing_and_reading(
 
 def test_files_are_copied_byte_for_byte_and_stay_where_they_were(capture: Path, tmp_path: Path) -> None:
     (capture / "masks").mkdir()
-    (capture / "masks" / "one.png").write_bytes(b"not even an image")
-    edit(capture, 0, mask_path="masks/one.png")
+    Image.fromarray(np.full((8, 12), 255, np.uint8)).save(capture / "masks" / "one.png")
+    (capture / "masks" / "other.bin").write_bytes(b"anything")
+    edit(capture, 0, mask_path="masks/one.png", some_path="masks/other.bin")
     scene = read_capture(capture)
     write_capture(scene, tmp_path / "again")
-    for name in ("images/one.png", "images/two.png", "depth/one.png", "masks/one.png"):
+    for name in ("images/one.png", "images/two.png", "depth/one.png", "masks/one.png", "masks/other.bin"):
         assert (tmp_path / "again" / name).read_bytes() == (capture / name).read_bytes()
     assert_same(read_capture(tmp_path / "again"), scene)
 
@@ -370,8 +380,6 @@ def test_missing_folder_and_files(capture: Path, tmp_path: Path) -> None:
     refused(tmp_path / "absent", "no such folder", "absent")
     (capture / "images" / "two.png").unlink()
     refused(capture, "no such image", "images/two.png")
-    edit(capture, 1, file_path="images/one.png")
-    refused(capture, "image called images_one", "transforms.json")
     edit(capture, 1, file_path="images")
     refused(capture, "no such image", "images")
     edit(capture, frames=[])
@@ -419,7 +427,7 @@ def test_intrinsics_of_another_size(capture: Path, scale: float) -> None:
         ({"fl_x": float("nan")}, "finite"),
         ({"w": 0}, "w and h are 0x8"),
         ({"camera_model": "EQUIRECTANGULAR"}, "EQUIRECTANGULAR"),
-        ({"camera_model": "OPENCV", "k3": 0.1}, "k3"),
+        ({"camera_model": "OPENCV", "k4": 0.1}, "k4"),
         ({"camera_model": "OPENCV_FISHEYE", "p1": 0.1}, "p1"),
         ({"depth_unit_scale_factor": 0.0}, "depth_unit_scale_factor"),
     ],
@@ -430,8 +438,8 @@ def test_impossible_camera(capture: Path, changes: dict[str, Any], fault: str) -
 
 
 def test_missing_focal_length(capture: Path) -> None:
-    edit(capture, drop=("fl_x", "cx"))
-    refused(capture, "fl_x and cx missing", "frame images/one.png")
+    edit(capture, drop=("fl_x", "fl_y", "cx"))
+    refused(capture, "fl_x and cx missing; so it is in 2 of 2 frames", "frame images/one.png")
 
 
 def changed(row: int, column: int, value: float) -> list[list[float]]:

@@ -42,7 +42,8 @@ def cameras(draw: st.DrawFn) -> Camera:
     radial = st.floats(-0.5, 0.5)
     lens = {
         CameraModel.PINHOLE: st.just(()),
-        CameraModel.OPENCV: st.tuples(radial, radial, *[st.floats(-0.005, 0.005)] * 2),
+        CameraModel.OPENCV: st.tuples(radial, radial, *[st.floats(-0.005, 0.005)] * 2)
+        | st.tuples(radial, radial, *[st.floats(-0.005, 0.005)] * 2, radial),
         CameraModel.OPENCV_FISHEYE: st.tuples(*[st.floats(-0.1, 0.1)] * 4),
     }[model]
     focal = st.floats(200, 2000)
@@ -71,11 +72,13 @@ def test_visible_is_half_open_at_the_image_border_and_needs_positive_depth() -> 
     assert np.isfinite(found.pixel[:5]).all()
 
 
-def test_the_opencv_formula() -> None:
+@pytest.mark.parametrize("k3", [None, 0.3])
+def test_the_opencv_formula(k3: float | None) -> None:
     x, y = 0.3, -0.2
     k1, k2, p1, p2 = lens = (0.1, -0.05, 0.01, -0.02)
     r2 = x * x + y * y
-    radial = 1 + k1 * r2 + k2 * r2**2
+    radial = 1 + k1 * r2 + k2 * r2**2 + (k3 or 0) * r2**3
+    lens += () if k3 is None else (k3,)
     expected = (
         x * radial + 2 * p1 * x * y + p2 * (r2 + 2 * x * x),
         y * radial + p1 * (r2 + 2 * y * y) + 2 * p2 * x * y,
@@ -143,8 +146,9 @@ def test_a_fisheye_polynomial_folds_in_the_angle() -> None:
 @given(cameras())
 def test_the_image_radius_grows_with_the_angle_up_to_the_fold(camera: Camera) -> None:
     if camera.model is CameraModel.OPENCV:  # the fold is that of the radial part
-        k1, k2, _, _ = camera.distortion
-        camera = Camera(WIDTH, HEIGHT, camera.fx, camera.fy, camera.cx, camera.cy, camera.model, (k1, k2, 0.0, 0.0))
+        k1, k2, _, _, *k3 = camera.distortion
+        lens = (k1, k2, 0.0, 0.0, *k3)
+        camera = Camera(WIDTH, HEIGHT, camera.fx, camera.fy, camera.cx, camera.cy, camera.model, lens)
     angle = np.linspace(0, 1.5, 2000)
     coord = np.stack([np.sin(angle), np.zeros_like(angle), np.cos(angle)], axis=1)
     u = project(coord, camera, np.eye(4)).pixel[:, 0]

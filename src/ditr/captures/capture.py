@@ -3,8 +3,8 @@ and ``capture.json`` (:mod:`ditr.captures.read_options`).
 
 What a capture holds beyond the fields of :class:`~ditr.scene.Scene` is kept, and written back:
 
-* ``View.extra``: the frame's other entries, and as the file has them ``file_path``, ``depth_file_path`` and
-  ``transform_matrix``. The latter is written back where it still means the view's pose, because inverting a matrix
+* ``View.extra``: the frame's other entries, the names of its files as these lie there, and ``transform_matrix`` as the
+  file has it. The latter is written back where it still means the view's pose, because inverting a matrix
   twice would cost its last bits;
 * ``Scene.properties``: the other entries at the top of ``transforms.json``, and those of ``labels.json`` under the key
   ``"labels.json"``;
@@ -17,8 +17,8 @@ import json
 import os
 import shutil
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from typing import Any, Literal
 
@@ -27,21 +27,28 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from ditr.captures.as_read import read_as
-from ditr.captures.images import image_size, read_depth, read_image
+from ditr.captures.formats import refuse_stranger
+from ditr.captures.frames import may_be_called, read_views
+from ditr.captures.images import read_depth, read_image, read_mask
+from ditr.captures.intrinsics import camera_fields
+from ditr.captures.notes import Notes
+from ditr.captures.places import located
+from ditr.captures.points import COLOR, NORMAL, read_points
 from ditr.captures.read_options import CAPTURE, options_as_json, read_options
 from ditr.captures.transforms import (
     Labels,
     Transforms,
     TransformsFrame,
-    camera_fields,
-    camera_of,
+    heed_keys,
     load_json,
+    load_transforms,
+    other_entries,
     transform_matrix,
     world_to_camera,
 )
-from ditr.errors import InputError
+from ditr.errors import InputError, few
 from ditr.io.files import atomic_folder
-from ditr.io.ply import read_ply, write_ply
+from ditr.io.ply import write_ply
 from ditr.scene import UNLABELLED, ReadOptions, Scene, View
 
 __all__ = ["read_capture", "write_capture"]
@@ -49,10 +56,7 @@ __all__ = ["read_capture", "write_capture"]
 TRANSFORMS = "transforms.json"
 LABELS = "labels.json"
 POINTS = "points.ply"
-_DEFAULT_DEPTH_UNIT = 0.001
-_COLOR = ("red", "green", "blue")
-_NORMAL = ("nx", "ny", "nz")
-_OWN_PROPERTIES = frozenset({"x", "y", "z", *_COLOR, *_NORMAL, "intensity", "label"})
+_OWN_PROPERTIES = frozenset({"x", "y", "z", *COLOR, *NORMAL, "intensity", "label"})
 
 
 def read_capture(folder: str | os.PathLike[str], options: ReadOptions | None = None) -> Scene:
@@ -61,33 +65,30 @@ def read_capture(folder: str | os.PathLike[str], options: ReadOptions | None = N
     How it is to be read is in ``options`` and, where these say nothing, in its ``capture.json``; what neither says is
     left open.
 
-    PLY properties: ``x y z``; ``red green blue`` (0..255, or floats 0..1, rounded to 8 bits) -> color; ``nx ny nz`` ->
-    normal; ``intensity`` -> strength; ``label`` -> label. Poses and points are taken to be in the same frame;
+    PLY properties: ``x y z``; ``red green blue`` (0..255, floats 0..1, or 16 bit, rounded to 8 bits) -> color; ``nx ny
+    nz`` -> normal; ``intensity`` -> strength; ``label`` -> label. What is spelt nearly so is taken for it, like a name
+    that is nearly that of a file which is there; ``Scene.findings`` says so. Normals that are NaN or zero are missing:
+    zero in the scene, which has none where all are missing. Poses and points are taken to be in the same frame;
     ``applied_transform``, which leads from the original frame to it, is kept and not applied.
 
     Raises:
-        InputError: a missing or broken file, a frame whose image is missing or contradicts its intrinsics, a pose that
-            is not a finite rigid transform, an unknown camera model, no points, points that are not finite, or a label
-            outside the class list.
+        InputError: a missing or broken file, something that is no capture, frames (all are named) whose image is
+            missing or contradicts its intrinsics, whose pose is not a finite rigid transform or whose camera model is
+            not known, no points, points or intensities that are not finite, or a label outside the class list.
     """
     folder = Path(folder)
-    if not folder.is_dir():
-        raise InputError(folder, "there is no such folder", "Give the folder that holds transforms.json")
+    refuse_stranger(folder)
     path = folder / TRANSFORMS
-    transforms = load_json(path, Transforms)
-    if transforms.ply_file_path is None:
-        raise InputError(path, "it names no point cloud", 'Add "ply_file_path" with the name of a PLY file')
-    names = _view_names(path, transforms.frames)
-    views = tuple(
-        _read_view(path, frame, transforms, name) for frame, name in zip(transforms.frames, names, strict=True)
-    )
+    notes = Notes()
+    transforms = load_transforms(path, notes)
+    reading = heed_keys(transforms, (options or ReadOptions()).over(read_options(folder)), notes)
+    points_path = folder / _cloud(folder, transforms.ply_file_path, notes)
+    views = read_views(path, transforms, notes, skip_bad=reading.skip_bad_views)
     labels = load_json(folder / LABELS, Labels) if (folder / LABELS).exists() else None
-    properties = dict(transforms.model_extra or {})
+    properties = other_entries(transforms)
     if labels is not None:
         properties[LABELS] = dict(labels.model_extra or {})
-    points_path = folder / transforms.ply_file_path
-    points = _read_points(points_path, labels)
-    reading = (options or ReadOptions()).over(read_options(folder))
+    points = read_points(points_path, labels, notes)
     applied_transform = _applied_transform(path, transforms.applied_transform)
     try:
         scene = Scene(
@@ -102,6 +103,7 @@ def read_capture(folder: str | os.PathLike[str], options: ReadOptions | None = N
             extra=points.extra,
             applied_transform=applied_transform,
             properties=properties,
+            findings=notes.findings(),
             reading=replace(reading, up=None),
             up=None if reading.up is None else np.array(reading.up),
         )
@@ -110,48 +112,17 @@ def read_capture(folder: str | os.PathLike[str], options: ReadOptions | None = N
         raise InputError(points_path, error.fault, error.remedy) from None
 
 
-def _view_names(path: Path, frames: Sequence[TransformsFrame]) -> list[str]:
-    """File names without suffix, or with their folders where these alone are ambiguous."""
-    files = [PurePosixPath(frame.file_path) for frame in frames]
-    names = [file.stem for file in files]
-    if len(set(names)) < len(names):
-        names = [_long_name(file) for file in files]
-    double = [name for name, count in Counter(names).items() if count > 1]
-    if double:
-        raise InputError(path, f"two frames have an image called {double[0]}", "Give every frame an image of its own")
-    return names
-
-
-def _long_name(file: PurePosixPath) -> str:
-    return "_".join(part for part in file.with_suffix("").parts if part not in ("/", ".."))
-
-
-def _read_view(path: Path, frame: TransformsFrame, shared: Transforms, name: str) -> View:
-    where = f"{path}, frame {frame.file_path}"
-    image = path.parent / frame.file_path
-    depth = None if frame.depth_file_path is None else path.parent / frame.depth_file_path
-    if depth is not None and not depth.is_file():
-        raise InputError(
-            depth, f"the depth map of {frame.file_path} is missing", "Put it there, or leave its entry out"
-        )
-    units = (frame.depth_unit_scale_factor, shared.depth_unit_scale_factor, _DEFAULT_DEPTH_UNIT)
-    unit = next(value for value in units if value is not None)
-    if not (np.isfinite(unit) and unit > 0):
-        raise InputError(where, f"depth_unit_scale_factor is {unit}", "Give the metres of one unit, such as 0.001")
-    kept = ("file_path", "transform_matrix") + (() if depth is None else ("depth_file_path",))
-    try:
-        return View(
-            name=name,
-            camera=camera_of(where, frame, shared, image_size(image)),
-            world_to_camera=world_to_camera(where, frame.transform_matrix),
-            image=image,
-            depth=depth,
-            depth_unit=unit,
-            extra={**(frame.model_extra or {}), **{key: getattr(frame, key) for key in kept}},
-        )
-    except InputError as error:
-        named = error.where if error.where != f"view {name}" else where
-        raise InputError(named, error.fault, error.remedy) from None
+def _cloud(folder: Path, named: str | None, notes: Notes) -> str:
+    """The name of the capture's PLY; where none is given, the only one that lies there."""
+    if named is not None:
+        return located(folder, named, (".ply",), notes)
+    found = sorted(path.name for path in folder.iterdir() if path.suffix.lower() == ".ply")
+    if len(found) != 1:
+        lying = f", and {few(found, 4)} lie there" if found else ""
+        remedy = 'Add "ply_file_path" with the name of a PLY file'
+        raise InputError(folder / TRANSFORMS, f"it names no point cloud{lying}", remedy)
+    notes.say("files", f"no point cloud is named, and {found[0]} is the only one that lies there: it is taken")
+    return found[0]
 
 
 def _applied_transform(path: Path, rows: list[list[float]] | None) -> NDArray[np.float64] | None:
@@ -163,64 +134,6 @@ def _applied_transform(path: Path, rows: list[list[float]] | None) -> NDArray[np
     if not np.isfinite(matrix).all() or np.linalg.matrix_rank(matrix[:, :3]) < 3:
         raise InputError(path, "applied_transform is singular or not finite", "Mend it, or leave it out")
     return matrix
-
-
-@dataclass(frozen=True)
-class _Points:
-    coord: NDArray[np.float64]
-    color: NDArray[np.uint8] | None
-    normal: NDArray[np.float32] | None
-    strength: NDArray[np.float32] | None
-    label: NDArray[np.int32] | None
-    extra: dict[str, NDArray[Any]]
-
-
-def _read_points(path: Path, labels: Labels | None) -> _Points:
-    columns = read_ply(path)
-    missing = [axis for axis in "xyz" if axis not in columns]
-    if missing:
-        raise InputError(path, f"the vertices have no property {missing[0]}", "x, y and z are needed")
-    if len(columns["x"]) == 0:
-        raise InputError(path, "the cloud has no points", "At least one point is needed")
-    coord = np.stack([columns.pop(axis).astype(np.float64) for axis in "xyz"], axis=1)
-    color = normal = None
-    if all(name in columns for name in _COLOR):
-        color = np.stack([_color_channel(path, name, columns.pop(name)) for name in _COLOR], axis=1)
-    if all(name in columns for name in _NORMAL):
-        normal = np.stack([columns.pop(name).astype(np.float32) for name in _NORMAL], axis=1)
-    strength = columns.pop("intensity").astype(np.float32) if "intensity" in columns else None
-    label = _labels(path, columns.pop("label"), labels) if "label" in columns else None
-    return _Points(coord, color, normal, strength, label, columns)
-
-
-def _color_channel(path: Path, name: str, values: NDArray[Any]) -> NDArray[np.uint8]:
-    if values.dtype == np.uint8:
-        return values
-    if values.dtype.kind == "f" and not (values > 1).any():
-        values = values * 255.0
-    if not ((values >= 0) & (values <= 255)).all():
-        raise InputError(
-            path, f"the colours are neither 0..255 nor floats 0..1 ('{name}')", "Store colours as uchar, 0..255"
-        )
-    whole: NDArray[np.uint8] = np.rint(values).astype(np.uint8)
-    return whole
-
-
-def _labels(path: Path, values: NDArray[Any], labels: Labels | None) -> NDArray[np.int32]:
-    """Labels as int32; the class list's value for "not labelled" becomes -1."""
-    numbers = values.astype(np.float64)
-    unlabelled = numbers == (UNLABELLED if labels is None else labels.unlabelled)
-    highest = np.iinfo(np.int32).max if labels is None else len(labels.classes) - 1
-    good = unlabelled | ((numbers >= 0) & (numbers <= highest) & (numbers == np.floor(numbers)))
-    if not good.all():
-        first = int(np.flatnonzero(~good)[0])
-        known = "whole numbers from 0" if labels is None else f"0..{highest} of the {len(labels.classes)} classes"
-        raise InputError(
-            path,
-            f"{np.count_nonzero(~good)} labels are outside the class list; point {first} has {values[first]}",
-            f"Labels are {known}, or {UNLABELLED if labels is None else labels.unlabelled} for unlabelled",
-        )
-    return np.where(unlabelled, UNLABELLED, numbers).astype(np.int32)
 
 
 def write_capture(scene: Scene, folder: str | os.PathLike[str], *, image_format: Literal["jpg", "png"] = "jpg") -> None:
@@ -269,10 +182,9 @@ def write_capture(scene: Scene, folder: str | os.PathLike[str], *, image_format:
         if scene.class_names:
             listed = {"classes": list(scene.class_names), "unlabelled": UNLABELLED}
             _write_json(target / LABELS, {**(rest if isinstance(rest, Mapping) else {}), **listed})
-        # What was applied when the scene was read is in its points and poses.
-        options = replace(
-            scene.reading, up=None if scene.up is None else tuple(scene.up.tolist()), poses=None, cloud_axes=None
-        )
+        # What was applied when the scene was read is in its points, poses and views.
+        up = None if scene.up is None else tuple(scene.up.tolist())
+        options = replace(scene.reading, up=up, poses=None, cloud_axes=None, skip_bad_views=False)
         if options != ReadOptions():
             _write_json(target / CAPTURE, options_as_json(options))
         write_ply(target / POINTS, _point_columns(scene))
@@ -294,9 +206,9 @@ def _point_columns(scene: Scene) -> dict[str, NDArray[Any]]:
     exact = np.array_equal(single, scene.coord)
     columns: dict[str, NDArray[Any]] = dict(zip("xyz", (single if exact else scene.coord).T, strict=True))
     if scene.normal is not None:
-        columns |= dict(zip(_NORMAL, scene.normal.T, strict=True))
+        columns |= dict(zip(NORMAL, scene.normal.T, strict=True))
     if scene.color is not None:
-        columns |= dict(zip(_COLOR, scene.color.T, strict=True))
+        columns |= dict(zip(COLOR, scene.color.T, strict=True))
     if scene.strength is not None:
         columns["intensity"] = scene.strength
     if scene.label is not None:
@@ -309,6 +221,8 @@ def _write_view(view: View, target: Path, image_format: str, own_unit: bool) -> 
     frame: dict[str, Any] = {"file_path": _write_image(view, target, image_format), **camera_fields(view.camera)}
     if view.depth is not None:
         frame["depth_file_path"] = _write_depth(view, target)
+    if view.mask is not None:
+        frame["mask_path"] = _write_mask(view, target)
     if own_unit:
         frame["depth_unit_scale_factor"] = float(view.depth_unit)
     frame["transform_matrix"] = _matrix_of(view)
@@ -352,10 +266,20 @@ def _write_depth(view: View, target: Path) -> str:
     return place
 
 
+def _write_mask(view: View, target: Path) -> str:
+    if isinstance(view.mask, Path):
+        return _copy(view.mask, target, _place(view, "mask_path", "masks", view.mask.suffix))
+    mask = read_mask(view)
+    assert mask is not None
+    place = _place(view, "mask_path", "masks", ".png")
+    Image.fromarray(mask.astype(np.uint8) * 255).save(_made(target, place))
+    return place
+
+
 def _place(view: View, key: str, folder: str, suffix: str) -> str:
     """Where a file of a view goes, relative to the capture: as before, or ``folder/name``."""
     image, before = (PurePosixPath(str(view.extra.get(k, ""))) for k in ("file_path", key))
-    renamed = view.name not in (image.stem, _long_name(image) if image.name else "")
+    renamed = not may_be_called(view.name, image)
     if before.name and before.suffix == suffix and not renamed and _stays_inside(before):
         return str(before)
     return f"{folder}/{view.name}{suffix}"
@@ -380,13 +304,13 @@ def _copy(source: Path, target: Path, place: str) -> str:
 
 
 def _copy_attached(view: View, target: Path) -> None:
-    """Copy the files that a frame's other entries name (``mask_path`` and the like), so that these stay true."""
+    """Copy the files that a frame's other entries name (``NAME_path``), so that these stay true."""
     own = PurePosixPath(str(view.extra.get("file_path", "")))
     if not isinstance(view.image, Path) or not own.parts or view.image.parts[-len(own.parts) :] != own.parts:
         return
     root = view.image.parents[len(own.parts) - 1]
     for key, value in view.extra.items():
-        if not key.endswith("_path") or key in ("file_path", "depth_file_path") or not isinstance(value, str):
+        if not key.endswith("_path") or key in TransformsFrame.model_fields or not isinstance(value, str):
             continue
         place = PurePosixPath(value)
         if _stays_inside(place) and (root / place).is_file():

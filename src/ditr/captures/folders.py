@@ -6,6 +6,7 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
+from ditr.captures.formats import refuse_stranger
 from ditr.errors import InputError
 from ditr.scene import ReadOptions, Scene
 
@@ -49,5 +50,6 @@ def find_captures(folder: str | Path) -> list[Path]:
         return [root]
     found = sorted(path.parent for path in root.glob("*/transforms.json"))
     if not found:
+        refuse_stranger(root)
         raise InputError(root, "there is no capture here", "Name a folder of captures, each with its transforms.json")
     return found

@@ -1,10 +1,11 @@
-"""The photographs and depth maps of a view, decoded to arrays.
+"""The photographs, masks and depth maps of a view, decoded to arrays.
 
 EXIF orientation is not applied: a calibration refers to the pixels as they are stored.
 """
 
 from __future__ import annotations
 
+import glob
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,10 +15,21 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, TiffImagePlugin, WebPImagePlugin
 
-from ditr.errors import InputError
+from ditr.captures.formats import format_of
+from ditr.errors import InputError, few
+from ditr.geometry.projection import Projection, VisibilityRule, see
 from ditr.scene import View
 
-__all__ = ["image_size", "read_depth", "read_image", "read_pixels"]
+__all__ = [
+    "check_depth",
+    "image_size",
+    "is_turned",
+    "read_depth",
+    "read_image",
+    "read_mask",
+    "read_pixels",
+    "see_with_maps",
+]
 
 # Naming the formats keeps Pillow's other plugins (some start external programs) away from untrusted files. Pillow
 # registers the first ones by itself; importing a plugin registers it too.
@@ -25,6 +37,7 @@ _TIFF, _WEBP = TiffImagePlugin.TiffImageFile.format, WebPImagePlugin.WebPImageFi
 _IMAGE_FORMATS = ("JPEG", "PNG", "BMP", "PPM", _TIFF, _WEBP)
 _DEPTH_FORMATS = ("PNG", _TIFF)
 _EIGHT_BIT = frozenset({"1", "L", "LA", "P", "PA", "RGB", "RGBA", "RGBX", "CMYK", "YCbCr", "HSV", "LAB"})
+_ORIENTATION = 0x0112
 _SIXTEEN_BIT = frozenset({"I;16", "I;16B", "I;16L", "I"})
 
 
@@ -32,19 +45,27 @@ def image_size(path: Path) -> tuple[int, int]:
     """Width and height from an image file's header, without decoding it.
 
     Raises:
-        InputError: a missing file, or one that is no image.
+        InputError: a missing file, one that is no image, or one of a kind that is no photograph.
     """
     with _opened(path, _IMAGE_FORMATS) as image:
+        if image.mode not in _EIGHT_BIT | _SIXTEEN_BIT:
+            raise InputError(path, f"the image is not 8 or 16 bit (mode {image.mode})", "Convert it to 8-bit RGB")
         return image.size
+
+
+def is_turned(path: Path) -> bool:
+    """Whether the image's EXIF entry asks viewers to turn it by 90 degrees."""
+    with _opened(path, _IMAGE_FORMATS) as image:
+        return image.getexif().get(_ORIENTATION) in (5, 6, 7, 8)
 
 
 def read_image(view: View) -> NDArray[np.uint8]:
     """The photograph of a view, (height, width, 3) uint8 RGB.
 
-    Grey and palette images become RGB; an alpha channel is dropped.
+    Grey and palette images become RGB; an alpha channel is dropped; 16 bits are divided by 257.
 
     Raises:
-        InputError: a missing or damaged file, more than 8 bits per channel, or a size other than the camera's.
+        InputError: a missing or damaged file, more than 16 bits per channel, or a size other than the camera's.
     """
     camera = view.camera
     if not isinstance(view.image, Path):
@@ -64,9 +85,63 @@ def read_image(view: View) -> NDArray[np.uint8]:
                 f"the image is {image.width}x{image.height}, its camera {camera.width}x{camera.height}{cut}",
                 "Scale the intrinsics with the image",
             )
+        if image.mode in _SIXTEEN_BIT:
+            return _from_sixteen_bit(np.array(image), view.image)[view.cut_top :]
         if image.mode not in _EIGHT_BIT:
             raise InputError(view.image, f"the image is not 8 bit (mode {image.mode})", "Convert it to 8-bit RGB")
         return np.array(image.convert("RGB"))[view.cut_top :]
+
+
+def _from_sixteen_bit(values: NDArray[Any], path: Path) -> NDArray[np.uint8]:
+    """Grey of 16 bits as (height, width, 3) of 8; Pillow itself would cut everything above 255 off."""
+    if values.size and not 0 <= int(values.min()) <= int(values.max()) <= 65535:
+        raise InputError(path, "the image has more than 16 bits", "Convert it to 8-bit RGB")
+    grey = np.rint(values / 257.0).astype(np.uint8)
+    return np.repeat(grey[:, :, None], 3, axis=2)
+
+
+def read_mask(view: View) -> NDArray[np.bool_] | None:
+    """Which pixels of a view count, (h, w); None where all do. The mask may have another size than the image.
+
+    A pixel of a file counts where any of its colour channels is not 0; of JPEG, whose zeros are not exact, where one
+    is above the middle.
+
+    Raises:
+        InputError: a missing or damaged file, or an array that is no mask.
+    """
+    if view.mask is None:
+        return None
+    if not isinstance(view.mask, Path):
+        if view.mask.ndim != 2 or not view.mask.size:
+            raise InputError(f"view {view.name}", f"the mask has shape {view.mask.shape}", "Give (h, w) bool")
+        return np.asarray(view.mask != 0)
+    with _opened(view.mask, _IMAGE_FORMATS) as image:
+        lowest = 127 if image.format == "JPEG" else 0
+        values = np.array(image if image.mode in {"1", "L"} | _SIXTEEN_BIT else image.convert("RGB"))
+    return np.asarray((values > lowest) if values.ndim == 2 else (values > lowest).any(axis=2))
+
+
+def see_with_maps(coord: NDArray[Any], view: View, rule: VisibilityRule) -> Projection:
+    """Which points a view shows, by its mask and by its depth map where the rule asks for one.
+
+    Raises:
+        InputError: a missing or damaged mask or depth map.
+    """
+    depth = read_depth(view) if rule.depth_margin is not None else None
+    return see(coord, view, rule, depth, read_mask(view))
+
+
+def check_depth(path: Path) -> None:
+    """Look at the header of a depth map.
+
+    Raises:
+        InputError: as for :func:`read_depth`, but for damage behind the header.
+    """
+    if path.suffix.lower() == ".npy":
+        _load_npy(path)
+        return
+    with _opened(path, _DEPTH_FORMATS) as image:
+        _check_depth_mode(path, image.mode)
 
 
 def read_depth(view: View) -> NDArray[np.float32] | None:
@@ -86,6 +161,9 @@ def read_depth(view: View) -> NDArray[np.float32] | None:
             raise InputError(f"view {view.name}", f"the depth map has shape {depth.shape}", "Give (h, w) metres")
         return _only_positive(depth)
     stored = _load_npy(view.depth) if view.depth.suffix.lower() == ".npy" else _load_depth_image(view.depth)
+    if stored.dtype == np.float16 and np.isposinf(stored).all():
+        fault = "the depth map holds no number: half precision ends at 65504, so all of it became infinite"
+        raise InputError(view.depth, fault, "Store it as float32 or uint16")
     return _only_positive((stored.astype(np.float64) * view.depth_unit).astype(np.float32))
 
 
@@ -129,13 +207,17 @@ def _loaded(source: Path | NDArray[Any], kinds: str, name: str) -> tuple[NDArray
 
 def _load_depth_image(path: Path) -> NDArray[Any]:
     with _opened(path, _DEPTH_FORMATS) as image:
-        if image.mode not in _SIXTEEN_BIT:
-            raise InputError(
-                path,
-                f"the depth map is not 16 bit (mode {image.mode})",
-                "Store depth as 16-bit PNG; 8-bit depth images are usually pictures for people",
-            )
+        _check_depth_mode(path, image.mode)
         return np.array(image)
+
+
+def _check_depth_mode(path: Path, mode: str) -> None:
+    if mode not in _SIXTEEN_BIT:
+        raise InputError(
+            path,
+            f"the depth map is not 16 bit (mode {mode})",
+            "Store depth as 16-bit PNG; 8-bit depth images are usually pictures for people",
+        )
 
 
 def _load_npy(path: Path) -> NDArray[Any]:
@@ -145,7 +227,13 @@ def _load_npy(path: Path) -> NDArray[Any]:
     except (OSError, ValueError, EOFError) as error:
         raise InputError(path, f"the depth map cannot be read ({error})", "Write it again with numpy.save") from error
     if not isinstance(array, np.ndarray) or array.ndim != 2 or array.dtype.kind not in "fui":
-        raise InputError(path, "the depth map is not a two-dimensional array of numbers", "Store (h, w) numbers")
+        what = f"{array.dtype} of shape {array.shape}" if isinstance(array, np.ndarray) else "an archive"
+        fault = f"the depth map is not a two-dimensional array of numbers ({what})"
+        raise InputError(path, fault, "Store (h, w) numbers, metres as float32, say")
+    if not array.size:
+        raise InputError(
+            path, f"the depth map is empty (shape {array.shape})", "Write it again, or leave its entry out"
+        )
     return array
 
 
@@ -157,11 +245,20 @@ def _only_positive(depth: NDArray[np.float32]) -> NDArray[np.float32]:
 def _opened(path: Path, formats: tuple[str, ...]) -> Iterator[Image.Image]:
     """Open an image file; whatever goes wrong until the block ends is an InputError that names it."""
     if not path.is_file():
-        raise InputError(path, "there is no such image", "Put it there, or take its frame out of transforms.json")
+        beside = [other.name for other in path.parent.glob(f"{glob.escape(path.stem)}.*")]
+        near = f" (there is {few(beside, 3)})" if beside else ""
+        raise InputError(
+            path, f"there is no such image{near}", "Put it there, or take its frame out of transforms.json"
+        )
     try:
         with Image.open(path, formats=formats) as image:
             yield image
     except InputError:
         raise
     except Exception as error:  # Pillow's decoders raise almost anything on damaged files, also for "too large"
-        raise InputError(path, f"the image cannot be decoded ({error})", "Copy or convert the image again") from error
+        known = format_of(path)
+        if known is None or not known[1]:
+            fault, remedy = f"the image cannot be decoded ({error})", "Copy or convert the image again"
+        else:
+            fault, remedy = f"the image cannot be decoded, since it is {known[0]}", known[1]
+        raise InputError(path, fault, remedy) from error

@@ -49,7 +49,8 @@ def options_from_json(content: Any, where: str) -> ReadOptions:
 
 def options_as_json(options: ReadOptions) -> dict[str, Any]:
     """The reverse of :func:`options_from_json`; only what is not left open."""
-    stated = {name: value for name, value in to_json_values(options).items() if value not in (None, [])}
+    values = to_json_values(options)
+    stated = {f.name: values[f.name] for f in fields(ReadOptions) if getattr(options, f.name) != f.default}
     if options.substitute:
         stated["substitute"] = dict(options.substitute)
     return stated

@@ -35,6 +35,8 @@ class Reading:
     camera. By default that of the format, which is tried against the points."""
     cloud_axes: Literal["x,y,z", "x,-z,y", "x,z,-y", "x,z,y"] | None = None
     """Axes of the cloud that become x, y and z of the poses; x,-z,y for a cloud with y up and poses with z up."""
+    skip_bad_views: bool = False
+    """Leave out views whose pose, photograph, mask or depth map cannot be used, and say how many these are."""
     force: bool = False
     """Go on with a capture that is refused because it is implausible (never with one that is broken)."""
 
@@ -57,6 +59,7 @@ class Reading:
                 self.strength_scale,
                 None if self.poses is None else PoseConvention(self.poses),
                 None if self.cloud_axes is None else CloudAxes(self.cloud_axes),
+                skip_bad_views=self.skip_bad_views,
             )
         except InputError as error:
             raise InputError(f"--{error.where.replace('_', '-')}", error.fault, error.remedy) from None

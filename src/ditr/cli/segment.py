@@ -114,7 +114,8 @@ def _account(config: ModelConfig, prediction: Prediction) -> None:
 
     print(used_up(prediction))
     if prediction.normals is not None:
-        print(f"normals: {prediction.normals}, since the points have none")
+        none = ", since the points have none" if prediction.scene.normal is None else ""
+        print(f"normals: {prediction.normals}{none}")
     print(f"voxels: {prediction.voxels} of {config.preparation.voxel_size:g} m")
     summary = prediction.summary()
     share = "" if prediction.seen_by is None else f", {summary['share_of_points_seen']:.1%} of them in some view"

@@ -16,6 +16,7 @@ from torch.utils.data import Dataset, Sampler
 from ditr.captures.folders import Captures
 from ditr.data.augment.images import ImageAugmentation
 from ditr.data.augment.point_set import PointAugmentation
+from ditr.data.normals import with_all_normals
 from ditr.data.preparation import Preparation
 from ditr.data.sample import Sample, prepare
 from ditr.data.scene_views import SceneViews, training_rows, view_features
@@ -132,6 +133,8 @@ class TrainingSet(Dataset[Sample]):
         if index in self._scenes:
             return self._scenes[index]
         scene = self.source.scene(index)
+        if isinstance(self.source, Captures):
+            scene = with_all_normals(scene, self.preparation)
         if self.labelled:
             self._check_labels(index, scene)
             if self.labelled_points is not None:

@@ -1,4 +1,4 @@
-"""Normals for a scene that has none, on the side from which it was seen."""
+"""Normals for points that have none, on the side from which they were seen."""
 
 from __future__ import annotations
 
@@ -8,24 +8,29 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from ditr.captures.images import read_depth
+from ditr.captures.images import see_with_maps
 from ditr.data.preparation import Attribute, Origin, Preparation
 from ditr.data.sample import lacking_attributes
 from ditr.data.scene_views import inference_rows
 from ditr.geometry.bounds import bounding_box
 from ditr.geometry.normals import estimate_normals
-from ditr.geometry.projection import VisibilityRule, see
+from ditr.geometry.projection import VisibilityRule
 from ditr.scene import Scene, View
 
-__all__ = ["NEIGHBOURS", "seen_from", "with_lacking_normals", "with_normals"]
+__all__ = ["NEIGHBOURS", "missing_normals", "seen_from", "with_all_normals", "with_lacking_normals", "with_normals"]
 
 
 NEIGHBOURS = 16
 """How many points make a normal."""
 
 
+def missing_normals(scene: Scene) -> NDArray[np.int64]:
+    """(n,) the points without a normal: all where the scene has none, else those with a zero in the place of one."""
+    return np.arange(len(scene)) if scene.normal is None else np.flatnonzero(~scene.normal.any(axis=1))
+
+
 def with_lacking_normals(scene: Scene, preparation: Preparation, seed: int) -> Scene:
-    """The scene itself, or with normals where they are all that it lacks of a network's inputs.
+    """The scene itself, or with normals where they are all that it, or some of its points, lack of a network's inputs.
 
     Args:
         scene: to be labelled.
@@ -36,20 +41,32 @@ def with_lacking_normals(scene: Scene, preparation: Preparation, seed: int) -> S
         InputError: damaged depth maps.
     """
     if lacking_attributes(scene, preparation) != [Attribute.NORMAL]:
+        return with_all_normals(scene, preparation, seed)
+    views = [scene.views[row] for row in inference_rows(scene, preparation, seed)]
+    return with_normals(scene, views, preparation.rule, preparation.origin)
+
+
+def with_all_normals(scene: Scene, preparation: Preparation, seed: int = 0) -> Scene:
+    """The scene itself, or where it has normals and some are missing, with these estimated and all others kept.
+
+    Raises:
+        InputError: damaged depth maps.
+    """
+    if Attribute.NORMAL not in preparation.attributes or scene.normal is None:
         return scene
     views = [scene.views[row] for row in inference_rows(scene, preparation, seed)]
     return with_normals(scene, views, preparation.rule, preparation.origin)
 
 
 def with_normals(scene: Scene, views: Sequence[View], rule: VisibilityRule, origin: Origin) -> Scene:
-    """The scene with normals estimated from each point's :data:`NEIGHBOURS` nearest points.
+    """The scene with missing normals estimated from each point's :data:`NEIGHBOURS` nearest points.
 
     They point to where the point was seen from: the sensor where coordinates are counted from it; else the nearest
     camera that shows the point, or the nearest camera where none does; without cameras the middle of the bounding box,
     because a scan of rooms is made from within them.
 
     Args:
-        scene: without normals, or with ones to replace.
+        scene: normals that it has are kept.
         views: whose cameras count.
         rule: which points a view shows.
         origin: whether coordinates are counted from the sensor.
@@ -57,27 +74,33 @@ def with_normals(scene: Scene, views: Sequence[View], rule: VisibilityRule, orig
     Raises:
         InputError: damaged depth maps.
     """
+    rows = missing_normals(scene)
+    if not len(rows):
+        return scene
+    coord = scene.coord[rows]
     if origin is Origin.SENSOR:
-        viewpoints = np.zeros_like(scene.coord)
+        viewpoints = np.zeros_like(coord)
     elif posed := [view for view in views if view.is_posed]:
-        viewpoints = seen_from(scene, posed, rule)
+        viewpoints = seen_from(coord, posed, rule)
     else:
         low, high = bounding_box(scene.coord)
-        middle = (low + high) / 2
-        viewpoints = np.broadcast_to(middle, scene.coord.shape)
-    return replace(scene, normal=estimate_normals(scene.coord, neighbours=NEIGHBOURS, viewpoints=viewpoints))
+        viewpoints = np.broadcast_to((low + high) / 2, coord.shape)
+    estimated = estimate_normals(scene.coord, neighbours=NEIGHBOURS, viewpoints=viewpoints, rows=rows)
+    normal = np.zeros(scene.coord.shape, dtype=np.float32) if scene.normal is None else scene.normal.copy()
+    normal[rows] = estimated
+    return replace(scene, normal=normal)
 
 
-def seen_from(scene: Scene, views: Sequence[View], rule: VisibilityRule) -> NDArray[np.float64]:
+def seen_from(coord: NDArray[np.float64], views: Sequence[View], rule: VisibilityRule) -> NDArray[np.float64]:
     """(N, 3) the centre of the nearest camera that shows each point, or of the nearest one where none does."""
-    nearest = np.full(len(scene), np.inf)
-    shows = np.zeros(len(scene), dtype=bool)
-    result = np.empty_like(scene.coord)
+    nearest = np.full(len(coord), np.inf)
+    shows = np.zeros(len(coord), dtype=bool)
+    result = np.empty_like(coord)
     # One view at a time: a distance for every pair of point and view would not fit into memory.
     for view in views:
         center = view.center
-        visible = see(scene.coord, view, rule, read_depth(view) if rule.depth_margin is not None else None).visible
-        distance = np.linalg.norm(scene.coord - center, axis=1)
+        visible = see_with_maps(coord, view, rule).visible
+        distance = np.linalg.norm(coord - center, axis=1)
         better = (visible & ~shows) | ((visible == shows) & (distance < nearest))
         result[better], nearest[better] = center, distance[better]
         shows |= visible

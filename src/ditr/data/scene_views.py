@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ditr.captures.images import read_depth, read_image, read_pixels
+from ditr.captures.images import read_image, read_pixels, see_with_maps
 from ditr.data.augment.images import ImageAugmentation, augment_image
 from ditr.data.preparation import Lookup, Preparation, ViewChoice, ViewOrder
 from ditr.encoders.encoding import CachedEncoding
@@ -19,7 +19,7 @@ from ditr.errors import InputError
 from ditr.geometry.lift import TokenGrid, choose_view, token_grids, tokens_of
 from ditr.geometry.lift_pyramid import LiftPyramid, blend_lift_pyramid, build_lift_pyramid
 from ditr.geometry.lift_variants import aggregate_views, bilinear_tokens_of, interpolate_view
-from ditr.geometry.projection import Projection, Sight, VisibilityRule, see
+from ditr.geometry.projection import Projection, Sight, VisibilityRule
 from ditr.geometry.pyramid import Pyramid
 from ditr.scene import Scene, View
 
@@ -211,7 +211,7 @@ def why_unseen(scene: Scene, views: Sequence[View], rule: VisibilityRule) -> NDA
 def _seen_in(scene: Scene, view: View, rule: VisibilityRule) -> Projection:
     stored = read_pixels(view, len(scene))
     if stored is None:
-        return see(scene.coord, view, rule, read_depth(view) if rule.depth_margin is not None else None)
+        return see_with_maps(scene.coord, view, rule)
     rows, at = stored
     pixel, sight = np.full((len(scene), 2), np.nan), np.full(len(scene), Sight.NOT_LISTED, dtype=np.uint8)
     pixel[rows], sight[rows] = at, Sight.VISIBLE

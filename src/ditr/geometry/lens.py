@@ -18,7 +18,10 @@ __all__ = ["image_of"]
 
 
 def _radial(camera: Camera) -> tuple[float, ...]:
-    return camera.distortion[:2] if camera.model is CameraModel.OPENCV else camera.distortion
+    """The coefficients of the polynomial; OPENCV has its third behind the two of tangential distortion."""
+    if camera.model is not CameraModel.OPENCV:
+        return camera.distortion
+    return camera.distortion[:2] + camera.distortion[4:]
 
 
 @lru_cache(maxsize=256)
@@ -68,7 +71,7 @@ def _distort(
     x: NDArray[np.float64], y: NDArray[np.float64], camera: Camera
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """OPENCV: radial and tangential distortion on the plane z = 1."""
-    _, _, p1, p2 = camera.distortion
+    p1, p2 = camera.distortion[2:4]
     squared = x * x + y * y
     radial = _growth(squared, _radial(camera))
     return (

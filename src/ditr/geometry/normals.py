@@ -27,7 +27,11 @@ _UNDECIDED = 0.05
 
 
 def estimate_normals(
-    coord: NDArray[np.floating[Any]], *, neighbours: int = 16, viewpoints: NDArray[np.floating[Any]] | None = None
+    coord: NDArray[np.floating[Any]],
+    *,
+    neighbours: int = 16,
+    viewpoints: NDArray[np.floating[Any]] | None = None,
+    rows: NDArray[np.integer[Any]] | None = None,
 ) -> NDArray[np.float32]:
     """Unit normals by principal components over each point's nearest neighbours.
 
@@ -38,13 +42,14 @@ def estimate_normals(
     Args:
         coord: (N, 3) metres. Large offsets (UTM) are harmless in float64.
         neighbours: how many, the point itself included; as many as there are in smaller clouds.
-        viewpoints: where the surface was seen from: (N, 3) for each point its own, or (V, 3) camera centres, of which
-            the nearest counts (where V is N they are each point's own). Normals point to that side. Without any they
-            point outwards, away from the middle of the bounding box, and where that is nearly along the surface (a
-            floor, a wall through the middle) upwards, to +z.
+        viewpoints: where the surface was seen from: for each point that is asked for its own, (N, 3), or (V, 3) camera
+            centres, of which the nearest counts (where V is N they are each point's own). Normals point to that side.
+            Without any they point outwards, away from the middle of the bounding box, and where that is nearly along
+            the surface (a floor, a wall through the middle) upwards, to +z.
+        rows: (n,) the points that are asked for; None for all.
 
     Returns:
-        (N, 3) float32 of unit length, never NaN.
+        (N, 3) or (n, 3) float32 of unit length, never NaN.
 
     Raises:
         InputError: no points, points or viewpoints of another shape or that are not finite, or less than 3 neighbours.
@@ -58,17 +63,22 @@ def estimate_normals(
     middle = (low + high) / 2
     distinct, place = np.unique(points - middle, axis=0, return_inverse=True)
     place = place.reshape(-1)
-    normal, flat = _planes(distinct, neighbours)
-    to_viewer = None if seen_from is None else _to_viewer(points - middle, seen_from - middle)
-    result = np.empty((len(points), 3), dtype=np.float32)
     low, high = bounding_box(distinct)
     diagonal = float(np.linalg.norm(high - low))
+    tree_points = distinct
+    if rows is not None:
+        points = points[rows]
+        some, place = np.unique(place[rows], return_inverse=True)
+        distinct = distinct[some]
+    normal, flat = _planes(distinct, tree_points, neighbours)
+    to_viewer = None if seen_from is None else _to_viewer(points - middle, seen_from - middle)
+    result = np.empty((len(points), 3), dtype=np.float32)
     for start in range(0, len(points), _CHUNK):
         part = slice(start, start + _CHUNK)
-        rows = place[part]
-        wanted = distinct[rows] if to_viewer is None else to_viewer[part]
+        here = place[part]
+        wanted = distinct[here] if to_viewer is None else to_viewer[part]
         vague = _UNDECIDED * diagonal if to_viewer is None else 0.0
-        result[part] = _oriented(normal[rows], flat[rows], wanted, vague)
+        result[part] = _oriented(normal[here], flat[here], wanted, vague)
     return result
 
 
@@ -81,20 +91,22 @@ def _checked(what: str, value: NDArray[np.floating[Any]]) -> Array:
     return array
 
 
-def _planes(points: Array, neighbours: int) -> tuple[Array, NDArray[np.bool_]]:
-    """Axes of neighbourhoods (M, 3), and whether they are planes (M,): (normal, True), (direction of a line, False), or
-    (zeros, False) where there is a single point."""
+def _planes(points: Array, cloud: Array, neighbours: int) -> tuple[Array, NDArray[np.bool_]]:
+    """Axes of the neighbourhoods of M points in a cloud (M, 3), and whether they are planes (M,).
+
+    Either is (normal, True), (direction of a line, False), or (zeros, False) where there is a single point.
+    """
     # Imported late: nobody who has normals should wait for it.
     from scipy.spatial import cKDTree
 
-    count = min(neighbours, len(points))
-    tree = cKDTree(points)
+    count = min(neighbours, len(cloud))
+    tree = cKDTree(cloud)
     axis, flat = np.zeros_like(points), np.zeros(len(points), dtype=bool)
     if count < 2:
         return axis, flat
     for start in range(0, len(points), _CHUNK):
         part = slice(start, start + _CHUNK)
-        near = points[tree.query(points[part], k=count)[1]]
+        near = cloud[tree.query(points[part], k=count)[1]]
         near = near - near.mean(axis=1, keepdims=True)
         # In units of the neighbourhood: squares of tiny extents would vanish.
         near /= np.abs(near).max(axis=(1, 2), keepdims=True)

@@ -31,15 +31,16 @@ class Sight(IntEnum):
     """
 
     VISIBLE = 0
-    HIDDEN = 1
-    IN_FRONT = 2
-    NO_DEPTH = 3
-    TOO_FAR = 4
-    TOO_NEAR = 5
-    OUTSIDE = 6
-    BEHIND = 7
-    NOT_LISTED = 8
-    NO_VIEW = 9
+    MASKED = 1
+    HIDDEN = 2
+    IN_FRONT = 3
+    NO_DEPTH = 4
+    TOO_FAR = 5
+    TOO_NEAR = 6
+    OUTSIDE = 7
+    BEHIND = 8
+    NOT_LISTED = 9
+    NO_VIEW = 10
 
     @property
     def meaning(self) -> str:
@@ -49,6 +50,7 @@ class Sight(IntEnum):
 
 _MEANINGS = {
     Sight.VISIBLE: "shown",
+    Sight.MASKED: "in a part of the image that its mask takes out",
     Sight.HIDDEN: "hidden: the depth map holds something nearer",
     Sight.IN_FRONT: "not there for the depth map, which holds something farther",
     Sight.NO_DEPTH: "no value in the depth map",
@@ -138,19 +140,24 @@ def project(coord: NDArray[Any], camera: Camera, world_to_camera: NDArray[np.flo
 
 
 def see(
-    coord: NDArray[Any], view: View, rule: VisibilityRule = OUTDOOR, depth_map: NDArray[np.floating[Any]] | None = None
+    coord: NDArray[Any],
+    view: View,
+    rule: VisibilityRule = OUTDOOR,
+    depth_map: NDArray[np.floating[Any]] | None = None,
+    mask: NDArray[np.bool_] | None = None,
 ) -> Projection:
     """Project points into a view and decide which of them it shows.
 
     The comparison with the depth map, ``|depth - map| <= margin``, reads the map at the pixel's column and row; a
     map of another size than the image is read at the place in proportion. A view without a depth map
-    (``depth_map`` None) is not tested against one.
+    (``depth_map`` None) is not tested against one. A mask is read likewise.
 
     Args:
         coord: (N, 3) metres.
-        view: the view; its own ``depth`` is not read.
+        view: the view; its own ``depth`` and ``mask`` are not read.
         rule: range limits and depth margin.
         depth_map: (h, w) metres, 0 for no value.
+        mask: (h, w) whether a pixel counts.
     """
     seen = project(coord, view.camera, view.world_to_camera)
     sight, depth = seen.sight, seen.depth
@@ -160,19 +167,22 @@ def see(
         sight[seen.visible & ~(depth < rule.max_depth)] = Sight.TOO_FAR
     if rule.depth_margin is not None and depth_map is not None:
         inside = np.flatnonzero(seen.visible)
-        column, row = (
-            _map_index(seen.pixel[inside, axis], image_side, map_side)
-            for axis, image_side, map_side in (
-                (0, view.camera.width, depth_map.shape[1]),
-                (1, view.camera.height, depth_map.shape[0]),
-            )
-        )
-        stored = depth_map[row, column].astype(np.float64)
+        stored = _values_at(depth_map, seen.pixel[inside], view.camera).astype(np.float64)
         beyond = depth[inside] - stored
         differs = np.where(beyond > 0, Sight.HIDDEN, Sight.IN_FRONT)
         agrees = np.abs(beyond) <= rule.depth_margin
         sight[inside] = np.where(stored > 0, np.where(agrees, Sight.VISIBLE, differs), Sight.NO_DEPTH)
+    if mask is not None:
+        inside = np.flatnonzero(seen.visible)
+        sight[inside[~_values_at(mask, seen.pixel[inside], view.camera)]] = Sight.MASKED
     return seen
+
+
+def _values_at(values: NDArray[Any], pixel: NDArray[np.float64], camera: Camera) -> NDArray[Any]:
+    """What a map of any size, laid over the image, holds at image coordinates (N, 2)."""
+    column = _map_index(pixel[:, 0], camera.width, values.shape[1])
+    row = _map_index(pixel[:, 1], camera.height, values.shape[0])
+    return np.asarray(values[row, column])
 
 
 def _map_index(pixel: NDArray[np.float64], image_side: int, map_side: int) -> NDArray[np.int64]:

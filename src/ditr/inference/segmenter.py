@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ditr.data.batch import Batch, join_samples
-from ditr.data.normals import NEIGHBOURS, with_lacking_normals
+from ditr.data.normals import NEIGHBOURS, missing_normals, with_lacking_normals
 from ditr.data.preparation import Attribute, Preparation
 from ditr.data.sample import Sample, prepare
 from ditr.data.scene_views import SceneViews, inference_rows, view_features
@@ -168,8 +168,9 @@ class Segmenter:
             strength_scale: strengths are divided by it; by default as the scene says, or else as in training.
             images_of: take the features of this scene's photographs instead, in the same places: a control, which
                 shows what the images contribute. Its photographs must have the sizes of the scene's own.
-            estimate: make normals from each point's neighbours where they are all that the scene lacks and nothing is
-                declared to stand in for them; the prediction says so. Without it they are an error, as in training.
+            estimate: make normals from each point's neighbours where some are missing, or where they are all that the
+                scene lacks and nothing is declared to stand in for them; the prediction says so. Without it no normals
+                are an error, as in training.
             shuffle_curves: draw the order of the curves from the seed, as the published evaluation does, and not as
                 the network lists them.
             votes: run the network many times and let every point vote; by default one point stands for its voxel.
@@ -202,7 +203,7 @@ class Segmenter:
             voxels=found.voxels,
             up=(float(direction[0]), float(direction[1]), float(direction[2])),
             seed=seed,
-            normals=f"estimated from {NEIGHBOURS} neighbours" if complete is not scene else None,
+            normals=None if complete is scene else _how_made(scene),
         )
 
     def logits(self, sample: Sample) -> Tensor:
@@ -240,3 +241,8 @@ class Segmenter:
         if images_of is not None:
             others = [images_of.views[row] for row in inference_rows(images_of, preparation, seed)][: len(rows)]
         return view_features(scene, rows, preparation, self.encoding, images_of=others)
+
+
+def _how_made(scene: Scene) -> str:
+    how, count = f"estimated from {NEIGHBOURS} neighbours", len(missing_normals(scene))
+    return how if scene.normal is None else f"those of {count} points {how}, since they are missing"

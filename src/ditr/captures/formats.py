@@ -1,0 +1,131 @@
+"""Files and folders of other tools, named as what they are, with what to do about them."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from ditr.errors import InputError, few
+
+__all__ = ["format_of", "refuse_stranger"]
+
+_TO_JPEG = "Convert it to JPEG or PNG"
+_TO_PLY = "Convert it to PLY, as CloudCompare or `pdal translate` does"
+_SAMPLE = "Sample points of its surface and save them as PLY"
+_REWRITE = "Write what it holds as the format that belongs here"
+_EXR = (
+    "Convert depth to .npy, as cv2.imread(path, cv2.IMREAD_UNCHANGED) and numpy.save do (with "
+    "OPENCV_IO_ENABLE_OPENEXR=1 set), and give depth_unit_scale_factor 1 for metres; photographs to JPEG or PNG"
+)
+_VIDEO = "Take single photographs out of it, as `ffmpeg -i f.mp4 f%04d.png` does"
+_BEGINNINGS: tuple[tuple[bytes, str, str], ...] = (
+    (rb"\Z", "an empty file", "Copy or write it again"),
+    (rb"version https://git-lfs", "a pointer of Git LFS, not the file itself", "Fetch the file with `git lfs pull`"),
+    (rb"\s*<(?i:(!doctype )?html)", "a page of HTML", "Download the file itself"),
+    (rb".{4}ftyp(heic|heix|hevc|heim|heis|mif1|msf1)", "a HEIC photograph", _TO_JPEG + ", as `heif-convert` does"),
+    (rb".{4}ftypavi[fs]", "an AVIF photograph", _TO_JPEG),
+    (rb".{4}ftyp|\x1a\x45\xdf\xa3", "a video", _VIDEO),
+    (rb"\xff\x0a|.{4}JXL ", "a JPEG XL photograph", _TO_JPEG),
+    (rb".{4}jP  |\xff\x4f\xff\x51", "a JPEG 2000 photograph", _TO_JPEG),
+    (rb"\x76\x2f\x31\x01", "an OpenEXR image", _EXR),
+    (rb"#\?(RADIANCE|RGBE)", "a Radiance HDR image", _TO_JPEG),
+    (rb"P[fF]\s", "a PFM image", "Convert depth to .npy and photographs to PNG"),
+    (rb"LASF", "a LAS or LAZ point cloud", _TO_PLY),
+    (rb"ASTM-E57", "an E57 point cloud", _TO_PLY),
+    (rb"(#[^\n]*\n)*(# \.PCD|VERSION [.\d]+\s+FIELDS)", "a PCD point cloud", _TO_PLY),
+    (rb"# 3D point list with one line", "COLMAP's list of points", "Convert it with `colmap model_converter` to PLY"),
+    (rb"glTF|\{\s*\"asset\"", "a glTF model", _SAMPLE),
+    (rb"Kaydara FBX|; FBX", "an FBX model", _SAMPLE),
+    (rb"(#[^\n]*\n|\s)*(mtllib|v|o|g) [^\n]*\n", "an OBJ model", _SAMPLE),
+    (rb"solid ", "an STL model", _SAMPLE),
+    (rb"\x93NUMPY", "a NumPy array", _REWRITE),
+    (rb"\x89HDF", "an HDF5 file", _REWRITE),
+    (rb"PK\x03\x04", "a ZIP archive", "Unpack it"),
+    (rb"\x1f\x8b", "a gzip archive", "Unpack it"),
+    (rb"ply[ \t]*[\r\n]", "a PLY point cloud", ""),
+    (rb"\x89PNG", "a PNG image", ""),
+    (rb"\xff\xd8\xff", "a JPEG image", ""),
+)
+"""First bytes, whose they are, and what to do about such a file; nothing where it may be damaged but is no stranger."""
+
+
+def format_of(path: Path) -> tuple[str, str] | None:
+    """What a file is by its first bytes, and what to do about one of that kind; None where that cannot be told."""
+    try:
+        with path.open("rb") as file:
+            start = file.read(2048)
+    except OSError:
+        return None
+    for pattern, name, remedy in _BEGINNINGS:
+        if re.match(pattern, start, re.DOTALL):
+            return name, remedy
+    return None
+
+
+def _process(kind: str, first: str = "") -> str:
+    return f"{first}Make a transforms.json of it, as nerfstudio's `ns-process-data {kind}` does, with its cloud as PLY"
+
+
+_WRITE = "Write its poses as transforms.json, with its cloud as PLY"
+_EXPORT = "Export its cameras and cloud. "
+_PREPARED = "Prepare the benchmark as Pointcept does, and see `ditr verify --help`"
+_FOLDERS: tuple[tuple[str, str, str], ...] = (
+    (
+        "sparse/0/cameras.* sparse/cameras.* colmap/sparse/0/cameras.* cameras.bin cameras.txt database.db",
+        "a reconstruction of COLMAP",
+        _process("images --skip-colmap"),
+    ),
+    ("keyframes/corrected_cameras keyframes/cameras mesh_info.json", "a capture of Polycam", _process("polycam")),
+    ("rgbd/* EXR_RGBD", "a capture of Record3D", _process("record3d")),
+    ("odometry.csv camera_matrix.csv", "a capture of Stray Scanner", _WRITE),
+    ("frame_00000.json", "a capture of 3D Scanner App", _WRITE),
+    (
+        "transforms_train.json",
+        "a synthetic scene of NeRF",
+        "Rename one of its files to transforms.json, with a PLY beside",
+    ),
+    ("dataparser_transforms.json nerfstudio_models", "a model of nerfstudio", "Name the folder of its data instead"),
+    ("point_cloud/iteration_*", "a Gaussian splat", "Name the folder of its photographs and poses instead"),
+    ("opensfm/reconstruction.json odm_georeferencing", "a project of OpenDroneMap", _process("odm")),
+    ("sfm_data.json cameras.sfm sfm.abc", "a project of OpenMVG or Meshroom", _WRITE),
+    ("*.psx", "a project of Metashape", _process("metashape", _EXPORT)),
+    ("*.rcproj", "a project of RealityCapture", _process("realitycapture", _EXPORT)),
+    ("*.sens *_vh_clean_2.ply", "a scan of ScanNet", _PREPARED),
+    ("dslr/nerfstudio iphone/rgb.mkv", "a scan of ScanNet++", _PREPARED),
+    ("velodyne/*.bin v1.0-*", "a folder of a driving benchmark", "See `ditr verify --help`"),
+)
+"""Patterns of what a folder holds, whose it is then, and what to do about it."""
+
+
+def refuse_stranger(path: Path) -> None:
+    """Go on only with a folder that may be a capture; whatever else is given by its path is named as what it is.
+
+    Raises:
+        InputError: no such folder, a file, a folder of another tool, or one that holds captures.
+    """
+    if path.is_file():
+        known = format_of(path)
+        if path.suffix == ".json":
+            raise InputError(path, "this is a file and not a folder", f"Name its folder: {path.parent}")
+        named, remedy = known or ("a file", "Name the folder that holds transforms.json")
+        raise InputError(path, f"this is {named} and not the folder of a capture", _cloud_remedy(named) or remedy)
+    if not path.is_dir():
+        raise InputError(path, "there is no such folder", "Give the folder that holds transforms.json")
+    if (path / "transforms.json").exists():
+        return
+    for patterns, name, remedy in _FOLDERS:
+        if any(next(path.glob(pattern), None) is not None for pattern in patterns.split()):
+            raise InputError(path, f"this is {name}, without a transforms.json", remedy)
+    captures = sorted(inner.parent.name for inner in path.glob("*/transforms.json"))
+    if captures:
+        raise InputError(path, f"this folder holds captures ({few(captures, 3)}) and is none", "Name one of them")
+
+
+def _cloud_remedy(named: str) -> str:
+    if "point cloud" not in named:
+        return ""
+    convert = "" if "PLY" in named else "Convert it to PLY. "
+    return (
+        convert + "Name a folder that holds the cloud and a transforms.json with the photographs' poses; of a cloud "
+        'alone it says {"ply_file_path": "points.ply", "frames": []}'
+    )

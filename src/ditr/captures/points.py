@@ -1,0 +1,228 @@
+"""The points of a capture: which columns of its PLY mean what, checked and brought into the scene's units."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ditr.captures.formats import format_of
+from ditr.captures.notes import Notes
+from ditr.captures.transforms import Labels
+from ditr.errors import InputError, few
+from ditr.io.ply import read_ply
+from ditr.scene import UNLABELLED
+
+__all__ = ["COLOR", "NORMAL", "Points", "read_points"]
+
+Columns = dict[str, NDArray[Any]]
+
+COLOR = ("red", "green", "blue")
+NORMAL = ("nx", "ny", "nz")
+_SPELLINGS: dict[str, tuple[tuple[str, ...], ...]] = {
+    "coordinates": (("x", "y", "z"),),
+    "colours": (COLOR, ("r", "g", "b"), ("diffuse_red", "diffuse_green", "diffuse_blue")),
+    "normals": (NORMAL, *(tuple(f"{stem}{axis}" for axis in "xyz") for stem in ("normal", "normal_", "norm_", "n_"))),
+    "intensities": (("intensity",), ("reflectance",), ("reflectivity",), ("remission",)),
+    "labels": tuple(
+        (name,) for name in ("label", "labels", "class", "class_id", "label_id", "classification", "semantic")
+    ),
+}  # fmt: skip
+"""For each role the names of its columns, ours first; case does not matter, nor does CloudCompare's ``scalar_``."""
+_UNIT_LENGTH = 0.01
+"""Normals as near to unit length as this are left as they are."""
+_OVER = 1e-3
+"""By so much floats of 0..1 may be beyond their range."""
+_HARDLY = 2.0
+"""Floats whose largest is between 1 and this are rather of no known range than the darkest of 0..255."""
+_TWELVE_BIT = 4095
+"""Floats of 16 bit reach more than this."""
+_COARSE = 0.01
+"""Metres between neighbouring coordinates of type float, from which on this is said."""
+
+
+@dataclass(frozen=True)
+class Points:
+    """What a PLY says of N points, in the words of :class:`~ditr.scene.Scene`; missing normals are zero."""
+
+    coord: NDArray[np.float64]
+    color: NDArray[np.uint8] | None
+    normal: NDArray[np.float32] | None
+    strength: NDArray[np.float32] | None
+    label: NDArray[np.int32] | None
+    extra: Columns
+
+
+def read_points(path: Path, labels: Labels | None, notes: Notes) -> Points:
+    """Read the PLY file of a capture.
+
+    Raises:
+        InputError: a file that is no PLY, no points, colours of no known range, intensities that are not finite, or
+            labels outside the class list.
+    """
+    columns = _columns(path)
+    names = _role("coordinates", columns, notes)
+    if names is None:
+        missing = [axis for axis in "xyz" if axis not in columns]
+        raise InputError(path, f"the vertices have no property {missing[0]}", "x, y and z are needed")
+    if len(columns[names[0]]) == 0:
+        raise InputError(path, "the cloud has no points", "At least one point is needed")
+    coord = _coordinates([columns.pop(name) for name in names], notes)
+    color = normal = strength = label = None
+    found = {role: _role(role, columns, notes, labels) for role in ("colours", "normals", "intensities", "labels")}
+    taken = {role: [columns.pop(name) for name in names] for role, names in found.items() if names is not None}
+    if "colours" in taken:
+        color = _colors(path, taken["colours"], notes)
+    if "normals" in taken:
+        normal = _normals(taken["normals"], notes)
+    if "intensities" in taken:
+        strength = _strengths(path, taken["intensities"][0])
+    if "labels" in taken:
+        label = _labels(path, taken["labels"][0], labels)
+    lacking = [role for role, names in found.items() if names is None and (role != "labels" or labels is not None)]
+    if lacking and columns:
+        splat = "; f_dc_0 and the like are those of a Gaussian splat" if "f_dc_0" in columns else ""
+        text = f"the points have no {', no '.join(lacking)}; columns that are not read: {few(columns, 8)}{splat}"
+        notes.say("columns", text)
+    return Points(coord, color, normal, strength, label, columns)
+
+
+def _columns(path: Path) -> Columns:
+    try:
+        return read_ply(path)
+    except InputError as error:
+        known = format_of(path) if path.is_file() else None
+        if known is None or "PLY point cloud" in known[0]:
+            raise
+        raise InputError(path, f"this is {known[0]} and no PLY file", known[1] or error.remedy) from None
+
+
+def _plain(name: str) -> str:
+    return name.lower().removeprefix("scalar_")
+
+
+def _role(role: str, columns: Columns, notes: Notes, labels: Labels | None = None) -> tuple[str, ...] | None:
+    """The columns of a role, under our names or else the only ones that are spelt nearly like them."""
+    own, *others = _SPELLINGS[role]
+    if all(name in columns for name in own):
+        return own
+    by_plain: dict[str, str] = {}
+    for name in columns:
+        by_plain.setdefault(_plain(name), name)
+    found = [tuple(by_plain[n] for n in names) for names in (own, *others) if all(n in by_plain for n in names)]
+    if found and _plain(found[0][0]) == own[0]:
+        found = found[:1]
+    elif role == "labels":
+        # Under another name only what the class list knows: there are other classes than these.
+        found = [] if labels is None else [f for f in found if _known(columns[f[0]].astype(np.float64), labels).all()]
+    if len(found) > 1:
+        notes.say(
+            "columns", f"{' and '.join(names[0] for names in found)} may both be {role}, and none is read as such"
+        )
+    if len(found) != 1:
+        return None
+    notes.say("columns", f"{' '.join(found[0])} {'are' if len(found[0]) > 1 else 'is'} read as {' '.join(own)}")
+    return found[0]
+
+
+def _coordinates(columns: Sequence[NDArray[Any]], notes: Notes) -> NDArray[np.float64]:
+    for column in columns:
+        far = float(np.abs(column[np.isfinite(column)]).max(initial=0)) if column.dtype == np.float32 else 0.0
+        if (step := float(np.spacing(np.float32(far)))) > _COARSE:
+            text = f"they reach {far:.3g} and are stored as float, which has steps of {step:.2g} there"
+            notes.warn("coordinates", text, "Store them as double, or subtract an offset first (from the poses, too)")
+            break
+    return np.stack([column.astype(np.float64) for column in columns], axis=1)
+
+
+def _colors(path: Path, channels: Sequence[NDArray[Any]], notes: Notes) -> NDArray[np.uint8]:
+    """(N, 3): the range is decided once, from the type and all channels."""
+    values = np.stack(channels, axis=1)
+    if values.dtype == np.uint8:
+        return values
+    low, high = float(values.min()), float(values.max())
+    is_float = values.dtype.kind == "f"
+    if is_float and low >= -_OVER and high <= 1 + _OVER:
+        scaled = values.clip(0, 1) * 255.0
+    elif low >= 0 and high <= 255 and not (is_float and high < _HARDLY):
+        scaled = values
+    elif low >= 0 and (_TWELVE_BIT if is_float else 255) < high <= 65535:
+        notes.say("colours", "they have 16 bits and were divided by 257")
+        scaled = values / 257.0
+    else:
+        # The first channel that is outside every range, for whoever looks into the file.
+        bad = [name for name, v in zip(COLOR, channels, strict=True) if not ((v >= 0) & (v <= 255)).all()]
+        raise InputError(
+            path,
+            f"the colours are neither 0..255 nor floats 0..1 nor 16 bit ('{(bad or COLOR)[0]}'; {low:g} to {high:g})",
+            "Store colours as uchar, 0..255",
+        )
+    whole: NDArray[np.uint8] = np.rint(scaled).astype(np.uint8)
+    return whole
+
+
+def _normals(columns: Sequence[NDArray[Any]], notes: Notes) -> NDArray[np.float32] | None:
+    """(N, 3) of unit length, or zero where they are missing; None where all are."""
+    normal = np.stack([column.astype(np.float32) for column in columns], axis=1)
+    with np.errstate(over="ignore", invalid="ignore"):
+        length = np.linalg.norm(normal.astype(np.float64), axis=1)
+    broken = ~np.isfinite(length)
+    missing = broken | (length < 1e-6)
+    if missing.all():
+        notes.say("normals", f"all {len(normal)} are {'NaN' if broken.all() else 'zero'}, which counts as missing")
+        return None
+    stored = length[~missing]
+    wrong = ~missing & (np.abs(length - 1) > _UNIT_LENGTH)
+    if wrong.any():
+        normal[wrong] /= length[wrong, None].astype(np.float32)
+        text = f"{np.count_nonzero(wrong)} are not of unit length and were scaled"
+        notes.say("normals", f"{text} ({stored.min():.3g} to {stored.max():.3g})")
+    if missing.any():
+        normal[missing] = 0
+        notes.warn(
+            "normals",
+            f"{np.count_nonzero(missing)} of {len(normal)} are NaN or zero, which counts as missing: where a model "
+            "takes normals, these are estimated from the neighbours",
+        )
+    return normal
+
+
+def _strengths(path: Path, values: NDArray[Any]) -> NDArray[np.float32]:
+    strength = values.astype(np.float32)
+    bad = np.flatnonzero(~np.isfinite(strength))
+    if len(bad):
+        raise InputError(
+            path,
+            f"{len(bad)} intensities are not finite; point {bad[0]} has {values[bad[0]]}",
+            "Remove these points, or give them an intensity",
+        )
+    return strength
+
+
+def _known(numbers: NDArray[np.float64], labels: Labels | None) -> NDArray[np.bool_]:
+    """(N,) whether a number is that of a class, or the one for "not labelled"."""
+    highest = np.iinfo(np.int32).max if labels is None else len(labels.classes) - 1
+    in_list = (numbers >= 0) & (numbers <= highest) & (numbers == np.floor(numbers))
+    return np.asarray(in_list | (numbers == (UNLABELLED if labels is None else labels.unlabelled)))
+
+
+def _labels(path: Path, values: NDArray[Any], labels: Labels | None) -> NDArray[np.int32]:
+    """Labels as int32; the class list's value for "not labelled" becomes -1."""
+    numbers = values.astype(np.float64)
+    unlabelled = UNLABELLED if labels is None else labels.unlabelled
+    good = _known(numbers, labels)
+    if not good.all():
+        first = int(np.flatnonzero(~good)[0])
+        known = "whole numbers from 0"
+        if labels is not None:
+            known = f"0..{len(labels.classes) - 1} of the {len(labels.classes)} classes"
+        raise InputError(
+            path,
+            f"{np.count_nonzero(~good)} labels are outside the class list; point {first} has {values[first]}",
+            f"Labels are {known}, or {unlabelled} for unlabelled",
+        )
+    return np.where(numbers == unlabelled, UNLABELLED, numbers).astype(np.int32)
