@@ -682,7 +682,7 @@ def test_folders_of_other_tools_are_named(tmp_path: Path, files: list[str], name
 )
 def test_files_in_the_place_of_a_capture_are_named(tmp_path: Path, file: str, start: bytes, name: str) -> None:
     (tmp_path / file).write_bytes(start)
-    assert f"this is {name} and not the folder of a capture" in refusal(tmp_path / file).fault
+    assert f"no capture here, but {name}" in refusal(tmp_path / file).fault
     with pytest.raises(InputError, match=name):
         find_captures(tmp_path / file)
 

@@ -50,6 +50,7 @@ def find_captures(folder: str | Path) -> list[Path]:
         return [root]
     found = sorted(path.parent for path in root.glob("*/transforms.json"))
     if not found:
-        refuse_stranger(root)
+        if root.exists():
+            refuse_stranger(root)
         raise InputError(root, "there is no capture here", "Name a folder of captures, each with its transforms.json")
     return found

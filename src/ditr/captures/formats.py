@@ -106,16 +106,16 @@ def refuse_stranger(path: Path) -> None:
     if path.is_file():
         known = format_of(path)
         if path.suffix == ".json":
-            raise InputError(path, "this is a file and not a folder", f"Name its folder: {path.parent}")
+            raise InputError(path, "there is no capture here, but one of its files", f"Name its folder: {path.parent}")
         named, remedy = known or ("a file", "Name the folder that holds transforms.json")
-        raise InputError(path, f"this is {named} and not the folder of a capture", _cloud_remedy(named) or remedy)
+        raise InputError(path, f"there is no capture here, but {named}", _cloud_remedy(named) or remedy)
     if not path.is_dir():
         raise InputError(path, "there is no such folder", "Give the folder that holds transforms.json")
     if (path / "transforms.json").exists():
         return
     for patterns, name, remedy in _FOLDERS:
         if any(next(path.glob(pattern), None) is not None for pattern in patterns.split()):
-            raise InputError(path, f"this is {name}, without a transforms.json", remedy)
+            raise InputError(path, f"there is no capture here, but {name} without a transforms.json", remedy)
     captures = sorted(inner.parent.name for inner in path.glob("*/transforms.json"))
     if captures:
         raise InputError(path, f"this folder holds captures ({few(captures, 3)}) and is none", "Name one of them")
