@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
+import argparse
 import collections
 import contextlib
+import dataclasses
 import json
 import pickle
 import struct
 import subprocess
 import sys
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from malicious_checkpoints import Call, Global, checkpoint, code, malicious_files, pickled, write_archive
+from malicious_checkpoints import Call, Global, Raw, checkpoint, code, malicious_files, pickled, write_archive
 
 from ditr.errors import InputError
+from ditr.io.pickle_names import Placeholder
 from ditr.io.pickle_reader import read_pickle, read_pickle_file
 from ditr.io.stored_tensor import StoredTensor
 from ditr.io.torch_file import read_torch_file
@@ -218,6 +221,50 @@ def test_a_refusal_says_what_the_file_wanted(tmp_path: Path, value: Any, wanted:
     with pytest.raises(InputError, match=wanted) as caught:
         read_torch_file(path)
     assert caught.value.where == str(path) and "torch.load" in caught.value.remedy
+
+
+def test_objects_of_training_code_become_placeholders(tmp_path: Path) -> None:
+    network = torch.nn.Linear(3, 4)
+    optimizer = torch.optim.AdamW(network.parameters(), lr=0.25)
+    network(torch.ones(2, 3)).sum().backward()
+    optimizer.step()
+    written = {
+        "weight": network.weight,
+        "args": argparse.Namespace(out=PurePosixPath("runs/1"), epochs=3),
+        "optimizer": optimizer,  # whose state has tensors as keys
+        "scheduler": torch.optim.lr_scheduler.MultiStepLR(optimizer, [3, 5]),
+        "class": torch.optim.SGD,
+        "function": torch.optim.lr_scheduler.OneCycleLR._annealing_cos,
+        "default": collections.defaultdict(list, a=[1]),
+    }
+    method = "torch.optim.lr_scheduler.OneCycleLR._annealing_cos"
+    for protocol in (2, 3, 4, 5):
+        path = tmp_path / f"{protocol}.pth"
+        torch.save(written, path, pickle_protocol=protocol)
+        read: Any = read_torch_file(path)
+        assert_same(read["weight"], network.weight)
+        names = {key: value.name for key, value in read.items() if isinstance(value, Placeholder)}
+        assert names == {
+            "args": "argparse.Namespace",
+            "optimizer": "torch.optim.AdamW",
+            "scheduler": "torch.optim.lr_scheduler.MultiStepLR",
+            "default": "collections.defaultdict",
+        } | ({"function": method} if protocol < 4 else {})  # one call of getattr, or one name
+        assert protocol < 4 or read["function"].text == method
+        assert read["class"].text == "torch.optim.SGD"
+        (options,) = read["args"].parts
+        assert options["epochs"] == 3 and "".join(options["out"].parts) in ("runs1", "runs/1")
+        assert read["default"].parts == ["a", [1]]
+        with pytest.raises(dataclasses.FrozenInstanceError):
+            read["args"].name = "x"
+
+
+def test_a_placeholder_imports_nothing_and_is_none_of_plain_pickles(tmp_path: Path) -> None:
+    data = pickled(checkpoint(Raw(code(Call(Global("torch.optim.no_such_file", "Absent"), (1,))) + b"}b")))
+    read: Any = read_torch_file(write_archive(tmp_path / "absent.pth", data))
+    assert (read["extra"].name, read["extra"].parts) == ("torch.optim.Absent", [1, {}])
+    with pytest.raises(InputError, match=r"pathlib\.PosixPath.*run code"):
+        read_pickle(pickled(Call(Global("pathlib", "PosixPath"), ("x",))), "x")
 
 
 def test_files_of_other_kinds_get_their_remedy(tmp_path: Path) -> None:

@@ -266,6 +266,51 @@ def _tricks(canary: Path) -> Iterator[Case]:
     yield "persistent-text", b"P0\n."
 
 
+def _strangers(canary: Path) -> Iterator[Case]:
+    """Steps from the names that become placeholders to code, or to memory and time."""
+    shell = f"touch '{canary}'"
+    path, optimizer = Global("pathlib", "PosixPath"), Global("torch.optim.adamw", "AdamW")
+    made, get = Call(path, ("x",)), Global("builtins", "getattr")
+    for name, value in (
+        ("call-of-object", Call(made, (shell,))),
+        ("call-of-method", Call(Call(get, (made, "unlink")), (shell,))),
+        ("call-of-qualified", Call(Global("torch.optim.adamw", "AdamW.step"), (shell,))),
+        ("getattr-dunder", Call(get, (optimizer, "__init__"))),
+        ("getattr-chain", Call(get, (optimizer, "step.__globals__"))),
+        ("getattr-of-module", Call(get, (Global("torch.optim", "os"), "system"))),
+        ("getattr-name-made", Call(get, (optimizer, made))),
+        ("getattr-of-text", Call(get, ("x", "upper"))),
+        ("getattr-of-allowed", Call(get, (Global("collections", "OrderedDict"), "fromkeys"))),
+        ("getattr-default", Call(get, (optimizer, "step", Global("torch.optim", "SGD")))),
+        ("function-of-optim", Call(Global("torch.optim.sgd", "sgd"), (shell,))),
+        ("deeper-module", Global("torch.optim.adamw.os", "System")),
+        ("dunder", Global("torch.optim.adamw", "AdamW.__init__")),
+        ("factory-alone", Global("builtins", "list")),
+        ("factory-called", Call(Global("builtins", "list"), ())),
+        ("defaultdict-hostile", Call(Global("collections", "defaultdict"), (Global("os", "system"),))),
+        ("appended-to", Raw(code(made) + code(shell) + b"a")),
+        ("items-of-path", Raw(code(made) + b"K\x00" + code(shell) + b"s")),
+        ("as-key", Raw(b"}" + code(made) + b"Ns")),
+        ("arguments-no-tuple", Raw(code(path) + b"]R")),
+        ("new-arguments-no-tuple", Raw(code(path) + b"]\x81")),
+        ("new-of-object", Raw(code(made) + b")\x81")),
+        ("as-storage", tensor(values=made)), ("as-shape", tensor(shape=made)), ("as-stride", tensor(stride=made)),
+        ("as-hooks", tensor(hooks=made)), ("as-key-of-storage", tensor(values=storage(key=made))),
+        ("as-type-of-storage", tensor(values=storage(kind=optimizer))),
+    ):  # fmt: skip
+        yield f"stranger-{name}", pickled(checkpoint(value))
+    yield "stranger-new-below-mark", b"\x80\x02" + code(path) + b"()\x81."
+    yield "stranger-as-persistent", b"\x80\x02" + code(made) + b"Q."
+    yield "circle-stranger", b"\x80\x02" + code(made) + b"q\x00h\x00b."
+    yield "circle-defaultdict", b"\x80\x02" + code(Call(Global("collections", "defaultdict"), ())) + b"q\x00Nh\x00s."
+    new = b"q\x000h\x7f(##t\x81"
+    first = code(path) + b"q\x7f)\x81"
+    steps = (new.replace(b"#", b"h%c" % i).replace(b"q\x00", b"q%c" % i) for i in range(60))
+    yield "bomb-strangers", b"\x80\x02" + first + b"".join(steps) + b"."
+    yield "bomb-stranger-objects", b"\x80\x02(" + code(path) + b"q\x00" + b"h\x00)\x81" * 400_000 + b"l."
+    yield "deep-strangers", b"\x80\x02" + code(path) + b"q\x00)\x81" + b"q\x010h\x00h\x01\x85\x81" * 2_000 + b"."
+
+
 def _storages_and_tensors() -> Iterator[Case]:
     for name, value in (
         ("function", storage(kind=Global("os", "system"))), ("type-text", storage(kind="FloatStorage")),
@@ -556,7 +601,7 @@ def malicious_files(folder: Path, canary: Path) -> Iterator[tuple[str, Path]]:
         for name, value in _routes(canary)
         for protocol in (0, 2, 4)
     )
-    pickles = itertools.chain(routes, _tricks(canary), *(maker() for maker in makers))
+    pickles = itertools.chain(routes, _tricks(canary), _strangers(canary), *(maker() for maker in makers))
     for number, (name, data) in enumerate(pickles):
         yield name, write_archive(folder / f"{number:03d}.pth", data)
     for name, content in _damaged_archives():

@@ -169,6 +169,24 @@ def test_a_bare_state_dict_converts(tmp_path: Path, kitti: State) -> None:
     assert_same_bytes(published_state(load_model(tmp_path / "out")[1], config), kitti)
 
 
+def test_objects_beside_the_weights_are_left_unread_and_named(
+    tmp_path: Path, kitti: State, capsys: pytest.CaptureFixture[str]
+) -> None:
+    optimizer = torch.optim.AdamW([torch.ones(3, requires_grad=True)])
+    beside = {"epoch": 3, "optimizer": optimizer, "folder": tmp_path, "scheduler": {"last_epoch": 4}}
+    torch.save({"state_dict": kitti, **beside}, tmp_path / "model_best.pth")
+    main(["convert", str(tmp_path / "model_best.pth"), str(tmp_path / "out"), "--dataset", "SemanticKITTI"])
+    (said,) = [line for line in capsys.readouterr().out.splitlines() if line.startswith("left unread")]
+    assert said == ("left unread: optimizer (torch.optim.AdamW, collections.defaultdict), folder (pathlib.PosixPath)")
+    assert_same_bytes(published_state(load_model(tmp_path / "out")[1], read_config(tmp_path / "out")), kitti)
+
+
+@pytest.mark.parametrize("name", [NAME, "module.extra"])
+def test_objects_among_the_weights_are_refused(tmp_path: Path, kitti: State, name: str) -> None:
+    for content in (state := {**kitti, name: Path("x")}), {"state_dict": state}:
+        refused(tmp_path, content, KITTI, f"holds more than tensors by name: {name}")
+
+
 LAYOUTS = (
     (Layout("", 4, 22, 1024, missing=True), Provenance(dataset="Waymo", encoder="dinov2-large-reg")),
     (

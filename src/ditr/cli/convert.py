@@ -15,8 +15,9 @@ __all__ = ["Convert", "run"]
 class Convert:
     """Convert a published checkpoint (.pth) to a folder with model.safetensors, config.json and a model card.
 
-    The checkpoint is read as data: nothing that it names is called. It tells its network, but neither its dataset nor
-    its encoder; these come from --name or from --dataset and --encoder.
+    The checkpoint is read as data: nothing that it names is called, and objects of the training code beside the weights
+    are left unread. It tells its network, but neither its dataset nor its encoder; these come from --name or from
+    --dataset and --encoder.
     """
 
     checkpoint: Annotated[Path, tyro.conf.Positional]
@@ -57,7 +58,7 @@ def run(args: Convert) -> None:
         pre_norm=not args.post_norm,
         license=args.license,
     )
-    config = convert(args.checkpoint, args.out, origin)
+    config = convert(args.checkpoint, args.out, origin, tell=print)
     images = f", photographs by {config.encoder.name}" if config.takes_images and config.encoder else ""
     what = f"{len(config.class_names)} classes" if config.class_names else "a student, without classes"
     print(f"{config.network.title}{images}; {what} of {config.dataset}")

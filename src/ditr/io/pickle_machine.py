@@ -9,36 +9,18 @@ from __future__ import annotations
 import re
 import struct
 from collections import OrderedDict
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable
 from typing import Any
 
-from ditr.io.pickle_names import HOSTILE, NAMES, RUNS_CODE, Fault, Name, Slot
+from ditr.io.pickle_names import HOSTILE, NAMES, RUNS_CODE, Fault, Name, Placeholder, Slot, Vocabulary
 
-__all__ = ["PickleMachine", "Vocabulary"]
+__all__ = ["PickleMachine"]
 
 # A random generator's state has integers of 128 bits; nothing that is read here has larger ones than this.
 MAX_INTEGER_BYTES = 128
 MAX_NUMBER_LETTERS = 320
 # Python's own overhead is largest for a list of small dictionaries: about 27 bytes for each byte of the file.
 MEMORY_PER_BYTE, FREE_MEMORY = 32, 32 << 20
-
-
-@dataclass(frozen=True)
-class Vocabulary:
-    """What a kind of pickle may hold beyond plain values and NumPy arrays.
-
-    Attributes:
-        names: by (module, name).
-        leaf: a type of finished values, which has ``nbytes``; None for no such type.
-        most_bytes: how much all leaves of that type together may occupy, shared ones counted every time.
-        persistent: what a persistent id stands for.
-    """
-
-    names: Mapping[tuple[str, str], Name] = field(default_factory=dict)
-    leaf: type | None = None
-    most_bytes: int = 0
-    persistent: Callable[[Any], Any] | None = None
 
 
 _EMPTY = object()  # a place of the memo that nothing was put in
@@ -235,6 +217,9 @@ class PickleMachine:
 
     def set_items(self, values: list[Any]) -> None:
         target = self.top()
+        if type(target) is Placeholder and target.has_items:
+            target.parts.extend(values)  # not hashed: an optimizer's state has tensors as keys
+            return
         if type(target) not in (dict, OrderedDict):
             raise Fault("items are set in what is no dictionary", HOSTILE)
         if len(values) % 2:
@@ -260,9 +245,10 @@ class PickleMachine:
     # Names, and what is built with them.
 
     def name(self, module: str, name: str) -> None:
-        found = self.names.get((module, name))
+        found = self.names.get((module, name)) or self.vocabulary.stranger(module, name)
         if found is None:
             raise Fault(f"it wants {_shown(module)}.{_shown(name)}, and to unpickle that would run code", RUNS_CODE)
+        self.names[module, name] = found
         self.stack.append(found)
 
     def line_name(self) -> None:
@@ -285,6 +271,12 @@ class PickleMachine:
         wanted = names[-1] if names else "a class that is none"
         raise Fault(f"it wants an object of {wanted}, and to unpickle that would run code", RUNS_CODE)
 
+    def new_object(self) -> None:
+        kind = self.stack[-2] if len(self.stack) > 1 else None
+        if type(kind) is not Name or not kind.is_stranger:
+            self.any_object()
+        self.reduce()
+
     def extension(self) -> None:
         raise Fault("it wants a name of Python's extension registry, which would run code", RUNS_CODE)
 
@@ -304,6 +296,9 @@ class PickleMachine:
             for place in target.memo_places:
                 if self.memo[place] is target:
                     self.memo[place] = value
+        elif type(target) is Placeholder:
+            target.parts.append(state)
+            self.push(target)
         elif type(target) is OrderedDict and type(state) in (dict, OrderedDict):
             self.push(target)
         else:
@@ -375,12 +370,12 @@ HANDLERS: dict[int, Callable[[PickleMachine], None]] = {
     ord("c"): PickleMachine.line_name,
     0x93: PickleMachine.stack_name,
     ord("R"): PickleMachine.reduce,
+    0x81: PickleMachine.new_object,
     ord("b"): PickleMachine.build,
     ord("Q"): PickleMachine.persistent,
     # Refused with what they want.
     ord("i"): PickleMachine.line_object,
     ord("o"): PickleMachine.any_object,
-    0x81: PickleMachine.any_object,
     0x92: PickleMachine.any_object,
     0x82: PickleMachine.extension,
     0x83: PickleMachine.extension,

@@ -5,14 +5,27 @@ from __future__ import annotations
 import math
 import re
 from collections import OrderedDict
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["DAMAGED", "HOSTILE", "NAMES", "RESAVE", "RUNS_CODE", "Fault", "Name", "Slot", "is_exactly", "sizes"]
+__all__ = [
+    "DAMAGED",
+    "HOSTILE",
+    "NAMES",
+    "RESAVE",
+    "RUNS_CODE",
+    "Fault",
+    "Name",
+    "Placeholder",
+    "Slot",
+    "Vocabulary",
+    "is_exactly",
+    "sizes",
+]
 
 DAMAGED = "The file is damaged; get it again"
 HOSTILE = "No program of this field writes such a file; do not open it with pickle or torch.load either"
@@ -34,10 +47,14 @@ class Fault(Exception):
 
 @dataclass(frozen=True, eq=False)
 class Name:
-    """A name of the table. ``make`` builds its value from the arguments; None: the name can only be passed on."""
+    """A name of the table. ``make`` builds its value from the arguments; None: the name can only be passed on.
+
+    One with ``is_stranger`` may also stay as a value, where nobody reads it.
+    """
 
     text: str
     make: Callable[[tuple[Any, ...]], Any] | None = None
+    is_stranger: bool = False
 
 
 class Slot:
@@ -46,6 +63,45 @@ class Slot:
     def __init__(self, fill: Callable[[Any], Any]) -> None:
         self.fill = fill
         self.memo_places: list[int] = []
+
+
+@dataclass(frozen=True, eq=False)
+class Placeholder:
+    """What stands for an object of a known class that nobody needs: its name, and the values that it was written with.
+
+    Nothing is imported, called or set for it.
+    """
+
+    name: str
+    parts: list[Any]
+
+    @property
+    def has_items(self) -> bool:
+        """Whether it may be filled like a dictionary."""
+        return self.name == "collections.defaultdict"
+
+
+def _no_stranger(module: str, name: str) -> Name | None:
+    return None
+
+
+@dataclass(frozen=True)
+class Vocabulary:
+    """What a kind of pickle may hold beyond plain values and NumPy arrays.
+
+    Attributes:
+        names: by (module, name).
+        leaf: a type of finished values, which has ``nbytes``; None for no such type.
+        most_bytes: how much all leaves of that type together may occupy, shared ones counted every time.
+        persistent: what a persistent id stands for.
+        stranger: the name of a class whose objects become placeholders, by (module, name); None for no such class.
+    """
+
+    names: Mapping[tuple[str, str], Name] = field(default_factory=dict)
+    leaf: type | None = None
+    most_bytes: int = 0
+    persistent: Callable[[Any], Any] | None = None
+    stranger: Callable[[str, str], Name | None] = _no_stranger
 
 
 def sizes(value: Any, what: str) -> tuple[int, ...]:

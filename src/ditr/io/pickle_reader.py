@@ -11,6 +11,7 @@ charged as they are made, and the finished value is measured as a tree, so that 
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -18,22 +19,23 @@ import numpy as np
 
 from ditr.errors import InputError
 from ditr.io.files import read_bytes
-from ditr.io.pickle_machine import PickleMachine, Vocabulary
-from ditr.io.pickle_names import HOSTILE, Fault, Name
+from ditr.io.pickle_machine import PickleMachine
+from ditr.io.pickle_names import HOSTILE, Fault, Name, Placeholder, Vocabulary
 from ditr.io.stored_tensor import StoredTensor
 
 __all__ = ["PlainValue", "Vocabulary", "read_pickle", "read_pickle_file"]
 
 PlainValue: TypeAlias = (
     "bool | int | float | str | bytes | tuple[PlainValue, ...] | list[PlainValue]"
-    " | dict[bool | int | str | bytes | None, PlainValue] | np.generic | np.ndarray[Any, Any] | StoredTensor | None"
+    " | dict[bool | int | str | bytes | None, PlainValue] | np.generic | np.ndarray[Any, Any] | StoredTensor"
+    " | Placeholder | Name | None"
 )
 
 MAX_DEPTH = 100
 # What a loaded tensor occupies beyond its numbers, so that a million references to a small one count too.
 LEAF_OVERHEAD = 256
 NODES_PER_BYTE, FREE_NODES = 16, 1_000_000
-CONTAINERS = frozenset({list, tuple, dict, OrderedDict})
+CONTAINERS = frozenset({list, tuple, dict, OrderedDict, Placeholder})
 SCALARS = frozenset({type(None), bool, int, float, str, bytes})
 
 
@@ -89,7 +91,7 @@ def _measure(root: Any, size: int, vocabulary: Vocabulary) -> None:
         if type(value) not in CONTAINERS:
             measured[key] = (1, 0, _leaf_bytes(value, vocabulary))
             continue
-        children = value.values() if isinstance(value, dict) else value
+        children = _children(value)
         if not children_done:
             if key in open_parts:
                 raise Fault("a list or dictionary contains itself", HOSTILE)
@@ -114,6 +116,12 @@ def _measure(root: Any, size: int, vocabulary: Vocabulary) -> None:
         measured[key] = (nodes, depth, nbytes)
 
 
+def _children(value: Any) -> Collection[Any]:
+    if type(value) is Placeholder:
+        return value.parts
+    return value.values() if isinstance(value, dict) else value
+
+
 def _leaf_bytes(value: Any, vocabulary: Vocabulary) -> int:
     kind = type(value)  # compared by identity: subclasses are nothing that this reader makes
     if kind is vocabulary.leaf:
@@ -122,6 +130,8 @@ def _leaf_bytes(value: Any, vocabulary: Vocabulary) -> int:
             raise Fault("a tensor repeats its values to far more than the file is long", HOSTILE)
         return nbytes
     if kind in SCALARS or kind is np.ndarray or isinstance(value, np.generic):
+        return 0
+    if kind is Name and value.is_stranger:
         return 0
     shown = f"the name {value.text}" if kind is Name else "an unfinished object"
     raise Fault(f"its value holds {shown}, which is no data", HOSTILE)

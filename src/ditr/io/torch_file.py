@@ -16,9 +16,9 @@ import torch
 
 from ditr.errors import InputError
 from ditr.io.files import read_bytes
-from ditr.io.pickle_machine import Vocabulary
-from ditr.io.pickle_names import DAMAGED, HOSTILE, RESAVE, Fault, Name, is_exactly, sizes
+from ditr.io.pickle_names import DAMAGED, HOSTILE, RESAVE, Fault, Name, Vocabulary, is_exactly, sizes
 from ditr.io.pickle_reader import PlainValue, read_pickle
+from ditr.io.pickle_strangers import ATTRIBUTES, stranger
 from ditr.io.stored_tensor import Storage, StoredTensor, span
 from ditr.io.stored_zip import Entry, content, read_directory
 
@@ -46,6 +46,9 @@ TENSORS_PER_BYTE, FREE_TENSOR_BYTES = 8, 1 << 20
 
 def read_torch_file(path: str | Path) -> PlainValue:
     """What torch.save wrote, with a :class:`StoredTensor` for every tensor. Nothing that the file names is run.
+
+    Objects that training code leaves beside the weights become :class:`~ditr.io.pickle_names.Placeholder`, and their
+    classes :class:`~ditr.io.pickle_names.Name`; see :mod:`ditr.io.pickle_strangers`.
 
     Raises:
         InputError: no such file, none of torch.save (or of one older than 1.6, or TorchScript), a damaged archive, or
@@ -122,10 +125,10 @@ def _vocabulary(path: Path, size: int, root: str, entries: dict[str, Entry]) -> 
             raise Fault(f"the storage {key} has {entry.size} bytes, not {count} numbers of {dtype}")
         return Storage(path, entry, dtype, intact)
 
-    names = {("torch", kind.text.removeprefix("torch.")): kind for kind in STORAGES}
+    names = dict(ATTRIBUTES) | {("torch", kind.text.removeprefix("torch.")): kind for kind in STORAGES}
     names["torch._utils", "_rebuild_tensor_v2"] = Name("torch._utils._rebuild_tensor_v2", _tensor)
     names["torch._utils", "_rebuild_parameter"] = Name("torch._utils._rebuild_parameter", _parameter)
-    return Vocabulary(names, StoredTensor, FREE_TENSOR_BYTES + TENSORS_PER_BYTE * size, storage)
+    return Vocabulary(names, StoredTensor, FREE_TENSOR_BYTES + TENSORS_PER_BYTE * size, storage, stranger)
 
 
 def _tensor(arguments: tuple[Any, ...]) -> StoredTensor:

@@ -6,7 +6,7 @@ belong to, nor what its norms per dataset are called. That comes from the table 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ from ditr.datasets.table import by_name
 from ditr.encoders.weights import known_variant
 from ditr.errors import InputError, few
 from ditr.io.files import atomic_folder
+from ditr.io.pickle_names import Name, Placeholder
 from ditr.io.stored_tensor import StoredTensor
 from ditr.io.torch_file import read_torch_file
 from ditr.models.published_names import NormsUnnamed, PatchUnknown
@@ -65,13 +66,16 @@ class Unstated(InputError):
     """What a checkpoint does not say of itself, its origin does not say either."""
 
 
-def convert(checkpoint: Path, out: Path, origin: Provenance) -> ModelConfig:
+def convert(
+    checkpoint: Path, out: Path, origin: Provenance, *, tell: Callable[[str], None] | None = None
+) -> ModelConfig:
     """Write a published checkpoint as a folder that ``from_pretrained`` reads.
 
     Args:
         checkpoint: a file of torch.save in the published layout: a state dict, or a dictionary that holds one.
         out: the folder; it appears whole or not at all. An existing one is replaced if it holds a model and no more.
         origin: what the checkpoint does not say.
+        tell: gets a sentence about what was left unread, where there is such.
 
     Raises:
         Unstated: the dataset, the encoder or the names of the norms are not given; nothing is written then.
@@ -79,7 +83,10 @@ def convert(checkpoint: Path, out: Path, origin: Provenance) -> ModelConfig:
             misshapen, or an origin that does not fit; likewise.
     """
     _check_out(out)
-    tensors = read_checkpoint(checkpoint)
+    content: Any = read_torch_file(checkpoint)
+    tensors, unread = _tensors(checkpoint, content), _unread(content)
+    if unread and tell is not None:
+        tell(f"left unread: {few(unread, 10)}")
     recognized = _recognized(checkpoint, tensors, origin)
     config = _config(checkpoint, recognized, origin)
     with torch.device("meta"):
@@ -99,7 +106,10 @@ def read_checkpoint(path: Path) -> dict[str, StoredTensor]:
     Raises:
         InputError: not a file of torch.save that holds a state dict of plain tensors, or one that would run code.
     """
-    content: Any = read_torch_file(path)
+    return _tensors(path, read_torch_file(path))
+
+
+def _tensors(path: Path, content: Any) -> dict[str, StoredTensor]:
     if isinstance(content, Mapping) and isinstance(content.get("state_dict"), Mapping):
         content = content["state_dict"]
     if not isinstance(content, Mapping) or not content:
@@ -117,6 +127,31 @@ def read_checkpoint(path: Path) -> dict[str, StoredTensor]:
     if len(result) < len(content):
         raise InputError(path, "some tensors are there with and without the prefix module.", "Remove one kind")
     return result
+
+
+def _unread(content: Any) -> list[str]:
+    """What stands beside the state dict and holds objects of Python, with their classes."""
+    if not isinstance(content, Mapping):
+        return []
+    parts = {key: list(dict.fromkeys(_strangers(value))) for key, value in content.items() if key != "state_dict"}
+    return [f"{key} ({few(names, 3)})" for key, names in parts.items() if names]
+
+
+def _strangers(root: Any) -> Iterator[str]:
+    """Names of the placeholders in a value, from its outside to its inside."""
+    seen: set[int] = set()
+    work = [root]
+    while work:
+        value = work.pop()
+        if isinstance(value, Placeholder):
+            yield value.name
+        elif isinstance(value, Name):
+            yield value.text
+        if id(value) in seen or not isinstance(value, Mapping | list | tuple | Placeholder):
+            continue
+        seen.add(id(value))
+        parts = value.parts if isinstance(value, Placeholder) else value
+        work.extend(reversed(list(parts.values() if isinstance(parts, Mapping) else parts)))
 
 
 def published_state(model: Model, config: ModelConfig) -> dict[str, Tensor]:
