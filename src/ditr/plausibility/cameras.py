@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,7 +21,7 @@ from ditr.geometry.orientation import find_up
 from ditr.geometry.projection import VisibilityRule, project
 from ditr.scene import CloudAxes, PoseConvention, Scene, View
 
-__all__ = ["Agreement", "agreement", "check_cameras", "sampled"]
+__all__ = ["Agreement", "Shown", "agreement", "check_cameras", "correlation", "sampled"]
 
 POINTS, VIEWS = 20_000, 8
 """How many points and views are looked at: enough for shares of a per cent, and a second of work."""
@@ -90,7 +91,7 @@ def agreement(scene: Scene, rule: VisibilityRule, up: NDArray[np.float64]) -> Ag
     seen = np.zeros(len(scene), dtype=bool)
     at_depth, colors = [], []
     for view in scene.posed_views:
-        shown = _Shown.of(scene, view, rule)
+        shown = Shown.of(scene, view, rule)
         seen[shown.rows] = True
         at_depth.append(shown.depth_agreement())
         if scene.color is not None:
@@ -101,13 +102,13 @@ def agreement(scene: Scene, rule: VisibilityRule, up: NDArray[np.float64]) -> Ag
         seen=float(seen.mean()),
         predicted=_predicted(scene, rule),
         depth=float(depths.mean()) if len(depths) >= 100 else None if not _has_depth(scene) else 0.0,
-        color=_correlation(colors) if scene.color is not None else None,
+        color=correlation(colors) if scene.color is not None else None,
         upright=upright,
     )
 
 
 @dataclass(frozen=True, eq=False)
-class _Shown:
+class Shown:
     """The points in a view's frustum and range: rows, (n, 2) pixels, (n,) depths, (n,) values of the depth map."""
 
     rows: NDArray[np.int64]
@@ -116,7 +117,7 @@ class _Shown:
     stored: NDArray[np.float32] | None
 
     @classmethod
-    def of(cls, scene: Scene, view: View, rule: VisibilityRule) -> _Shown:
+    def of(cls, scene: Scene, view: View, rule: VisibilityRule) -> Shown:
         found = project(scene.coord, view.camera, view.world_to_camera)
         u, v = found.pixel.T
         with np.errstate(invalid="ignore"):
@@ -143,12 +144,12 @@ class _Shown:
 
     def colors(self, color: NDArray[np.uint8], view: View) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """(m, 3) colours of the points that are not hidden, and of their pixels."""
-        rows, pixel = self._in_front(view)
+        rows, pixel = self.in_front(view)
         of_points = color[rows].astype(np.float64)
         of_pixels = read_image(view)[pixel[:, 1], pixel[:, 0]].astype(np.float64) if len(rows) else of_points
         return of_points, of_pixels
 
-    def _in_front(self, view: View) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    def in_front(self, view: View) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Rows and whole pixels of the points at the depth map's depth or, without one, nearest in their part of it."""
         if self.stored is not None:
             front = (self.stored > 0) & (np.abs(self.depth - self.stored) <= 0.2)
@@ -161,7 +162,7 @@ class _Shown:
         return self.rows[front], self.pixel[front].astype(np.int64)
 
 
-def _correlation(pairs: Sequence[tuple[NDArray[np.float64], NDArray[np.float64]]]) -> float:
+def correlation(pairs: Sequence[tuple[NDArray[np.float64], NDArray[np.float64]]]) -> float:
     """Over all channels, each image's own brightness taken off; 0 where there is too little to tell."""
     kept = [(a - a.mean(axis=0), b - b.mean(axis=0)) for a, b in pairs if len(a) >= 50]
     if not kept:
@@ -171,11 +172,12 @@ def _correlation(pairs: Sequence[tuple[NDArray[np.float64], NDArray[np.float64]]
     return float((ours * theirs).sum() / norm) if norm > 0 else 0.0
 
 
+@lru_cache(maxsize=1)  # Several checks look at one scene.
 def sampled(scene: Scene) -> Scene:
     """The scene with few points and views, both spread evenly; the same ones each time."""
     rows = np.linspace(0, len(scene) - 1, min(len(scene), POINTS)).astype(np.int64)
-    views = scene.posed_views
-    picked = [views[row] for row in np.unique(np.linspace(0, len(views) - 1, min(len(views), VIEWS)).astype(np.int64))]
+    posed = scene.posed_views
+    picked = [posed[row] for row in np.unique(np.linspace(0, len(posed) - 1, min(len(posed), VIEWS)).astype(np.int64))]
     return replace(
         scene,
         coord=scene.coord[rows],
@@ -262,9 +264,9 @@ def _swapped_images(scene: Scene, rule: VisibilityRule, given: Agreement) -> lis
         return []
     table = np.zeros((len(views), len(views)))
     for row, view in enumerate(views):
-        shown = _Shown.of(scene, view, rule)
+        shown = Shown.of(scene, view, rule)
         for column, other in enumerate(views):
-            table[row, column] = _correlation([shown.colors(scene.color, replace(view, image=other.image))])
+            table[row, column] = correlation([shown.colors(scene.color, replace(view, image=other.image))])
     rows, columns = linear_sum_assignment(-table)
     own, best = float(np.diag(table).mean()), float(table[rows, columns].mean())
     moved = [(views[row].name, views[column].name) for row, column in zip(rows, columns, strict=True) if row != column]

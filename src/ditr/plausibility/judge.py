@@ -14,6 +14,7 @@ from ditr.errors import Finding, Grade, InputError
 from ditr.geometry.projection import VisibilityRule
 from ditr.plausibility.attributes import check_attributes
 from ditr.plausibility.cameras import check_cameras
+from ditr.plausibility.colors import check_colors
 from ditr.plausibility.scale import check_scale
 from ditr.plausibility.uprightness import check_up
 from ditr.scene import Scene
@@ -21,7 +22,7 @@ from ditr.scene import Scene
 __all__ = ["Judgement", "judge"]
 
 Check = Callable[[Scene, VisibilityRule], list[Finding]]
-CHECKS: tuple[Check, ...] = (check_attributes, check_scale, check_up, check_cameras)
+CHECKS: tuple[Check, ...] = (check_attributes, check_scale, check_up, check_cameras, check_colors)
 """In the order in which their findings are told."""
 
 
