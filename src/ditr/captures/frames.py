@@ -12,7 +12,7 @@ import numpy as np
 from ditr.captures.images import check_depth, image_size, is_turned, read_depth, read_image, read_mask
 from ditr.captures.intrinsics import camera_of
 from ditr.captures.notes import Notes
-from ditr.captures.places import PHOTOGRAPHS, located
+from ditr.captures.places import IMAGE_ENDINGS, located
 from ditr.captures.transforms import Transforms, TransformsFrame, world_to_camera
 from ditr.errors import InputError, few
 from ditr.scene import View
@@ -81,7 +81,11 @@ def _grouped(faults: Sequence[tuple[str, InputError]]) -> str:
 def _with_files(root: Path, frame: TransformsFrame, notes: Notes) -> TransformsFrame:
     """The frame with the names of its files as they lie there; names that mean several are left to be refused."""
     found = {}
-    for key, endings in (("file_path", PHOTOGRAPHS), ("depth_file_path", _DEPTH_ENDINGS), ("mask_path", PHOTOGRAPHS)):
+    for key, endings in (
+        ("file_path", IMAGE_ENDINGS),
+        ("depth_file_path", _DEPTH_ENDINGS),
+        ("mask_path", IMAGE_ENDINGS),
+    ):
         name = getattr(frame, key)
         if name is not None:
             found[key] = located(root, name, endings, notes)

@@ -7,9 +7,9 @@ from pathlib import Path, PurePosixPath
 from ditr.captures.notes import Notes
 from ditr.errors import InputError, few
 
-__all__ = ["PHOTOGRAPHS", "located"]
+__all__ = ["IMAGE_ENDINGS", "located"]
 
-PHOTOGRAPHS = (".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp", ".ppm", ".heic", ".heif", ".avif")
+IMAGE_ENDINGS = (".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp", ".ppm", ".heic", ".heif", ".avif")
 """Endings that a name without one may stand for."""
 
 

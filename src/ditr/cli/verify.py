@@ -36,7 +36,7 @@ class Verify:
     norms: str | None = None
     """Which norms to use, where a joint model has them per dataset; by default the model's own."""
     seed: int = 0
-    """Of all chance."""
+    """Seed of everything that is drawn."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """Where to compute; auto takes a GPU if there is one."""
     quiet: bool = False

@@ -1,6 +1,6 @@
 """Scenes on disk as samples for training: the same item gives the same sample in any worker, in any run.
 
-All chance of a sample comes from (seed, epoch, index of the scene), so neither the number of workers nor a resumed run
+All that is random in a sample comes from (seed, epoch, index of the scene), so neither the number of workers nor a resumed run
 changes it.
 """
 
@@ -177,7 +177,7 @@ class TrainingSet(Dataset[Sample]):
 
 
 _FEW = 4
-"""Of the numbers that make a stream of chance, beside those of points, photographs and mixing."""
+"""One of the numbers that seed a random stream, beside those of points, images and mixing."""
 
 
 def _with_few_labels(scene: Scene, count: int, rng: np.random.Generator) -> Scene:

@@ -71,7 +71,7 @@ class Fragments:
 
         Args:
             rows: (M,) int64 rows of the points, one per voxel and in the order of the voxels.
-            rng: chance in the choice among the views that show a point.
+            rng: of the choice among the views that show a point.
 
         Raises:
             ValueError: rows that are not one point of each voxel, in their order.

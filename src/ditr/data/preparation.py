@@ -79,7 +79,7 @@ class ViewDrop:
         """Those of the views that a sample keeps, in their order."""
         if rng.random() < self.all:
             return []
-        return [row for row, chance in zip(rows, rng.random(len(rows)), strict=True) if chance >= self.each]
+        return [row for row, drawn in zip(rows, rng.random(len(rows)), strict=True) if drawn >= self.each]
 
 
 def profile_rule(scene: Scene) -> tuple[str, VisibilityRule]:

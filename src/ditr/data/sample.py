@@ -80,7 +80,7 @@ def prepare(
         preparation: how.
         pyramid: the geometry that the network asks for.
         views: from :func:`ditr.data.scene_views.view_features`, for networks that take images.
-        seed: of all chance: augmentation, the choice of a voxel's point (in training) and of a point's view.
+        seed: of all that is drawn: augmentation, the choice of a voxel's point (in training) and of a point's view.
         augmentations: of the points; None at inference, where also a voxel's first point stands for it and the curves
             keep their order.
         crop: augmentations that work on the voxels, applied after them.
@@ -140,7 +140,7 @@ def make_sample(
         name: of the scene.
         inverse: (N,) the voxel of every point of the scene.
         views: from :func:`ditr.data.scene_views.view_features`, for networks that take images.
-        rng: chance in the choice of views.
+        rng: of the choice of views.
     """
     if preparation.origin is Origin.CENTER and Attribute.COORD in preparation.attributes:
         points = CenterShift(z=False)(points, rng)

@@ -239,7 +239,7 @@ def scene_views(
         rule: see :func:`points_in`.
         lookup: whether tokens are interpolated.
         augmentations: of the photographs; each moves the pixels of points along.
-        rng: the augmentations' chance.
+        rng: of the augmentations.
 
     Raises:
         InputError: missing or damaged photographs, depth maps or lists of pixels.
@@ -277,7 +277,7 @@ def lift_points(
         views: which tokens the scene's points fall into.
         rows: (M,) the points that stand for the finest cells.
         choice: among the views that show a point.
-        rng: chance in the choice.
+        rng: of the choice.
         pyramid: of the cells.
     """
     count = views.token_count

@@ -101,7 +101,7 @@ _FOLDERS = ("samples", "sweeps", "lidarseg")
 
 
 @dataclass(frozen=True)
-class _Photograph:
+class _CameraImage:
     path: Path
     intrinsics: NDArray[np.float64]
     world_to_camera: NDArray[np.float64]
@@ -112,7 +112,7 @@ class _Sweep:
     token: str
     points: Path
     labels: Path | None
-    cameras: tuple[_Photograph, ...]
+    cameras: tuple[_CameraImage, ...]
 
 
 @dataclass(frozen=True)
@@ -176,7 +176,7 @@ def _sweep(file: Path, number: int, entry: Any, raw: Path, images: Path | None) 
             token=str(entry["lidar_token"]),
             points=_located(raw, entry["lidar_path"]),
             labels=None if labels is None else _located(raw, labels),
-            cameras=() if images is None else tuple(_photograph(entry["cams"][name], images) for name in CAMERAS),
+            cameras=() if images is None else tuple(_camera_image(entry["cams"][name], images) for name in CAMERAS),
         )
     except (KeyError, TypeError, ValueError, AttributeError, np.linalg.LinAlgError) as fault:
         raise InputError(
@@ -195,16 +195,16 @@ def _located(raw: Path, stored: Any) -> Path:
     return raw.joinpath(*parts[start:])
 
 
-def _photograph(camera: Mapping[str, Any], images: Path) -> _Photograph:
+def _camera_image(camera: Mapping[str, Any], images: Path) -> _CameraImage:
     pose = np.eye(4)
     pose[:3, :3] = np.asarray(camera["sensor2lidar_rotation"], dtype=np.float64).reshape(3, 3)
     pose[:3, 3] = np.asarray(camera["sensor2lidar_translation"], dtype=np.float64).reshape(3)
     intrinsics = np.asarray(camera["camera_intrinsics"], dtype=np.float64).reshape(3, 3)
     world_to_camera = np.asarray(np.linalg.inv(pose), dtype=np.float64)
-    return _Photograph(_located(images, camera["data_path"]), intrinsics, world_to_camera)
+    return _CameraImage(_located(images, camera["data_path"]), intrinsics, world_to_camera)
 
 
-def _view(name: str, camera: _Photograph) -> View:
+def _view(name: str, camera: _CameraImage) -> View:
     width, height = image_size(camera.path)
     k = camera.intrinsics
     return View(name, Camera(width, height, k[0, 0], k[1, 1], k[0, 2], k[1, 2]), camera.world_to_camera, camera.path)

@@ -108,7 +108,7 @@ def verify(
         settings: what else tells them apart, in plain values.
         published: mIoU that the model is said to have, in percent.
         limit: only the first so many scenes.
-        seed: of all chance.
+        seed: of everything that is drawn.
         progress: called with the number of scenes done and of those wanted.
 
     Raises:

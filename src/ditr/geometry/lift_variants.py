@@ -55,7 +55,7 @@ def interpolate_view(
     rng: np.random.Generator | None = None,
     distances: Iterable[NDArray[np.floating]] | None = None,
 ) -> Lift:
-    """As :func:`choose_view`, and with the same chance, for views whose tokens are (M, 4) with weights."""
+    """As :func:`choose_view`, and drawing the same, for views whose tokens are (M, 4) with weights."""
     numbers = (np.where(of_view[:, 0] >= 0, number, NO_TOKEN) for number, of_view in enumerate(tokens))
     view = choose_view(numbers, point_count, len(tokens), choice=choice, rng=rng, distances=distances).patch_index[:, 0]
     index = np.full((point_count, 4), NO_TOKEN, dtype=np.int64)

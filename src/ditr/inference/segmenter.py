@@ -42,7 +42,7 @@ class SceneInputs:
         preparation: of the model, with the changes that the caller asked for.
         rotation: (3, 3) turns the scene's up to z; None where it is z.
         views: of the scene with their tokens, and which of these its points see; None for networks without images.
-        seed: of all chance.
+        seed: of everything that is drawn.
     """
 
     scene: Scene

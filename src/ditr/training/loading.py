@@ -1,6 +1,6 @@
 """Batches for the training loop: samples made in the loader's processes, photographs encoded in this one.
 
-Which scenes a batch has, and all chance in it, follows from its number: so a resumed run goes on with the same batches,
+Which scenes a batch has, and all that is drawn for it, follows from its number: so a resumed run goes on with the same batches,
 and the number of processes that make them changes none.
 """
 
@@ -32,7 +32,7 @@ class Draw:
     Attributes:
         dataset: number of the dataset that it comes from.
         items: its scenes.
-        mix: seed of the chance in mixing them in pairs; None to leave them apart.
+        mix: seed of mixing them in pairs; None to leave them apart.
     """
 
     dataset: int
@@ -121,9 +121,9 @@ class RankShare(Sampler[Draw]):
 
     def __iter__(self) -> Iterator[Draw]:
         for number, (which, items) in enumerate(self._whole(), start=self.batches.start):
-            chance = (self.seed, number, self.rank, _MIX)
-            mix = bool(self.mix3d) and np.random.default_rng(chance).random() < self.mix3d[which]
-            yield Draw(which, tuple(items[self.rank :: self.shares]), (*chance, 1) if mix else None)
+            stream = (self.seed, number, self.rank, _MIX)
+            mix = bool(self.mix3d) and np.random.default_rng(stream).random() < self.mix3d[which]
+            yield Draw(which, tuple(items[self.rank :: self.shares]), (*stream, 1) if mix else None)
 
     def _whole(self) -> Iterator[tuple[int, list[Item]]]:
         if isinstance(self.batches, JointSampler):
@@ -133,7 +133,7 @@ class RankShare(Sampler[Draw]):
 
 
 _MIX = 3
-"""Of the numbers that make a stream of chance; points and photographs have streams of their own."""
+"""One of the numbers that seed a random stream; points and images have streams of their own."""
 
 
 def load_batches(

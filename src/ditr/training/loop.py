@@ -264,6 +264,6 @@ def _as_finished(recipe: Recipe, run: TrainingRun) -> ModelConfig:
 
 
 def _step_seed(seed: int, step: int, rank: int = 0) -> int:
-    """Of the chance within the network; other in every process, so that their DropPath is not the same."""
+    """Of what is drawn within the network; other in every process, so that their DropPath is not the same."""
     text = f"{seed} {step} {rank}" if rank else f"{seed} {step}"
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:7], "little")

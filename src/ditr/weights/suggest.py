@@ -55,14 +55,14 @@ def suggest_model(scene: Scene) -> Suggestion:
             sensor, or it cannot be told whether this is indoors.
     """
     kind, why = _kind(scene)
-    photographs = bool(scene.views)
-    model = published_model(_MODELS[kind, photographs])
-    preparation = by_name(model.dataset).preparation(photographs)
+    has_images = bool(scene.views)
+    model = published_model(_MODELS[kind, has_images])
+    preparation = by_name(model.dataset).preparation(has_images)
     _check_attributes(scene, preparation, kind)
     if kind == "outdoor":
         _check_sweep(scene)
     count = len(scene.views)
-    seen = f"it has {count} photograph{'s' * (count > 1)}" if photographs else "it has no photographs"
+    seen = f"it has {count} photograph{'s' * (count > 1)}" if has_images else "it has no photographs"
     return Suggestion(model, f"{kind} ({why}), and {seen}")
 
 

@@ -22,7 +22,7 @@ Positions = NDArray[np.float64]
 
 
 class ImageAugmentation(Protocol):
-    """Anything that changes a view; all its chance comes from ``rng``.
+    """Anything that changes a view; all that it draws comes from ``rng``.
 
     ``image`` is (H, W, 3) uint8 and is not written into, ``pixel`` (N, 2) float64 are the positions (u, v) of the
     points in it. Positions outside the image, also ones that are not finite, stay outside.

@@ -72,7 +72,7 @@ class PointSet:
 
 
 class PointAugmentation(Protocol):
-    """Anything that turns points into other points of the same scene; all its chance comes from ``rng``."""
+    """Anything that turns points into other points of the same scene; all that it draws comes from ``rng``."""
 
     def __call__(self, points: PointSet, rng: np.random.Generator) -> PointSet: ...
 

@@ -82,7 +82,7 @@ class CenterShift:
     z: bool = True
 
     def __call__(self, points: PointSet, rng: np.random.Generator) -> PointSet:
-        """See the class; no chance in it."""
+        """See the class; nothing is drawn."""
         low, high = bounding_box(points.coord)
         shift = (low + high) / 2
         shift[2] = low[2] if self.z else 0
@@ -206,7 +206,7 @@ class PointClip:
     high: tuple[float, float, float] = (35.2, 35.2, 2.0)
 
     def __call__(self, points: PointSet, rng: np.random.Generator) -> PointSet:
-        """See the class; no chance in it."""
+        """See the class; nothing is drawn."""
         return replace(
             points, coord=np.clip(points.coord, np.array(self.low, np.float32), np.array(self.high, np.float32))
         )
