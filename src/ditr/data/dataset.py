@@ -1,7 +1,7 @@
 """Scenes on disk as samples for training: the same item gives the same sample in any worker, in any run.
 
-All that is random in a sample comes from (seed, epoch, index of the scene), so neither the number of workers nor a resumed run
-changes it.
+All that is random in a sample comes from (seed, epoch, index of the scene), so neither the number of workers nor a
+resumed run changes it.
 """
 
 from __future__ import annotations

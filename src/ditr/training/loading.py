@@ -1,7 +1,7 @@
 """Batches for the training loop: samples made in the loader's processes, photographs encoded in this one.
 
-Which scenes a batch has, and all that is drawn for it, follows from its number: so a resumed run goes on with the same batches,
-and the number of processes that make them changes none.
+Which scenes a batch has, and all that is drawn for it, follows from its number: so a resumed run goes on with the same
+batches, and the number of processes that make them changes none.
 """
 
 from __future__ import annotations
