@@ -176,8 +176,8 @@ def test_views_are_accounted_for(tmp_path: Path) -> None:
 
 
 def test_up_is_accounted_for() -> None:
-    assert used_up(prediction_of(make_scene())) == "up is z, as the cameras stand"
-    assert used_up(prediction_of(make_scene(views=0))) == "up is z, as there are no cameras"
+    assert used_up(prediction_of(make_scene())) == "up is z, as points and cameras say"
+    assert used_up(prediction_of(make_scene(views=0))) == "up is z, as the points say"
     assert used_up(prediction_of(replace(make_scene(), up=np.array([0.0, 0.0, 1.0])))) == "up is z, as told"
     assert "turned" in used_up(prediction_of(make_scene(), (0.0, 1.0, 0.0)))
 

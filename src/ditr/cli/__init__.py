@@ -54,7 +54,7 @@ def execute(arguments: list[str]) -> None:
         prog="ditr",
         description="A label for every point of a 3D scene with photographs: DITR, DINO in the Room. "
         "ditr --version prints the version.",
-        args=arguments,
+        args=_negative_axes(arguments),
         config=(*config, tyro.conf.DisallowNone),
     )
     commands[type(command)](command)
@@ -95,6 +95,17 @@ def _commands() -> dict[type, Callable[[Any], object]]:
         convert.Convert: convert.run,
         doctor.Doctor: doctor.run,
     }
+
+
+def _negative_axes(arguments: list[str]) -> list[str]:
+    """``--up -y`` as one argument, which the parser would take for two options."""
+    joined: list[str] = []
+    for argument in arguments:
+        if joined and joined[-1] == "--up" and argument in ("-x", "-y", "-z"):
+            joined[-1] += f"={argument}"
+        else:
+            joined.append(argument)
+    return joined
 
 
 def _check_name(arguments: list[str], names: list[str]) -> None:

@@ -23,8 +23,8 @@ class Reading:
     max_views: int | None = None
     """Largest number of views of a scene: random ones in training, equidistant ones otherwise. By default that of the
     model or recipe, or all."""
-    up: Annotated[str | None, tyro.conf.arg(metavar="X,Y,Z")] = None
-    """Direction against gravity, as 0,0,1; by default found from the cameras."""
+    up: Annotated[str | None, tyro.conf.arg(metavar="AXIS|X,Y,Z")] = None
+    """Direction against gravity: x, y, z, -x, -y, -z or numbers as 0,0,1; by default found from points and cameras."""
     substitute: Annotated[tuple[str, ...], tyro.conf.arg(metavar="NAME=VALUE")] = ()
     """Values for attributes that the points may lack, as color=127.5."""
     strength_scale: float | None = None
@@ -70,10 +70,14 @@ def _direction(text: str | None) -> tuple[float, float, float] | None:
 
     if text is None:
         return None
+    sign, axis = (-1.0, text[1:]) if text.startswith("-") else (1.0, text.removeprefix("+"))
+    if axis in ("x", "y", "z"):
+        x, y, z = (sign if axis == name else 0.0 for name in "xyz")
+        return x, y, z
     try:
         x, y, z = (float(part) for part in text.split(","))
     except ValueError:
-        raise InputError("--up", f"{text!r} is not three numbers", "Write 0,0,1, say") from None
+        raise InputError("--up", f"{text!r} is neither an axis nor three numbers", "Write y or 0,0,1, say") from None
     return x, y, z
 
 

@@ -50,10 +50,10 @@ def used_up(prediction: Prediction) -> str:
     """Which direction was taken as up, and how it was found."""
     x, y, z = prediction.up
     told = prediction.scene.up is not None
-    source = "as told" if told else "as the cameras stand" if prediction.scene.views else "as there are no cameras"
+    source = "as told" if told else "as points and cameras say" if prediction.scene.views else "as the points say"
     if prediction.up == (0.0, 0.0, 1.0):
         return f"up is z, {source}"
-    found = "as told" if told else "found from the cameras"
+    found = "as told" if told else "found from points and cameras"
     return f"up is ({x:.2f}, {y:.2f}, {z:.2f}), {found}; the scene was turned for the network"
 
 

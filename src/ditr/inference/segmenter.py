@@ -162,7 +162,7 @@ class Segmenter:
         Args:
             scene: with the attributes that the model takes.
             seed: of the choice among views, where several show a point.
-            up: direction against gravity in the scene's frame; by default found from the cameras.
+            up: direction against gravity in the scene's frame; by default found from points and cameras.
             rule: which points a view shows; by default as in training.
             substitutes: values for attributes that the scene lacks, beside those that it or the run declares.
             strength_scale: strengths are divided by it; by default as the scene says, or else as in training.

@@ -271,7 +271,7 @@ def student_features(
         model: the student, in eval mode.
         teacher: the scene with the image features of its points, as
             :func:`ditr.inference.lifting.lift_features` gives them; the student sees the points alone.
-        up: direction against gravity in the scene's frame; by default found from the cameras.
+        up: direction against gravity in the scene's frame; by default found from points and cameras.
 
     Raises:
         InputError: the model is no student or of another width, an attribute of the points is missing, the scene is too

@@ -2,13 +2,70 @@
 
 from __future__ import annotations
 
-from ditr.errors import Finding
+import numpy as np
+from numpy.typing import NDArray
+
+from ditr.errors import Finding, Grade
+from ditr.geometry.orientation import Uprightness, weigh_up
 from ditr.geometry.projection import VisibilityRule
 from ditr.scene import Scene
 
 __all__ = ["check_up"]
 
+_CLEAR = 6.0
+"""From this margin on, a direction that was given is called into question."""
+_FAR = float(np.cos(np.deg2rad(30)))
+
 
 def check_up(scene: Scene, rule: VisibilityRule) -> list[Finding]:
-    """What speaks against it."""
-    return []
+    """How up was found where it is not z, and where points and cameras contradict each other, or what is given."""
+    found = weigh_up(scene)
+    evidence = {"up": found.direction.tolist(), "margin": round(found.margin, 1)}
+    if scene.up is not None:
+        if found.margin < _CLEAR or found.direction @ scene.up > _FAR * np.linalg.norm(scene.up):
+            return []
+        text = f"it is given as {_named(scene.up)}, but points and cameras say {_named(found.direction)}"
+        return [Finding(Grade.WARNED, "up", text, f"Leave it out, or give --up {_option(found.direction)}", evidence)]
+    return [*_stance(found, evidence), *_direction(scene, found, evidence)]
+
+
+def _stance(found: Uprightness, evidence: dict[str, object]) -> list[Finding]:
+    """Cameras that do not stand as people and vehicles hold them."""
+    if found.roll is None:
+        return []
+    quarters = round(found.roll / 90)
+    evidence = {**evidence, "roll": round(found.roll)}
+    if quarters % 4 in (1, 3) and abs(found.roll - 90 * quarters) < 30:
+        return [Finding(Grade.NOTED, "up", f"the cameras were held on their side, with {_named(found.direction)} up")]
+    roll, name = f"{abs(found.roll):.0f} degrees", _named(found.direction)
+    text = f"points say {name}, but then all cameras are turned by {roll} about their axes"
+    return [Finding(Grade.WARNED, "up", text, "Look at the poses, or give the right direction with --up", evidence)]
+
+
+def _direction(scene: Scene, found: Uprightness, evidence: dict[str, object]) -> list[Finding]:
+    name = _named(found.direction)
+    if found.name != "z":
+        who = "points and cameras" if scene.posed_views else "the points"
+        text = f"{name} is up in this capture, as {who} say"
+        return [Finding(Grade.NOTED, "up", text, "Where that is wrong, give --up", evidence)]
+    if found.evidence > 0.5:
+        return []
+    text = "z is taken to be up, as in most captures; points and cameras do not tell"
+    if found.evidence < -0.5:
+        text = f"z is taken to be up, as in most captures, though a little speaks for {_named(found.rival)}"
+    return [Finding(Grade.NOTED, "up", text, "Where that is wrong, give --up", evidence)]
+
+
+def _named(direction: NDArray[np.float64]) -> str:
+    """``y``, or ``(0.01, -0.89, -0.46)``."""
+    option = _option(direction)
+    return f"({option.replace(',', ', ')})" if "," in option else option
+
+
+def _option(direction: NDArray[np.float64]) -> str:
+    """What --up takes."""
+    unit = direction / np.linalg.norm(direction)
+    axis = int(np.argmax(np.abs(unit)))
+    if abs(unit[axis]) > 1 - 1e-6:
+        return f"{'-' if unit[axis] < 0 else ''}{'xyz'[axis]}"
+    return ",".join(f"{value:.2f}" for value in unit)
