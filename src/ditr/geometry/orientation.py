@@ -107,7 +107,8 @@ def _weigh(scene: Scene) -> Uprightness:
         found.append(Hypothesis(name, up, coarse, prior, surface.score(up, float(flat), cameras.forward), held))
     best = max(found, key=lambda hypothesis: hypothesis.score)
     if best.name == "cameras":
-        best = replace(best, direction=_refined(best.coarse, scene.normal))
+        if scene.normal is not None:
+            best = replace(best, direction=_refined(best.coarse, scene.normal))
         best = next((axis for axis in found if axis.name != "cameras" and _means(best, axis)), best)
     others = [other for other in found if other.direction @ best.direction < np.cos(np.deg2rad(20))]
     margin = float(best.score - max(other.score for other in others))
