@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import subprocess
@@ -18,6 +19,7 @@ from small_world import NETWORK, make_scene, tiny_config, tiny_encoding, without
 from ditr.captures.capture import read_capture, write_capture
 from ditr.cli import main
 from ditr.data.preparation import ViewOrder
+from ditr.data.training_data import TrainingData
 from ditr.datasets.table import by_name
 from ditr.errors import InputError
 from ditr.geometry.projection import VisibilityRule
@@ -32,7 +34,7 @@ from ditr.weights.announce import missing_downloads
 from ditr.weights.names import to_published
 from ditr.weights.pretrained import converted_folder, find_model
 from ditr.weights.published import INDOOR_NORMS, PUBLISHED, REPOSITORY, published_model
-from ditr.weights.saved_model import ModelConfig, read_config
+from ditr.weights.saved_model import ModelConfig, read_config, save_model
 from ditr.weights.suggest import suggest_model
 
 README = Path(__file__).resolve().parents[1] / "README.md"
@@ -156,6 +158,21 @@ def test_a_room_in_other_units_is_told() -> None:
     for factor in (0.01, 100.0):
         (found,) = differences(config_for("ScanNet"), prediction_of(replace(room, coord=room.coord * factor)))
         assert "metres" in found
+
+
+def test_a_scene_unlike_those_of_a_run_is_told_in_the_summary_too(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config = replace(tiny_config(), training_data=TrainingData(3, extent=(4.0, 4.2)))
+    save_model(tmp_path / "run", config, config.build())
+    small = replace(make_scene(views=0), up=np.array([0.0, 0.0, 1.0]))
+    for name, scene in (("like", small), ("unlike", replace(small, coord=small.coord * 4))):
+        write_capture(scene, tmp_path / name)
+        out = tmp_path / f"{name}-labels"
+        main(["segment", str(tmp_path / name), "--model", str(tmp_path / "run"), "--out", str(out), "--no-pictures"])
+        said = "m, where its training had 4 to 4.2 m" in capsys.readouterr().err
+        about = [found["about"] for found in json.loads((out / "summary.json").read_text()).get("findings", [])]
+        assert said == (name == "unlike") == ("training data" in about)
 
 
 def test_views_are_accounted_for(tmp_path: Path) -> None:

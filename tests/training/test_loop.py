@@ -74,6 +74,8 @@ def test_a_run_leaves_model_recipe_and_logs(world: Path, encoding: CachedEncodin
     )
     assert config.encoder.weights == encoding.encoder.weights
     assert not model.training
+    known = config.training_data
+    assert known is not None and known.scenes == 3 and known.seen is not None
     rows = [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()]
     assert [row["step"] for row in rows] == list(range(6))
     assert all(np.isfinite(row["loss"]) and row["lr"] > 0 and row["gradient_norm"] > 0 for row in rows)

@@ -38,6 +38,12 @@ def test_a_model_survives(tmp_path: Path) -> None:
     assert sorted(path.name for path in (tmp_path / "run").iterdir()) == sorted(FILES)
 
 
+def test_configs_from_before_the_training_data_was_kept_are_read(tmp_path: Path) -> None:
+    config = write_model(tmp_path / "run")
+    edit(tmp_path / "run", lambda content: content.pop("training_data"))
+    assert read_config(tmp_path / "run") == config
+
+
 def test_the_encoder_is_told_by_its_digest_also_where_a_sentence_alone_has_it(tmp_path: Path) -> None:
     encoding = tiny_encoding(tmp_path / "encoder", cache=False)
     write_model(tmp_path / "run", encoding)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -62,7 +62,7 @@ def run(args: Segment) -> None:
     from ditr.captures.read_options import stated_options
     from ditr.cli.common import folder_for, judged, make_cache, voting
     from ditr.data.preparation import profile_rule
-    from ditr.inference.explain import used_views
+    from ditr.inference.explain import unlike_training, used_views
     from ditr.inference.segmenter import Segmenter
     from ditr.runtime import progress_bars
 
@@ -88,10 +88,15 @@ def run(args: Segment) -> None:
             rule=rule,
             votes=voting(args.vote, args.variants, args.thin, reports[-1]),
         )
+    unlike = unlike_training(segmenter.config, prediction)
+    if unlike is not None:
+        prediction = replace(prediction, scene=replace(prediction.scene, findings=(*prediction.scene.findings, unlike)))
     prediction.save(out)
     if not args.no_pictures:
         _draw(prediction, segmenter.config, out / "labels.png")
     _account(segmenter.config, prediction)
+    if unlike is not None:
+        print(f"ditr: warning: {unlike}", file=sys.stderr)
     print(f"written to {out}")
 
 
@@ -109,8 +114,8 @@ def _chosen_model(scene: Scene) -> str:
 
 
 def _account(config: ModelConfig, prediction: Prediction) -> None:
-    """What was done, what it gave, and what speaks against trusting it."""
-    from ditr.inference.explain import differences, used_up
+    """What was done, and what it gave."""
+    from ditr.inference.explain import used_up
 
     print(used_up(prediction))
     if prediction.normals is not None:
@@ -123,10 +128,6 @@ def _account(config: ModelConfig, prediction: Prediction) -> None:
     for name, count in sorted(summary["points_per_class"].items(), key=lambda item: -item[1]):
         if count:
             print(f"  {name:20} {count:9d}  {count / summary['points']:6.1%}")
-    unlike = differences(config, prediction)
-    if unlike:
-        text = f"this capture is unlike {config.dataset}, with which the model was trained: {'; '.join(unlike)}."
-        print(f"ditr: warning: {text} Expect worse labels than published.", file=sys.stderr)
 
 
 def _draw(prediction: Prediction, config: ModelConfig, path: Path) -> None:

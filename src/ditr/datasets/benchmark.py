@@ -8,14 +8,24 @@ from pathlib import Path
 
 from ditr.data.augment.variants import Variant
 from ditr.data.preparation import Preparation
+from ditr.data.training_data import TrainingData
 from ditr.datasets.label_map import LabelMap
 from ditr.errors import InputError
 from ditr.scene import SceneSource
 
-__all__ = ["PATCH_SIZE", "Benchmark", "Images", "images_beside"]
+__all__ = ["PATCH_SIZE", "ROOMS", "Benchmark", "Images", "images_beside", "sweeps"]
 
 PATCH_SIZE = 14
 """Of the encoder (DINOv2) that the published image sizes are for."""
+
+
+ROOMS = TrainingData(extent=(3.0, 20.0))
+"""What is known of the scenes of indoor benchmarks."""
+
+
+def sweeps(ground: float | None = None) -> TrainingData:
+    """What is known of sweeps from a car's roof, above a ground of ``ground`` metres."""
+    return TrainingData(distance=(2.0, 20.0), ground=None if ground is None else (ground, ground), intensity=(0.0, 1.0))
 
 
 Images = bool | Path
@@ -47,7 +57,7 @@ class Benchmark:
         voting: variants of a scene over which the published tester votes; None for a dataset that is only trained on.
         test_voxel_size: metres; the published tester first thins scenes to these voxels. None where it does not.
         minkunet: how the published MinkUNet of points alone takes a scene; None where none is published.
-        ground: metres, the height of the ground in the frame of the car's LiDAR; None where it is not known.
+        training_data: bounds of what its scenes are like; None where they are not known.
     """
 
     name: str
@@ -62,7 +72,7 @@ class Benchmark:
     voting: tuple[Variant, ...] | None = None
     test_voxel_size: float | None = None
     minkunet: Preparation | None = None
-    ground: float | None = None
+    training_data: TrainingData | None = None
 
     def preparation(self, images: bool, *, patch_size: int = PATCH_SIZE) -> Preparation:
         """How a scene is made ready.

@@ -25,7 +25,7 @@ from ditr.data.augment.variants import NUSCENES as NUSCENES_VARIANTS
 from ditr.data.preparation import Attribute, Origin, Preparation
 from ditr.data.sample import ViewChoice
 from ditr.datasets.arrays import build_scene, load_floats, need, need_folder
-from ditr.datasets.benchmark import Benchmark, Images, images_beside
+from ditr.datasets.benchmark import Benchmark, Images, images_beside, sweeps
 from ditr.datasets.label_map import LabelMap
 from ditr.errors import InputError
 from ditr.geometry.projection import OUTDOOR
@@ -231,5 +231,5 @@ NUSCENES = Benchmark(
     labels=LABELS,
     voting=NUSCENES_VARIANTS,
     test_voxel_size=0.025,
-    ground=-1.84,
+    training_data=sweeps(-1.84),
 )

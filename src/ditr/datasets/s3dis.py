@@ -29,7 +29,7 @@ from ditr.datasets.arrays import (
     split_folders,
     subfolders,
 )
-from ditr.datasets.benchmark import Benchmark, Images, images_beside
+from ditr.datasets.benchmark import ROOMS, Benchmark, Images, images_beside
 from ditr.geometry.projection import VisibilityRule
 from ditr.scene import PointPixels, Scene, View
 
@@ -162,4 +162,5 @@ S3DIS = Benchmark(
     with_images=preparation(True),
     colors=COLORS,
     voting=S3DIS_VARIANTS,
+    training_data=ROOMS,
 )

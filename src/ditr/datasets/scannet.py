@@ -33,7 +33,7 @@ from ditr.datasets.arrays import (
     split_folders,
     subfolders,
 )
-from ditr.datasets.benchmark import Benchmark, Images, images_beside
+from ditr.datasets.benchmark import ROOMS, Benchmark, Images, images_beside
 from ditr.datasets.label_map import LabelMap
 from ditr.errors import InputError
 from ditr.geometry.projection import INDOOR
@@ -268,6 +268,7 @@ SCANNET = Benchmark(
     labels=LABELS,
     voting=INDOOR_VARIANTS,
     minkunet=minkunet_preparation(),
+    training_data=ROOMS,
 )
 
 
@@ -283,4 +284,5 @@ SCANNET200 = Benchmark(
     labels=LABELS_200,
     voting=INDOOR_VARIANTS,
     minkunet=minkunet_preparation(),
+    training_data=ROOMS,
 )

@@ -13,7 +13,7 @@ from pathlib import Path
 from ditr.data.augment.variants import INDOOR as INDOOR_VARIANTS
 from ditr.data.preparation import Attribute, Preparation
 from ditr.datasets.arrays import need
-from ditr.datasets.benchmark import Benchmark, Images, images_beside
+from ditr.datasets.benchmark import ROOMS, Benchmark, Images, images_beside
 from ditr.datasets.scannet import PreparedScanNet, scene_folders
 from ditr.errors import InputError
 
@@ -80,4 +80,5 @@ SCANNETPP = Benchmark(
     colors=COLORS,
     voting=INDOOR_VARIANTS,
     test_voxel_size=0.01,
+    training_data=ROOMS,
 )

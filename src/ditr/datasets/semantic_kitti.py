@@ -23,7 +23,7 @@ from ditr.data.augment.variants import ROTATIONS
 from ditr.data.preparation import Attribute, Box, Origin, Preparation
 from ditr.data.sample import ViewChoice
 from ditr.datasets.arrays import build_scene, frame_files, load_floats, need, need_folder
-from ditr.datasets.benchmark import Benchmark, Images, images_beside
+from ditr.datasets.benchmark import Benchmark, Images, images_beside, sweeps
 from ditr.datasets.label_map import LabelMap
 from ditr.errors import InputError
 from ditr.geometry.projection import OUTDOOR
@@ -235,5 +235,5 @@ SEMANTIC_KITTI = Benchmark(
     labels=LABELS,
     voting=ROTATIONS,
     test_voxel_size=0.01,
-    ground=-1.73,
+    training_data=sweeps(-1.73),
 )

@@ -34,7 +34,7 @@ from ditr.datasets.arrays import (
     split_folders,
     subfolders,
 )
-from ditr.datasets.benchmark import Benchmark, Images, images_beside
+from ditr.datasets.benchmark import ROOMS, Benchmark, Images, images_beside
 from ditr.datasets.label_map import LabelMap
 from ditr.errors import InputError
 from ditr.geometry.projection import INDOOR
@@ -198,4 +198,5 @@ STRUCTURED3D = Benchmark(
     with_images=preparation(True),
     colors=COLORS,
     labels=LABELS,
+    training_data=ROOMS,
 )

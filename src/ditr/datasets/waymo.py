@@ -24,7 +24,7 @@ from ditr.data.augment.variants import ROTATIONS
 from ditr.data.preparation import Attribute, Box, Origin, Preparation
 from ditr.data.sample import ViewChoice
 from ditr.datasets.arrays import build_scene, load_array, need, optional_labels, split_folders, subfolders
-from ditr.datasets.benchmark import Benchmark, Images
+from ditr.datasets.benchmark import Benchmark, Images, sweeps
 from ditr.datasets.label_map import LabelMap
 from ditr.errors import InputError
 from ditr.geometry.projection import OUTDOOR
@@ -191,4 +191,5 @@ WAYMO = Benchmark(
     labels=LABELS,
     voting=ROTATIONS,
     test_voxel_size=0.025,
+    training_data=sweeps(),
 )

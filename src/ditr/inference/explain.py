@@ -6,19 +6,19 @@ Labels look alike whether they are worth something or not. These sentences are w
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
-from ditr.data.preparation import Attribute, Origin, Preparation, ViewOrder
+from ditr.data.preparation import ViewOrder
 from ditr.data.scene_views import inference_rows
+from ditr.data.training_data import facts_of
 from ditr.datasets.table import BENCHMARKS
+from ditr.errors import Finding, Grade
 from ditr.geometry.projection import VisibilityRule
 from ditr.inference.prediction import Prediction
 from ditr.inference.segmenter import Segmenter
 from ditr.scene import Scene, View
 from ditr.weights.saved_model import ModelConfig
-from ditr.weights.suggest import BUILDING, SWEEP
 
-__all__ = ["differences", "used_up", "used_views"]
+__all__ = ["differences", "unlike_training", "used_up", "used_views"]
 
 
 def used_views(segmenter: Segmenter, scene: Scene, rule: VisibilityRule | None = None, *, seed: int = 0) -> list[str]:
@@ -58,21 +58,31 @@ def used_up(prediction: Prediction) -> str:
 
 
 def differences(config: ModelConfig, prediction: Prediction) -> list[str]:
-    """How a scene is unlike what a published model was trained with; empty where nothing was noticed.
-
-    Nothing is said of a model that was trained on captures of one's own: what those were like is not known.
+    """How a scene is unlike what a model was trained with; empty where nothing was noticed.
 
     Args:
-        config: of the model.
+        config: of the model. A run's own says what its scenes were like; of a benchmark bounds are known.
         prediction: for the scene.
     """
-    if config.dataset is None:
+    known = config.training_data
+    if known is None:
+        known = next((b.training_data for b in BENCHMARKS if b.name == config.dataset), None)
+    if known is None:
         return []
-    scene = prediction.scene
+    scene, seen = prediction.scene, prediction.seen_by
     preparation = config.preparation.of(scene)
-    if preparation.origin is Origin.SENSOR:
-        return [*_strength(scene, preparation), *_sensor(config.dataset, scene, np.asarray(prediction.up))]
-    return _building(scene)
+    share = None if seen is None else float((seen > 0).mean())
+    return known.unlike(facts_of(scene, preparation, np.asarray(prediction.up), seen=share), preparation)
+
+
+def unlike_training(config: ModelConfig, prediction: Prediction) -> Finding | None:
+    """The same as a finding; None where nothing was noticed."""
+    unlike = differences(config, prediction)
+    if not unlike:
+        return None
+    name = f"{config.dataset}, with" if config.dataset is not None else "the scenes with"
+    text = f"this capture is unlike {name} which the model was trained: {'; '.join(unlike)}"
+    return Finding(Grade.WARNED, "training data", text, "Expect worse labels than for scenes like those")
 
 
 def _visible(rule: VisibilityRule, views: list[View]) -> str:
@@ -88,50 +98,3 @@ def _visible(rule: VisibilityRule, views: list[View]) -> str:
     parts.append(f"within {rule.depth_margin:g} m of the depth map")
     some = f" (no depth test in the {without} views without a depth map)" if without else ""
     return ", ".join(parts) + some
-
-
-def _strength(scene: Scene, preparation: Preparation) -> list[str]:
-    if Attribute.STRENGTH not in preparation.attributes:
-        return []
-    if scene.strength is None:
-        return ["one intensity stands in for all"]
-    low, high = (float(value) for value in np.percentile(scene.strength, [0, 99.5]))
-    scale = preparation.strength_scale
-    if low >= 0 and 0.05 <= high / scale <= 1.5:
-        return []
-    fitting = next(
-        (f"{best:g}" for best in (1.0, 255.0) if 0.05 <= high / best <= 1.5),
-        f"{high:.2g}" if high < 1 else f"{high:.0f}",
-    )
-    return [
-        f"intensities of {low:.3g} to {high:.3g}, where its training had 0 to {scale:g} (--strength-scale {fitting})"
-    ]
-
-
-def _sensor(dataset: str, scene: Scene, up: NDArray[np.float64]) -> list[str]:
-    height = scene.coord @ (up / np.linalg.norm(up))
-    # Along the ground.
-    distance = np.sqrt(np.maximum((scene.coord**2).sum(axis=1) - height**2, 0))
-    middle = float(np.median(distance))
-    found = []
-    if middle > SWEEP:
-        found.append(f"half of the points are over {middle:.0f} m from the origin, which should be the sensor")
-    near = height[(distance > 3) & (distance < 20)]
-    wanted = next((benchmark.ground for benchmark in BENCHMARKS if benchmark.name == dataset), None)
-    if wanted is not None and len(near) >= 100:
-        ground = float(np.percentile(near, 10))
-        if abs(ground - wanted) > 0.8:
-            found.append(
-                f"the ground is {ground:.1f} m high, where its training, from a car's roof, had {wanted:.1f} m"
-            )
-    return found
-
-
-def _building(scene: Scene) -> list[str]:
-    extent = np.ptp(scene.coord, axis=0)
-    size = " x ".join(f"{length:.3g}" for length in extent)
-    if extent.max() > BUILDING:
-        return [f"it spans {size} m, where its training had rooms (coordinates are metres)"]
-    return (
-        [f"it spans only {size} m, where its training had rooms (coordinates are metres)"] if extent.max() < 1 else []
-    )

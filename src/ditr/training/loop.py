@@ -15,6 +15,7 @@ from typing import Any
 import torch
 from lightning_fabric import Fabric
 
+from ditr.data.training_data import measured
 from ditr.errors import InputError
 from ditr.io.files import write_json
 from ditr.io.settings_json import to_json_values
@@ -69,6 +70,8 @@ def train(recipe: Recipe, run: TrainingRun) -> ModelConfig:
     identity = run_identity(recipe, run, config.class_names)
     if is_finished(run.folder, identity):
         return _as_finished(recipe, run)
+    main = data.sources[0].dataset
+    config = replace(config, training_data=measured(main.source, main.preparation, takes_images=config.takes_images))
     torch.manual_seed(recipe.seed)
     # On its device at once: an optimizer's state goes where its parameters are when it is read.
     bare = fabric.to_device(config.build())

@@ -18,6 +18,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from ditr.data.preparation import Preparation
+from ditr.data.training_data import TrainingData
 from ditr.encoders.image_encoder import ImageEncoder
 from ditr.errors import InputError, few
 from ditr.io.files import atomic_path, write_json
@@ -112,6 +113,7 @@ class ModelConfig:
         source: where the weights come from.
         license: of the weights.
         seed: of the run that trained it.
+        training_data: what the training scenes were like; None where that was not measured.
         format: of this file.
 
     Raises:
@@ -129,6 +131,7 @@ class ModelConfig:
     source: str | None = None
     license: str | None = None
     seed: int = 0
+    training_data: TrainingData | None = None
     format: int = FORMAT
 
     def __post_init__(self) -> None:
