@@ -216,6 +216,10 @@ class CloudAxes(Enum):
         return np.stack(rows)
 
 
+_UNITS = frozenset({"unit", "scale", "scale_by"})
+"""Options of which one excludes the others."""
+
+
 @dataclass(frozen=True)
 class ReadOptions:
     """How a capture is to be read, where its points and images leave that open.
@@ -229,6 +233,10 @@ class ReadOptions:
         poses: what the matrices of the poses mean; None for the format's own meaning, which is looked at.
         cloud_axes: how the cloud's axes become those of the poses; None for as they are stored.
         skip_bad_views: leave out the views that cannot be used, and say so, instead of refusing the capture.
+        unit: metres of one unit of points and poses; None for metres, which is looked at.
+        depth_unit: metres of one unit of the depth maps; None for what their capture says.
+        scale: "auto" to find the unit by the height of the cameras above the floor.
+        scale_by: two views or two points, by name or number, and the metres between them.
 
     Raises:
         InputError: a value that cannot be meant; the text names its field.
@@ -242,6 +250,10 @@ class ReadOptions:
     poses: PoseConvention | None = None
     cloud_axes: CloudAxes | None = None
     skip_bad_views: bool = False
+    unit: float | None = None
+    depth_unit: float | None = None
+    scale: Literal["auto"] | None = None
+    scale_by: tuple[str, str, float] | None = None
 
     def __post_init__(self) -> None:
         if self.max_views is not None and self.max_views < 0:
@@ -256,11 +268,24 @@ class ReadOptions:
         scale = self.strength_scale
         if scale is not None and not (math.isfinite(scale) and scale > 0):
             raise InputError("strength_scale", f"it is {scale}", "Give a positive number")
+        metres = None if self.scale_by is None else self.scale_by[2]
+        for name, length in (("unit", self.unit), ("depth_unit", self.depth_unit), ("scale_by", metres)):
+            if length is not None and not (math.isfinite(length) and length > 0):
+                raise InputError(name, f"{length} is no length", "Give metres, more than 0")
+        if sum(getattr(self, name) is not None for name in _UNITS) > 1:
+            raise InputError("unit", "unit, scale and scale_by say the same thing", "Give one of them")
+
+    @property
+    def tells_unit(self) -> bool:
+        """Whether something says what the unit of points and poses is."""
+        return any(getattr(self, name) is not None for name in _UNITS)
 
     def over(self, other: ReadOptions) -> ReadOptions:
         """These options, with those of ``other`` where these say nothing."""
         given = {f.name: getattr(self, f.name) for f in fields(self) if getattr(self, f.name) != f.default}
         given["substitute"] = tuple({**dict(other.substitute), **dict(self.substitute)}.items())
+        if given.keys() & _UNITS:
+            given = dict.fromkeys(_UNITS) | given
         return replace(other, **given)
 
 
@@ -283,6 +308,7 @@ class Scene:
             found (:func:`ditr.geometry.orientation.find_up`).
         properties: facts of the capture that are not per point (its class list's origin, say).
         findings: what its reader noticed and a person should know.
+        unscaled: what tells that it has no unit of its own, being made from photographs alone; None where it has one.
         reading: how the scene is to be read, as the capture or whoever read it says; its ``up`` is the scene's own.
 
     Raises:
@@ -303,6 +329,7 @@ class Scene:
     properties: Mapping[str, Any] = field(default_factory=dict)
     up: NDArray[np.float64] | None = None
     findings: tuple[Finding, ...] = ()
+    unscaled: str | None = None
     reading: ReadOptions = ReadOptions()
 
     def __post_init__(self) -> None:

@@ -437,8 +437,7 @@ def test_a_calibration_of_the_turned_photograph(room: Path) -> None:
 @pytest.mark.parametrize(
     ("entry", "told", "remedy"),
     [
-        ({"applied_scale": 0.5}, "applied_scale is 0.5", "--unit 2"),
-        ({"units": "mm"}, "its unit is mm", "--unit mm"),
+        ({"units": "cubits"}, "its unit is cubits", "--unit"),
         ({"rolling_shutter": [0, 0, 1, 0]}, "rolling_shutter", ""),
     ],
 )
@@ -446,7 +445,7 @@ def test_keys_of_units_and_axes_are_said(room: Path, entry: dict[str, Any], told
     edit(room, **entry)
     told_of = said(read_capture(room), Grade.WARNED)
     assert told in told_of and remedy in told_of
-    sound = {"applied_scale": 1.0, "units": "metres", "rolling_shutter": [0, 0, 0, 0]}
+    sound = {"units": "metres", "rolling_shutter": [0, 0, 0, 0]}
     edit(room, **{key: sound[key] for key in entry})
     assert not read_capture(room).findings
 

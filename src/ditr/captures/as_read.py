@@ -7,20 +7,35 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
+from ditr.captures.unit import in_metres
 from ditr.scene import CloudAxes, PoseConvention, ReadOptions, Scene
 
-__all__ = ["read_as", "with_cloud_axes", "with_poses"]
+__all__ = ["options_to_write", "read_as", "with_cloud_axes", "with_poses"]
 
 _FLIP = np.diag([1.0, -1.0, -1.0, 1.0])
 
 
 def read_as(scene: Scene, options: ReadOptions) -> Scene:
-    """The scene with poses and points as ``options`` say; the scene itself where they say nothing."""
+    """The scene with poses, points and unit as ``options`` say; the scene itself where they say nothing.
+
+    Raises:
+        InputError: as for :func:`~ditr.captures.unit.in_metres`.
+    """
     if options.poses not in (None, PoseConvention.OPENGL):
         scene = with_poses(scene, options.poses)
     if options.cloud_axes not in (None, CloudAxes.AS_STORED):
         scene = with_cloud_axes(scene, options.cloud_axes)
-    return scene
+    return in_metres(scene, options)
+
+
+def options_to_write(scene: Scene) -> ReadOptions:
+    """How the scene is to be read once it is written: what was applied is in its points, poses and views."""
+    before = scene.reading
+    left = replace(
+        before, poses=None, cloud_axes=None, skip_bad_views=False, depth_unit=None, scale=None, scale_by=None
+    )
+    up = None if scene.up is None else tuple(scene.up.tolist())
+    return replace(left, up=up, unit=1.0 if before.tells_unit else None)
 
 
 def with_poses(scene: Scene, convention: PoseConvention) -> Scene:

@@ -26,7 +26,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from ditr.captures.as_read import read_as
+from ditr.captures.as_read import options_to_write, read_as
 from ditr.captures.formats import refuse_stranger
 from ditr.captures.frames import may_be_called, read_views
 from ditr.captures.images import read_depth, read_image, read_mask
@@ -46,6 +46,7 @@ from ditr.captures.transforms import (
     transform_matrix,
     world_to_camera,
 )
+from ditr.captures.unit import unscaled_by
 from ditr.errors import InputError, few
 from ditr.io.files import atomic_folder
 from ditr.io.ply import write_ply
@@ -104,6 +105,7 @@ def read_capture(folder: str | os.PathLike[str], options: ReadOptions | None = N
             applied_transform=applied_transform,
             properties=properties,
             findings=notes.findings(),
+            unscaled=unscaled_by(transforms),
             reading=replace(reading, up=None),
             up=None if reading.up is None else np.array(reading.up),
         )
@@ -182,9 +184,7 @@ def write_capture(scene: Scene, folder: str | os.PathLike[str], *, image_format:
         if scene.class_names:
             listed = {"classes": list(scene.class_names), "unlabelled": UNLABELLED}
             _write_json(target / LABELS, {**(rest if isinstance(rest, Mapping) else {}), **listed})
-        # What was applied when the scene was read is in its points, poses and views.
-        up = None if scene.up is None else tuple(scene.up.tolist())
-        options = replace(scene.reading, up=up, poses=None, cloud_axes=None, skip_bad_views=False)
+        options = options_to_write(scene)
         if options != ReadOptions():
             _write_json(target / CAPTURE, options_as_json(options))
         write_ply(target / POINTS, _point_columns(scene))

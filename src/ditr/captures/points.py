@@ -130,12 +130,11 @@ def _role(role: str, columns: Columns, notes: Notes, labels: Labels | None = Non
 
 
 def _coordinates(columns: Sequence[NDArray[Any]], notes: Notes) -> NDArray[np.float64]:
-    for column in columns:
-        far = float(np.abs(column[np.isfinite(column)]).max(initial=0)) if column.dtype == np.float32 else 0.0
-        if (step := float(np.spacing(np.float32(far)))) > _COARSE:
-            text = f"they reach {far:.3g} and are stored as float, which has steps of {step:.2g} there"
-            notes.warn("coordinates", text, "Store them as double, or subtract an offset first (from the poses, too)")
-            break
+    single = [column[np.isfinite(column)] for column in columns if column.dtype == np.float32]
+    far = max((float(np.abs(column).max(initial=0)) for column in single), default=0.0)
+    if (step := float(np.spacing(np.float32(far)))) > _COARSE:
+        text = f"they reach {far:.3g} and are stored as float, which has steps of {step:.2g} there"
+        notes.warn("coordinates", text, "Store them as double, or subtract an offset first (from the poses, too)")
     return np.stack([column.astype(np.float64) for column in columns], axis=1)
 
 

@@ -12,16 +12,18 @@ from ditr.errors import InputError
 from ditr.io.settings_json import from_plain, to_json_values
 from ditr.scene import ReadOptions
 
-__all__ = ["CAPTURE", "options_as_json", "options_from_json", "read_options", "stated_options"]
+__all__ = ["CAPTURE", "UNITS", "metres_of", "options_as_json", "options_from_json", "read_options", "stated_options"]
 
 CAPTURE = "capture.json"
+UNITS = {"mm": 0.001, "cm": 0.01, "m": 1.0, "ft": 0.3048}
+"""Metres of one of them."""
 
 
 def read_options(folder: Path) -> ReadOptions:
     """The options in a capture's ``capture.json``; defaults where there is none.
 
     As JSON they have the names of :class:`~ditr.scene.ReadOptions`; ``substitute`` is an object,
-    ``{"color": 127.5}``.
+    ``{"color": 127.5}``, and ``unit`` may be a name, ``"mm"``.
 
     Raises:
         InputError: a file that cannot be read, an unknown key, or a value that cannot be meant.
@@ -42,9 +44,24 @@ def options_from_json(content: Any, where: str) -> ReadOptions:
     Raises:
         InputError: as for :func:`read_options`.
     """
-    if isinstance(content, dict) and isinstance(content.get("substitute"), dict):
-        content = {**content, "substitute": [[name, value] for name, value in content["substitute"].items()]}
+    if isinstance(content, dict):
+        if isinstance(content.get("substitute"), dict):
+            content = {**content, "substitute": [[name, value] for name, value in content["substitute"].items()]}
+        if isinstance(content.get("unit"), str):
+            content = {**content, "unit": metres_of(content["unit"], f"{where}: unit")}
     return from_plain(ReadOptions, content, where)
+
+
+def metres_of(unit: str, where: str) -> float:
+    """Metres of one unit, which is a name or a number; ``where`` names the option in errors.
+
+    Raises:
+        InputError: neither of them.
+    """
+    try:
+        return UNITS[unit] if unit in UNITS else float(unit)
+    except ValueError:
+        raise InputError(where, f"{unit!r} is no unit", f"Give {', '.join(UNITS)}, or the metres of one unit") from None
 
 
 def options_as_json(options: ReadOptions) -> dict[str, Any]:

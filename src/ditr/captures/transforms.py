@@ -125,21 +125,25 @@ def load_transforms(path: Path, notes: Notes) -> Transforms:
     return _checked(path, content, Transforms)
 
 
+_UNIT_KEYS = ("unit", "units", "length_unit")
+_UNIT_NAMES = {
+    "m": 1.0, "metre": 1.0, "meter": 1.0, "cm": 0.01, "centimetre": 0.01, "centimeter": 0.01,
+    "mm": 0.001, "millimetre": 0.001, "millimeter": 0.001, "ft": 0.3048, "foot": 0.3048, "feet": 0.3048,
+}  # fmt: skip
+"""Metres of one of them."""
 _CONVENTIONS = ("camera_convention", "pose_convention", "coordinate_convention", "camera_axes")
 
 
 def heed_keys(transforms: Transforms, reading: ReadOptions, notes: Notes) -> ReadOptions:
-    """Options with what entries at the top of the file say of axes, and units told that are not what is read."""
+    """Options with what entries at the top of the file say of axes and of the unit."""
     extra = dict(transforms.model_extra or {})
-    unit = next((str(extra[key]) for key in ("unit", "units", "length_unit") if extra.get(key)), "m")
-    if unit.lower().rstrip("s") not in ("m", "metre", "meter"):
-        notes.warn("scale", f"the file says that its unit is {unit}, and metres are assumed", f"Give --unit {unit}")
-    scale = extra.get("applied_scale")
-    if isinstance(scale, int | float) and not isinstance(scale, bool) and scale not in (0, 1):
-        text = (
-            f"applied_scale is {scale:g}: coordinates are so many times those of the original, and metres are assumed"
-        )
-        notes.warn("scale", text, f"Give --unit {1 / scale:g} if the original was in metres")
+    told = next((str(extra[key]) for key in _UNIT_KEYS if extra.get(key)), None)
+    if told is not None:
+        unit = _UNIT_NAMES.get(told.lower().removesuffix("s"))
+        if unit is None:
+            notes.warn("scale", f"the file says that its unit is {told}, and metres are assumed", "Give --unit METRES")
+        else:
+            reading = reading.over(ReadOptions(unit=unit)) if not reading.tells_unit else reading
     shutter = extra.get("rolling_shutter")
     if isinstance(shutter, list) and any(shutter):
         notes.warn("cameras", "rolling_shutter is given, and each photograph is taken to be of one moment")
@@ -153,7 +157,9 @@ def heed_keys(transforms: Transforms, reading: ReadOptions, notes: Notes) -> Rea
 
 def other_entries(transforms: Transforms) -> dict[str, Any]:
     """The entries at the top of the file that have no meaning here, to be written back."""
-    return {key: value for key, value in (transforms.model_extra or {}).items() if key not in _CONVENTIONS}
+    return {
+        key: value for key, value in (transforms.model_extra or {}).items() if key not in (*_CONVENTIONS, *_UNIT_KEYS)
+    }
 
 
 def load_json(path: Path, model: type[_Model]) -> _Model:

@@ -50,13 +50,13 @@ def folder_for(path: Path) -> Path:
     return path
 
 
-def judged(scene: Scene, *, force: bool) -> Scene:
+def judged(scene: Scene, *, force: bool, needs_unit: bool = True) -> Scene:
     """The scene with what the judge found, after it has been said: notes with the results, warnings on their own.
 
     Raises:
         InputError: something is refused, and not forced.
     """
-    judgement = judge(scene, profile_rule(scene)[1])
+    judgement = judge(scene, profile_rule(scene)[1], needs_unit=needs_unit)
     judgement.require(force=force)
     for finding in judgement.of(Grade.NOTED):
         print(f"note: {finding}", flush=True)

@@ -62,7 +62,7 @@ def run(args: Features) -> None:
 
     scene = read_capture(args.capture, args.reading.options())
     out = folder_for(args.out or Path(f"{scene.name}-features"))
-    scene = judged(scene, force=args.reading.force)
+    scene = judged(scene, force=args.reading.force, needs_unit=args.model is not None)
     student = None
     if args.model is not None:
         teacher = None if args.encoder == "auto" else args.encoder

@@ -37,6 +37,14 @@ class Reading:
     """Axes of the cloud that become x, y and z of the poses; x,-z,y for a cloud with y up and poses with z up."""
     skip_bad_views: bool = False
     """Leave out views whose pose, photograph, mask or depth map cannot be used, and say how many these are."""
+    unit: str | None = None
+    """Unit of points and poses: mm, cm, m, ft, or its metres; by default metres, which is looked at."""
+    depth_unit: float | None = None
+    """Metres of one unit of the depth maps; by default depth_unit_scale_factor of the capture, or 0.001."""
+    scale: Literal["auto"] | None = None
+    """auto finds the unit by the floor, above which people hold cameras at 1.5 m, to 15 % or so."""
+    scale_by: tuple[str, str, float] | None = None
+    """A B METRES: two views by name, or two points by number, and how far they are apart."""
     force: bool = False
     """Go on with a capture that is refused because it is implausible (never with one that is broken)."""
 
@@ -46,6 +54,7 @@ class Reading:
         Raises:
             InputError: a text that is no such value.
         """
+        from ditr.captures.read_options import metres_of
         from ditr.errors import InputError
         from ditr.scene import CloudAxes, PoseConvention, ReadOptions
 
@@ -60,6 +69,10 @@ class Reading:
                 None if self.poses is None else PoseConvention(self.poses),
                 None if self.cloud_axes is None else CloudAxes(self.cloud_axes),
                 skip_bad_views=self.skip_bad_views,
+                unit=None if self.unit is None else metres_of(self.unit, "--unit"),
+                depth_unit=self.depth_unit,
+                scale=self.scale,
+                scale_by=self.scale_by,
             )
         except InputError as error:
             raise InputError(f"--{error.where.replace('_', '-')}", error.fault, error.remedy) from None

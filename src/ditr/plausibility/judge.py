@@ -6,7 +6,7 @@ there is only noted.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -15,7 +15,7 @@ from ditr.geometry.projection import VisibilityRule
 from ditr.plausibility.attributes import check_attributes
 from ditr.plausibility.cameras import check_cameras
 from ditr.plausibility.colors import check_colors
-from ditr.plausibility.scale import check_scale
+from ditr.plausibility.scale import UNKNOWN_UNIT, check_scale
 from ditr.plausibility.uprightness import check_up
 from ditr.scene import Scene
 
@@ -24,6 +24,8 @@ __all__ = ["Judgement", "judge"]
 Check = Callable[[Scene, VisibilityRule], list[Finding]]
 CHECKS: tuple[Check, ...] = (check_attributes, check_scale, check_up, check_cameras, check_colors)
 """In the order in which their findings are told."""
+LENGTHS = ("scale", "depth")
+"""What findings about lengths are about."""
 
 
 @dataclass(frozen=True)
@@ -62,18 +64,27 @@ class Judgement:
         raise InputError(f"scene {self.scene}", fault, ". ".join(remedies))
 
 
-def judge(scene: Scene, rule: VisibilityRule, *, as_published: bool = False) -> Judgement:
+def judge(scene: Scene, rule: VisibilityRule, *, as_published: bool = False, needs_unit: bool = True) -> Judgement:
     """Look at a scene as a whole.
 
     Args:
         scene: points and views; some images and depth maps are opened.
         rule: which points a view shows in the work that is to be done.
         as_published: whether this is data of a benchmark, which is taken as it is: findings are notes then.
+        needs_unit: whether the work needs metres, as all does that asks a trained network; else it goes on where the
+            unit is unknown, with a warning.
 
     Raises:
         InputError: images or depth maps that cannot be read.
     """
-    found: Sequence[Finding] = [*scene.findings, *(finding for check in CHECKS for finding in check(scene, rule))]
+    found: list[Finding] = [*scene.findings]
+    for check in CHECKS:
+        # In a wrong unit no camera shows what it should.
+        unfit = any(finding.about in LENGTHS and finding.grade is Grade.REFUSED for finding in found)
+        if not (unfit and check in (check_cameras, check_colors)):
+            found += check(scene, rule)
+    if not needs_unit:
+        found = [replace(f, grade=Grade.WARNED) if f.about == UNKNOWN_UNIT else f for f in found]
     if as_published:
         found = [replace(finding, grade=Grade.NOTED) for finding in found]
     return Judgement(scene.name, tuple(found))
