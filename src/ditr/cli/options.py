@@ -15,7 +15,8 @@ __all__ = ["Reading"]
 
 @dataclass(frozen=True)
 class Reading:
-    """How captures are read. Each but --force may stand in a capture's own capture.json; what is given here comes first."""
+    """How captures are read. Each but --force may stand in a capture's own capture.json; what is given here comes
+    first."""
 
     profile: Literal["indoor", "outdoor"] | None = None
     """Kind of place: which points a view shows, and which model or recipe is for it. By default that of the model or
