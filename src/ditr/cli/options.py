@@ -70,7 +70,7 @@ class Reading:
                 None if self.poses is None else PoseConvention(self.poses),
                 None if self.cloud_axes is None else CloudAxes(self.cloud_axes),
                 skip_bad_views=self.skip_bad_views,
-                unit=None if self.unit is None else metres_of(self.unit, "--unit"),
+                unit=None if self.unit is None else metres_of(self.unit, "unit"),
                 depth_unit=self.depth_unit,
                 scale=self.scale,
                 scale_by=self.scale_by,
