@@ -136,3 +136,13 @@ def test_wrong_shapes_are_named() -> None:
         raster.paint(np.zeros((0, 3), np.uint8))
     with pytest.raises(InputError, match="background"):
         raster.paint(np.zeros((1, 3), np.uint8), np.zeros((4, 4, 3), np.uint8))
+
+
+@pytest.mark.parametrize("size", [(6, 900), (30, 900), (900, 6), (1, 5000)])
+def test_a_strip_has_no_more_pixels_than_a_picture(size: tuple[int, int]) -> None:
+    width, height = size
+    points = np.column_stack([np.zeros(50), np.linspace(-1, 1, 50), np.full(50, 2.0)])
+    raster = DrawnCloud.of(Scene("strip", points)).from_view(
+        view(Camera(width, height, 100.0, 100.0, width / 2, height / 2)), width=960
+    )
+    assert raster.size[0] * raster.size[1] <= 1.02 * 2.5 * 960**2 and min(raster.size) >= 1

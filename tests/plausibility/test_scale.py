@@ -265,7 +265,7 @@ def test_options_that_say_the_same_thing() -> None:
     assert ReadOptions(unit=0.001).over(ReadOptions(scale="auto", depth_unit=1.0)) == ReadOptions(
         unit=0.001, depth_unit=1.0
     )
-    with pytest.raises(InputError, match="^--unit: 'parsec' is no unit"):
+    with pytest.raises(InputError, match=r"^--unit: 'parsec' is no unit"):
         Reading(unit="parsec").options()
     for bad in ({"unit": 0.0}, {"depth_unit": -1.0}, {"scale_by": ("a", "b", float("nan"))}):
         with pytest.raises(InputError, match="no length"):

@@ -103,8 +103,19 @@ def point_spacing(coord: NDArray[np.float64]) -> NDArray[np.float64]:
     return out
 
 
+TALLEST = 2.5
+"""Height over width up to which a picture has the width that is asked for; a phone's portraits have 2.2."""
+
+
 def scaled_camera(camera: Camera, width: int) -> Camera:
-    """The same camera with a photograph of another width; height and intrinsics in proportion."""
+    """The same camera with a photograph of another width; height and intrinsics in proportion.
+
+    A strip that would be more than :data:`TALLEST` times as high as wide gets fewer columns, so that it has no more
+    pixels than a picture of that shape.
+    """
+    aspect = camera.height / camera.width
+    if aspect > TALLEST:
+        width = max(1, round(width * (TALLEST / aspect) ** 0.5))
     height = max(1, round(camera.height * width / camera.width))
     x, y = width / camera.width, height / camera.height
     return replace(
