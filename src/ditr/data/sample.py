@@ -26,7 +26,7 @@ from ditr.geometry.pyramid import Pyramid, PyramidSpec, build_pyramid, draw_perm
 from ditr.geometry.voxels import Voxels, voxelize
 from ditr.scene import Scene
 
-__all__ = ["Sample", "ViewChoice", "lacking_attributes", "make_sample", "point_set", "prepare"]
+__all__ = ["Sample", "ViewChoice", "lacking_attributes", "make_sample", "point_set", "prepare", "require_attributes"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -211,7 +211,19 @@ def _attribute(scene: Scene, preparation: Preparation, attribute: Attribute) -> 
     substitutes = dict(preparation.substitutes)
     if attribute in substitutes:
         return np.full((len(scene), attribute.width), substitutes[attribute], dtype=np.float32)
+    require_attributes(scene, preparation)
+    raise AssertionError("unreachable")
+
+
+def require_attributes(scene: Scene, preparation: Preparation, *, estimate: bool = False) -> None:
+    """Refuse a scene that lacks an input feature; with ``estimate`` normals may be missing, where they are all.
+
+    Raises:
+        InputError: naming all that is missing.
+    """
     lacking = lacking_attributes(scene, preparation)
+    if not lacking or (estimate and lacking == [Attribute.NORMAL]):
+        return
     raise InputError(
         f"scene {scene.name}",
         f"the points have no {' and no '.join(a.value for a in lacking)}, which this model takes as input",

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from ditr.captures.capture import read_capture
+from ditr.captures.classes import with_classes
 from ditr.data.preparation import profile_rule
 from ditr.data.scene_views import scene_views
 from ditr.errors import InputError
@@ -94,7 +95,7 @@ def evaluate(
         progress: called with the number of captures done and their total.
 
     Raises:
-        InputError: a capture without labels or with another class list; images to swap with a single capture.
+        InputError: a capture without labels or with a class that the model lacks; images to swap with a single capture.
     """
     if swap_images and len(captures) < 2:
         raise InputError(captures[0], "there is no other capture to swap photographs with", "Name a folder of several")
@@ -103,12 +104,8 @@ def evaluate(
     matrices = [ConfusionMatrix(len(classes)) for _ in range(3)]
     for index, folder in enumerate(captures):
         scene = choose(index, read_capture(folder, reading))
-        if scene.label is None or scene.class_names != classes:
-            raise InputError(
-                folder,
-                "it has no labels" if scene.label is None else f"its classes are {', '.join(scene.class_names)}",
-                f"Evaluate on captures labelled with {', '.join(classes)}",
-            )
+        scene = with_classes(scene, classes, str(folder))
+        assert scene.label is not None
         rule = None if reading is None or reading.profile is None else profile_rule(scene)[1]
         other = choose(index, read_capture(captures[(index + 1) % len(captures)], reading)) if swap_images else None
         prediction = segmenter(scene, seed=seed, rule=rule, images_of=other, votes=votes)

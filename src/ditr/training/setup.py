@@ -11,6 +11,7 @@ from typing import Any
 
 from lightning_fabric import Fabric
 
+from ditr.captures.classes import LabelCounts
 from ditr.data.batch import Batch
 from ditr.data.dataset import TrainingSet
 from ditr.data.preparation import Origin, Preparation
@@ -53,6 +54,7 @@ class TrainingRun:
         validation: scenes on which the model is tried out while it trains, those of the main dataset.
         reading: how captures are read, before what their own files say.
         origin: where recipe and data are from, in plain values; noted in the run's ``recipe.json``.
+        labels: what is labelled in the training scenes, where that was counted; noted in the model's config.
     """
 
     folder: Path
@@ -69,6 +71,7 @@ class TrainingRun:
     validation: Scenes = ()
     reading: ReadOptions = field(default_factory=ReadOptions)
     origin: Mapping[str, Any] = field(default_factory=dict)
+    labels: LabelCounts | None = None
 
 
 @dataclass(frozen=True)
@@ -84,19 +87,14 @@ class Data:
         """Of all datasets; none in distillation.
 
         Raises:
-            InputError: a dataset that cannot be trained on, or has another class list than the main one.
+            InputError: a dataset that cannot be trained on, or has a class that the main one lacks.
         """
         main = self.sources[0].dataset
         if not main.labelled:
             return ()
         others = [source.dataset for source in self.sources[1:]]
         for other in [*others, *([] if self.validation is None else [self.validation])]:
-            if other.class_names != main.class_names:
-                raise InputError(
-                    other.source.name,
-                    f"its classes are {', '.join(other.class_names)}; those of {main.source.name} are others",
-                    f"Label all scenes with {', '.join(main.class_names)}",
-                )
+            other.take_classes(main.class_names)
         return main.class_names
 
     def batches(self, recipe: Recipe, run: TrainingRun, start: int, fabric: Fabric) -> Iterator[Batch]:
@@ -223,6 +221,7 @@ def model_config(recipe: Recipe, run: TrainingRun, class_names: tuple[str, ...])
         dataset=main.name or None,
         norms_of=None if norms is None else main.norms or main.name,
         seed=recipe.seed,
+        labels=run.labels,
     )
 
 

@@ -8,6 +8,7 @@ card that the Hugging Face hub can show.
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from ditr.captures.classes import LabelCounts
 from ditr.data.preparation import Preparation
 from ditr.data.training_data import TrainingData
 from ditr.encoders.image_encoder import ImageEncoder
@@ -114,6 +116,9 @@ class ModelConfig:
         license: of the weights.
         seed: of the run that trained it.
         training_data: what the training scenes were like; None where that was not measured.
+        labels: what was labelled in the training scenes; None where it is not known.
+        temperature: logits are divided by it for the confidence, fitted on the run's validation scenes; None where
+            there were none, and the confidence is uncalibrated.
         format: of this file.
 
     Raises:
@@ -132,6 +137,8 @@ class ModelConfig:
     license: str | None = None
     seed: int = 0
     training_data: TrainingData | None = None
+    labels: LabelCounts | None = None
+    temperature: float | None = None
     format: int = FORMAT
 
     def __post_init__(self) -> None:
@@ -144,6 +151,8 @@ class ModelConfig:
                 f"a network of {self.network.in_channels} input channels for the attributes "
                 f"{', '.join(a.value for a in self.preparation.attributes)}, which are {self.preparation.in_channels}"
             )
+        if self.temperature is not None and not (math.isfinite(self.temperature) and self.temperature > 0):
+            raise ValueError(f"a temperature of {self.temperature}, which is not positive")
         width = self.student.width if self.student is not None else self.network.image_width
         if self.encoder is not None and self.encoder.width != width:
             raise ValueError(f"an encoder of {self.encoder.width} channels for a network that takes {width}")

@@ -12,7 +12,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from ditr.captures.capture import LABELS, write_capture
+from ditr.captures.capture import write_capture
+from ditr.captures.transforms import LABELS
 from ditr.errors import InputError
 from ditr.runtime import one_thread_per_worker, progress_bar, worker_pool
 from ditr.scene import Scene
