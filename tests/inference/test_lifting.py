@@ -97,7 +97,9 @@ def test_what_is_written(encoding: CachedEncoding, tmp_path: Path, dense: bool) 
 
 
 def test_why_a_point_is_in_no_view_is_told_by_the_view_that_came_closest(encoding: CachedEncoding) -> None:
-    scene, rule = make_scene(views=3, depth=True), VisibilityRule(min_depth=1.8, max_depth=3.6, depth_margin=0.4)
+    scene, rule = make_scene(views=3), VisibilityRule(min_depth=1.8, max_depth=3.6, depth_margin=0.4)
+    flat = np.full((21, 28), 3.0, dtype=np.float32)
+    scene = replace(scene, views=tuple(replace(view, depth=flat) for view in scene.views))
     lifted = lift_features(scene, encoding, rule)
     depth = np.full((21, 28), 3.0, dtype=np.float32)
     each = [see(scene.coord, view, rule, depth).sight for view in scene.views]

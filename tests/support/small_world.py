@@ -62,6 +62,17 @@ def photograph(rng: np.random.Generator, camera: Camera = CAMERA) -> np.ndarray:
     )
 
 
+def depth_of(coord: np.ndarray, pose: np.ndarray) -> np.ndarray:
+    """(21, 28) the distance of the nearest point in each pixel at half of the photograph's size; 0 where none is."""
+    x, y, z = (coord @ pose[:3, :3].T + pose[:3, 3]).T
+    z = np.where(z > 0.1, z, np.inf)
+    column, row = (np.floor((40.0 * a / z + c) / 2).astype(int) for a, c in ((x, 28.0), (y, 21.0)))
+    inside = (column >= 0) & (column < 28) & (row >= 0) & (row < 21) & np.isfinite(z)
+    depth = np.full((21, 28), np.inf)
+    np.minimum.at(depth, (row[inside], column[inside]), z[inside])
+    return np.where(np.isfinite(depth), depth, 0).astype(np.float32)
+
+
 def make_scene(
     seed: int = 0, *, views: int = 2, points: int = 400, name: str | None = None, depth: bool = False
 ) -> Scene:
@@ -76,19 +87,15 @@ def make_scene(
     normal = np.array([(0, 0, 1), (0, -1, 0), (1, 0, 0)], dtype=np.float32)[
         np.repeat([0, 1, 2], [len(floor), third, third])
     ]
+    coord = np.concatenate([floor, wall, box]).astype(np.float32).astype(np.float64)
+    poses = [look_at((0.5 + 1.5 * i, -1.0, 1.2), (2.0 - 0.5 * i, 2.0, 1.2)) for i in range(views)]
     shots = tuple(
-        View(
-            f"photo_{i}",
-            CAMERA,
-            look_at((0.5 + 1.5 * i, -1.0, 1.2), (2.0 - 0.5 * i, 2.0, 1.2)),
-            photograph(rng),
-            depth=np.full((21, 28), 3.0, dtype=np.float32) if depth else None,
-        )
-        for i in range(views)
+        View(f"photo_{i}", CAMERA, pose, photograph(rng), depth=depth_of(coord, pose) if depth else None)
+        for i, pose in enumerate(poses)
     )
     return Scene(
         name=name or f"scene_{seed}",
-        coord=np.concatenate([floor, wall, box]).astype(np.float32).astype(np.float64),
+        coord=coord,
         views=shots,
         color=rng.integers(0, 256, (points, 3)).astype(np.uint8),
         normal=normal,
