@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 import torch
 from hub_server import HubServer
-from small_world import NETWORK, make_scene, tiny_config, tiny_encoding, without, write_model
+from small_world import NETWORK, look_at, make_scene, tiny_config, tiny_encoding, without, write_model
 
 from ditr.captures.capture import read_capture, write_capture
 from ditr.cli import main
@@ -91,6 +91,44 @@ def test_a_capture_that_no_published_model_fits_is_told_so(scene: Scene, profile
     with pytest.raises(InputError, match=fault) as refused:
         suggest_model(told(scene, profile=profile))
     assert refused.value.remedy
+
+
+def kitti(**changes: float) -> Scene:
+    """64 beams about a sensor on a car, and one camera that looks ahead."""
+    settings = {"brightest": 0.99, "ground": -1.73, "turn": 0.0} | changes
+    azimuth, beam = np.meshgrid(np.linspace(-np.pi, np.pi, 300), np.radians(np.linspace(-24.8, -2.5, 64)))
+    reach = settings["ground"] / np.tan(beam)
+    coord = np.stack([reach * np.cos(azimuth), reach * np.sin(azimuth), np.full_like(reach, settings["ground"])], -1)
+    rng = np.random.default_rng(5)
+    strength = (rng.random(azimuth.size) ** 2 * settings["brightest"]).astype(np.float32)
+    first = make_scene().views[0]
+    pose = (
+        look_at((0.3, 0, 0), (5, 0, 0)),
+        look_at((0.3, 0, 0), (5 * np.cos(settings["turn"]), 5 * np.sin(settings["turn"]), 0)),
+    )
+    views = tuple(replace(first, name=f"v{i}", world_to_camera=p) for i, p in enumerate(pose))
+    return Scene("kitti", coord.reshape(-1, 3), views, strength=strength)
+
+
+@pytest.mark.parametrize(
+    ("changes", "dataset"),
+    [
+        ({}, "SemanticKITTI"),
+        ({"ground": -1.6}, "SemanticKITTI"),
+        ({"turn": 0.3}, "SemanticKITTI"),
+        ({"turn": 2.1}, "nuScenes"),
+        ({"brightest": 255.0}, "nuScenes"),
+        ({"brightest": 0.01}, "nuScenes"),
+        ({"ground": -1.2}, "nuScenes"),
+    ],
+)
+def test_a_sweep_like_those_of_semantickitti_gets_its_model(changes: dict[str, float], dataset: str) -> None:
+    scene = kitti(**changes)
+    chosen = suggest_model(scene)
+    assert chosen.model.dataset == dataset and ("SemanticKITTI" in chosen.reason) == (dataset == "SemanticKITTI")
+    if dataset == "SemanticKITTI":
+        assert not differences(config_for(dataset), prediction_of(scene))
+        assert suggest_model(replace(scene, views=())).model.name == "d-ditr-nuscenes"
 
 
 def test_a_substitute_counts_as_the_attribute() -> None:

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from PIL import Image
 from safetensors.numpy import load_file
-from small_world import make_scene, write_model, write_world
+from small_world import make_scene, without, write_model, write_world
 from tiny_encoder import write_tiny_encoder
 
 from ditr.captures.capture import write_capture
@@ -208,10 +208,11 @@ def test_a_damaged_photograph_costs_a_network_without_images_no_labels(tmp_path:
         assert picture.height > with_one, "a row for each photograph"
 
 
-def test_rooms_without_depth_maps_are_told_of_the_indoor_profile(world: Path) -> None:
-    options = ["--data", world / "train", "--encoder", "none", "--device", "cpu", "--steps", 1]
+def test_places_that_nothing_tells_of_are_told_of_the_indoor_profile(world: Path, tmp_path: Path) -> None:
+    write_capture(without(make_scene(), "color"), tmp_path / "bare" / "scene_0", image_format="png")
+    options = ["--data", tmp_path / "bare", "--encoder", "none", "--device", "cpu", "--steps", 1]
     line = refused(ditr("train", "small", "taken-for-outdoors", *options, cwd=world))
-    assert "scene_0" in line and "no depth maps" in line and "--profile indoor" in line
+    assert "scene_0" in line and "outdoor" in line and "--profile indoor" in line
     assert not (world / "taken-for-outdoors").exists()
 
 

@@ -104,11 +104,12 @@ def test_options_mean_the_same_for_a_file_and_are_remembered(world: Path, tmp_pa
 def test_full_has_the_published_sizes_and_the_captures_decide_the_rest(
     world: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    with pytest.raises(InputError, match=r"no depth maps.*--profile indoor.*--set preparation.attributes=coord"):
-        train(world, "full", tmp_path / "run", "--encoder", "none")
+    write_capture(without(make_scene(), "color"), world / "colourless" / "scene")
+    with pytest.raises(InputError, match=r"outdoor.*--profile indoor.*--set preparation.attributes=coord"):
+        train(world, "full", tmp_path / "run", "--encoder", "none", data="colourless")
     names = ("encoder_depths", "encoder_channels", "encoder_heads", "decoder_depths", "decoder_channels")
     names += ("decoder_heads", "patch_size", "stem_kernel", "mlp_ratio")
     tiny = [part for name in names for part in ("--set", f"network.{name}={json.dumps(getattr(NETWORK, name))}")]
-    made = train(world, "full", tmp_path / "run", "--profile", "indoor", "--encoder", "none", *tiny, "--epochs", 1)
+    made = train(world, "full", tmp_path / "run", "--encoder", "none", *tiny, "--epochs", 1)
     assert made.preparation.voxel_size == 0.02 and made.optimizer.lr == 6e-3
     assert "profile indoor" in capsys.readouterr().out

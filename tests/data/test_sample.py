@@ -29,7 +29,7 @@ from ditr.data.augment.point_set import PointSet
 from ditr.data.augment.points import PointClip, RandomRotate, RandomScale, SphereCrop
 from ditr.data.batch import join_samples
 from ditr.data.dataset import Item, TrainingSet
-from ditr.data.preparation import Attribute, Origin, Preparation, profile_rule
+from ditr.data.preparation import Attribute, Origin, Preparation, profile_of, profile_rule
 from ditr.data.sample import ViewChoice, prepare
 from ditr.data.scene_views import SceneViews, choose_rows, scene_views
 from ditr.encoders.encoding import CachedEncoding
@@ -307,9 +307,14 @@ def test_the_choice_among_views_is_seeded_and_fair() -> None:
     np.testing.assert_allclose(share, 1 / 3, atol=0.05)
 
 
-def test_the_profile_follows_the_depth_maps() -> None:
+def test_the_profile_follows_what_the_scene_has() -> None:
     assert profile_rule(make_scene(depth=True)) == ("indoor", INDOOR)
-    assert profile_rule(make_scene()) == ("outdoor", OUTDOOR)
+    # A coloured room; without depth maps whatever lies inside the image counts as seen.
+    assert profile_rule(make_scene()) == ("indoor", OUTDOOR)
+    assert profile_rule(without(make_scene(), "color")) == ("outdoor", OUTDOOR)
+    sweep = replace(make_scene(), strength=np.ones(400, dtype=np.float32))
+    assert profile_of(sweep)[0] == profile_rule(sweep)[0] == "outdoor"
+    assert profile_of(without(make_scene(), "color"))[0] is None
     assert profile_rule(replace(make_scene(), reading=ReadOptions("indoor"))) == ("indoor", INDOOR)
     with pytest.raises(InputError, match="no profile 'space'"):
         profile_rule(replace(make_scene(), reading=ReadOptions("space")))  # type: ignore[arg-type]

@@ -14,7 +14,18 @@ from ditr.errors import InputError
 from ditr.geometry.projection import INDOOR, OUTDOOR, VisibilityRule
 from ditr.scene import ReadOptions, Scene
 
-__all__ = ["Attribute", "Box", "Lookup", "Origin", "Preparation", "ViewChoice", "ViewDrop", "ViewOrder", "profile_rule"]
+__all__ = [
+    "Attribute",
+    "Box",
+    "Lookup",
+    "Origin",
+    "Preparation",
+    "ViewChoice",
+    "ViewDrop",
+    "ViewOrder",
+    "profile_of",
+    "profile_rule",
+]
 
 
 class ViewChoice(Enum):
@@ -82,19 +93,49 @@ class ViewDrop:
         return [row for row, drawn in zip(rows, rng.random(len(rows)), strict=True) if drawn >= self.each]
 
 
-def profile_rule(scene: Scene) -> tuple[str, VisibilityRule]:
-    """The profile, "indoor" or "outdoor", and its visibility rule: as the scene says, else indoor with depth maps.
+BUILDING = 60.0
+"""Metres: what is no larger, has colour and no intensities, is taken for a part of a building."""
+
+
+def profile_of(scene: Scene) -> tuple[str | None, str]:
+    """The profile, "indoor" or "outdoor", and the reason for it; None where nothing tells it.
+
+    As the scene says; else indoors with depth maps, outdoors with intensities, and indoors with colours where it is no
+    larger than a building. Every command asks here.
 
     Raises:
-        InputError: another name.
+        InputError: the scene says another name.
     """
     profile: str | None = scene.reading.profile
-    if profile is None:
-        profile = "indoor" if any(view.depth is not None for view in scene.views) else "outdoor"
-    rules = {"indoor": INDOOR, "outdoor": OUTDOOR}
-    if profile not in rules:
-        raise InputError("profile", f"there is no profile {profile!r}", "Use indoor or outdoor")
-    return profile, rules[profile]
+    if profile is not None:
+        if profile not in ("indoor", "outdoor"):
+            raise InputError("profile", f"there is no profile {profile!r}", "Use indoor or outdoor")
+        return profile, "as told"
+    if any(view.depth is not None for view in scene.views):
+        return "indoor", "there are depth maps"
+    if scene.strength is not None:
+        return "outdoor", "the points have intensities and no view has a depth map"
+    if "strength" in dict(scene.reading.substitute):
+        return "outdoor", "there is a substitute for intensities"
+    extent = np.ptp(scene.coord, axis=0)
+    size = " x ".join(f"{length:.0f}" for length in extent)
+    if scene.color is not None and extent.max() <= BUILDING:
+        return "indoor", f"the points have colour and no intensity, and span {size} m"
+    return None, f"no depth maps, no intensities, {size} m large"
+
+
+def profile_rule(scene: Scene) -> tuple[str, VisibilityRule]:
+    """The profile of a scene, outdoor where nothing tells it, and its visibility rule.
+
+    The published indoor rule is one of depth maps: where there are none, and nobody says that this is indoors, what
+    lies inside the image counts as seen.
+
+    Raises:
+        InputError: as for :func:`profile_of`.
+    """
+    profile = profile_of(scene)[0] or "outdoor"
+    told = scene.reading.profile is not None or any(view.depth is not None for view in scene.views)
+    return profile, INDOOR if profile == "indoor" and told else OUTDOOR
 
 
 Box = tuple[float, float, float, float, float, float]

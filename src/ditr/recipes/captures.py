@@ -74,7 +74,7 @@ def recipe_for(name: str, scene: Scene) -> Recipe:
 
 
 def check_outdoors(scene: Scene, preparation: Preparation) -> None:
-    """A room without depth maps is taken for a place outdoors; that its points have no strength tells it.
+    """A room without depth maps and colours is taken for a place outdoors; that it has no strength tells it.
 
     Raises:
         InputError: nobody said that the scene is outdoors, and its points lack what a network for outdoors takes.
@@ -83,7 +83,8 @@ def check_outdoors(scene: Scene, preparation: Preparation) -> None:
     if scene.reading.profile is None and profile_rule(scene)[0] == "outdoor" and lacks:
         raise InputError(
             f"scene {scene.name}",
-            "it has no depth maps and so is taken for an outdoor capture, whose network takes strength as input, "
+            "nothing tells that it is indoors, so it is taken for an outdoor capture, whose network takes strength as "
+            "input, "
             "but its points have no strength",
             "Give --profile indoor for rooms, or --set preparation.attributes=coord or --substitute strength=VALUE "
             "outdoors",

@@ -10,21 +10,26 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ditr.data.preparation import Attribute, Preparation, profile_rule
+from ditr.data.preparation import Attribute, Preparation, profile_of
 from ditr.data.sample import lacking_attributes
+from ditr.data.training_data import BRIGHTEST, DIMMEST, ground_height
+from ditr.datasets.semantic_kitti import SEMANTIC_KITTI
 from ditr.datasets.table import by_name
 from ditr.errors import InputError
+from ditr.geometry.orientation import find_up
 from ditr.scene import Scene
 from ditr.weights.published import PublishedModel, published_model
 
 __all__ = ["Suggestion", "suggest_model"]
 
-BUILDING = 60.0
-"""Metres: what is no larger, has colour and no intensities, is taken for a part of a building."""
 NEAR_SENSOR = 10.0
 """Metres from the origin within which the cameras of a car or robot are, where the origin is its sensor."""
 SWEEP = 60.0
 """Metres from the sensor within which at least half of a sweep's points lie."""
+KITTI_GROUND = 0.25
+"""Metres by which the ground may lie elsewhere than in SemanticKITTI, for a sweep to be like its."""
+TOGETHER = 0.7
+"""Cosine between the directions of any two cameras that look ahead."""
 
 _MODELS = {
     ("indoor", True): "ditr-scannet200-dinov2-l",
@@ -33,6 +38,7 @@ _MODELS = {
     ("outdoor", False): "d-ditr-nuscenes",
 }
 """By profile, and whether there are photographs. Indoors the 200 classes: they contain what the 20 would say."""
+_KITTI = "ditr-semantickitti-dinov2-l"
 
 
 @dataclass(frozen=True)
@@ -47,8 +53,7 @@ def suggest_model(scene: Scene) -> Suggestion:
     """The published model that fits a scene best.
 
     Args:
-        scene: points and views; photographs are not opened. Without a profile of its own it is taken for one indoors
-            with depth maps, outdoors with intensities, and indoors with colours where it is no larger than a building.
+        scene: points and views; photographs are not opened.
 
     Raises:
         InputError: no published model fits: the points lack what it takes, coordinates are not counted from the
@@ -56,7 +61,10 @@ def suggest_model(scene: Scene) -> Suggestion:
     """
     kind, why = _kind(scene)
     has_images = bool(scene.views)
-    model = published_model(_MODELS[kind, has_images])
+    name = _MODELS[kind, has_images]
+    if kind == "outdoor" and has_images and _is_like_kitti(scene):
+        name, why = _KITTI, f"{why}; these, the ground and the cameras are as in SemanticKITTI"
+    model = published_model(name)
     preparation = by_name(model.dataset).preparation(has_images)
     _check_attributes(scene, preparation, kind)
     if kind == "outdoor":
@@ -68,24 +76,31 @@ def suggest_model(scene: Scene) -> Suggestion:
 
 def _kind(scene: Scene) -> tuple[str, str]:
     """The profile and the reason for it."""
-    if scene.reading.profile is not None:
-        return profile_rule(scene)[0], "as told"
-    if any(view.depth is not None for view in scene.views):
-        return "indoor", "there are depth maps"
-    if scene.strength is not None:
-        return "outdoor", "the points have intensities and no view has a depth map"
-    if "strength" in dict(scene.reading.substitute):
-        return "outdoor", "there is a substitute for intensities"
-    extent = np.ptp(scene.coord, axis=0)
-    size = " x ".join(f"{length:.0f}" for length in extent)
-    if scene.color is not None and extent.max() <= BUILDING:
-        return "indoor", f"the points have colour and no intensity, and span {size} m"
-    raise InputError(
-        f"scene {scene.name}",
-        f"no published model can be chosen for it: no depth maps, no intensities, {size} m large",
-        "Say --profile indoor if this is inside of a building; name a model (--model); or train one on labelled "
-        "captures of this kind (`ditr train`)",
-    )
+    kind, why = profile_of(scene)
+    if kind is None:
+        raise InputError(
+            f"scene {scene.name}",
+            f"no published model can be chosen for it: {why}",
+            "Say --profile indoor if this is inside of a building; name a model (--model); or train one on labelled "
+            "captures of this kind (`ditr train`)",
+        )
+    return kind, why
+
+
+def _is_like_kitti(scene: Scene) -> bool:
+    """Whether a sweep is like those of SemanticKITTI: intensities of 0 to 1, its ground, and cameras ahead alone."""
+    if scene.strength is None or scene.reading.strength_scale not in (None, 1.0):
+        return False
+    low, high = (float(value) for value in np.percentile(scene.strength, [0.5, 99.5]))
+    if low < 0 or not DIMMEST <= high <= 1 or float(scene.strength.max()) > BRIGHTEST:
+        return False
+    up = np.asarray(find_up(scene))
+    ground = ground_height(scene.coord, up)
+    known = SEMANTIC_KITTI.training_data
+    if ground is None or known is None or known.ground is None or abs(ground - known.ground[0]) > KITTI_GROUND:
+        return False
+    ahead = np.array([view.camera_to_world[:3, 2] for view in scene.posed_views]).reshape(-1, 3)
+    return bool(len(ahead)) and float((ahead @ ahead.T).min()) >= TOGETHER
 
 
 def _check_attributes(scene: Scene, preparation: Preparation, kind: str) -> None:
