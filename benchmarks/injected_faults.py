@@ -17,6 +17,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from zlib import crc32
 
 import numpy as np
 
@@ -187,7 +188,12 @@ def state(scene: Scene) -> dict[str, np.ndarray]:
     rule = profile_rule(scene)[1]
     seen = np.stack([points_in(scene, view, rule)[1] for view in scene.views], axis=1)
     up = find_up(scene)
-    found = {"seen": seen.astype(np.float64), "height": (scene.coord - scene.coord.mean(axis=0)) @ up}
+    images = [float(crc32(Path(view.image).name.encode())) for view in scene.views if isinstance(view.image, Path)]
+    found = {
+        "seen": seen.astype(np.float64),
+        "images": np.array(images),
+        "height": (scene.coord - scene.coord.mean(axis=0)) @ up,
+    }
     if scene.normal is not None:
         found["normal"] = scene.normal @ up
     if scene.color is not None:
@@ -202,15 +208,17 @@ def same(before: dict[str, np.ndarray], after: dict[str, np.ndarray]) -> bool:
     if before.keys() != after.keys():
         return False
     for name, values in before.items():
-        tolerance = 2.0 if name == "color" else 0.02 * max(1.0, float(np.abs(values).max()))
+        tolerance = {"color": 2.0, "images": 0.5}.get(name) or 0.02 * max(1.0, float(np.abs(values).max()))
+        if values.shape != after[name].shape:
+            return False
         off = np.abs(values - after[name]) > tolerance
         if not (off.reshape(len(off), -1).any(axis=1).mean() < 0.01):
             return False
     return True
 
 
-def outcome(folder: Path, before: dict[str, np.ndarray]) -> tuple[str, str]:
-    """The kind of outcome, and what was said."""
+def outcome(folder: Path, before: dict[str, np.ndarray], known: set[str]) -> tuple[str, str]:
+    """The kind of outcome, and what was said that is not ``known`` of the sound capture."""
     try:
         scene = read_capture(folder)
         judgement = judge(scene, profile_rule(scene)[1])
@@ -218,11 +226,13 @@ def outcome(folder: Path, before: dict[str, np.ndarray]) -> tuple[str, str]:
         after = state(scene)
     except InputError as error:
         return "refused", str(error)
-    if judgement.of(Grade.WARNED):
-        return "warned", str(judgement.of(Grade.WARNED)[0])
+    new = [finding for finding in judgement.findings if str(finding) not in known]
+    warned = [str(finding) for finding in new if finding.grade is Grade.WARNED]
+    if warned:
+        return "warned", warned[0]
     if same(before, after):
         return "harmless", ""
-    return ("noted", str(judgement.findings[0])) if judgement.findings else ("silent", "")
+    return ("noted", str(new[0])) if new else ("silent", "")
 
 
 def main(captures: list[Path]) -> None:
@@ -233,11 +243,13 @@ def main(captures: list[Path]) -> None:
     )
     sums = dict.fromkeys(kinds, 0)
     sound = 0
-    states = {}
+    states, known = {}, {}
     for capture in captures:
         scene = read_capture(capture)
         states[capture] = state(scene)
-        sound += not [f for f in judge(scene, profile_rule(scene)[1]).findings if f.grade is not Grade.NOTED]
+        findings = judge(scene, profile_rule(scene)[1]).findings
+        known[capture] = {str(finding) for finding in findings}
+        sound += all(finding.grade is Grade.NOTED for finding in findings)
     for fault, (put, evidence) in FAULTS.items():
         counts, silent = dict.fromkeys(kinds, 0), []
         for capture in captures:
@@ -251,7 +263,7 @@ def main(captures: list[Path]) -> None:
                 there = was != (json.dumps(files.json), {n: v.tobytes() for n, v in files.ply.items()})
                 there |= any(not path.exists() or path.stat().st_size != size for path, size in images.items())
                 files.write()
-                kind, said = outcome(folder, states[capture]) if there else ("not there", "")
+                kind, said = outcome(folder, states[capture], known[capture]) if there else ("not there", "")
             counts[kind] += 1
             if kind == "silent":
                 silent.append(capture.name)
