@@ -108,6 +108,7 @@ def run(args: Evaluate) -> None:
         "thin": args.thin,
         "reading": options_as_json(reading),
         "share_of_points_counted": round(labels.share, 4),
+        "temperature": segmenter.config.temperature,
         **plain(looks, skipped),
         "encoder_weights": None if segmenter.config.encoder is None else segmenter.config.encoder.weights,
     }
@@ -123,6 +124,8 @@ def run(args: Evaluate) -> None:
         print(f"  {name:20} {figures['iou'][name]:6.1f}")
     visible, invisible = figures["visible"], figures["invisible"]
     print(f"visible points {visible['miou']:.1f}, invisible {invisible['miou']:.1f} (absent classes count as 0)")
+    fitted = "a temperature fitted in training" if segmenter.config.temperature is not None else "uncalibrated"
+    print(f"calibration error of the confidence {figures['calibration_error']:.1f} ({fitted})")
     print(f"written to {out}")
 
 

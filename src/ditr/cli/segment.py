@@ -46,6 +46,9 @@ class Segment:
     """Vote over turned, scaled and flipped variants of the scene too, in the published sets; implies --vote."""
     thin: float | None = None
     """With votes: first keep a random point of each voxel of this size in metres; the others take its label."""
+    min_confidence: Annotated[float | None, tyro.conf.arg(metavar="P")] = None
+    """Labels of lower confidence, 0 to 1, are taken back: these points get -1, as unlabelled ones. A confidence is a
+    probability only where the model was trained with scenes to validate on; elsewhere it is uncalibrated."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """Where to compute; auto takes a GPU if there is one."""
     cache: Path | None = None
@@ -96,6 +99,8 @@ def run(args: Segment) -> None:
     unlike = unlike_training(segmenter.config, prediction)
     if unlike is not None:
         prediction = replace(prediction, scene=replace(prediction.scene, findings=(*prediction.scene.findings, unlike)))
+    if args.min_confidence is not None:
+        prediction = prediction.at_least(args.min_confidence)
     prediction.save(out)
     if not args.no_pictures:
         _draw(prediction, segmenter.config, out / "labels.png")
@@ -129,7 +134,10 @@ def _account(config: ModelConfig, prediction: Prediction) -> None:
     print(f"voxels: {prediction.voxels} of {config.preparation.voxel_size:g} m")
     summary = prediction.summary()
     share = "" if prediction.seen_by is None else f", {summary['share_of_points_seen']:.1%} of them in some view"
-    print(f"{summary['points']} points{share}; mean confidence {summary['mean_confidence']:.2f}")
+    kind = "calibrated" if prediction.calibrated else "uncalibrated"
+    print(f"{summary['points']} points{share}; mean confidence {summary['mean_confidence']:.2f} ({kind})")
+    if prediction.min_confidence is not None:
+        print(f"  {'no label':20} {prediction.unsure:9d}  {prediction.unsure / summary['points']:6.1%}")
     for name, count in sorted(summary["points_per_class"].items(), key=lambda item: -item[1]):
         if count:
             print(f"  {name:20} {count:9d}  {count / summary['points']:6.1%}")

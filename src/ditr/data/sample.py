@@ -26,7 +26,16 @@ from ditr.geometry.pyramid import Pyramid, PyramidSpec, build_pyramid, draw_perm
 from ditr.geometry.voxels import Voxels, voxelize
 from ditr.scene import Scene
 
-__all__ = ["Sample", "ViewChoice", "lacking_attributes", "make_sample", "point_set", "prepare", "require_attributes"]
+__all__ = [
+    "Sample",
+    "ViewChoice",
+    "lacking_attributes",
+    "make_sample",
+    "not_finite",
+    "point_set",
+    "prepare",
+    "require_attributes",
+]
 
 
 @dataclass(frozen=True, eq=False)
@@ -236,6 +245,15 @@ def lacking_attributes(scene: Scene, preparation: Preparation) -> list[Attribute
     """The input features that a scene has not and that nothing is declared to stand in for."""
     declared = {attribute for attribute, _ in preparation.of(scene).substitutes}
     return [a for a in preparation.attributes if _stored(scene, a) is None and a not in declared]
+
+
+def not_finite(scene: Scene, preparation: Preparation) -> tuple[Attribute, int] | None:
+    """The first input feature that is not finite, and the first point of which it is not; None where all are."""
+    for attribute in preparation.attributes:
+        values = _stored(scene, attribute)
+        if values is not None and not (good := np.isfinite(values.reshape(len(scene), -1)).all(axis=1)).all():
+            return attribute, int(np.flatnonzero(~good)[0])
+    return None
 
 
 def _stored(scene: Scene, attribute: Attribute) -> NDArray[Any] | None:

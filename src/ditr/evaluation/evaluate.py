@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ from ditr.captures.classes import with_classes
 from ditr.data.preparation import profile_rule
 from ditr.data.scene_views import scene_views
 from ditr.errors import InputError
+from ditr.evaluation.calibration import Calibration
 from ditr.evaluation.metrics import ConfusionMatrix
 from ditr.geometry.projection import VisibilityRule
 from ditr.inference.prediction import Prediction
@@ -29,7 +30,7 @@ class Evaluation:
     """Confusion over all points of all scenes, and apart over visible and invisible points.
 
     A point is visible if at least one view of its scene shows it, whatever the model makes of views; so the split is
-    the same for all models.
+    the same for all models. The calibration is that of the confidence over all labelled points.
     """
 
     class_names: tuple[str, ...]
@@ -37,6 +38,7 @@ class Evaluation:
     visible: ConfusionMatrix
     invisible: ConfusionMatrix
     scenes: int
+    calibration: Calibration = field(default_factory=Calibration)
 
     def to_json(self) -> dict[str, Any]:
         """Percentages. mIoU is the mean over all classes, those absent from the truth counted as 0 (as published)."""
@@ -57,6 +59,7 @@ class Evaluation:
             "visible": figures(self.visible),
             "invisible": figures(self.invisible),
             "scenes": self.scenes,
+            "calibration_error": round(100 * self.calibration.error, 3),
         }
 
 
@@ -102,6 +105,7 @@ def evaluate(
     classes = segmenter.config.class_names
     choose = choose or (lambda _, scene: scene)
     matrices = [ConfusionMatrix(len(classes)) for _ in range(3)]
+    calibration = Calibration()
     for index, folder in enumerate(captures):
         scene = choose(index, read_capture(folder, reading))
         scene = with_classes(scene, classes, str(folder))
@@ -112,9 +116,10 @@ def evaluate(
         visible = visible_points(scene, segmenter, rule)
         for matrix, mask in zip(matrices, (None, visible, ~visible), strict=True):
             matrix.update(prediction.label, scene.label, mask)
+        calibration.update(prediction.confidence, prediction.label, scene.label)
         release_memory()
         if keep is not None:
             keep(index, prediction)
         if progress is not None:
             progress(index + 1, len(captures))
-    return Evaluation(classes, matrices[0], matrices[1], matrices[2], len(captures))
+    return Evaluation(classes, matrices[0], matrices[1], matrices[2], len(captures), calibration)

@@ -23,7 +23,7 @@ from ditr.data.fragments import Fragments
 from ditr.data.sample import point_set
 from ditr.errors import InputError
 from ditr.geometry.voxels import voxelize
-from ditr.inference.segmenter import PointLabels, SceneInputs, Segmenter
+from ditr.inference.segmenter import PointLabels, SceneInputs, Segmenter, require_finite
 
 __all__ = ["Tally", "Voting"]
 
@@ -34,10 +34,15 @@ class Tally:
     Attributes:
         probability: (N, classes) float32, summed.
         votes: (N,) int64, how many fragments each point was in.
+        tempered: as ``probability``, with logits divided by the temperature; None without one. Labels do not ask it.
     """
 
-    def __init__(self, points: int, classes: int, device: torch.device | str = "cpu") -> None:
+    def __init__(
+        self, points: int, classes: int, device: torch.device | str = "cpu", temperature: float | None = None
+    ) -> None:
         self.probability = torch.zeros(points, classes, device=device)
+        self.temperature = temperature
+        self.tempered = None if temperature is None else torch.zeros(points, classes, device=device)
         self.votes = torch.zeros(points, dtype=torch.int64, device=device)
 
     def add(self, rows: Tensor, logits: Tensor) -> None:
@@ -50,11 +55,15 @@ class Tally:
         """
         rows = rows.to(self.probability.device)
         self.probability[rows] += torch.softmax(logits.float(), dim=1)
+        if self.tempered is not None and self.temperature is not None:
+            self.tempered[rows] += torch.softmax(logits.float() / self.temperature, dim=1)
         self.votes[rows] += 1
 
     def labels(self) -> tuple[Tensor, Tensor]:
         """(N,) int64 labels, and (N,) float32 shares of the summed probability that they got."""
         best, label = self.probability.max(dim=1)
+        if self.tempered is not None:
+            return label, self.tempered.gather(1, label[:, None])[:, 0] / self.tempered.sum(dim=1)
         return label, best / self.probability.sum(dim=1)
 
 
@@ -102,7 +111,7 @@ class Voting:
         if self.thin is not None:
             kept = voxelize(points.coord, self.thin)
             points, back = points.take(kept.random(rng).numpy()), kept.inverse
-        tally = Tally(len(points), len(segmenter.config.class_names), segmenter.device)
+        tally = Tally(len(points), len(segmenter.config.class_names), segmenter.device, segmenter.config.temperature)
         done, voxels = 0, 0
         for number, variant in enumerate(self.variants):
             fragments = Fragments(
@@ -148,8 +157,12 @@ def count_votes(
         choices: for each fragment, (M,) the point of each voxel.
         seeds: for each fragment, of its choice among views.
         tally: of the points that ``fragments`` has.
+
+    Raises:
+        InputError: the network gives scores that are not finite.
     """
     samples = [fragments.sample(rows, np.random.default_rng(seed)) for rows, seed in zip(choices, seeds, strict=True)]
     logits = segmenter.run(fragments.batch(samples))
     for rows, of_fragment in zip(choices, torch.split(logits, len(fragments.voxels)), strict=True):
+        require_finite(of_fragment, fragments.name, fragments.points.index[rows.numpy()])
         tally.add(rows, of_fragment)

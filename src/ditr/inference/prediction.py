@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ditr.errors import InputError
 from ditr.io.files import atomic_path, write_json
 from ditr.io.ply import write_ply
-from ditr.scene import Scene
+from ditr.scene import UNLABELLED, Scene
 
 __all__ = ["Prediction"]
 
@@ -22,13 +23,15 @@ class Prediction:
 
     Attributes:
         scene: the scene.
-        label: (N,) int32 indices into ``class_names``.
+        label: (N,) int32 indices into ``class_names``; -1 where the confidence was too low.
         confidence: (N,) float32, the probability that the network gives to the label.
         seen_by: (N,) int64, how many of the used views show each point; None for networks without images.
         class_names: what the labels mean.
         voxels: how many voxels the network saw.
         up: (3,) the direction that was taken as up.
         seed: of the choice among views.
+        calibrated: whether a temperature was fitted for the confidence.
+        min_confidence: labels below it were taken back (-1); None where all stand.
         normals: how they were made, for a network that takes them and a scene that has none; None otherwise.
     """
 
@@ -41,10 +44,28 @@ class Prediction:
     up: tuple[float, float, float]
     seed: int
     normals: str | None = None
+    calibrated: bool = False
+    min_confidence: float | None = None
+
+    def at_least(self, confidence: float) -> Prediction:
+        """The prediction without the labels of lower confidence; these points get -1.
+
+        Raises:
+            InputError: no probability.
+        """
+        if not 0 <= confidence <= 1:
+            raise InputError("--min-confidence", f"it is {confidence}", "Give a probability, 0 to 1")
+        label = np.where(self.confidence < confidence, np.int32(UNLABELLED), self.label)
+        return replace(self, label=label, min_confidence=confidence)
+
+    @property
+    def unsure(self) -> int:
+        """How many points have no label, since the confidence was too low."""
+        return int(np.count_nonzero(self.label < 0))
 
     def summary(self) -> dict[str, Any]:
         """What there is, in numbers that fit on a page."""
-        count = np.bincount(self.label, minlength=len(self.class_names))
+        count = np.bincount(self.label[self.label >= 0], minlength=len(self.class_names))
         result: dict[str, Any] = {
             "scene": self.scene.name,
             "points": len(self.label),
@@ -53,8 +74,11 @@ class Prediction:
             "seed": self.seed,
             "up": list(self.up),
             "mean_confidence": round(float(self.confidence.mean()), 4),
+            "confidence": "calibrated on the validation scenes of its training" if self.calibrated else "uncalibrated",
             "points_per_class": {name: int(n) for name, n in zip(self.class_names, count, strict=True)},
         }
+        if self.min_confidence is not None:
+            result |= {"min_confidence": self.min_confidence, "points_below_min_confidence": self.unsure}
         if self.scene.findings:
             result["findings"] = [finding.to_json() for finding in self.scene.findings]
         if self.normals is not None:

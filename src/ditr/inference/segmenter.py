@@ -30,7 +30,7 @@ from ditr.scene import ReadOptions, Scene
 from ditr.weights.convert import Provenance
 from ditr.weights.saved_model import ModelConfig, save_model
 
-__all__ = ["PointLabels", "SceneInputs", "Segmenter", "Voter"]
+__all__ = ["PointLabels", "SceneInputs", "Segmenter", "Voter", "require_finite"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -203,6 +203,7 @@ class Segmenter:
             voxels=found.voxels,
             up=(float(direction[0]), float(direction[1]), float(direction[2])),
             seed=seed,
+            calibrated=self.config.temperature is not None,
             normals=None if complete is scene else _how_made(scene),
         )
 
@@ -226,9 +227,13 @@ class Segmenter:
             seed=inputs.seed,
             rotation=inputs.rotation,
         )
-        probability = torch.softmax(self.logits(sample).float(), dim=1)
-        confidence, label = probability.max(dim=1)
+        logits = self.logits(sample).float()
         inverse = sample.inverse.numpy()
+        if not bool(torch.isfinite(logits).all()):
+            require_finite(logits, sample.name, np.unique(inverse, return_index=True)[1])
+        probability = torch.softmax(logits, dim=1)
+        confidence, label = probability.max(dim=1)
+        confidence = calibrated(logits, label, confidence, self.config.temperature)
         return PointLabels(
             label.cpu().numpy().astype(np.int32)[inverse], confidence.cpu().numpy()[inverse], len(sample)
         )
@@ -246,3 +251,31 @@ class Segmenter:
 def _how_made(scene: Scene) -> str:
     how, count = f"estimated from {NEIGHBOURS} neighbours", len(missing_normals(scene))
     return how if scene.normal is None else f"those of {count} points {how}, since they are missing"
+
+
+def require_finite(logits: Tensor, scene: str, points: NDArray[np.int64]) -> None:
+    """Refuse to make labels of logits (M, classes) that are not finite.
+
+    Args:
+        logits: one row per voxel.
+        scene: its name.
+        points: (M,) a point of the scene in each voxel.
+
+    Raises:
+        InputError: naming the scene and the first such point.
+    """
+    bad = torch.nonzero(~torch.isfinite(logits).all(dim=1))
+    if len(bad):
+        point = int(points[int(bad[0])])
+        raise InputError(
+            f"scene {scene}",
+            f"the network gives no finite scores for {len(bad)} voxels; the first holds point {point}",
+            "Look at what the point has (colour, normal, intensity); where that is sound, the model's weights are not",
+        )
+
+
+def calibrated(logits: Tensor, label: Tensor, confidence: Tensor, temperature: float | None) -> Tensor:
+    """(M,) the probability of the labels with logits divided by the temperature; ``confidence`` where there is none."""
+    if temperature is None:
+        return confidence
+    return torch.softmax(logits / temperature, dim=1).gather(1, label[:, None])[:, 0]

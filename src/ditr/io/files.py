@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import os
 import secrets
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from ditr.errors import InputError
 
-__all__ = ["atomic_folder", "atomic_path", "file_sha256", "read_bytes", "write_json"]
+__all__ = ["atomic_folder", "atomic_path", "defined", "file_sha256", "read_bytes", "write_json"]
 
 
 def _temporary_sibling(path: Path) -> Path:
@@ -60,9 +61,21 @@ def atomic_folder(path: str | os.PathLike[str]) -> Iterator[Path]:
 
 
 def write_json(path: str | os.PathLike[str], content: Any) -> None:
-    """Write plain values for people and programs to read; the file appears whole or not at all."""
+    """Write plain values for people and programs to read; the file appears whole or not at all.
+
+    Numbers that are not finite, for which JSON has no word, become null.
+    """
     with atomic_path(path) as temporary:
-        temporary.write_text(json.dumps(content, indent=2) + "\n")
+        temporary.write_text(json.dumps(defined(content), indent=2, allow_nan=False) + "\n")
+
+
+def defined(content: Any) -> Any:
+    """Plain values with None for numbers that are not finite."""
+    if isinstance(content, float):
+        return content if math.isfinite(content) else None
+    if isinstance(content, Mapping):
+        return {key: defined(value) for key, value in content.items()}
+    return [defined(value) for value in content] if isinstance(content, list | tuple) else content
 
 
 def file_sha256(path: Path) -> str:

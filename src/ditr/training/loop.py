@@ -9,6 +9,7 @@ import hashlib
 import logging
 import math
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -109,8 +110,7 @@ def train(recipe: Recipe, run: TrainingRun) -> ModelConfig:
                 save_checkpoint(run.folder / "checkpoints", progress, bare, optimizer, identity)
             if (step + 1) % _RELEASE_EVERY == 0:
                 release_memory()
-        work.finish(progress)
-    return config
+        return work.finish(progress)
 
 
 @dataclass(frozen=True)
@@ -164,12 +164,16 @@ class _Work:
             return progress  # fp16 looks for its scale: the gradient of a sound loss was beyond its largest number
         what = "gradient" if math.isfinite(done.loss) else "loss"
         fault = f"the {what} is not finite"
+        remedy = "Lower the learning rate, or clip"
+        if done.unsound:
+            fault += f", since {self.data.first_bad_point(done.unsound)}"
+            remedy = "Mend what is not finite, or leave the scene out"
         progress = replace(progress, bad=progress.bad + 1)
         if progress.bad >= self.recipe.bad_steps:
             raise InputError(
                 f"scenes {', '.join(done.names)}",
                 f"{fault}, for the {progress.bad}. time in a row",
-                "Lower the learning rate, or clip",
+                remedy,
             )
         line = f"step {progress.step}, scenes {', '.join(done.names)}: {fault}; the step is skipped"
         _log.warning(line)
@@ -190,24 +194,32 @@ class _Work:
             better = progress.best is None or value > progress.best
             if better:
                 with writing(self.run.folder / "best"):
-                    save_model(self.run.folder / "best", self.config, self.model)
+                    save_model(self.run.folder / "best", _calibrated(self.config, figures), self.model)
                 progress = replace(progress, best=value, best_step=progress.step)
             log.validation(progress.step - 1, figures, best=better)
         self.fabric.barrier()
         return progress
 
-    def finish(self, progress: Progress) -> None:
-        """Write the last weights and ``metrics.json``, the run's row in a table, and print it."""
-        if not self.fabric.is_global_zero:
-            return
+    def finish(self, progress: Progress) -> ModelConfig:
+        """Write the last weights and ``metrics.json``, the run's row in a table, and print it; the model's config."""
         folder = self.run.folder
+        rows = read_rows(folder / "validation.jsonl")
+        config = _calibrated(self.config, rows[-1]) if rows and rows[-1]["step"] + 1 == progress.step else self.config
+        if not self.fabric.is_global_zero:
+            return config
         with writing(folder):
-            save_model(folder, self.config, self.model)
+            save_model(folder, config, self.model)
             metrics = _metrics(self.run, progress)
             write_json(folder / "metrics.json", metrics)
         mark_finished(folder, self.recipe.steps, self.identity)
         if not self.run.quiet:
             print(_row(metrics))
+        return config
+
+
+def _calibrated(config: ModelConfig, figures: Mapping[str, Any]) -> ModelConfig:
+    """The config with the temperature that a validation found."""
+    return replace(config, temperature=figures.get("points", {}).get("temperature"))
 
 
 def _metrics(run: TrainingRun, progress: Progress) -> dict[str, Any]:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -18,7 +17,7 @@ from typing import Any, TextIO
 from torch.utils.tensorboard import SummaryWriter
 
 from ditr.errors import InputError
-from ditr.io.files import atomic_path
+from ditr.io.files import atomic_path, defined
 from ditr.runtime import progress_bar
 from ditr.training.checkpoint import writing
 
@@ -94,14 +93,14 @@ class RunLog:
         seconds = time.perf_counter() - self._began
         row = {
             "step": step,
-            "loss": loss if math.isfinite(loss) else None,
+            "loss": loss,
             "lr": lr,
             "seconds": round(seconds, 3),
-            "gradient_norm": gradient_norm if math.isfinite(gradient_norm) else None,
+            "gradient_norm": gradient_norm,
             **(more or {}),
         }
         with writing(self.folder):
-            self._jsonl.write(json.dumps(row) + "\n")
+            self._jsonl.write(json.dumps(defined(row), allow_nan=False) + "\n")
             self._jsonl.flush()
             for name, value in (("loss", loss), ("lr", lr), ("gradient_norm", gradient_norm)):
                 self._board.add_scalar(name, value, step)
@@ -116,7 +115,7 @@ class RunLog:
         if self._validation is None or self._board is None:
             return
         with writing(self.folder):
-            self._validation.write(json.dumps({"step": step, **figures, "best": best}) + "\n")
+            self._validation.write(json.dumps(defined({"step": step, **figures, "best": best}), allow_nan=False) + "\n")
             self._validation.flush()
             shown = []
             for counted, values in figures.items():

@@ -15,6 +15,7 @@ from ditr.captures.classes import LabelCounts
 from ditr.data.batch import Batch
 from ditr.data.dataset import TrainingSet
 from ditr.data.preparation import Origin, Preparation
+from ditr.data.sample import not_finite
 from ditr.encoders.encoding import CachedEncoding
 from ditr.errors import InputError
 from ditr.io.files import file_sha256
@@ -96,6 +97,17 @@ class Data:
         for other in [*others, *([] if self.validation is None else [self.validation])]:
             other.take_classes(main.class_names)
         return main.class_names
+
+    def first_bad_point(self, names: Sequence[str]) -> str:
+        """What is not finite in the first of some samples, by the points of its scene, in words."""
+        wanted = [part for name in names for part in name.split(" + ")]
+        for dataset in (source.dataset for source in self.sources):
+            for index, name in enumerate(dataset.source.names()):
+                if Path(name).name in wanted or name in wanted:
+                    scene = dataset.scene(index)
+                    if (found := not_finite(scene, dataset.preparation)) is not None:
+                        return f"the {found[0].value} of point {found[1]} of scene {scene.name} is not finite"
+        return f"the input of scene {wanted[0]} is not finite (its image features, or after augmentation)"
 
     def batches(self, recipe: Recipe, run: TrainingRun, start: int, fabric: Fabric) -> Iterator[Batch]:
         """Batches from the first one after ``start`` optimizer steps; each process takes its share."""

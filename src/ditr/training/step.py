@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
 from lightning_fabric import Fabric
 from torch import Tensor, nn
@@ -42,6 +43,7 @@ class StepResult:
         names: of its samples, in this process.
         dataset: where its last batch came from.
         skipped: whether loss or gradient were not finite, so that nothing was learned.
+        unsound: of a step without a finite loss, its samples in this process whose input is not finite either.
         unseen: how many of its batches in this process had no point that a view sees, and so no loss (distillation).
     """
 
@@ -51,6 +53,7 @@ class StepResult:
     dataset: str | None = None
     skipped: bool = False
     unseen: int = 0
+    unsound: tuple[str, ...] = ()
 
 
 def make_optimizer(recipe: Recipe, model: nn.Module) -> tuple[torch.optim.Optimizer, OneCycle]:
@@ -152,12 +155,13 @@ def take_step(recipe: Recipe, fabric: Fabric, model: Any, optimizer: Any, batche
         for buffer, value in before:
             buffer.copy_(value)
     optimizer.zero_grad()
-    return StepResult(done.loss, norm, done.names, done.dataset, not finite, done.unseen)
+    return StepResult(done.loss, norm, done.names, done.dataset, not finite, done.unseen, done.unsound)
 
 
 def _accumulate(recipe: Recipe, fabric: Fabric, model: Any, batches: Iterator[Batch]) -> StepResult:
     """Gradients of ``recipe.accumulate`` batches; their mean loss."""
     names: list[str] = []
+    unsound: list[str] = []
     total, unseen, batch = 0.0, 0, None
     for part in range(recipe.accumulate):
         batch = next(batches)
@@ -166,9 +170,21 @@ def _accumulate(recipe: Recipe, fabric: Fabric, model: Any, batches: Iterator[Ba
             loss, seen = _loss(recipe, fabric, model, batch)
             loss = loss / recipe.accumulate
             fabric.backward(loss)
+        if not math.isfinite(float(loss.detach())):
+            unsound += _unsound(batch)
         unseen += not seen
         total += float(_mean_over_processes(fabric, loss.detach()))
-    return StepResult(total, 0.0, tuple(names), None if batch is None else batch.dataset, unseen=unseen)
+    return StepResult(
+        total, 0.0, tuple(names), None if batch is None else batch.dataset, unseen=unseen, unsound=tuple(unsound)
+    )
+
+
+def _unsound(batch: Batch) -> list[str]:
+    """The samples of which a point's input is not finite; all of them where an image feature is not."""
+    if batch.tokens is not None and not bool(torch.isfinite(batch.tokens).all()):
+        return list(batch.names)
+    parts = torch.split(batch.feature, np.diff(batch.pyramid.levels[0].offsets).tolist())
+    return [name for name, part in zip(batch.names, parts, strict=True) if not bool(torch.isfinite(part).all())]
 
 
 def _loss(recipe: Recipe, fabric: Fabric, model: Any, batch: Batch) -> tuple[Tensor, bool]:

@@ -17,6 +17,7 @@ from ditr.data.dataset import TrainingSet
 from ditr.data.sample import Sample, prepare
 from ditr.data.scene_views import inference_rows, view_features
 from ditr.errors import InputError
+from ditr.evaluation.calibration import TemperatureSearch, some_labelled
 from ditr.evaluation.metrics import ConfusionMatrix
 from ditr.geometry.orientation import find_up, rotation_upright
 from ditr.models.distillation import Distillation
@@ -39,7 +40,8 @@ def validate(fabric: Fabric, model: Model, data: TrainingSet) -> Figures:
     Args:
         fabric: for device and precision.
         model: not the one that fabric wraps: only one process validates.
-        data: the scenes, with the preparation of the model. mIoU is over all classes, those without a point count as 0.
+        data: the scenes, with the preparation of the model. mIoU is over all classes, those without a point count as 0;
+            the temperature is that which fits the confidence of points.
 
     Raises:
         InputError: a damaged scene, or for a student scenes of which no view sees anything.
@@ -64,12 +66,17 @@ def score(figures: Figures) -> float:
 
 def _segmentation(fabric: Fabric, model: torch.nn.Module, data: TrainingSet) -> Figures:
     matrices = {counted: ConfusionMatrix(len(data.class_names)) for counted in ("voxels", "points")}
+    search = TemperatureSearch()
     for scene, sample, batch in _batches(fabric, data):
-        label = model(batch.feature, batch.pyramid, batch.image).argmax(dim=1).cpu().numpy()
+        logits = model(batch.feature, batch.pyramid, batch.image)
+        label = logits.argmax(dim=1).cpu().numpy()
         assert sample.label is not None and scene.label is not None
         matrices["voxels"].update(label, sample.label.numpy())
         matrices["points"].update(label[sample.inverse.numpy()], scene.label)
-    return {
+        rows, weight = some_labelled(scene.label)
+        if len(rows):
+            search.add(logits[sample.inverse[rows]].cpu(), torch.from_numpy(scene.label[rows]).long(), weight)
+    figures: Figures = {
         counted: {
             "miou": matrix.miou,
             "miou_present": matrix.miou_present,
@@ -79,6 +86,9 @@ def _segmentation(fabric: Fabric, model: torch.nn.Module, data: TrainingSet) -> 
         }
         for counted, matrix in matrices.items()
     }
+    if search.best is not None:
+        figures["points"]["temperature"] = search.best
+    return figures
 
 
 def _distillation(fabric: Fabric, model: Distillation, data: TrainingSet) -> Figures:
