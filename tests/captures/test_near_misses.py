@@ -610,6 +610,14 @@ def damage_pose(room: Path) -> None:
     edit(room, 1, transform_matrix=np.full((4, 4), np.nan).tolist())
 
 
+def leave_pose_open(room: Path) -> None:
+    edit(room, 1, transform_matrix=None)
+
+
+def leave_numbers_open(room: Path) -> None:
+    edit(room, 1, transform_matrix=[[None] * 4] * 4)
+
+
 def damage_photograph(room: Path) -> None:
     path = room / "images" / "photo_1.png"
     path.write_bytes(path.read_bytes()[:1500])
@@ -625,7 +633,9 @@ def remove_mask(room: Path) -> None:
     edit(room, 1, mask_path="none.png")
 
 
-@pytest.mark.parametrize("damage", [damage_pose, damage_photograph, damage_depth, remove_mask])
+@pytest.mark.parametrize(
+    "damage", [damage_pose, leave_pose_open, leave_numbers_open, damage_photograph, damage_depth, remove_mask]
+)
 def test_bad_views_are_left_out_where_asked_for(room: Path, tmp_path: Path, damage: Any) -> None:
     damage(room)
     scene = read_capture(room, ReadOptions(skip_bad_views=True))
@@ -695,4 +705,5 @@ def test_a_cloud_of_another_format_is_named(room: Path) -> None:
 def test_a_folder_of_captures_is_no_capture(room: Path) -> None:
     assert "holds captures (room)" in refusal(room.parent).fault
     assert find_captures(room.parent) == [room]
-    assert "Name its folder" in refusal(room / "transforms.json").remedy
+    for name in ("transforms.json", "points.ply"):
+        assert refusal(room / name).remedy == f"Name its folder: {room}"

@@ -105,7 +105,7 @@ def refuse_stranger(path: Path) -> None:
     """
     if path.is_file():
         known = format_of(path)
-        if path.suffix == ".json":
+        if (path.parent / "transforms.json").exists():
             raise InputError(path, "there is no capture here, but one of its files", f"Name its folder: {path.parent}")
         named, remedy = known or ("a file", "Name the folder that holds transforms.json")
         raise InputError(path, f"there is no capture here, but {named}", _cloud_remedy(named) or remedy)

@@ -24,6 +24,7 @@ __all__ = [
     "LABELS",
     "Intrinsics",
     "Labels",
+    "Pose",
     "Transforms",
     "TransformsFrame",
     "heed_keys",
@@ -67,9 +68,13 @@ class Intrinsics(BaseModel):
     depth_unit_scale_factor: float | None = None
 
 
+Pose = list[list[float | None]]
+"""Rows of a matrix as they stand in the file; some tools write null for a frame whose pose they did not find."""
+
+
 class TransformsFrame(Intrinsics):
     file_path: str
-    transform_matrix: list[list[float]]
+    transform_matrix: Pose | None = None
     depth_file_path: str | None = None
     mask_path: str | None = None
 
@@ -200,12 +205,14 @@ def _checked(path: Path, content: Any, model: type[_Model]) -> _Model:
         raise InputError(path, f"{entry}: {first['msg']}", "Mend this entry") from error
 
 
-def world_to_camera(where: str, matrix: list[list[float]]) -> NDArray[np.float64]:
+def world_to_camera(where: str, matrix: Pose | None) -> NDArray[np.float64]:
     """Camera-to-world with OpenGL axes (4x4 or 3x4, as in the file) -> world-to-camera with OpenCV axes, (4, 4).
 
     Raises:
         InputError: another shape, numbers that are not finite, or a matrix that cannot be inverted.
     """
+    if matrix is None:
+        raise InputError(where, "it has no pose (transform_matrix)", _POSE_REMEDY)
     if len(matrix) not in (3, 4) or any(len(row) != 4 for row in matrix):
         raise InputError(where, "the pose is not a 4x4 matrix", _POSE_REMEDY)
     pose = np.array(matrix, dtype=np.float64)
