@@ -124,6 +124,9 @@ class View:
     the identity and means nothing), and of ``camera`` only the size counts. An image file has ``cut_top`` rows more
     than the camera, which are cut off at its upper edge before anything else.
 
+    ``quarter_turns`` counts counterclockwise quarter turns that are made when image, depth map and mask are read;
+    camera and pose are those after them (:mod:`ditr.geometry.upright_views`).
+
     Raises:
         InputError: a pose that is not a finite, invertible rigid transform.
     """
@@ -138,6 +141,7 @@ class View:
     pixels: PointPixels | None = None
     cut_top: int = 0
     mask: Path | NDArray[np.bool_] | None = None
+    quarter_turns: int = 0
 
     def __post_init__(self) -> None:
         pose = np.array(self.world_to_camera, dtype=np.float64)
@@ -316,6 +320,7 @@ class Scene:
         properties: facts of the capture that are not per point (its class list's origin, say).
         findings: what its reader noticed and a person should know.
         unscaled: what tells that it has no unit of its own, being made from photographs alone; None where it has one.
+        as_published: whether this is data of a benchmark, which is taken as it lies: no image of it is turned.
         reading: how the scene is to be read, as the capture or whoever read it says; without what was done then.
 
     Raises:
@@ -337,6 +342,7 @@ class Scene:
     up: NDArray[np.float64] | None = None
     findings: tuple[Finding, ...] = ()
     unscaled: str | None = None
+    as_published: bool = False
     reading: ReadOptions = ReadOptions()
 
     def __post_init__(self) -> None:

@@ -1,10 +1,9 @@
-"""Which way is up: cameras that are rolled or removed, other frames, flights; and when an image lies on its side."""
+"""Which way is up: cameras that are rolled or removed, other frames, flights."""
 
 from __future__ import annotations
 
 import importlib.util
 import sys
-from collections.abc import Iterator
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
@@ -14,8 +13,7 @@ import numpy as np
 import pytest
 
 from ditr.geometry.orientation import find_up, rotation_to_z, weigh_up
-from ditr.geometry.up_evidence import quarter_turns
-from ditr.scene import Camera, Scene, View
+from ditr.scene import Scene
 from ditr.worlds.rooms import RoomsConfig, make_room
 
 Z = np.array([0.0, 0.0, 1.0])
@@ -94,21 +92,3 @@ def test_normals_without_a_side_or_a_value_do_not_matter() -> None:
     all_up = np.where(scene.normal[:, 2:] < 0, -1, 1) * scene.normal
     for normal in (all_up, np.zeros_like(scene.normal), np.full_like(scene.normal, np.nan)):
         np.testing.assert_array_equal(find_up(replace(scene, normal=normal.astype(np.float32))), Z)
-
-
-def views_at(pitch: float) -> Iterator[tuple[float, View]]:
-    """Views to +y, ``pitch`` degrees down, turned about their axes so that up is at 0, 10, ... degrees clockwise."""
-    cos, sin = np.cos(np.deg2rad(pitch)), np.sin(np.deg2rad(pitch))
-    level = np.array([[1.0, 0, 0], [0, -sin, -cos], [0, cos, -sin]])
-    for angle in range(0, 360, 10):
-        c, s = np.cos(np.deg2rad(angle)), np.sin(np.deg2rad(angle))
-        pose = np.eye(4)
-        pose[:3, :3] = np.array([[c, -s, 0], [s, c, 0], [0, 0, 1]]) @ level
-        yield angle, View("v", Camera(4, 3, 3.0, 3.0, 2.0, 1.5), pose, np.zeros((3, 4, 3), np.uint8))
-
-
-def test_views_are_turned_only_where_they_lie_on_a_side() -> None:
-    for angle, view in views_at(20):
-        expected = 0 if min(angle, 360 - angle) <= 60 else 1 if angle < 135 else 2 if angle < 230 else 3
-        assert quarter_turns(view, 3 * Z) == expected, angle
-    assert {quarter_turns(view, Z) for _, view in views_at(80)} == {0}, "straight down, no side is the upper one"

@@ -60,29 +60,40 @@ def is_turned(path: Path) -> bool:
 
 
 def read_image(view: View) -> NDArray[np.uint8]:
-    """The photograph of a view, (height, width, 3) uint8 RGB.
+    """The photograph of a view, (height, width, 3) uint8 RGB, after the view's quarter turns.
 
     Grey and palette images become RGB; an alpha channel is dropped; 16 bits are divided by 257.
 
     Raises:
         InputError: a missing or damaged file, more than 16 bits per channel, or a size other than the camera's.
     """
-    camera = view.camera
+    return _turned(_stored_image(view), view)
+
+
+def _turned(array: NDArray[Any], view: View) -> NDArray[Any]:
+    """Rows and columns as the view has them."""
+    return np.ascontiguousarray(np.rot90(array, view.quarter_turns)) if view.quarter_turns else array
+
+
+def _stored_image(view: View) -> NDArray[np.uint8]:
+    width, height = view.camera.width, view.camera.height
+    if view.quarter_turns % 2:
+        width, height = height, width
     if not isinstance(view.image, Path):
         array = view.image
-        if array.dtype != np.uint8 or array.shape != (camera.height, camera.width, 3):
+        if array.dtype != np.uint8 or array.shape != (height, width, 3):
             raise InputError(
                 f"view {view.name}",
                 f"the image is {array.dtype} of shape {array.shape}",
-                f"Give uint8 of shape ({camera.height}, {camera.width}, 3), as the camera says",
+                f"Give uint8 of shape ({height}, {width}, 3), as the camera says",
             )
         return array
     with _opened(view.image, _IMAGE_FORMATS) as image:
-        if image.size != (camera.width, camera.height + view.cut_top):
+        if image.size != (width, height + view.cut_top):
             cut = f" below {view.cut_top} rows that are cut" if view.cut_top else ""
             raise InputError(
                 view.image,
-                f"the image is {image.width}x{image.height}, its camera {camera.width}x{camera.height}{cut}",
+                f"the image is {image.width}x{image.height}, its camera {width}x{height}{cut}",
                 "Scale the intrinsics with the image",
             )
         if image.mode in _SIXTEEN_BIT:
@@ -114,11 +125,11 @@ def read_mask(view: View) -> NDArray[np.bool_] | None:
     if not isinstance(view.mask, Path):
         if view.mask.ndim != 2 or not view.mask.size:
             raise InputError(f"view {view.name}", f"the mask has shape {view.mask.shape}", "Give (h, w) bool")
-        return np.asarray(view.mask != 0)
+        return _turned(np.asarray(view.mask != 0), view)
     with _opened(view.mask, _IMAGE_FORMATS) as image:
         lowest = 127 if image.format == "JPEG" else 0
         values = np.array(image if image.mode in {"1", "L"} | _SIXTEEN_BIT else image.convert("RGB"))
-    return np.asarray((values > lowest) if values.ndim == 2 else (values > lowest).any(axis=2))
+    return _turned(np.asarray((values > lowest) if values.ndim == 2 else (values > lowest).any(axis=2)), view)
 
 
 def see_with_maps(coord: NDArray[Any], view: View, rule: VisibilityRule) -> Projection:
@@ -159,12 +170,12 @@ def read_depth(view: View) -> NDArray[np.float32] | None:
         depth = np.asarray(view.depth, dtype=np.float32)
         if depth.ndim != 2:
             raise InputError(f"view {view.name}", f"the depth map has shape {depth.shape}", "Give (h, w) metres")
-        return _only_positive(depth)
+        return _turned(_only_positive(depth), view)
     stored = _load_npy(view.depth) if view.depth.suffix.lower() == ".npy" else _load_depth_image(view.depth)
     if stored.dtype == np.float16 and np.isposinf(stored).all():
         fault = "the depth map holds no number: half precision ends at 65504, so all of it became infinite"
         raise InputError(view.depth, fault, "Store it as float32 or uint16")
-    return _only_positive((stored.astype(np.float64) * view.depth_unit).astype(np.float32))
+    return _turned(_only_positive((stored.astype(np.float64) * view.depth_unit).astype(np.float32)), view)
 
 
 def read_pixels(view: View, points: int) -> tuple[NDArray[np.int64], NDArray[np.float64]] | None:

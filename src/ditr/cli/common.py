@@ -14,6 +14,7 @@ from ditr.encoders.encoding import CachedEncoding
 from ditr.encoders.feature_cache import FeatureCache
 from ditr.errors import Finding, Grade, InputError
 from ditr.evaluation.voting import Voting
+from ditr.geometry.upright_views import upright_views
 from ditr.io.wheel import cache_folder
 from ditr.plausibility.judge import judge
 from ditr.plausibility.many import require_files, without_bad_photographs
@@ -82,7 +83,8 @@ def encode_captures(encoding: CachedEncoding, captures: Sequence[Path], *, readi
         return
     with progress_bar(f"encode with {encoding.encoder.name}", quiet=quiet) as report:
         for index, capture in enumerate(captures):
-            encoding.encode(read_capture(capture, reading).views)
+            scene = read_capture(capture, reading)
+            encoding.encode(upright_views(scene, scene.views))
             report(index + 1, len(captures))
 
 

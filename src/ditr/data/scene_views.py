@@ -21,6 +21,7 @@ from ditr.geometry.lift_pyramid import LiftPyramid, blend_lift_pyramid, build_li
 from ditr.geometry.lift_variants import aggregate_views, bilinear_tokens_of, interpolate_view
 from ditr.geometry.projection import Projection, Sight, VisibilityRule
 from ditr.geometry.pyramid import Pyramid
+from ditr.geometry.upright_views import turned, upright_views
 from ditr.scene import Scene, View
 
 __all__ = [
@@ -149,6 +150,8 @@ def view_features(
 ) -> SceneViews:
     """The chosen views with their tokens, and which of these each of the scene's points sees.
 
+    Views that lie on their side are turned upright first (:func:`ditr.geometry.upright_views.upright_views`).
+
     Args:
         scene: whose points are projected.
         rows: the chosen views, from :func:`inference_rows` or :func:`training_rows`.
@@ -161,7 +164,7 @@ def view_features(
     Raises:
         InputError: missing or damaged images, depth maps or lists of pixels, or views to swap with that do not fit.
     """
-    views = [scene.views[row] for row in rows]
+    views = upright_views(scene, [scene.views[row] for row in rows])
     sizes = [encoding.size(view) for view in views]
     found = scene_views(
         scene,
@@ -176,8 +179,8 @@ def view_features(
     if augmentations:
         return found
     if images_of is not None:
-        views = list(images_of)
-        if [encoding.size(view) for view in views] != sizes:
+        views = [turned(other, view.quarter_turns) for other, view in zip(images_of, views, strict=False)]
+        if len(images_of) != len(rows) or [encoding.size(view) for view in views] != sizes:
             raise InputError("images to swap with", "they have other sizes or another number", "Swap with a like scene")
     tokens, cls = encoding.tokens_and_cls(views)
     return replace(found, tokens=torch.cat([torch.zeros(0, encoding.width), *tokens]), cls=cls)

@@ -198,6 +198,6 @@ def indoor_scene(
 def build_scene(path: Path, scene: dict[str, Any]) -> Scene:
     """A scene of a benchmark of its fields, up being z; faults are reported for the file or folder ``path``."""
     try:
-        return Scene(up=np.array([0.0, 0.0, 1.0]), **scene)
+        return Scene(up=np.array([0.0, 0.0, 1.0]), as_published=True, **scene)
     except InputError as error:
         raise InputError(path, error.fault, error.remedy) from None

@@ -224,5 +224,7 @@ def _key(encoder: ImageEncoder, image: View | NDArray[np.uint8], size: tuple[int
     else:
         content = f"{source.shape} {hashlib.sha256(np.ascontiguousarray(source).data).hexdigest()}"
     # The native size is that of the camera for a view: with a wrong one the image must be read and the fault be found.
-    parts = (_FORMAT, encoder.identity, size, _native_size(image), content)
+    parts = [_FORMAT, encoder.identity, size, _native_size(image), content]
+    if isinstance(image, View) and image.quarter_turns:
+        parts.append(f"turned by {image.quarter_turns} quarters")
     return hashlib.sha256("\n".join(map(str, parts)).encode()).hexdigest()

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from ditr.geometry.normals import estimate_normals
 from ditr.scene import Scene, View
 
-__all__ = ["Cameras", "Surface", "quarter_turns"]
+__all__ = ["Cameras", "Surface"]
 
 Array = NDArray[np.float64]
 
@@ -196,15 +196,3 @@ class Cameras:
             below = float((coord @ up < (self.center @ up)[:, None]).mean())
             result += 3 * min(0.0, below - 0.5) - (3.0 if below < 0.02 else 0.0)
         return result
-
-
-def quarter_turns(view: View, up: Array) -> int:
-    """Counterclockwise quarter turns, 0..3, that bring a view that lies on its side upright.
-
-    Only where it is turned by more than 60 degrees, and where the camera does not look along ``up`` (3,), so that there
-    is an upper side.
-    """
-    x, y = view.world_to_camera[:2, :3] @ (up / np.linalg.norm(up))
-    if np.hypot(x, y) < 0.35 or abs(np.arctan2(x, -y)) <= np.deg2rad(60):
-        return 0
-    return int(round(np.arctan2(x, -y) / (np.pi / 2)) % 4)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,9 @@ from ditr.data.scene_views import inference_rows, view_features, why_unseen
 from ditr.encoders.encoding import CachedEncoding
 from ditr.errors import InputError
 from ditr.geometry.lift import Lift, choose_view, gather
+from ditr.geometry.orientation import find_up
 from ditr.geometry.projection import Sight, VisibilityRule
+from ditr.geometry.upright_views import turned_degrees
 from ditr.io.files import atomic_path, write_json
 from ditr.io.ply import write_ply
 from ditr.scene import Scene
@@ -43,6 +46,7 @@ class LiftedFeatures:
         why: (N,) uint8, the :class:`Sight` of each point in the view that came closest to showing it.
         encoder: which weights made the tokens.
         views: names of the used views.
+        turned: degrees counterclockwise by which some of their images were turned upright, by view.
         seed: of the choice among views.
     """
 
@@ -53,6 +57,7 @@ class LiftedFeatures:
     why: NDArray[np.uint8]
     encoder: str
     views: tuple[str, ...]
+    turned: Mapping[str, int]
     seed: int
 
     def features(self) -> Tensor:
@@ -117,6 +122,8 @@ class LiftedFeatures:
             "scene": self.scene.name,
             "points": len(self.scene),
             "views": list(self.views),
+            "up": find_up(self.scene).tolist(),
+            "turned_images": dict(self.turned),
             "tokens": len(self.tokens),
             "width": self.tokens.shape[1],
             "encoder": self.encoder,
@@ -185,5 +192,6 @@ def lift_features(
         why=why,
         encoder=encoding.encoder.weights,
         views=tuple(view.name for view in seen.views),
+        turned=turned_degrees(seen.views),
         seed=seed,
     )

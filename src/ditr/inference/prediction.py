@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +34,7 @@ class Prediction:
         calibrated: whether a temperature was fitted for the confidence.
         min_confidence: labels below it were taken back (-1); None where all stand.
         normals: how they were made, for a network that takes them and a scene that has none; None otherwise.
+        turned: degrees counterclockwise by which images were turned upright, by view; the others lay as they should.
     """
 
     scene: Scene
@@ -46,6 +48,7 @@ class Prediction:
     normals: str | None = None
     calibrated: bool = False
     min_confidence: float | None = None
+    turned: Mapping[str, int] = field(default_factory=dict)
 
     def at_least(self, confidence: float) -> Prediction:
         """The prediction without the labels of lower confidence; these points get -1.
@@ -84,6 +87,7 @@ class Prediction:
         if self.normals is not None:
             result["normals"] = self.normals
         if self.seen_by is not None:
+            result["turned_images"] = dict(self.turned)
             result["share_of_points_seen"] = round(float((self.seen_by > 0).mean()), 4)
         return result
 

@@ -22,6 +22,7 @@ from ditr.encoders.feature_cache import FeatureCache
 from ditr.errors import InputError
 from ditr.geometry.orientation import find_up, rotation_upright
 from ditr.geometry.projection import VisibilityRule
+from ditr.geometry.upright_views import turned_degrees
 from ditr.inference.prediction import Prediction
 from ditr.models.distillation import Distillation
 from ditr.models.segmentation import Segmentation
@@ -190,7 +191,7 @@ class Segmenter:
             preparation = replace(preparation, rule=rule)
         if shuffle_curves:
             preparation = replace(preparation, shuffle_curves=True)
-        views = self._views(scene, preparation, images_of, seed)
+        views = self._views(replace(scene, up=direction), preparation, images_of, seed)
         complete = with_lacking_normals(scene, preparation, seed) if estimate else scene
         inputs = SceneInputs(complete, preparation, rotation_upright(direction), views, seed)
         found = self._label(inputs) if votes is None else votes(self, inputs)
@@ -202,6 +203,7 @@ class Segmenter:
             class_names=self.config.class_names,
             voxels=found.voxels,
             up=(float(direction[0]), float(direction[1]), float(direction[2])),
+            turned={} if views is None else turned_degrees(views.views),
             seed=seed,
             calibrated=self.config.temperature is not None,
             normals=None if complete is scene else _how_made(scene),

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from ditr.errors import Finding, Grade
 from ditr.geometry.orientation import Uprightness, weigh_up
 from ditr.geometry.projection import VisibilityRule
+from ditr.geometry.upright_views import turned_degrees, upright_views
 from ditr.scene import Scene
 
 __all__ = ["check_up"]
@@ -19,14 +20,25 @@ _FAR = float(np.cos(np.deg2rad(30)))
 
 def check_up(scene: Scene, rule: VisibilityRule) -> list[Finding]:
     """How up was found where it is not z, and where points and cameras contradict each other, or what is given."""
+    turned = _turned_images(scene)
     found = weigh_up(scene)
     evidence = {"up": found.direction.tolist(), "margin": round(found.margin, 1)}
     if scene.up is not None:
         if found.margin < _CLEAR or found.direction @ scene.up > _FAR * np.linalg.norm(scene.up):
-            return []
+            return turned
         text = f"it is given as {_named(scene.up)}, but points and cameras say {_named(found.direction)}"
-        return [Finding(Grade.WARNED, "up", text, f"Leave it out, or give --up {_option(found.direction)}", evidence)]
-    return [*_stance(found, evidence), *_direction(scene, found, evidence)]
+        remedy = f"Leave it out, or give --up {_option(found.direction)}"
+        return [Finding(Grade.WARNED, "up", text, remedy, evidence), *turned]
+    return [*_stance(found, evidence), *_direction(scene, found, evidence), *turned]
+
+
+def _turned_images(scene: Scene) -> list[Finding]:
+    """That some views lie on their side."""
+    turned = turned_degrees(upright_views(scene, scene.posed_views))
+    if not turned:
+        return []
+    text = f"{len(turned)} of {len(scene.views)} images lie on their side or head; they are encoded upright"
+    return [Finding(Grade.NOTED, "up", text, evidence={"turned_images": turned})]
 
 
 def _stance(found: Uprightness, evidence: dict[str, object]) -> list[Finding]:
@@ -34,9 +46,9 @@ def _stance(found: Uprightness, evidence: dict[str, object]) -> list[Finding]:
     if found.roll is None:
         return []
     quarters = round(found.roll / 90)
-    evidence = {**evidence, "roll": round(found.roll)}
     if quarters % 4 in (1, 3) and abs(found.roll - 90 * quarters) < 30:
-        return [Finding(Grade.NOTED, "up", f"the cameras were held on their side, with {_named(found.direction)} up")]
+        return []
+    evidence = {**evidence, "roll": round(found.roll)}
     roll, name = f"{abs(found.roll):.0f} degrees", _named(found.direction)
     text = f"points say {name}, but then all cameras are turned by {roll} about their axes"
     return [Finding(Grade.WARNED, "up", text, "Look at the poses, or give the right direction with --up", evidence)]

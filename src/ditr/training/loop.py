@@ -33,6 +33,7 @@ from ditr.training.checkpoint import (
     save_checkpoint,
     writing,
 )
+from ditr.training.decisions import note_decisions
 from ditr.training.fabric import make_fabric
 from ditr.training.recipe import Recipe
 from ditr.training.run_log import RunLog, read_rows
@@ -85,7 +86,7 @@ def train(recipe: Recipe, run: TrainingRun) -> ModelConfig:
     model, optimizer = fabric.setup(to_train(bare, recipe.task), optimizer)
     _restore_scaler(fabric, progress)
     work = _Work(recipe, run, fabric, data, config, identity, bare, optimizer)
-    work.begin()
+    work.begin(progress)
     log = RunLog(
         run.folder, recipe.steps, progress.step, quiet=run.quiet, wandb=run.wandb, writes=fabric.is_global_zero
     )
@@ -126,8 +127,8 @@ class _Work:
     model: Model
     optimizer: Any
 
-    def begin(self) -> None:
-        """Write the recipe; tidy up after a run that was killed while it wrote."""
+    def begin(self, progress: Progress) -> None:
+        """Write the recipe and what is decided about captures; tidy up after a run that was killed while it wrote."""
         if not self.fabric.is_global_zero:
             return
         folder = self.run.folder
@@ -142,6 +143,7 @@ class _Work:
         }
         with writing(folder):
             write_json(folder / "recipe.json", content)
+            note_decisions(folder, self.data.by_name, resumes=progress.step > 0)
 
     def judge(self, progress: Progress, done: StepResult, log: RunLog) -> Progress:
         """Count the step.

@@ -109,6 +109,13 @@ class Data:
                         return f"the {found[0].value} of point {found[1]} of scene {scene.name} is not finite"
         return f"the input of scene {wanted[0]} is not finite (its image features, or after augmentation)"
 
+    @property
+    def by_name(self) -> dict[str, TrainingSet]:
+        """The sets of scenes: "training", of further datasets "training 2" and so on, and "validation"."""
+        numbered = enumerate(self.sources, 1)
+        named = {f"training {n}" if n > 1 else "training": source.dataset for n, source in numbered}
+        return named | ({} if self.validation is None else {"validation": self.validation})
+
     def batches(self, recipe: Recipe, run: TrainingRun, start: int, fabric: Fabric) -> Iterator[Batch]:
         """Batches from the first one after ``start`` optimizer steps; each process takes its share."""
         turns = JointSampler(
