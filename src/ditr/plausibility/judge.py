@@ -64,13 +64,12 @@ class Judgement:
         raise InputError(f"scene {self.scene}", fault, ". ".join(remedies))
 
 
-def judge(scene: Scene, rule: VisibilityRule, *, as_published: bool = False, needs_unit: bool = True) -> Judgement:
-    """Look at a scene as a whole.
+def judge(scene: Scene, rule: VisibilityRule, *, needs_unit: bool = True) -> Judgement:
+    """Look at a scene as a whole. Data of a benchmark is taken as it is: findings are notes then.
 
     Args:
         scene: points and views; some images and depth maps are opened.
         rule: which points a view shows in the work that is to be done.
-        as_published: whether this is data of a benchmark, which is taken as it is: findings are notes then.
         needs_unit: whether the work needs metres, as all does that asks a trained network; else it goes on where the
             unit is unknown, with a warning.
 
@@ -85,6 +84,6 @@ def judge(scene: Scene, rule: VisibilityRule, *, as_published: bool = False, nee
             found += check(scene, rule)
     if not needs_unit:
         found = [replace(f, grade=Grade.WARNED) if f.about == UNKNOWN_UNIT else f for f in found]
-    if as_published:
+    if scene.as_published:
         found = [replace(finding, grade=Grade.NOTED) for finding in found]
     return Judgement(scene.name, tuple(found))
