@@ -126,7 +126,7 @@ def test_cameras_somewhere_else_are_refused_and_can_be_forced(room: Scene) -> No
     with pytest.raises(InputError, match=r"the views show 0.0% of the points.*--force"):
         judgement.require()
     judgement.require(force=True)
-    noted = judge(away, profile_rule(away)[1], as_published=True)
+    noted = judge(replace(away, as_published=True), profile_rule(away)[1])
     noted.require()
     assert noted.findings and not noted.of(Grade.REFUSED)
 
