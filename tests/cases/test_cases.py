@@ -33,7 +33,7 @@ class Right:
         says: texts that stand in the refusal, or else in summary.json.
         warns: texts that stand in warnings.
         options: of the commands.
-        like: another folder with the same labels.
+        like: another folder, with the same labels and confidences.
         scenes: its captures, where it is a folder of such; each by itself does what the row says.
     """
 
@@ -77,7 +77,11 @@ TABLE: dict[str, tuple[Right, ...]] = {
     "17_backslashes": (read("backslashes are slashes", like="00_base"),),
     "18_inf_poses": (
         refused("3 of 5 frames", "bad0.jpg", "bad1.jpg", "bad2.jpg", "ScanNet", "--skip-bad-views"),
-        read(warns=["3 of 5 were left out"], options=["--reading.skip-bad-views"], like="00_base"),
+        read(warns=["3 of 5 were left out"], options=["--skip-bad-views"], like="00_base"),
+    ),
+    "19_depth_npy_metres": (
+        refused("0.001 times the distances", "--depth-unit 1"),
+        read(options=["--depth-unit", "1"], like="19_depth_npy_millimetres"),
     ),
     "19_depth_exr": (refused("OpenEXR", "Convert depth to .npy"),),
     "20_exif_upright_calibration": (refused("112x140", "EXIF"),),
@@ -89,6 +93,10 @@ TABLE: dict[str, tuple[Right, ...]] = {
     "25_las": (refused("cloud.las: this is a LAS"),),
     "25_no_ply_path": (read("points.ply is the only one", like="00_base"),),
     "26_scaled_pose": (refused("no rotation"),),
+    "27_millimetres": (
+        refused("3.95 km", "--unit mm"),
+        read(options=["--unit", "mm"], like="00_base"),
+    ),
     "28_nan_normals": (read(warns=["3 of 1500 are NaN or zero"]),),
     "28_nan_normals_labelled": (read(warns=["3 of 1500 are NaN or zero"]),),
     "34_train_on_cloudcompare": (Right(says=("scalar_Label is read as label",), scenes=ALONE),),
@@ -96,6 +104,8 @@ TABLE: dict[str, tuple[Right, ...]] = {
     "40_depth_bool": (refused("bool of shape"),),
     "40_depth_empty": (refused("is empty"),),
     "40_depth_half": (refused("65504"),),
+    "40_depth_one": (refused("depth maps"),),
+    "40_one_pixel": (refused("cameras"),),
     "40_zero_byte_image": (refused("an empty file"),),
     "43_bad_photo_in_last": (refused("cannot be decoded", scenes=["b"]),),
 }
@@ -168,7 +178,8 @@ def test_a_case_does_what_is_right(
             assert all(np.isfinite(columns[name]).all() for name in ("x", "nx", "confidence") if name in columns)
             if right.like is not None:
                 other = ran(command, CASES / right.like, tmp_path / "other", model, Right(), capsys)
-                np.testing.assert_array_equal(np.load(done.out / "label.npy"), np.load(other.out / "label.npy"))
+                for file, tolerance in (("label.npy", 0), ("confidence.npy", 1e-4)):
+                    np.testing.assert_allclose(np.load(done.out / file), np.load(other.out / file), atol=tolerance)
 
 
 def test_every_row_is_one_of_a_folder() -> None:
