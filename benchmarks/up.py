@@ -1,12 +1,12 @@
 """How often up is found, over cameras that are rolled or removed, three frames, and flights that look straight down.
 
-    python benchmarks/up.py CAPTURE... [--rooms 20] [--flights 200] [--worst]
+    python benchmarks/up.py CAPTURE... [--level CAPTURE...] [--rooms 20] [--flights 200] [--more]
 
 Captures are taken to be sound: their own up is what is found in them as they are, and the figure says how often it is
 found again. All cameras of a scene are rolled by the same angle, 0 to 345 degrees in steps of 15; then they are
 removed. Each of these is given in its own frame, y-up and z-down. With ``--level`` captures are named whose up is no
 axis, so that nothing but their level cameras tells it: these are not rolled. Flights are made here: ground with trees
-and houses, cameras that look down, four patterns.
+and houses, cameras that look down, four patterns. Of a case that is wrong it is told whether something was said of up.
 """
 
 from __future__ import annotations
@@ -22,6 +22,8 @@ from numpy.typing import NDArray
 
 from ditr.captures.capture import read_capture
 from ditr.geometry.orientation import weigh_up
+from ditr.geometry.projection import INDOOR
+from ditr.plausibility.uprightness import check_up
 from ditr.scene import Camera, Scene, View
 from ditr.worlds.rooms import RoomsConfig, make_room
 
@@ -162,8 +164,9 @@ def main() -> None:
         off = float(np.rad2deg(np.arccos(np.clip(found.direction @ case.up, -1, 1))))
         right.setdefault(case.group, []).append(off <= 10)
         if off > 10:
-            kept = f"found {found.name} by {found.margin:.1f}, {off:.0f} degrees off"
-            wrong.append(f"{case.group}: {case.what}: {kept}")
+            said = "said" if check_up(case.scene, INDOOR) else "not said"
+            kept = f"found {found.name} by {found.margin:.1f}, {off:.0f} degrees off; {said}"
+            wrong.append(f"* {case.group}: {case.what}: {kept}")
     print("| group | cases | within 10 degrees |\n|---|---|---|")
     everything = [hit for of_group in right.values() for hit in of_group]
     for group, hits in [*right.items(), ("all", everything)]:
