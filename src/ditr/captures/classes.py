@@ -53,9 +53,9 @@ def with_classes(scene: Scene, classes: Sequence[str] | None, where: str) -> Sce
     if strange := [name for name in own if name not in classes]:
         raise InputError(
             where,
-            f"its classes are {few(own, 12)}; {few(strange, 12)} {'is' if len(strange) == 1 else 'are'} none of those "
-            "of the others or of the model",
-            f"Label all with {few(classes, 40)}, or join lists with --map OLD=NEW",
+            f"its classes are {few(own, 12)}, of which {few(strange, 12)} {'is' if len(strange) == 1 else 'are'} not "
+            f"among {few(classes, 12)}",
+            "Label all scenes with one list, or join lists with --map OLD=NEW",
         )
     table = np.array([*(list(classes).index(name) for name in own), UNLABELLED], dtype=np.int32)
     return replace(scene, class_names=tuple(classes), label=table[scene.label])
@@ -118,7 +118,7 @@ class LabelCounts:
         A warning where most points are not labelled, else a note.
         """
         some = self.share < MOST
-        if not (self.absent or some):
+        if not (self.absent or some or len(self.occurring) == 1):
             return None
         names = f"one of the {len(self.occurring)} classes that occurred in training ({few(self.occurring, 8)})"
         names = names if len(self.occurring) > 1 else f"{self.occurring[0]!r}, the one class that occurred in training"

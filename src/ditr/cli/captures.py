@@ -98,7 +98,8 @@ def require_labels(counts: LabelCounts, where: Path) -> None:
     if not counts.occurring:
         raise InputError(
             where,
-            f"none of the {counts.points} points is labelled, so there is nothing to learn from or compare with",
+            f"none of the {counts.points} points is labelled, and none of the {len(counts.per_class)} classes occurs; "
+            "there is nothing to learn from or compare with",
             'Label them; look at "unlabelled" in labels.json where they should be',
         )
 

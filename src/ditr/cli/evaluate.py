@@ -122,6 +122,7 @@ def run(args: Evaluate) -> None:
     )
     for name in evaluation.class_names:
         print(f"  {name:20} {figures['iou'][name]:6.1f}")
+    print(labels.said())
     visible, invisible = figures["visible"], figures["invisible"]
     print(f"visible points {visible['miou']:.1f}, invisible {invisible['miou']:.1f} (absent classes count as 0)")
     fitted = "a temperature fitted in training" if segmenter.config.temperature is not None else "uncalibrated"
@@ -169,7 +170,7 @@ def _fitting(looks: list[Look], config: ModelConfig | None) -> list[Look]:
 
 
 def _counted(looks: list[Look], config: ModelConfig, args: Evaluate) -> LabelCounts:
-    """What is labelled, after it was said.
+    """What is labelled.
 
     Raises:
         InputError: nothing is, or captures do not fit the model; all of them are named.
@@ -180,6 +181,4 @@ def _counted(looks: list[Look], config: ModelConfig, args: Evaluate) -> LabelCou
     usable(_fitting(looks, config))
     labels = count_labels(looks, config.class_names)
     require_labels(labels, args.data)
-    if not args.quiet:
-        print(labels.said())
     return labels

@@ -87,7 +87,8 @@ def look_at(
             findings = judgement.findings
             judgement.require(force=force)
         except InputError as error:
-            faults.append(error)
+            own = error.where == f"scene {scene.name}"
+            faults.append(InputError(folder, error.fault, error.remedy) if own else error)
     counts = LabelCounts.of(scene)
     if labelled and scene.label is not None and scene.class_names:
         faults += _impossible_class(folder, scene, reading)
@@ -151,8 +152,8 @@ def with_needs(looks: Sequence[Look], *needs: Need) -> list[Look]:
                 if look.outline is not None:
                     need(look.outline)
             except InputError as error:
-                # The one scene's name is in the list, where folders of one name may be told apart.
-                faults.append(error)
+                own = look.outline is not None and error.where == f"scene {look.outline.name}"
+                faults.append(InputError(look.folder, error.fault, error.remedy) if own else error)
         result.append(replace(look, faults=tuple(faults)))
     return result
 
@@ -212,7 +213,7 @@ def _in_list(look: Look, fault: InputError) -> str:
     """A fault with its capture's name before it, and files by their place in the capture."""
     name = look.folder.name
     place = fault.where.removeprefix(str(look.folder)).lstrip("/\\")
-    named = name if place in ("", f"scene {name}") else f"{name}: {place}"
+    named = f"{name}: {place}" if place else name
     return f"{named}: {fault.fault} ({fault.remedy[:1].lower()}{fault.remedy[1:]})"
 
 
