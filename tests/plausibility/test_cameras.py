@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,9 +15,9 @@ from ditr.captures.capture import read_capture, write_capture
 from ditr.data.preparation import profile_rule
 from ditr.errors import Finding, Grade, InputError
 from ditr.inference.check import check_capture
-from ditr.plausibility.cameras import check_cameras
+from ditr.plausibility.cameras import agreement, check_cameras
 from ditr.plausibility.judge import judge
-from ditr.scene import CloudAxes, PoseConvention, ReadOptions, Scene
+from ditr.scene import CloudAxes, PoseConvention, ReadOptions, Scene, View
 from ditr.worlds.rooms import RoomsConfig, make_room
 from ditr.worlds.streets import StreetsConfig
 from ditr.worlds.streets.generate import make_scan
@@ -38,6 +38,12 @@ def street() -> Scene:
 
 def found_in(scene: Scene) -> list[Finding]:
     return check_cameras(scene, profile_rule(scene)[1])
+
+
+def with_images(scene: Scene, others: Sequence[View]) -> Scene:
+    """The views with the photographs of others."""
+    pairs = zip(scene.views, others, strict=True)
+    return replace(scene, views=tuple(replace(view, image=other.image) for view, other in pairs))
 
 
 def stored_otherwise(scene: Scene, folder: Path, change: Callable[[Matrix], Matrix]) -> Path:
@@ -111,13 +117,42 @@ def test_a_cloud_with_other_axes_than_its_poses_is_named_and_mended(
     np.testing.assert_allclose(read_capture(tmp_path / "again").coord, room.coord, atol=1e-6)
 
 
-def test_images_at_the_poses_of_others_are_told(room: Scene) -> None:
-    images = [view.image for view in room.views]
-    swapped = replace(
-        room, views=tuple(replace(v, image=image) for v, image in zip(room.views, images[1:] + images[:1], strict=True))
-    )
-    (finding,) = found_in(swapped)
-    assert finding.grade is Grade.REFUSED and "has the image of" in finding.text
+@pytest.mark.parametrize("lacking", ["nothing", "colours", "depth maps"])
+def test_images_at_the_poses_of_others_are_told(room: Scene, lacking: str) -> None:
+    if lacking == "colours":
+        room = replace(room, color=None)
+    if lacking == "depth maps":
+        room = replace(room, views=tuple(replace(view, depth=None) for view in room.views))
+    (finding,) = found_in(with_images(room, [*room.views[1:], room.views[0]]))
+    assert finding.grade is Grade.REFUSED
+    assert f"the pose of {room.views[0].name}, say, fits the image of {room.views[-1].name}" in finding.text
+    assert ("edges of images and depth maps" in finding.text) == (lacking == "colours")
+
+
+def test_images_of_next_views_are_told_among_more_views_than_are_looked_at() -> None:
+    room = make_room(RoomsConfig(train=1, test=2, views=20, width=160, height=120, spacing=0.05), "test", 1)
+    (finding,) = found_in(with_images(room, [*room.views[1:], room.views[0]]))
+    assert finding.grade is Grade.REFUSED and "images stand at poses of other views" in finding.text
+    assert found_in(room) == []
+
+
+def test_images_of_some_other_place_are_not_taken_for_swapped_ones(room: Scene) -> None:
+    other = make_room(RoomsConfig(train=1, test=9, views=6, width=160, height=120, spacing=0.05), "test", 7)
+    for scene in (room, replace(room, color=None)):
+        assert not any("other views" in finding.text for finding in found_in(with_images(scene, other.views)))
+
+
+def test_masks_count_in_what_is_seen_and_in_what_is_expected(room: Scene) -> None:
+    mask = np.zeros((120, 160), dtype=bool)
+    mask[70:, 60:] = True
+    masked = replace(room, views=tuple(replace(view, mask=mask) for view in room.views))
+    rule = profile_rule(room)[1]
+    up = np.array([0.0, 0.0, 1.0])
+    before, after = agreement(room, rule, up), agreement(masked, rule, up)
+    assert after.seen < 0.7 * before.seen and after.predicted < 0.7 * before.predicted
+    assert found_in(masked) == []
+    # All of it masked is what was asked for.
+    assert found_in(replace(room, views=tuple(replace(v, mask=np.zeros_like(mask)) for v in room.views))) == []
 
 
 def test_cameras_somewhere_else_are_refused_and_can_be_forced(room: Scene) -> None:

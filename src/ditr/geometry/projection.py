@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from ditr.geometry.lens import image_of
 from ditr.scene import Camera, View
 
-__all__ = ["INDOOR", "OUTDOOR", "Projection", "Sight", "VisibilityRule", "patch_of", "project", "see"]
+__all__ = ["INDOOR", "OUTDOOR", "Projection", "Sight", "VisibilityRule", "patch_of", "project", "see", "values_at"]
 
 # Points handled at a time: the intermediate arrays stay in the cache, and large clouds need little memory beside the
 # result.
@@ -167,18 +167,18 @@ def see(
         sight[seen.visible & ~(depth < rule.max_depth)] = Sight.TOO_FAR
     if rule.depth_margin is not None and depth_map is not None:
         inside = np.flatnonzero(seen.visible)
-        stored = _values_at(depth_map, seen.pixel[inside], view.camera).astype(np.float64)
+        stored = values_at(depth_map, seen.pixel[inside], view.camera).astype(np.float64)
         beyond = depth[inside] - stored
         differs = np.where(beyond > 0, Sight.HIDDEN, Sight.IN_FRONT)
         agrees = np.abs(beyond) <= rule.depth_margin
         sight[inside] = np.where(stored > 0, np.where(agrees, Sight.VISIBLE, differs), Sight.NO_DEPTH)
     if mask is not None:
         inside = np.flatnonzero(seen.visible)
-        sight[inside[~_values_at(mask, seen.pixel[inside], view.camera)]] = Sight.MASKED
+        sight[inside[~values_at(mask, seen.pixel[inside], view.camera)]] = Sight.MASKED
     return seen
 
 
-def _values_at(values: NDArray[Any], pixel: NDArray[np.float64], camera: Camera) -> NDArray[Any]:
+def values_at(values: NDArray[Any], pixel: NDArray[np.float64], camera: Camera) -> NDArray[Any]:
     """What a map of any size, laid over the image, holds at image coordinates (N, 2)."""
     column = _map_index(pixel[:, 0], camera.width, values.shape[1])
     row = _map_index(pixel[:, 1], camera.height, values.shape[0])

@@ -19,8 +19,9 @@ from ditr.geometry.projection import Sight, VisibilityRule, see
 from ditr.pictures.panels import LegendEntry, Panel, save_picture, sheet
 from ditr.pictures.pictures import Overlay, spread_views
 from ditr.pictures.render import DrawnCloud
-from ditr.plausibility.cameras import Agreement, agreement, sampled
+from ditr.plausibility.cameras import Agreement, agreement
 from ditr.plausibility.judge import Judgement, judge
+from ditr.plausibility.shown import sampled
 from ditr.scene import Scene, View
 
 __all__ = ["CaptureCheck", "check_capture"]

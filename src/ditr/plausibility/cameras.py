@@ -6,25 +6,23 @@ explains the scene much better than what was read is named, with the option that
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import linear_sum_assignment
 
 from ditr.captures.as_read import with_cloud_axes, with_poses
-from ditr.captures.images import read_depth, read_image
+from ditr.captures.images import read_mask
 from ditr.errors import Finding, Grade
 from ditr.geometry.orientation import find_up
-from ditr.geometry.projection import VisibilityRule, project
-from ditr.scene import CloudAxes, PoseConvention, Scene, View
+from ditr.geometry.projection import VisibilityRule, see
+from ditr.plausibility.shown import Shown, correlation, sampled
+from ditr.plausibility.swapped_images import check_images
+from ditr.scene import CloudAxes, PoseConvention, Scene
 
-__all__ = ["Agreement", "Shown", "agreement", "check_cameras", "correlation", "sampled"]
+__all__ = ["Agreement", "agreement", "check_cameras"]
 
-POINTS, VIEWS = 20_000, 8
-"""How many points and views are looked at: enough for shares of a per cent, and a second of work."""
 CLEARLY = 0.35
 """By how much another convention has to explain the scene better; sound captures came no nearer than 0.5."""
 REFUSED_BELOW, WARNED_BELOW = 0.1, 0.5
@@ -38,7 +36,7 @@ class Agreement:
     """How well cameras and points fit together; None where the capture has nothing to tell it by.
 
     Attributes:
-        seen: share of the points in some view's frustum and range.
+        seen: share of the points in some view's frustum and range, but for masked pixels.
         predicted: that share for cameras at the same places that are turned together at random.
         depth: among points that have a depth value, the share at that depth less the share that floats before it.
         color: correlation of the points' colours with those of their pixels, over all channels.
@@ -77,7 +75,11 @@ def check_cameras(scene: Scene, rule: VisibilityRule) -> list[Finding]:
     given = agreement(sample, rule, up)
     told = scene.reading.poses is not None or scene.reading.cloud_axes is not None
     found = [] if told else _another_convention(sample, rule, up, given)
-    return found or _swapped_images(sample, rule, given) or _little_seen(given)
+    return (
+        found
+        or check_images(scene, rule)
+        or _little_seen(given, masked=any(view.mask is not None for view in scene.posed_views))
+    )
 
 
 def agreement(scene: Scene, rule: VisibilityRule, up: NDArray[np.float64]) -> Agreement:
@@ -104,89 +106,6 @@ def agreement(scene: Scene, rule: VisibilityRule, up: NDArray[np.float64]) -> Ag
         depth=float(depths.mean()) if len(depths) >= 100 else None if not _has_depth(scene) else 0.0,
         color=correlation(colors) if scene.color is not None else None,
         upright=upright,
-    )
-
-
-@dataclass(frozen=True, eq=False)
-class Shown:
-    """The points in a view's frustum and range: rows, (n, 2) pixels, (n,) depths, (n,) values of the depth map."""
-
-    rows: NDArray[np.int64]
-    pixel: NDArray[np.float64]
-    depth: NDArray[np.float64]
-    stored: NDArray[np.float32] | None
-
-    @classmethod
-    def of(cls, scene: Scene, view: View, rule: VisibilityRule) -> Shown:
-        found = project(scene.coord, view.camera, view.world_to_camera)
-        u, v = found.pixel.T
-        with np.errstate(invalid="ignore"):
-            inside = (u >= 0) & (u < view.camera.width) & (v >= 0) & (v < view.camera.height) & (found.depth > 0)
-            inside &= (found.depth > (rule.min_depth or 0)) & (found.depth < (rule.max_depth or np.inf))
-        rows = np.flatnonzero(inside)
-        stored = None
-        depth_map = read_depth(view) if len(rows) else None
-        if depth_map is not None and depth_map.size:
-            height, width = depth_map.shape
-            column = (u[rows] / view.camera.width * width).astype(np.int64)
-            row = (v[rows] / view.camera.height * height).astype(np.int64)
-            stored = depth_map[row, column]
-        return cls(rows, found.pixel[rows], found.depth[rows], stored)
-
-    def depth_agreement(self) -> NDArray[np.float64]:
-        """For each point with a depth value: 1 at that depth, -1 before it, 0 behind."""
-        if self.stored is None:
-            return np.empty(0)
-        known = self.stored > 0
-        distance = self.depth[known] - self.stored[known]
-        margin = np.maximum(0.2, 0.05 * self.depth[known])
-        return np.where(distance < -margin, -1.0, (distance <= margin).astype(np.float64))
-
-    def colors(self, color: NDArray[np.uint8], view: View) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """(m, 3) colours of the points that are not hidden, and of their pixels."""
-        rows, pixel = self.in_front(view)
-        of_points = color[rows].astype(np.float64)
-        of_pixels = read_image(view)[pixel[:, 1], pixel[:, 0]].astype(np.float64) if len(rows) else of_points
-        return of_points, of_pixels
-
-    def in_front(self, view: View) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """Rows and whole pixels of the points at the depth map's depth or, without one, nearest in their part of it."""
-        if self.stored is not None:
-            front = (self.stored > 0) & (np.abs(self.depth - self.stored) <= 0.2)
-        else:
-            cells = 32 * (self.pixel[:, 1] / view.camera.height * 24).astype(np.int64)
-            cells += (self.pixel[:, 0] / view.camera.width * 32).astype(np.int64)
-            nearest = np.full(32 * 24, np.inf)
-            np.minimum.at(nearest, cells, self.depth)
-            front = self.depth <= 1.1 * nearest[cells]
-        return self.rows[front], self.pixel[front].astype(np.int64)
-
-
-def correlation(pairs: Sequence[tuple[NDArray[np.float64], NDArray[np.float64]]]) -> float:
-    """Over all channels, each image's own brightness taken off; 0 where there is too little to tell."""
-    kept = [(a - a.mean(axis=0), b - b.mean(axis=0)) for a, b in pairs if len(a) >= 50]
-    if not kept:
-        return 0.0
-    ours, theirs = (np.concatenate(side) for side in zip(*kept, strict=True))
-    norm = np.sqrt((ours * ours).sum() * (theirs * theirs).sum())
-    return float((ours * theirs).sum() / norm) if norm > 0 else 0.0
-
-
-@lru_cache(maxsize=1)  # Several checks look at one scene.
-def sampled(scene: Scene) -> Scene:
-    """The scene with few points and views, both spread evenly; the same ones each time."""
-    rows = np.linspace(0, len(scene) - 1, min(len(scene), POINTS)).astype(np.int64)
-    posed = scene.posed_views
-    picked = [posed[row] for row in np.unique(np.linspace(0, len(posed) - 1, min(len(posed), VIEWS)).astype(np.int64))]
-    return replace(
-        scene,
-        coord=scene.coord[rows],
-        views=tuple(replace(view, image=read_image(view), depth=read_depth(view)) for view in picked),
-        color=None if scene.color is None else scene.color[rows],
-        normal=None if scene.normal is None else scene.normal[rows],
-        strength=None,
-        label=None,
-        extra={},
     )
 
 
@@ -252,49 +171,19 @@ def _told(found: Agreement) -> str:
     return ", ".join(parts)
 
 
-# ---- images of other views ------------------------------------------------------------------------------------------
-
-
-def _swapped_images(scene: Scene, rule: VisibilityRule, given: Agreement) -> list[Finding]:
-    """Whether images belong to other views: every image is tried under every pose of its size."""
-    views = scene.posed_views
-    if scene.color is None or given.color is None or given.color > 0.5 or len(views) < 3:
-        return []
-    if len({(view.camera.width, view.camera.height) for view in views}) > 1:
-        return []
-    table = np.zeros((len(views), len(views)))
-    for row, view in enumerate(views):
-        shown = Shown.of(scene, view, rule)
-        for column, other in enumerate(views):
-            table[row, column] = correlation([shown.colors(scene.color, replace(view, image=other.image))])
-    rows, columns = linear_sum_assignment(-table)
-    own, best = float(np.diag(table).mean()), float(table[rows, columns].mean())
-    moved = [(views[row].name, views[column].name) for row, column in zip(rows, columns, strict=True) if row != column]
-    if best < own + CLEARLY or not moved:
-        return []
-    return [
-        Finding(
-            Grade.REFUSED,
-            "cameras",
-            f"images stand at poses of other views: colours of points and pixels agree to {own:.2f} as they are and to "
-            f"{best:.2f} otherwise; {moved[0][0]}, say, has the image of {moved[0][1]}",
-            "Check which image belongs to which pose",
-            {"color": round(own, 3), "color_otherwise": round(best, 3)},
-        )
-    ]
-
-
 # ---- what is seen ---------------------------------------------------------------------------------------------------
 
 
-def _little_seen(given: Agreement) -> list[Finding]:
+def _little_seen(given: Agreement, *, masked: bool) -> list[Finding]:
+    """Masks may take out all there is, which is no fault."""
     predicted = given.predicted
     share = given.seen if given.depth is None else given.seen * max(0.0, given.depth)
     evidence = {"seen": round(share, 4), "predicted": round(predicted, 4)}
-    if share >= max(NOTHING, WARNED_BELOW * predicted):
+    least = 0.0 if masked else NOTHING
+    if share >= max(least, WARNED_BELOW * predicted):
         return []
-    grade = Grade.REFUSED if share < max(NOTHING, REFUSED_BELOW * predicted) else Grade.WARNED
-    text = f"the views show {share:.1%} of the points, where frusta and ranges let expect {predicted:.1%}"
+    grade = Grade.REFUSED if share < max(least, REFUSED_BELOW * predicted) else Grade.WARNED
+    text = f"the views show {share:.1%} of the points, where frusta, ranges and masks let expect {predicted:.1%}"
     if given.depth is not None and given.depth < WARNED_BELOW:
         text += f"; depth maps and points agree to {max(0.0, given.depth):.2f}"
     return [Finding(grade, "cameras", text, "Check the poses, the unit and the depth maps (`ditr check`)", evidence)]
@@ -316,8 +205,5 @@ def _predicted(scene: Scene, rule: VisibilityRule) -> float:
     for view in views:
         turned = np.eye(4)
         turned[:3, :3] = view.world_to_camera[:3, :3]
-        found = project(around, view.camera, turned)
-        u, v = found.pixel.T
-        with np.errstate(invalid="ignore"):
-            covered |= (u >= 0) & (u < view.camera.width) & (v >= 0) & (v < view.camera.height) & (found.depth > 0)
+        covered |= see(around, replace(view, world_to_camera=turned), mask=read_mask(view)).visible
     return float(in_range.mean() * covered.mean())

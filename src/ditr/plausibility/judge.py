@@ -17,15 +17,20 @@ from ditr.plausibility.cameras import check_cameras
 from ditr.plausibility.colors import check_colors
 from ditr.plausibility.scale import UNKNOWN_UNIT, check_scale
 from ditr.plausibility.uprightness import check_up
+from ditr.plausibility.views import check_views
 from ditr.scene import Scene
 
 __all__ = ["Judgement", "judge"]
 
 Check = Callable[[Scene, VisibilityRule], list[Finding]]
-CHECKS: tuple[Check, ...] = (check_attributes, check_scale, check_up, check_cameras, check_colors)
+CHECKS: tuple[Check, ...] = (check_attributes, check_scale, check_up, check_cameras, check_views, check_colors)
 """In the order in which their findings are told."""
-LENGTHS = ("scale", "depth")
-"""What findings about lengths are about."""
+NEEDS_SOUND: dict[Check, tuple[str, ...]] = {
+    check_cameras: ("scale", "depth"),
+    check_views: ("scale", "depth", "cameras"),
+    check_colors: ("scale", "depth", "cameras"),
+}
+"""What must not be refused for a check to say anything: in a wrong unit, say, no camera shows what it should."""
 
 
 @dataclass(frozen=True)
@@ -78,9 +83,8 @@ def judge(scene: Scene, rule: VisibilityRule, *, needs_unit: bool = True) -> Jud
     """
     found: list[Finding] = [*scene.findings]
     for check in CHECKS:
-        # In a wrong unit no camera shows what it should.
-        unfit = any(finding.about in LENGTHS and finding.grade is Grade.REFUSED for finding in found)
-        if not (unfit and check in (check_cameras, check_colors)):
+        unfit = {finding.about for finding in found if finding.grade is Grade.REFUSED}
+        if unfit.isdisjoint(NEEDS_SOUND.get(check, ())):
             found += check(scene, rule)
     if not needs_unit:
         found = [replace(f, grade=Grade.WARNED) if f.about == UNKNOWN_UNIT else f for f in found]

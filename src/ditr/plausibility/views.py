@@ -1,0 +1,218 @@
+"""View by view, depth maps and colours against the points: single views that do not fit, and poses a little off."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ditr.captures.images import read_depth, read_image
+from ditr.errors import Finding, Grade, few
+from ditr.geometry.projection import VisibilityRule, values_at
+from ditr.plausibility.shown import (
+    VIEWS,
+    Shown,
+    correlation,
+    depth_agreement,
+    opened,
+    sampled,
+    spread,
+    with_few_points,
+)
+from ditr.scene import Scene, View
+
+__all__ = ["check_views"]
+
+ENOUGH = 200
+"""Points that a view has to show, so that they tell anything."""
+MOST_VIEWS, MOST_PIXELS = 64, 40_000_000
+"""How many views are looked at one by one; fewer where their photographs are large."""
+ODD, SPREADS = 0.25, 5.0
+"""How far below the median a view's fit has to be: so much, and so many median deviations of all views."""
+GRAY = 8.0
+"""Spread of colours, of 0 to 255, below which a white wall fits anything or nothing."""
+STEP, REACH = 2.5, 10.0
+"""Degrees by which an image is moved to and fro, and how far."""
+MOST = 1500
+"""Points of a view that are looked at where images are moved."""
+GAIN, GOOD = 0.08, 0.6
+"""How much better the points have to fit beside their pixels, and how well. Sound captures gain nothing."""
+DEPTHS, COLORS = "depth maps", "colours"
+
+
+def check_views(scene: Scene, rule: VisibilityRule) -> list[Finding]:
+    """What depth maps and colours tell of poses: of all of them, a little off, or of single ones.
+
+    Raises:
+        InputError: images or depth maps that cannot be read.
+    """
+    if len(scene.posed_views) < 3:
+        return []
+    return _moved(scene, rule) or _odd_views(scene, rule)
+
+
+# ---- single views ---------------------------------------------------------------------------------------------------
+
+
+def _odd_views(scene: Scene, rule: VisibilityRule) -> list[Finding]:
+    posed, sample = scene.posed_views, with_few_points(scene)
+    pixels = max(view.camera.width * view.camera.height for view in posed)
+    views = [posed[row] for row in spread(len(posed), max(VIEWS, min(MOST_VIEWS, MOST_PIXELS // pixels)))]
+    table = np.array([_fits(sample, opened(view), rule) for view in views])
+    odd = np.zeros(len(views), dtype=bool)
+    told = {}
+    for kind, fits in zip((DEPTHS, COLORS), table.T, strict=True):
+        outliers = _outliers(fits)
+        odd |= outliers
+        if outliers.any():
+            told[kind] = float(np.nanmin(fits)), float(np.nanmedian(fits))
+    if not told:
+        return []
+    names = few([view.name for view, is_odd in zip(views, odd, strict=True) if is_odd], 5)
+    how = " and ".join(
+        f"{kind} to {low:.2f} (median of the views {median:.2f})" for kind, (low, median) in told.items()
+    )
+    text = f"{odd.sum()} of the {len(views)} views looked at do not fit the points: {names}; there agree {how}"
+    evidence = {kind: {"lowest": round(low, 3), "median": round(median, 3)} for kind, (low, median) in told.items()}
+    return [Finding(Grade.WARNED, "cameras", text, "Check the poses of these views, or leave them out", evidence)]
+
+
+def _fits(sample: Scene, view: View, rule: VisibilityRule) -> tuple[float, float]:
+    """How well the points fit a view's depth map and its colours, -1 to 1; NaN where there is too little to tell.
+
+    Hidden points tell nothing: a room is seen through a door. Those that float before the surfaces do.
+    """
+    shown = Shown.of(sample, view, rule)
+    agreement = shown.depth_agreement()
+    told = agreement[agreement != 0]
+    if len(told) >= ENOUGH:
+        depth = float(told.mean())
+    else:
+        depth = 0.0 if len(agreement) >= 5 * ENOUGH and len(told) < 0.02 * len(agreement) else np.nan
+    if sample.color is None:
+        return depth, np.nan
+    pair = shown.colors(sample.color, view)
+    varied = len(pair[0]) >= ENOUGH and max(side.std(axis=0).max() for side in pair) >= GRAY
+    return depth, correlation([pair]) if varied else np.nan
+
+
+def _outliers(fits: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """(n,) whether a view fits much worse than the others; none where most fit badly, which other checks tell."""
+    known = fits[np.isfinite(fits)]
+    if len(known) < 3 or np.median(known) < 0.5:
+        return np.zeros(len(fits), dtype=bool)
+    median = np.median(known)
+    margin = max(ODD, SPREADS * float(np.median(np.abs(known - median))))
+    return np.asarray(np.nan_to_num(fits, nan=median) < max(0.4 * median, median - margin))
+
+
+# ---- all a little off -----------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class _Beside:
+    """Medians over views: how well points fit where they fall, how well where they fit best, and how far that is."""
+
+    own: float
+    best: float
+    degrees: float
+
+    @property
+    def is_better(self) -> bool:
+        return self.best - self.own >= GAIN and self.degrees >= 2 * STEP and self.best >= GOOD
+
+    def __str__(self) -> str:
+        return f"{self.degrees:.0f} degrees beside their pixels ({self.own:.2f} there, {self.best:.2f} beside)"
+
+
+def _moved(scene: Scene, rule: VisibilityRule) -> list[Finding]:
+    """Whether points clearly fit depth maps and colours better beside the pixels into which they fall."""
+    sample = sampled(scene)
+    shown = [(view, Shown.of(sample, view, rule)) for view in sample.views]
+    fits = {
+        DEPTHS: [_depths_beside(view, one) for view, one in shown if one.stored is not None],
+        COLORS: [_colors_beside(view, one, sample.color) for view, one in shown if sample.color is not None],
+    }
+    found = {kind: _beside([table for table in tables if table is not None]) for kind, tables in fits.items()}
+    better = {kind: beside for kind, beside in found.items() if beside is not None and beside.is_better}
+    if not better:
+        return []
+    told = " and ".join(f"{kind} better {beside}" for kind, beside in better.items())
+    photographs_fit = found[COLORS] is not None and COLORS not in better
+    what = (
+        "the depth maps are not where the photographs are" if photographs_fit else "the poses or the intrinsics are off"
+    )
+    degrees = max(beside.degrees for beside in better.values())
+    return [
+        Finding(Grade.WARNED, "cameras", f"points fit {told}: {what}", "Check the calibration", {"degrees": degrees})
+    ]
+
+
+_TURNS = sorted(
+    (
+        (float(across), float(down))
+        for across in np.arange(-REACH, REACH + STEP, STEP)
+        for down in np.arange(-REACH, REACH + STEP, STEP)
+    ),
+    key=lambda turn: np.hypot(*turn),
+)
+"""Degrees across and down; the smallest turn, none at all, first."""
+
+
+def _beside(tables: list[NDArray[np.float64]]) -> _Beside | None:
+    """Of fits by turns, a table (turns,) for each view."""
+    if len(tables) < 3:
+        return None
+    best = [int(table.argmax()) for table in tables]
+    return _Beside(
+        own=float(np.median([table[0] for table in tables])),
+        best=float(np.median([table.max() for table in tables])),
+        degrees=float(np.median([np.hypot(*_TURNS[number]) for number in best])),
+    )
+
+
+def _turned(
+    view: View, pixel: NDArray[np.float64], fit: Callable[[NDArray[np.bool_], NDArray[np.float64]], float]
+) -> NDArray[np.float64]:
+    """(turns,) how well points fit beside their pixels.
+
+    Args:
+        fit: of which points (n,) are still in the image, and where these are.
+    """
+    size = np.array((view.camera.width, view.camera.height))
+    fits = np.full(len(_TURNS), -1.0)
+    for number, turn in enumerate(_TURNS):
+        moved = pixel + np.tan(np.deg2rad(turn)) * view.camera.fx
+        inside = np.asarray(((moved >= 0) & (moved < size)).all(axis=1))
+        if 2 * inside.sum() >= ENOUGH:
+            fits[number] = fit(inside, moved[inside])
+    return fits
+
+
+def _depths_beside(view: View, shown: Shown) -> NDArray[np.float64] | None:
+    some = slice(None, None, 1 + len(shown.rows) // MOST)
+    depth, depth_map = shown.depth[some], read_depth(view)
+    assert shown.stored is not None and depth_map is not None
+    if (shown.stored[some] > 0).sum() < ENOUGH:
+        return None
+
+    def fit(inside: NDArray[np.bool_], pixel: NDArray[np.float64]) -> float:
+        agreement = depth_agreement(depth[inside], values_at(depth_map, pixel, view.camera))
+        return float(agreement.mean()) if 2 * len(agreement) >= ENOUGH else -1.0
+
+    return _turned(view, shown.pixel[some], fit)
+
+
+def _colors_beside(view: View, shown: Shown, color: NDArray[np.uint8]) -> NDArray[np.float64] | None:
+    rows, pixel = shown.in_front(view)
+    if len(rows) < ENOUGH:
+        return None
+    some, image = slice(None, None, 1 + len(rows) // MOST), read_image(view)
+    ours = color[rows[some]].astype(np.float64)
+
+    def fit(inside: NDArray[np.bool_], pixel: NDArray[np.float64]) -> float:
+        return correlation([(ours[inside], values_at(image, pixel, view.camera).astype(np.float64))])
+
+    return _turned(view, pixel[some].astype(np.float64), fit)
