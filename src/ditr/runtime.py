@@ -1,22 +1,30 @@
-"""The machine that the work runs on: worker processes, the device, memory given back, progress shown."""
+"""The machine that the work runs on: worker processes, the device, memory given back, progress shown.
+
+Progress is bars on a terminal. Elsewhere, as in the log of a job, it is plain lines: when a piece of work begins, every
+ten seconds while it goes on, and when it is done.
+"""
 
 from __future__ import annotations
 
 import ctypes
 import multiprocessing
 import os
+import re
 import sys
 import threading
-from collections.abc import Callable, Iterator
+import time
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass, field
 from multiprocessing import connection
-from typing import Any, Protocol
+from pathlib import Path
+from typing import Any, Protocol, TextIO, cast
 
 from ditr.errors import InputError
 
 __all__ = ["START", "OnProgress", "choose_device", "one_thread_per_worker", "progress_bar", "progress_bars"]
-__all__ += ["release_memory", "worker_pool"]
+__all__ += ["LogFile", "is_quiet", "phase", "release_memory", "showing", "tell", "worker_pool"]
 
 START = multiprocessing.get_context("spawn")
 """How workers start: a fork of a process in which torch or embree runs threads may hang."""
@@ -107,7 +115,7 @@ class OnProgress(Protocol):
 
 @contextmanager
 def progress_bar(title: str, *, quiet: bool = False) -> Iterator[OnProgress]:
-    """A bar with counts and the time left."""
+    """A bar with counts and the time left; plain lines where there is no terminal."""
     with progress_bars(title, quiet=quiet) as (report,):
         yield report
 
@@ -118,8 +126,153 @@ def progress_bars(*titles: str, quiet: bool = False) -> Iterator[list[OnProgress
 
     Yields a function for each title; its ``note`` stands behind the counts.
     """
-    from rich import progress
+    shown: list[list[OnProgress]] = []
+    with ExitStack() as stack:
+        if not (quiet or _shown.quiet):
+            if on_terminal := _on_terminal():
+                shown.append(stack.enter_context(_bars(titles)))
+            if (say := _plain(on_terminal)) is not None:
+                shown.append(stack.enter_context(_Lines(titles, say)))
 
+        def report_to(index: int) -> OnProgress:
+            def report(done: float, total: float, note: str = "") -> None:
+                for reports in shown:
+                    reports[index](done, total, note)
+
+            return report
+
+        yield [report_to(index) for index in range(len(titles))]
+
+
+@contextmanager
+def phase(what: str, *, quiet: bool = False) -> Iterator[None]:
+    """Work of which nobody knows how long it takes, such as loading a model: plain lines where there is no terminal."""
+    say = None if quiet or _shown.quiet else _plain(_on_terminal())
+    if say is None:
+        yield
+        return
+    with _Lines([what], say):
+        yield
+
+
+def tell(line: str) -> None:
+    """A plain line where there is no terminal, which has bars; and in the log."""
+    if not _shown.quiet and (say := _plain(_on_terminal())) is not None:
+        say(line)
+
+
+# ---- how it is shown ------------------------------------------------------------------------------------------------
+
+_EVERY = 10.0
+"""Seconds between two plain lines."""
+_ESCAPES = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)")
+
+
+class LogFile:
+    """A text file to whose end everything goes that is printed, each line with the time, in UTF-8.
+
+    Args:
+        path: of the file, which may exist.
+
+    Raises:
+        InputError: it cannot be written.
+    """
+
+    def __init__(self, path: Path) -> None:
+        try:
+            self._file: TextIO | None = path.open("a", encoding="utf-8", errors="backslashreplace", buffering=1)
+        except OSError as error:
+            raise InputError(path, f"it cannot be written ({error.strerror})", "Name another log file") from None
+        self._path = path
+
+    def line(self, text: str) -> None:
+        """Write a line, or several; where that fails, say so once and go on without, as the work must not suffer."""
+        now = time.strftime("%F %T")
+        clean = (part.rpartition("\r")[2].rstrip() for part in _ESCAPES.sub("", text).split("\n"))
+        try:
+            if self._file is not None:
+                self._file.write("".join(f"{now}  {part}\n" for part in clean))
+        except OSError as error:
+            self._file = None
+            print(f"ditr: warning: {self._path} is written no more: {error.strerror}", file=sys.__stderr__)
+
+    def copying(self, stream: TextIO) -> TextIO:
+        """A stream that writes to ``stream`` and here."""
+        return cast(TextIO, _Copied(stream, self))
+
+    def close(self) -> None:
+        with suppress(OSError):
+            if self._file is not None:
+                self._file.close()
+        self._file = None
+
+
+class _Copied:
+    """A text stream of which whole lines are copied to a log."""
+
+    def __init__(self, stream: TextIO, log: LogFile) -> None:
+        self.copied_stream, self._log, self._begun = stream, log, ""
+
+    def write(self, text: str) -> int:
+        count = self.copied_stream.write(text)
+        whole, newline, self._begun = (self._begun + text).rpartition("\n")
+        if newline:
+            self._log.line(whole)
+        return count
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.copied_stream, name)
+
+
+@dataclass(frozen=True)
+class _Shown:
+    quiet: bool = False
+    log: LogFile | None = None
+
+
+_shown = _Shown()
+
+
+@contextmanager
+def showing(*, quiet: bool, log: LogFile | None) -> Iterator[None]:
+    """Inside, show no progress if ``quiet``; and whatever is printed or shown goes to ``log`` too."""
+    global _shown
+    before, streams = _shown, (sys.stdout, sys.stderr)
+    _shown = _Shown(quiet, log)
+    if log is not None:
+        sys.stdout, sys.stderr = map(log.copying, streams)
+    try:
+        yield
+    finally:
+        _shown = before
+        sys.stdout, sys.stderr = streams
+
+
+def is_quiet() -> bool:
+    """Whether results and warnings are all that shall be said."""
+    return _shown.quiet
+
+
+def _on_terminal() -> bool:
+    from rich.console import Console
+
+    console = Console()
+    return (console.is_terminal and not console.is_dumb_terminal) or console.is_jupyter
+
+
+def _plain(on_terminal: bool) -> Callable[[str], None] | None:
+    """Where plain lines go: to the output if it is no terminal, where bars are, and to the log anyway."""
+    if not on_terminal:
+        return lambda line: print(line, flush=True)
+    return None if _shown.log is None else _shown.log.line
+
+
+@contextmanager
+def _bars(titles: Sequence[str]) -> Iterator[list[OnProgress]]:
+    from rich import progress
+    from rich.console import Console
+
+    log = _shown.log
     bars = progress.Progress(
         progress.TextColumn("{task.description}"),
         progress.BarColumn(),
@@ -128,7 +281,8 @@ def progress_bars(*titles: str, quiet: bool = False) -> Iterator[list[OnProgress
         progress.TimeElapsedColumn(),
         progress.TextColumn("left"),
         progress.TimeRemainingColumn(),
-        disable=quiet,
+        # Not the copying stream: the log gets plain lines.
+        console=None if log is None else Console(file=getattr(sys.stdout, "copied_stream", None)),
     )
 
     def report_to(task: progress.TaskID) -> OnProgress:
@@ -141,4 +295,77 @@ def progress_bars(*titles: str, quiet: bool = False) -> Iterator[list[OnProgress
         return report
 
     with bars:
+        if log is not None:
+            # What is printed meanwhile goes through the bars; they put the streams back when they end.
+            sys.stdout, sys.stderr = log.copying(sys.stdout), log.copying(sys.stderr)
         yield [report_to(bars.add_task(t, total=None, visible=not i, note="")) for i, t in enumerate(titles)]
+
+
+@dataclass
+class _State:
+    """Where a piece of work is; times are of ``time.monotonic``."""
+
+    title: str
+    began: float = field(default_factory=time.monotonic)
+    done: float = 0.0
+    first: float = 0.0
+    total: float | None = None
+    note: str = ""
+
+    def report(self, done: float, total: float, note: str = "") -> None:
+        if self.total is None:
+            self.began, self.first = time.monotonic(), done
+        self.done, self.total, self.note = done, total, note
+
+    def __str__(self) -> str:
+        gone = time.monotonic() - self.began
+        if self.total is None:
+            return f"{self.title}: {_clock(gone)} gone"
+        parts = [f"{self.title}: {int(self.done)} of {int(self.total)}", *([self.note] if self.note else [])]
+        if self.done >= self.total:
+            return ", ".join([*parts, f"took {_clock(gone)}"])
+        parts.append(f"{_clock(gone)} gone")
+        if self.done > self.first:
+            parts.append(f"about {_clock(gone / (self.done - self.first) * (self.total - self.done))} left")
+        return ", ".join(parts)
+
+
+def _clock(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes // 60}:{minutes % 60:02}:{rest:02}" if minutes >= 60 else f"{minutes}:{rest:02}"
+
+
+class _Lines:
+    """Plain lines about work, by a thread of their own, so that they come however long a piece takes."""
+
+    def __init__(self, titles: Sequence[str], say: Callable[[str], None]) -> None:
+        self._states = [_State(title.strip()) for title in titles]
+        self._say = say
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._go_on, daemon=True)
+
+    def __enter__(self) -> list[OnProgress]:
+        self._tell(f"{self._states[0].title} ...")
+        self._thread.start()
+        return [state.report for state in self._states]
+
+    def __exit__(self, *_: object) -> None:
+        self._over.set()
+        self._thread.join()
+        if any(state.total is not None for state in self._states):
+            self._tell(self._line())
+
+    def _go_on(self) -> None:
+        while not self._over.wait(_EVERY):
+            self._tell(self._line())
+
+    def _line(self) -> str:
+        """What is under way; what is done, where nothing is."""
+        known = [state for state in self._states if state.total is not None]
+        under_way = [state for state in known if state.done < (state.total or 0)]
+        return "; ".join(map(str, under_way or known or self._states[:1]))
+
+    def _tell(self, line: str) -> None:
+        # Whoever read the output may have closed it: that is for the work itself to notice.
+        with suppress(OSError, ValueError):
+            self._say(line)

@@ -41,7 +41,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def command(place: Path, out: Path, **options: object) -> Verify:
-    common = {"model": str(place / "model"), "data": place, "out": out, "device": "cpu", "quiet": True}
+    common = {"model": str(place / "model"), "data": place, "out": out, "device": "cpu"}
     return Verify(**{"dataset": "nuscenes", **common, **options})  # type: ignore[arg-type]
 
 

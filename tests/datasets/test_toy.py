@@ -61,7 +61,7 @@ def test_it_is_trained_on_and_verified(data: Path, tmp_path: Path, images: bool)
     labelled = sum(int((make_scene(seed).label >= 0).sum()) for seed in (2, 3))
     assert tried["points"]["count"] == labelled and len(tried["points"]["iou"]) == len(CLASSES)
 
-    command = Verify("toy", str(tmp_path / "run"), data, out=tmp_path / "verified", device="cpu", quiet=True)
+    command = Verify("toy", str(tmp_path / "run"), data, out=tmp_path / "verified", device="cpu")
     verify(command)
     found = json.loads((tmp_path / "verified" / "verify.json").read_text())
     assert set(found["iou"]) == set(CLASSES) and found["of"]["dataset"] == "Toy"

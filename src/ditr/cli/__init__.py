@@ -7,11 +7,18 @@ a line in :func:`_commands`.
 
 from __future__ import annotations
 
+import io
 import os
+import shlex
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Annotated, Any, Union
+from dataclasses import field, make_dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Annotated, Any, Union
+
+if TYPE_CHECKING:
+    from ditr.cli.output import Output
 
 __all__ = ["execute", "main"]
 
@@ -21,11 +28,18 @@ def main(arguments: list[str] | None = None) -> None:
     from ditr import __version__
 
     arguments = sys.argv[1:] if arguments is None else arguments
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        # A job's log is read while the job runs.
+        sys.stdout.reconfigure(line_buffering=True)
     if arguments == ["--version"]:
         print(f"ditr {__version__}")
         return
     with _reported():
-        execute(arguments)
+        work, output = _understood(arguments)
+        from ditr.cli.output import speaking
+
+        with speaking(output), _reported(verbose=output.verbose):
+            work()
 
 
 def execute(arguments: list[str]) -> None:
@@ -35,29 +49,71 @@ def execute(arguments: list[str]) -> None:
         InputError: no such command, or what the command raises.
         SystemExit: options that there are not, or after help.
     """
+    work, output = _understood(arguments)
+    from ditr.cli.output import speaking
+
+    with speaking(output):
+        work()
+
+
+def _understood(arguments: list[str]) -> tuple[Callable[[], object], Output]:
+    """The work that is asked for, and what shall be said of it.
+
+    Raises:
+        InputError: no such command.
+        SystemExit: options that there are not, or after help.
+    """
     import tyro
+
+    from ditr.cli.output import Output
 
     commands = _commands()
     names = [kind.__name__.lower() for kind in commands]
-    _check_name(arguments, names)
+    name = _command_name(arguments)
+    _check_name(name, names)
     # The list of all commands has a line of each, and a command's own help all that there is.
-    chosen = bool(arguments) and arguments[0] in names
-    said = [None if chosen else (kind.__doc__ or "").partition("\n")[0] for kind in commands]
+    said = [None if name is not None else (kind.__doc__ or "").partition("\n")[0] for kind in commands]
     options = tuple(
         Annotated[kind, tyro.conf.subcommand(name, description=line)]
         for kind, name, line in zip(commands, names, said, strict=True)
     )
     one_of_them: Any = Union[options]  # noqa: UP007
+    invocation: Any = make_dataclass(
+        "Invocation", [("command", one_of_them), ("output", Output, field(default_factory=Output))]
+    )
     config = (tyro.conf.OmitSubcommandPrefixes, tyro.conf.OmitArgPrefixes, tyro.conf.FlagCreatePairsOff)
-    command = tyro.cli(
-        one_of_them,
+    parsed = tyro.cli(
+        invocation,
         prog="ditr",
         description="A label for every point of a 3D scene with photographs: DITR, DINO in the Room. "
         "ditr --version prints the version.",
         args=_negative_axes(arguments),
-        config=(*config, tyro.conf.DisallowNone),
+        config=(*config, tyro.conf.CascadeSubcommandArgs, tyro.conf.DisallowNone),
     )
-    commands[type(command)](command)
+    return partial(_work, commands[type(parsed.command)], parsed.command, arguments), parsed.output
+
+
+_QUICK = ("doctor", "recipes", "weights")
+"""Commands whose output is a list or a report; the log of the others says first what was asked for."""
+
+
+def _work(run: Callable[[Any], object], command: Any, arguments: list[str]) -> None:
+    from ditr.runtime import tell
+
+    if type(command).__name__.lower() not in _QUICK:
+        tell(f"ditr {shlex.join(arguments)}")
+    run(command)
+
+
+def _command_name(arguments: list[str]) -> str | None:
+    """The first argument that is no option of every command."""
+    rest = iter(arguments)
+    for argument in rest:
+        if argument == "--log-file":
+            next(rest, None)
+        elif not argument.startswith("-"):
+            return argument
+    return None
 
 
 def _commands() -> dict[type, Callable[[Any], object]]:
@@ -108,24 +164,26 @@ def _negative_axes(arguments: list[str]) -> list[str]:
     return joined
 
 
-def _check_name(arguments: list[str], names: list[str]) -> None:
+def _check_name(name: str | None, names: list[str]) -> None:
     """Refuse a command that there is not, with the one that was probably meant."""
     from ditr.errors import InputError, nearest
 
-    if arguments and not arguments[0].startswith("-") and arguments[0] not in names:
-        near = nearest(arguments[0], names)
+    if name is not None and name not in names:
+        near = nearest(name, names)
         hint = f"Did you mean {near!r}?" if near else f"Use one of {', '.join(names)}"
-        raise InputError(arguments[0], "there is no such command", hint)
+        raise InputError(name, "there is no such command", hint)
 
 
 @contextmanager
-def _reported() -> Iterator[None]:
-    """Faults that a user can mend become one line and an exit status."""
+def _reported(*, verbose: bool = False) -> Iterator[None]:
+    """Faults that a user can mend become one line and an exit status; ``verbose`` shows where they were found, too."""
     from ditr.errors import InputError
 
     try:
         yield
     except InputError as error:
+        if verbose:
+            _show_causes(error)
         print("ditr:", " ".join(str(error).split()), file=sys.stderr)
         sys.exit(2)
     except BrokenPipeError:
@@ -141,3 +199,16 @@ def _reported() -> Iterator[None]:
     except KeyboardInterrupt:
         print("ditr: interrupted", file=sys.stderr)
         sys.exit(130)
+
+
+def _show_causes(error: BaseException) -> None:
+    """The traceback of an error and of all that led to it, hidden ones (``from None``) too."""
+    import traceback
+
+    chain: list[BaseException] = []
+    cause: BaseException | None = error
+    while cause is not None and cause not in chain:
+        chain.append(cause)
+        cause = cause.__cause__ or cause.__context__
+    for each in reversed(chain):
+        print("".join(traceback.format_exception(each, chain=False)), end="", file=sys.stderr)

@@ -11,6 +11,7 @@ from typing import Any
 from ditr.captures.classes import LabelCounts
 from ditr.captures.transforms import stored_classes
 from ditr.cli.common import say_finding
+from ditr.cli.output import remark
 from ditr.data.preparation import profile_rule
 from ditr.errors import Grade, InputError, few
 from ditr.geometry.projection import VisibilityRule
@@ -49,7 +50,6 @@ def look_at_all(
     force: bool,
     photographs: bool = True,
     labelled: bool = True,
-    quiet: bool = False,
 ) -> list[Look]:
     """What is known of captures before the work, with progress; findings are not said yet."""
 
@@ -57,7 +57,7 @@ def look_at_all(
         return profile_rule(scene)[1]
 
     looks = []
-    with progress_bar("look at captures", quiet=quiet) as report:
+    with progress_bar("look at captures") as report:
         for index, folder in enumerate(captures):
             looks.append(look_at(folder, reading, rule, force=force, photographs=photographs, labelled=labelled))
             report(index + 1, len(captures))
@@ -67,7 +67,7 @@ def look_at_all(
     return looks
 
 
-def say_looks(looks: Sequence[Look], skipped: Mapping[str, str], *, quiet: bool = False) -> None:
+def say_looks(looks: Sequence[Look], skipped: Mapping[str, str]) -> None:
     """Say what was found in all captures, once for each kind, and what is left out."""
     for place, fault in skipped.items():
         print(f"ditr: warning: {place} is left out: {fault}", file=sys.stderr, flush=True)
@@ -76,16 +76,14 @@ def say_looks(looks: Sequence[Look], skipped: Mapping[str, str], *, quiet: bool 
     for grade, line, _ in by_kind(looks):
         if grade is not Grade.NOTED:
             print(f"ditr: warning: {line}", file=sys.stderr, flush=True)
-        elif not quiet:
-            print(f"note: {line}", flush=True)
+        else:
+            remark(f"note: {line}")
 
 
-def say_labels(counts: LabelCounts, *, quiet: bool = False) -> None:
+def say_labels(counts: LabelCounts) -> None:
     """Say how much is labelled, and what it means where that is not all."""
-    meaning = counts.meaning()
-    if not quiet:
-        print(counts.said(), flush=True)
-    if meaning is not None and not (quiet and meaning.grade is Grade.NOTED):
+    remark(counts.said())
+    if (meaning := counts.meaning()) is not None:
         say_finding(meaning)
 
 
@@ -126,13 +124,10 @@ class Captures:
         force: bool,
         photographs: bool,
         labelled: bool,
-        quiet: bool,
     ) -> Captures:
         """Look at all of them; what is found is not said yet."""
         folders = [folder for part in (*train.values(), validation) for folder in part]
-        looks = iter(
-            look_at_all(folders, reading, force=force, photographs=photographs, labelled=labelled, quiet=quiet)
-        )
+        looks = iter(look_at_all(folders, reading, force=force, photographs=photographs, labelled=labelled))
         parts = {name: [next(looks) for _ in part] for name, part in train.items()}
         return cls(parts, list(looks))
 
@@ -158,7 +153,6 @@ def choose(
     *,
     where: Path,
     skip: bool,
-    quiet: bool,
 ) -> tuple[Captures, LabelCounts | None, dict[str, Any]]:
     """The captures that fit the run; what is labelled in them, and what of all this goes into the run's folder.
 
@@ -168,7 +162,6 @@ def choose(
         inputs: the need of what the network takes, for the name of a dataset.
         where: what the error calls captures without labels.
         skip: whether those that do not fit are left out.
-        quiet: whether only warnings are said.
 
     Raises:
         InputError: all faults of all captures; or nothing is labelled.
@@ -187,9 +180,9 @@ def choose(
     labels, names = None, next(look.outline.class_names for look in train[0] if look.outline is not None)
     if not distills:
         good = matched(good, names)
-    say_looks(good, skipped, quiet=quiet)
+    say_looks(good, skipped)
     if not distills:
         labels = count_labels((look for part in train for look in part), names)
         require_labels(labels, where)
-        say_labels(labels, quiet=quiet)
+        say_labels(labels)
     return Captures(dict(zip(captures.train, train, strict=True)), validation), labels, plain(good, skipped)

@@ -37,15 +37,19 @@ def run(args: Check) -> None:
     from ditr.captures.capture import read_capture
     from ditr.captures.read_options import stated_options
     from ditr.cli.common import folder_for
+    from ditr.cli.output import remark
     from ditr.errors import Grade
     from ditr.inference.check import check_capture
     from ditr.io.files import write_json
+    from ditr.runtime import phase
 
-    scene = read_capture(args.capture, args.reading.options())
+    with phase(f"read {args.capture}"):
+        scene = read_capture(args.capture, args.reading.options())
     out = folder_for(args.out or Path(f"{scene.name}-check"))
     if (said := stated_options([args.capture])) is not None:
-        print(said)
-    found = check_capture(scene)
+        remark(said)
+    with phase("look at it"):
+        found = check_capture(scene)
     print(scene.name)
     for name, text in found.facts().items():
         print(f"  {name + ':':22}{text}")
@@ -55,7 +59,8 @@ def run(args: Check) -> None:
     out.mkdir(parents=True, exist_ok=True)
     write_json(out / "check.json", found.to_json())
     if scene.posed_views:
-        found.draw(out / "check.png")
+        with phase("draw pictures"):
+            found.draw(out / "check.png")
     print("sound: nothing speaks against it" if found.is_sound else "not sound")
     print(f"written to {out}")
     if not found.is_sound:

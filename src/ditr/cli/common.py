@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from ditr.captures.capture import read_capture
+from ditr.cli.output import remark
 from ditr.data.augment.variants import VARIANTS
 from ditr.data.preparation import profile_rule
 from ditr.encoders.encoding import CachedEncoding
@@ -56,7 +57,7 @@ def folder_for(path: Path) -> Path:
 def say_finding(finding: Finding) -> None:
     """A note with the results, a warning on its own."""
     if finding.grade is Grade.NOTED:
-        print(f"note: {finding}", flush=True)
+        remark(f"note: {finding}")
     else:
         print(f"ditr: warning: {finding}", file=sys.stderr, flush=True)
 
@@ -77,11 +78,11 @@ def judged(scene: Scene, *, force: bool, photographs: bool = True, needs_unit: b
     return replace(scene, findings=judgement.findings)
 
 
-def encode_captures(encoding: CachedEncoding, captures: Sequence[Path], *, reading: ReadOptions, quiet: bool) -> None:
+def encode_captures(encoding: CachedEncoding, captures: Sequence[Path], *, reading: ReadOptions) -> None:
     """Fill the cache with the photographs of captures, with progress."""
     if encoding.cache is None:
         return
-    with progress_bar(f"encode with {encoding.encoder.name}", quiet=quiet) as report:
+    with progress_bar(f"encode with {encoding.encoder.name}") as report:
         for index, capture in enumerate(captures):
             scene = read_capture(capture, reading)
             encoding.encode(upright_views(scene, scene.views))

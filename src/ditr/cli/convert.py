@@ -44,6 +44,8 @@ class Convert:
 
 def run(args: Convert) -> None:
     """Convert, and say what it is."""
+    from ditr.cli.output import remark
+    from ditr.runtime import phase
     from ditr.weights.convert import Provenance, convert
     from ditr.weights.published import published_model
 
@@ -58,7 +60,8 @@ def run(args: Convert) -> None:
         pre_norm=not args.post_norm,
         license=args.license,
     )
-    config = convert(args.checkpoint, args.out, origin, tell=print)
+    with phase(f"convert {args.checkpoint}"):
+        config = convert(args.checkpoint, args.out, origin, tell=remark)
     images = f", photographs by {config.encoder.name}" if config.takes_images and config.encoder else ""
     what = f"{len(config.class_names)} classes" if config.class_names else "a student, without classes"
     print(f"{config.network.title}{images}; {what} of {config.dataset}")

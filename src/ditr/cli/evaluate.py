@@ -50,8 +50,6 @@ class Evaluate:
     """Where to compute; auto takes a GPU if there is one."""
     cache: Path | None = None
     """Folder in which features of photographs are kept; by default under the user's cache folder."""
-    quiet: bool = False
-    """No progress bar."""
 
 
 def run(args: Evaluate) -> None:
@@ -60,19 +58,21 @@ def run(args: Evaluate) -> None:
     from ditr.captures.folders import find_captures
     from ditr.captures.read_options import options_as_json, stated_options
     from ditr.cli.common import make_cache, voting
+    from ditr.cli.output import remark
     from ditr.evaluation.evaluate import evaluate
     from ditr.inference.prediction import Prediction
     from ditr.inference.segmenter import Segmenter
     from ditr.io.files import write_json
     from ditr.plausibility.many import plain
-    from ditr.runtime import progress_bar
+    from ditr.runtime import phase, progress_bar
 
     captures, reading = find_captures(args.data), args.reading.options()
-    if (said := stated_options(captures)) is not None and not args.quiet:
-        print(said)
+    if (said := stated_options(captures)) is not None:
+        remark(said)
     looks, skipped = _usable(args, captures, reading)
     captures = [look.folder for look in looks]
-    segmenter = Segmenter.from_pretrained(args.model, device=args.device, cache=make_cache(args.cache))
+    with phase(f"load {args.model}"):
+        segmenter = Segmenter.from_pretrained(args.model, device=args.device, cache=make_cache(args.cache))
     labels = _counted(looks, segmenter.config, args)
     out = args.out or (Path(args.model) if Path(args.model).is_dir() else Path()) / "evaluation.json"
 
@@ -84,7 +84,7 @@ def run(args: Evaluate) -> None:
         if args.save_labels is not None:
             prediction.save(args.save_labels / captures[index].name)
 
-    with progress_bar(f"evaluate {Path(args.model).name}", quiet=args.quiet) as report:
+    with progress_bar(f"evaluate {Path(args.model).name}") as report:
 
         def within(done: float, total: float) -> None:
             report(finished + done / total, len(captures))
@@ -113,8 +113,6 @@ def run(args: Evaluate) -> None:
         "encoder_weights": None if segmenter.config.encoder is None else segmenter.config.encoder.weights,
     }
     write_json(out, figures)
-    if args.quiet:
-        return
     print(
         f"mIoU {figures['miou']:.1f} over all {len(labels.per_class)} classes, {figures['miou_present']:.1f} over the "
         f"{len(labels.occurring)} that occur; {labels.share:.1%} of {labels.points} points counted, "
@@ -140,9 +138,7 @@ def _usable(args: Evaluate, captures: list[Path], reading: ReadOptions) -> tuple
     from ditr.plausibility.many import matched, usable
     from ditr.weights.saved_model import read_config
 
-    looks = look_at_all(
-        captures, reading, force=args.reading.force, photographs=takes_photographs(args.model), quiet=args.quiet
-    )
+    looks = look_at_all(captures, reading, force=args.reading.force, photographs=takes_photographs(args.model))
     local = Path(args.model)
     config = read_config(local) if (local / "config.json").exists() else None
     looks = _fitting(looks, config)
@@ -150,7 +146,7 @@ def _usable(args: Evaluate, captures: list[Path], reading: ReadOptions) -> tuple
     outline = good[0].outline
     assert outline is not None
     good = matched(good, outline.class_names if config is None else config.class_names)
-    say_looks(good, skipped, quiet=args.quiet)
+    say_looks(good, skipped)
     return good, skipped
 
 

@@ -47,6 +47,8 @@ class Features:
     """Folder in which features of photographs are kept; by default under the user's cache folder."""
     no_cache: bool = False
     """Encode photographs anew and do not round their features to 16 bits."""
+    no_pictures: bool = False
+    """Write no pictures."""
 
 
 def run(args: Features) -> None:
@@ -54,36 +56,45 @@ def run(args: Features) -> None:
     from ditr.captures.capture import read_capture
     from ditr.captures.read_options import stated_options
     from ditr.cli.common import folder_for, judged, make_encoding
+    from ditr.cli.output import is_verbose, remark
     from ditr.data.preparation import profile_rule
     from ditr.data.sample import ViewChoice
     from ditr.inference.lifting import lift_features
     from ditr.inference.student_features import DistilledModel
-    from ditr.runtime import progress_bar
+    from ditr.runtime import phase, progress_bar
 
-    scene = read_capture(args.capture, args.reading.options())
+    with phase(f"read {args.capture}"):
+        scene = read_capture(args.capture, args.reading.options())
     out = folder_for(args.out or Path(f"{scene.name}-features"))
-    scene = judged(scene, force=args.reading.force, needs_unit=args.model is not None)
+    with phase("look at it"):
+        scene = judged(scene, force=args.reading.force, needs_unit=args.model is not None)
     student = None
     if args.model is not None:
         teacher = None if args.encoder == "auto" else args.encoder
-        student = DistilledModel.from_pretrained(args.model, device=args.device, teacher=teacher)
+        with phase(f"load {args.model}"):
+            student = DistilledModel.from_pretrained(args.model, device=args.device, teacher=teacher)
     if (said := stated_options([args.capture])) is not None:
-        print(said)
+        remark(said)
     profile, rule = profile_rule(scene)
     if student is not None and args.reading.profile is None:
         profile, rule = "of the model", student.config.preparation.rule
-    print(f"profile {profile}: {rule}")
+    remark(f"profile {profile}: {rule}")
     spec = args.encoder if student is None else student.teacher
     encoding = make_encoding(spec, args.cache, use_cache=not args.no_cache, device=args.device)
-    print(f"encoder: {encoding.encoder.weights}")
+    with phase("load the image encoder"):
+        encoder = encoding.encoder
+    remark(f"encoder: {encoder.weights if is_verbose() else encoder.origin}")
     if student is not None:
         encoding = student.encoding(encoding)
     with progress_bar("photographs") as report:
         encoding.progress = report
         lifted = lift_features(scene, encoding, rule, choice=ViewChoice(args.choice), seed=args.seed)
     compared = None if student is None else student(lifted)
-    lifted.save(out, dense=args.dense, explain=args.explain)
-    lifted.draw(out / "features.png")
+    with phase(f"write to {out}"):
+        lifted.save(out, dense=args.dense, explain=args.explain)
+    if not args.no_pictures:
+        with phase("draw pictures"):
+            lifted.draw(out / "features.png")
     for name, share in lifted.coverage().items():
         print(f"  points seen by {name:12} {share:6.1%}")
     if reasons := lifted.reasons():
@@ -92,7 +103,9 @@ def run(args: Features) -> None:
             print(f"    {count / len(scene):6.1%}  {sight.meaning}")
     if compared is not None:
         compared.save(out)
-        compared.draw(out / "student.png")
+        if not args.no_pictures:
+            with phase("draw pictures of the student"):
+                compared.draw(out / "student.png")
         mean = compared.mean_cosine()
         print(
             f"  mean cosine similarity of student and teacher: {'no point is seen' if mean is None else f'{mean:.4f}'}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -65,29 +66,33 @@ def run(args: Segment) -> None:
     from ditr.captures.read_options import stated_options
     from ditr.cli.captures import takes_photographs
     from ditr.cli.common import folder_for, judged, make_cache, say_finding, voting
+    from ditr.cli.output import remark
     from ditr.data.preparation import profile_rule
     from ditr.inference.explain import unlike_training, used_views
     from ditr.inference.segmenter import Segmenter
-    from ditr.runtime import progress_bars
+    from ditr.runtime import phase, progress_bars
 
     votes = voting(args.vote, args.variants, args.thin)
-    scene = read_capture(args.capture, args.reading.options())
+    with phase(f"read {args.capture}"):
+        scene = read_capture(args.capture, args.reading.options())
     out = folder_for(args.out or Path(f"{scene.name}-labels"))
     if (said := stated_options([args.capture])) is not None:
-        print(said)
+        remark(said)
     photographs = args.model is None or takes_photographs(args.model)
-    scene = judged(scene, force=args.reading.force, photographs=photographs)
+    with phase("look at it"):
+        scene = judged(scene, force=args.reading.force, photographs=photographs)
     model = args.model if args.model is not None else _chosen_model(scene)
-    segmenter = Segmenter.from_pretrained(
-        model, device=args.device, cache=make_cache(args.cache, use_cache=not args.no_cache)
-    )
+    with phase(f"load {model}"):
+        cache = make_cache(args.cache, use_cache=not args.no_cache)
+        segmenter = Segmenter.from_pretrained(model, device=args.device, cache=cache)
     if segmenter.config.labels is not None and (meaning := segmenter.config.labels.meaning()) is not None:
         say_finding(meaning)
         scene = replace(scene, findings=(*scene.findings, meaning))
     rule = None if args.reading.profile is None else profile_rule(scene)[1]
-    print("\n".join(used_views(segmenter, scene, rule, seed=args.seed)), flush=True)
+    remark("\n".join(used_views(segmenter, scene, rule, seed=args.seed)))
     titles = (*(() if segmenter.encoding is None else ("photographs",)), "votes")
-    with progress_bars(*titles, quiet=segmenter.encoding is None and votes is None) as reports:
+    alone = segmenter.encoding is None and votes is None
+    with phase("label the points") if alone else nullcontext(), progress_bars(*titles, quiet=alone) as reports:
         if segmenter.encoding is not None:
             segmenter.encoding.progress = reports[0]
         prediction = segmenter(
@@ -101,9 +106,11 @@ def run(args: Segment) -> None:
         prediction = replace(prediction, scene=replace(prediction.scene, findings=(*prediction.scene.findings, unlike)))
     if args.min_confidence is not None:
         prediction = prediction.at_least(args.min_confidence)
-    prediction.save(out)
+    with phase(f"write to {out}"):
+        prediction.save(out)
     if not args.no_pictures:
-        _draw(prediction, segmenter.config, out / "labels.png")
+        with phase("draw pictures"):
+            _draw(prediction, segmenter.config, out / "labels.png")
     _account(segmenter.config, prediction)
     if unlike is not None:
         print(f"ditr: warning: {unlike}", file=sys.stderr)
@@ -112,14 +119,15 @@ def run(args: Segment) -> None:
 
 def _chosen_model(scene: Scene) -> str:
     """The name of the published model that fits, after everything about it has been said."""
+    from ditr.cli.output import remark
     from ditr.weights.announce import announce
     from ditr.weights.suggest import suggest_model
 
     chosen = suggest_model(scene)
     name = chosen.model.name
-    print(f"model: {name}, chosen since this is {chosen.reason}; --model names another, `ditr weights` lists them")
+    remark(f"model: {name}, chosen since this is {chosen.reason}; --model names another, `ditr weights` lists them")
     for line in announce(chosen.model):
-        print(f"  {line}", flush=True)
+        remark(f"  {line}")
     return name
 
 

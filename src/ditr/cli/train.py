@@ -55,7 +55,7 @@ def run(args: Train) -> None:
 
     out = folder_for(_folder(args))
     work = _work(args)
-    compute, quiet = args.compute, args.logging.quiet
+    compute = args.compute
     origin: dict[str, Any] = {"data": str(work.data.absolute()), "recipe_name": args.recipe}
     origin |= {"changes": list(args.network.set), "reading": options_as_json(work.reading), **work.found}
     train(
@@ -70,15 +70,12 @@ def run(args: Train) -> None:
             checkpoint_every=compute.checkpoint_every,
             deterministic=compute.deterministic,
             wandb=args.logging.wandb,
-            quiet=quiet,
             validation=work.validation,
             reading=work.reading,
             origin=origin,
             labels=work.labels,
         ),
     )
-    if quiet:
-        return
     if isinstance(work.recipe.task, DistillTask):
         print(f"model in {out}; train on from it with --init {out}")
     elif work.prepared:
@@ -146,13 +143,16 @@ def _work(args: Train) -> _Work:
     from ditr.cli.captures import choose
     from ditr.cli.common import encode_captures
     from ditr.recipes.prepared import is_prepared, open_datasets
+    from ditr.runtime import phase
 
     start = _start(args)
     prepared = is_prepared(start.recipe)
     _refuse(args, start.reading, prepared)
     if start.captures is None:
-        recipe, encoding = _changed(args, start, prepared)
-        sources, validation = open_datasets(recipe, start.data)
+        with phase("load models"):
+            recipe, encoding = _changed(args, start, prepared)
+        with phase("look for the scenes"):
+            sources, validation = open_datasets(recipe, start.data)
         return _Work(recipe, sources, validation or [], encoding, start.data, start.reading, prepared)
     captures, labels, found = choose(
         start.captures,
@@ -160,19 +160,18 @@ def _work(args: Train) -> _Work:
         lambda dataset: _inputs(args, start, dataset),
         where=start.data,
         skip=args.data.skip_bad_scenes,
-        quiet=args.logging.quiet,
     )
     start = replace(start, captures=captures)
-    recipe, encoding = _changed(args, start, prepared)
+    with phase("load models"):
+        recipe, encoding = _changed(args, start, prepared)
     folders = {name: [look.folder for look in looks] for name, looks in captures.train.items()}
     scenes: Any = folders if recipe.datasets else folders[""]
     others = [look.folder for look in captures.validation]
-    if not args.logging.quiet:
-        _say(recipe, start, [c for part in folders.values() for c in part])
+    _say(recipe, start, [c for part in folders.values() for c in part])
     if encoding is not None:
         encoding = encoding.at(recipe.preparation.image_size)
         if not recipe.augmentation.images and not recipe.datasets:
-            encode_captures(encoding, scenes, reading=start.reading, quiet=args.logging.quiet)
+            encode_captures(encoding, scenes, reading=start.reading)
     return _Work(recipe, scenes, others, encoding, start.data, start.reading, prepared, labels, found)
 
 
@@ -219,7 +218,6 @@ def _look(args: Train, data: Path, reading: ReadOptions, recipe: Recipe | None =
         force=args.reading.force,
         photographs=photographs,
         labelled=not _distills(args, recipe),
-        quiet=args.logging.quiet,
     )
 
 
@@ -353,10 +351,11 @@ def _encoding(args: Train, spec: str | None, prepared: bool) -> CachedEncoding |
 def _say(recipe: Recipe, start: _Start, captures: list[Path]) -> None:
     """What was decided by what the captures have."""
     from ditr.captures.read_options import stated_options
+    from ditr.cli.output import remark
     from ditr.data.preparation import profile_rule
 
     if (said := stated_options(captures)) is not None:
-        print(said)
+        remark(said)
     if start.scene is not None:
-        print(f"profile {profile_rule(start.scene)[0]}: {recipe.preparation.rule}")
-        print(f"encoder: {recipe.encoder or 'none, the network takes points alone'}")
+        remark(f"profile {profile_rule(start.scene)[0]}: {recipe.preparation.rule}")
+        remark(f"encoder: {recipe.encoder or 'none, the network takes points alone'}")

@@ -80,5 +80,3 @@ class LoggingOptions:
 
     wandb: Annotated[str | None, tyro.conf.arg(metavar="PROJECT")] = None
     """Project of Weights & Biases to which the run is sent as it goes, if that is installed."""
-    quiet: bool = False
-    """No progress bar."""

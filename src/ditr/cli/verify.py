@@ -39,8 +39,6 @@ class Verify:
     """Seed of everything that is drawn."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """Where to compute; auto takes a GPU if there is one."""
-    quiet: bool = False
-    """No progress bar."""
 
 
 def run(args: Verify) -> None:
@@ -53,7 +51,7 @@ def run(args: Verify) -> None:
     from ditr.evaluation.verify import published_voting, verify
     from ditr.inference.segmenter import Segmenter
     from ditr.recipes.prepared import dataset_root
-    from ditr.runtime import progress_bar
+    from ditr.runtime import phase, progress_bar
     from ditr.weights.pretrained import find_model
     from ditr.weights.published import PUBLISHED
 
@@ -64,12 +62,13 @@ def run(args: Verify) -> None:
     known = {model.name: model.miou for model in PUBLISHED}
     expected = known.get(args.model) if args.published is None else args.published
     root = dataset_root(benchmark.name, args.data)
-    folder = find_model(args.model)
-    out = folder_for(args.out or Path(f"verify-{benchmark.name}-{args.split}-{folder.name}"))
-    segmenter = Segmenter.from_pretrained(folder, device=args.device, dataset=args.norms)
+    with phase(f"load {args.model}"):
+        folder = find_model(args.model)
+        out = folder_for(args.out or Path(f"verify-{benchmark.name}-{args.split}-{folder.name}"))
+        segmenter = Segmenter.from_pretrained(folder, device=args.device, dataset=args.norms)
     source = open_dataset(benchmark.name, root, args.split, images=segmenter.config.takes_images)
     finished = 0
-    with progress_bar(f"verify {folder.name}", quiet=args.quiet) as report:
+    with progress_bar(f"verify {folder.name}") as report:
         wanted = min(len(source), args.limit or len(source))
 
         def scenes(done: int, total: int) -> None:

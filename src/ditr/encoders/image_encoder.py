@@ -42,7 +42,8 @@ class ImageEncoder:
 
     Attributes:
         name: short name of the weights.
-        weights: one line for people that says which weights it really holds, with their SHA-256.
+        origin: one line for people that says where its weights really come from.
+        weights: the same with their SHA-256.
         digest: SHA-256 of the weights; see :class:`ditr.encoders.weights.EncoderWeights`.
         patch_size: side of a patch in pixels.
         width: number D of channels of a feature.
@@ -56,7 +57,7 @@ class ImageEncoder:
         self.device = torch.device(device)
         self.dtype = dtype if dtype is not None else _default_dtype(self.device)
         self.name = weights.name
-        self.weights = f"{weights.origin}; weights SHA-256 {weights.digest}"
+        self.origin, self.weights = weights.origin, weights.identity
         architecture = weights.architecture
         self.patch_size, self.width = architecture.patch_size, architecture.width
         self.mean, self.std = architecture.mean, architecture.std

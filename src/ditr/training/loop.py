@@ -23,7 +23,7 @@ from ditr.io.settings_json import to_json_values
 from ditr.models.distillation import Distillation
 from ditr.nn.norms import set_momentum
 from ditr.nn.shared_norm import share_batch_norms
-from ditr.runtime import release_memory
+from ditr.runtime import phase, release_memory
 from ditr.training.checkpoint import (
     Progress,
     is_finished,
@@ -69,7 +69,8 @@ def train(recipe: Recipe, run: TrainingRun) -> ModelConfig:
     data = make_data(recipe, run)
     recipe = recipe.in_steps([len(source.dataset) for source in data.sources], fabric.world_size)
     config = model_config(recipe, run, data.class_names)
-    identity = run_identity(recipe, run, config.class_names)
+    with phase("look at what the run is made of", quiet=run.quiet or not fabric.is_global_zero):
+        identity = run_identity(recipe, run, config.class_names)
     if is_finished(run.folder, identity):
         return _as_finished(recipe, run)
     main = data.sources[0].dataset

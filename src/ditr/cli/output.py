@@ -1,0 +1,78 @@
+"""What a command says, and where: the options of every command, remarks, and the library's log."""
+
+from __future__ import annotations
+
+import logging
+import sys
+import traceback
+from collections.abc import Iterator
+from contextlib import closing, contextmanager, nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+
+from ditr.errors import InputError
+from ditr.runtime import LogFile, is_quiet, showing
+
+__all__ = ["Output", "is_verbose", "remark", "speaking"]
+
+
+@dataclass(frozen=True)
+class Output:
+    """What is said of the work, and where."""
+
+    quiet: bool = False
+    """Say results and warnings only."""
+    verbose: bool = False
+    """Say more: SHA-256 sums, causes of network errors, and where in the program an input was refused."""
+    log_file: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
+    """Write everything that is said to the end of this file too, with the time of each line."""
+
+
+def remark(text: str) -> None:
+    """Print what is said along the way and is neither result nor warning."""
+    if not is_quiet():
+        print(text, flush=True)
+
+
+def is_verbose() -> bool:
+    """Whether ``--verbose`` was given."""
+    return logging.getLogger("ditr").isEnabledFor(logging.DEBUG)
+
+
+@contextmanager
+def speaking(output: Output) -> Iterator[None]:
+    """Inside, everything is said as ``output`` asks.
+
+    Raises:
+        InputError: options that exclude each other, or a log file that cannot be written.
+    """
+    if output.quiet and output.verbose:
+        raise InputError("--quiet", "it is the contrary of --verbose", "Leave one out")
+    log = None if output.log_file is None else LogFile(output.log_file)
+    logger, handler = logging.getLogger("ditr"), _Spoken()
+    before = logger.level
+    logger.setLevel(logging.WARNING if output.quiet else logging.DEBUG if output.verbose else logging.INFO)
+    logger.addHandler(handler)
+    try:
+        with nullcontext() if log is None else closing(log), showing(quiet=output.quiet, log=log):
+            try:
+                yield
+            except Exception as error:
+                # It is shown by whoever catches it, outside.
+                if log is not None:
+                    log.line(str(error) if isinstance(error, InputError) else traceback.format_exc())
+                raise
+    finally:
+        logger.removeHandler(handler)
+        logger.setLevel(before)
+
+
+class _Spoken(logging.Handler):
+    """The library's log as lines of the program."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        kind = "warning: " if record.levelno >= logging.WARNING else ""
+        print(f"ditr: {kind}{record.getMessage()}", file=sys.stderr, flush=True)
