@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
+from cached_features import LAST_USED, features, key, keys, photographs, same
 from numpy.typing import NDArray
 from PIL import Image
 from tiny_encoder import write_tiny_encoder
@@ -20,38 +20,14 @@ from ditr.encoders.image_encoder import ImageEncoder, load_image_encoder
 from ditr.errors import InputError
 from ditr.scene import Camera, View
 
-LAST_USED = 1_000_000_000
-
 
 @pytest.fixture(scope="module")
 def encoder(tmp_path_factory: pytest.TempPathFactory) -> ImageEncoder:
     return load_image_encoder(str(write_tiny_encoder(tmp_path_factory.mktemp("encoder"))))
 
 
-def photographs(count: int, height: int = 42, width: int = 56, seed: int = 0) -> list[NDArray[np.uint8]]:
-    generator = np.random.default_rng(seed)
-    return [generator.integers(0, 256, (height, width, 3), dtype=np.uint8) for _ in range(count)]
-
-
 def view_of(image: Path | NDArray[np.uint8], height: int = 42, width: int = 56) -> View:
     return View("v", Camera(width, height, 50.0, 50.0, width / 2, height / 2), np.eye(4), image)
-
-
-def same(first: EncodedView, second: EncodedView) -> bool:
-    return torch.equal(first.patch, second.patch) and torch.equal(first.cls, second.cls)
-
-
-def features(seed: int, side: int = 8) -> EncodedView:
-    generator = torch.Generator().manual_seed(seed)
-    return EncodedView(torch.randn(side, side, 32, generator=generator), torch.randn(32, generator=generator)).rounded()
-
-
-def keys(cache: FeatureCache) -> set[str]:
-    return {path.stem for path in cache.folder.glob("??/*.safetensors") if not path.name.startswith(".")}
-
-
-def key(index: int) -> str:
-    return f"{index:064x}"[::-1]
 
 
 # -------------------------------------------------------------------------------------------------------- encode_views
@@ -231,7 +207,7 @@ def test_a_killed_writer_leaves_nothing_that_counts(tmp_path: Path) -> None:
     assert len(found) >= 5
     assert all(cache.get(name) is not None for name in found)
     # The remains of a writer are swept away once they are old.
-    remains = tmp_path / "00" / ".entry.1-00.part.safetensors"
+    remains = tmp_path / "00" / f".{0:064x}.1-00.part.safetensors"
     remains.parent.mkdir(exist_ok=True)
     remains.write_bytes(b"half")
     os.utime(remains, (LAST_USED, LAST_USED))

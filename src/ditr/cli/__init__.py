@@ -93,7 +93,7 @@ def _understood(arguments: list[str]) -> tuple[Callable[[], object], Output]:
     return partial(_work, commands[type(parsed.command)], parsed.command, arguments), parsed.output
 
 
-_QUICK = ("doctor", "recipes", "weights")
+_QUICK = ("cache", "doctor", "recipes", "weights")
 """Commands whose output is a list or a report; the log of the others says first what was asked for."""
 
 
@@ -119,6 +119,7 @@ def _command_name(arguments: list[str]) -> str | None:
 def _commands() -> dict[type, Callable[[Any], object]]:
     """Every command's options and what runs it, in the order of the help; a command is called as its class."""
     from ditr.cli import (
+        cache,
         check,
         convert,
         demo,
@@ -148,6 +149,7 @@ def _commands() -> dict[type, Callable[[Any], object]]:
         verify.Verify: verify.run,
         reproduce.Reproduce: reproduce.run,
         weights.Weights: weights.run,
+        cache.Cache: cache.run,
         convert.Convert: convert.run,
         doctor.Doctor: doctor.run,
     }

@@ -16,7 +16,7 @@ from ditr.encoders.feature_cache import FeatureCache
 from ditr.errors import Finding, Grade, InputError
 from ditr.evaluation.voting import Voting
 from ditr.geometry.upright_views import upright_views
-from ditr.io.wheel import cache_folder
+from ditr.io.caches import kept
 from ditr.plausibility.judge import judge
 from ditr.plausibility.many import require_files, without_bad_photographs
 from ditr.runtime import choose_device, progress_bar
@@ -35,12 +35,14 @@ __all__ = [
 
 def make_cache(folder: Path | None, *, use_cache: bool = True) -> FeatureCache | None:
     """The cache of image features in ``folder``, or in the user's cache folder."""
-    return FeatureCache(folder or cache_folder() / "features") if use_cache else None
+    return FeatureCache(folder or kept("features")) if use_cache else None
 
 
-def make_encoding(spec: str, folder: Path | None, *, use_cache: bool, device: str) -> CachedEncoding:
+def make_encoding(
+    spec: str, folder: Path | None, *, use_cache: bool, device: str, precision: str | None = None
+) -> CachedEncoding:
     """An encoder with its cache."""
-    return CachedEncoding(spec, make_cache(folder, use_cache=use_cache), choose_device(device))
+    return CachedEncoding(spec, make_cache(folder, use_cache=use_cache), choose_device(device), precision=precision)
 
 
 def folder_for(path: Path) -> Path:

@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING, Annotated
 import tyro
 
 if TYPE_CHECKING:
-    from ditr.doctor.examine import Cache, Check, Examination, ModelCheck
+    from ditr.doctor.caches import Cache
+    from ditr.doctor.examine import Check, Examination, ModelCheck
     from ditr.doctor.machine import Device, Kernels, Machine
 
-__all__ = ["Doctor", "run"]
+__all__ = ["Doctor", "run", "size_text"]
 
 WIDTH = 80
 _LABEL = 19
@@ -92,19 +93,19 @@ def _lines(found: Examination) -> list[str]:
 def _machine(machine: Machine) -> list[str]:
     usable = "" if machine.usable_cores == machine.cores else f", {machine.usable_cores} for this process"
     setting = "is not set" if machine.omp_num_threads is None else f"is {machine.omp_num_threads}"
-    free = "" if machine.free_memory is None else f", {_size(machine.free_memory)} free"
+    free = "" if machine.free_memory is None else f", {size_text(machine.free_memory)} free"
     return [
         _row("platform", machine.platform),
         _row("cores", f"{machine.cores}{usable}"),
         _row("threads", f"{machine.threads} (OMP_NUM_THREADS {setting})"),
-        _row("memory", "not known" if machine.memory is None else _size(machine.memory) + free),
+        _row("memory", "not known" if machine.memory is None else size_text(machine.memory) + free),
     ]
 
 
 def _device(device: Device) -> list[str]:
     parts = [device.title]
     if device.memory is not None:
-        parts.append(_size(device.memory))
+        parts.append(size_text(device.memory))
     if device.capability is not None:
         parts.append(device.capability if device.name == "cpu" else f"capability {device.capability}")
     if device.driver is not None:
@@ -126,7 +127,7 @@ def _kernels(kernels: Kernels) -> list[str]:
 
 
 def _cache(cache: Cache) -> str:
-    size = _size(cache.size) if cache.exists else "not there yet"
+    size = size_text(cache.size) if cache.exists else "not there yet"
     return _row(cache.what, f"{size}, {'writable' if cache.writable else 'NOT writable'}: {cache.folder}")
 
 
@@ -180,7 +181,7 @@ def _wrapped(text: str, start: str = "") -> str:
     )
 
 
-def _size(count: int) -> str:
+def size_text(count: int) -> str:
     """Bytes as a person says them."""
     value = float(count)
     for unit in ("B", "KiB", "MiB"):

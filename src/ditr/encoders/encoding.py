@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from ditr.encoders.feature_cache import EncodedView, FeatureCache, encode_views
-from ditr.encoders.image_encoder import ImageEncoder, load_image_encoder
+from ditr.encoders.image_encoder import ImageEncoder, encoder_dtype, load_image_encoder
 from ditr.errors import InputError
 from ditr.scene import View
 
@@ -25,6 +25,8 @@ class CachedEncoding:
         cache: where tokens are kept; None to compute them each time.
         device: where the network runs; "auto" takes a GPU if there is one.
         progress: called with the number of views done and their total.
+        precision: in which the network computes, as "32-true", "bf16-mixed" or "16-mixed"; None for half precision on a
+            GPU and single precision on a CPU.
         image_size: (height, width) at which every view is encoded; None for the encoder's rule by the view's own size.
     """
 
@@ -33,13 +35,14 @@ class CachedEncoding:
     device: str = "auto"
     progress: Callable[[int, int], None] | None = None
     image_size: tuple[int, int] | None = None
+    precision: str | None = None
     _encoder: ImageEncoder | None = field(default=None, repr=False)
 
     @property
     def encoder(self) -> ImageEncoder:
         """The network, loaded on first use."""
         if self._encoder is None:
-            self._encoder = load_image_encoder(self.spec, device=self.device)
+            self._encoder = load_image_encoder(self.spec, device=self.device, dtype=encoder_dtype(self.precision))
         return self._encoder
 
     @property
@@ -65,6 +68,17 @@ class CachedEncoding:
         if image_size is not None:
             self._check(image_size)
         return replace(self, image_size=image_size)
+
+    def computed_in(self, precision: str | None) -> CachedEncoding:
+        """The same encoding in the precision of a run; as it is for None.
+
+        Raises:
+            InputError: there is no such precision.
+        """
+        wanted = encoder_dtype(precision)
+        if wanted is None or (self._encoder is not None and self._encoder.dtype == wanted):
+            return self
+        return replace(self, precision=precision, _encoder=None)
 
     def size(self, view: View) -> tuple[int, int]:
         """(height, width) at which a view is encoded: the one place that decides it.

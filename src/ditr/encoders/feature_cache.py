@@ -10,8 +10,11 @@ from __future__ import annotations
 import hashlib
 import logging
 import os
+import re
+import stat
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,13 +26,27 @@ from torch import Tensor
 from ditr.captures.images import read_image
 from ditr.encoders.image_encoder import ImageEncoder
 from ditr.errors import InputError
+from ditr.io.caches import feature_limit
 from ditr.io.files import atomic_path
 from ditr.scene import View
 
-__all__ = ["EncodedView", "FeatureCache", "encode_views"]
+__all__ = [
+    "ABANDONED_SECONDS",
+    "ENCODER",
+    "EncodedView",
+    "FeatureCache",
+    "cached_files",
+    "encode_views",
+    "is_abandoned",
+]
+
+ENCODER = "encoder"
+"""Under this name an entry's file says which encoder made it, for people."""
 
 _FORMAT = "1"
-_ABANDONED_SECONDS = 3600.0
+ABANDONED_SECONDS = 3600.0
+"""After that time a file that was not finished is taken for what a killed writer left."""
+_OURS = re.compile(r"(\.)?([0-9a-f]{64})(?(1)\.[\w-]+\.part)\.safetensors")
 
 _log = logging.getLogger(__name__)
 
@@ -49,62 +66,92 @@ class EncodedView:
 class FeatureCache:
     """A folder of encoded images with a size limit; the least recently used go first.
 
-    Reading and writing never fail a run: a damaged entry counts as absent (a warning says so, and the next write
-    replaces it), and a folder that cannot be written to is warned about once. Several processes that write at the same
-    time can exceed ``max_bytes`` by a sixteenth each until the next one looks.
+    The cache is an aid, and never fails a run. A damaged entry counts as absent (a warning says so, and the next write
+    replaces it). A folder that is read-only, full, or in part another user's serves as it is: what can be read is, what
+    cannot be written is said once, files that cannot be removed stay. Processes and users may share a folder: folders
+    and files below it are for whom it is itself. Several processes that write at the same time can exceed
+    ``max_bytes`` by a sixteenth each until the next one looks.
+
+    Args:
+        folder: of the cache; it need not exist.
+        max_bytes: the limit; by default `ditr.io.caches.feature_limit`.
 
     Raises:
         InputError: ``max_bytes`` is not positive, or ``folder`` is a file.
     """
 
-    def __init__(self, folder: str | os.PathLike[str], max_bytes: int = 20 * 2**30) -> None:
+    def __init__(self, folder: str | os.PathLike[str], max_bytes: int | None = None) -> None:
         self.folder = Path(folder)
-        self.max_bytes = max_bytes
-        if max_bytes < 1:
+        self.max_bytes = feature_limit() if max_bytes is None else max_bytes
+        if self.max_bytes < 1:
             raise InputError("max_bytes", f"it is {max_bytes}", "Give the number of bytes that the cache may take")
-        if self.folder.exists() and not self.folder.is_dir():
+        if os.path.exists(self.folder) and not os.path.isdir(self.folder):
             raise InputError(self.folder, "it is a file", "Name a folder for the feature cache")
         self._size: int | None = None  # of all entries: as found on disk last, plus what was written since
         self._unseen = 0  # bytes written since that look
-        self._complained = False
+        self._closed = False  # to writing
+        self._said: set[str] = set()
 
     def path(self, key: str) -> Path:
         """Where the entry of ``key`` is, or would be."""
         return self.folder / key[:2] / f"{key}.safetensors"
 
     def get(self, key: str) -> EncodedView | None:
-        """The entry of ``key``, which counts as used now; None if there is none, or a damaged one."""
+        """The entry of ``key``, which counts as used now; None if there is none, or one that cannot be used."""
         from safetensors import SafetensorError
         from safetensors.torch import load
 
         path = self.path(key)
         try:
-            stored = load(path.read_bytes())
+            content = path.read_bytes()
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        except OSError as fault:
+            self._say_once(f"some cached features in {self.folder} cannot be read", fault, "computing these again")
+            return None
+        try:
+            stored = load(content)
             patch, cls = stored["patch"], stored["cls"]
             if not torch.equal(stored["sha256"], _checksum(patch, cls)):
                 raise ValueError("its checksum differs")
-            os.utime(path)
-        except FileNotFoundError:
-            return None
-        except (SafetensorError, OSError, KeyError, ValueError) as fault:
+        except (SafetensorError, KeyError, ValueError) as fault:
             _log.warning("cached features %s are damaged (%s) and are computed again", path, fault)
             return None
+        with suppress(OSError):  # of a read-only folder or another user: the time of use is for cleaning alone
+            os.utime(path)
         return EncodedView(patch.float(), cls.float())
 
-    def put(self, key: str, encoded: EncodedView) -> None:
-        """Store ``encoded``, rounded to float16, whole or not at all; then make room if the limit is passed."""
+    def put(self, key: str, encoded: EncodedView, made_by: str = "") -> None:
+        """Store ``encoded``, rounded to float16, whole or not at all; then make room if the limit is passed.
+
+        ``made_by`` names the encoder for people.
+        """
         from safetensors.torch import save
 
+        if self._closed:
+            return
         patch, cls = encoded.patch.half().contiguous(), encoded.cls.half().contiguous()
-        content = save({"patch": patch, "cls": cls, "sha256": _checksum(patch, cls)})
+        tensors = {"patch": patch, "cls": cls, "sha256": _checksum(patch, cls)}
+        content = save(tensors, {ENCODER: made_by} if made_by else None)
         try:
-            with atomic_path(self.path(key)) as temporary:
-                temporary.write_bytes(content)
-            self._account(len(content))
+            self._write(self.path(key), content)
         except OSError as fault:
-            if not self._complained:
-                _log.warning("features cannot be kept in %s (%s); going on without", self.folder, fault)
-            self._complained = True
+            # Another user's subfolder may be shut where others are open; all else would be the same the next time.
+            self._closed = not isinstance(fault, PermissionError)
+            self._say_once(f"features cannot be kept in {self.folder}", fault, "going on without")
+            return
+        self._account(len(content))
+
+    def _write(self, path: Path, content: bytes) -> None:
+        if not path.parent.is_dir():
+            self.folder.mkdir(parents=True, exist_ok=True)
+            path.parent.mkdir(exist_ok=True)
+            with suppress(OSError):  # somebody else made it just now
+                path.parent.chmod(stat.S_IMODE(self.folder.stat().st_mode))
+        with atomic_path(path) as temporary:
+            temporary.write_bytes(content)
+            with suppress(OSError):  # not every file system has permissions
+                temporary.chmod(0o600 | self.folder.stat().st_mode & 0o664)
 
     def _account(self, written: int) -> None:
         self._unseen += written
@@ -122,23 +169,60 @@ class FeatureCache:
         for _, entry_size, path in entries:
             if size <= self.max_bytes - self.max_bytes // 16:
                 break
-            path.unlink(missing_ok=True)
-            size -= entry_size
+            if _removed(path):
+                size -= entry_size
         self._size, self._unseen = size, 0
+        if size > self.max_bytes:
+            self._closed = True
+            full = f"{self.folder} is full of features that this user cannot remove"
+            self._say_once(full, None, "no more are kept there")
 
     def _entries(self) -> list[tuple[int, int, Path]]:
         """All entries: time of last use, size, path. Removes what killed writers left behind on the way."""
-        entries = []
-        for path in self.folder.glob("??/*"):
-            try:
-                status = path.stat()
-                if not path.name.startswith("."):
-                    entries.append((status.st_mtime_ns, status.st_size, path))
-                elif time.time() - status.st_mtime > _ABANDONED_SECONDS:
-                    path.unlink()
-            except FileNotFoundError:  # another process was faster
-                continue
-        return entries
+        found = cached_files(self.folder)
+        for path, status in found:
+            if is_abandoned(path, status):
+                _removed(path)
+        return [(status.st_mtime_ns, status.st_size, path) for path, status in found if path.name[0] != "."]
+
+    def _say_once(self, what: str, fault: OSError | None, meanwhile: str) -> None:
+        if what not in self._said:
+            _log.warning("%s%s; %s", what, f" ({fault.strerror})" if fault is not None else "", meanwhile)
+        self._said.add(what)
+
+
+def cached_files(folder: Path) -> list[tuple[Path, os.stat_result]]:
+    """The files of a feature cache: entries, and those that writers have not finished. Others are passed over.
+
+    What cannot be looked at, or is gone meanwhile, is left out.
+    """
+    found: list[tuple[Path, os.stat_result]] = []
+    try:
+        paths = list(folder.glob("[0-9a-f][0-9a-f]/*.safetensors"))
+    except OSError:
+        return found
+    for path in paths:
+        match = _OURS.fullmatch(path.name)
+        if match is not None and match[2][:2] == path.parent.name:
+            with suppress(OSError):
+                status = path.lstat()
+                if stat.S_ISREG(status.st_mode):
+                    found.append((path, status))
+    return found
+
+
+def is_abandoned(path: Path, status: os.stat_result) -> bool:
+    """Whether a file of the cache is what a killed writer left."""
+    return path.name.startswith(".") and time.time() - status.st_mtime > ABANDONED_SECONDS
+
+
+def _removed(path: Path) -> bool:
+    """Remove a file; False where it cannot be, as another user's."""
+    try:
+        path.unlink(missing_ok=True)  # another process may have been faster
+    except OSError:
+        return False
+    return True
 
 
 def _checksum(patch: Tensor, cls: Tensor) -> Tensor:
@@ -194,7 +278,7 @@ def encode_views(
                 done[index] = EncodedView(patch[place], cls[place])
                 if cache is not None:
                     done[index] = done[index].rounded()
-                    cache.put(keys[index], done[index])
+                    cache.put(keys[index], done[index], f"{encoder.name}, {encoder.precision}")
             _report(progress, len(done), len(images))
     return [done[index] for index in range(len(images))]
 

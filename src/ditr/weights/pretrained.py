@@ -14,9 +14,9 @@ from pathlib import Path
 from huggingface_hub import metadata_load
 
 from ditr.errors import InputError
+from ditr.io.caches import kept, writable_place
 from ditr.io.files import file_sha256
 from ditr.io.hub import fetch_folder
-from ditr.io.wheel import cache_folder
 from ditr.runtime import choose_device
 from ditr.weights.convert import Provenance, Unstated, convert
 from ditr.weights.published import PUBLISHED, REPOSITORY, PublishedModel, published_model
@@ -81,7 +81,7 @@ def find_model(name: str | Path, origin: Provenance | None = None, *, ask: bool 
 
 def converted_folder(model: PublishedModel) -> Path:
     """Where the converted weights of a published model are kept."""
-    return cache_folder() / "models" / model.name
+    return kept("models") / model.name
 
 
 def _checkpoint_file(path: Path, origin: Provenance | None) -> Path:
@@ -91,7 +91,7 @@ def _checkpoint_file(path: Path, origin: Provenance | None) -> Path:
         row = next((m for m in PUBLISHED if m.directory is not None and f"/{m.directory}/" in place), None)
         origin = Provenance() if row is None else Provenance.of(row)
     digest = hashlib.sha256(f"{file_sha256(path)} {origin}".encode()).hexdigest()
-    out = cache_folder() / "models" / f"{path.stem}-{digest[:16]}"
+    out = _place(f"{path.stem}-{digest[:16]}")
     if (out / "config.json").exists():
         return out
     try:
@@ -107,8 +107,14 @@ def _checkpoint_file(path: Path, origin: Provenance | None) -> Path:
     return out
 
 
+def _place(name: str) -> Path:
+    """Where a converted model is, or is put: in the cache, unless it is neither there nor can be written there."""
+    here = kept("models") / name
+    return here if (here / "config.json").exists() else writable_place(here.parent) / name
+
+
 def _published(model: PublishedModel) -> Path:
-    out = converted_folder(model)
+    out = _place(model.name)
     if (out / "config.json").exists():
         return out
     if not model.files:

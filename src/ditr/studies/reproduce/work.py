@@ -26,6 +26,7 @@ from ditr.errors import InputError
 from ditr.evaluation.evaluate import Evaluation, evaluate
 from ditr.inference.prediction import Prediction
 from ditr.inference.segmenter import Segmenter
+from ditr.io.caches import ALL_TABLES_BYTES
 from ditr.io.files import atomic_path
 from ditr.io.settings_json import to_json_values
 from ditr.runtime import OnProgress
@@ -38,8 +39,9 @@ from ditr.worlds.streets import write_streets
 
 __all__ = ["Workplace", "encode", "make_world", "read_rows", "run_stage", "run_trial", "write_row"]
 
-_CACHE_BYTES = 60 * 2**30
-"""More than all tables with three seeds need, so that no feature is thrown away while it is still wanted."""
+
+PRECISION = "32-true"
+"""Networks this small gain nothing from half precision."""
 
 
 @dataclass(frozen=True)
@@ -64,7 +66,7 @@ class Workplace:
 
     @property
     def cache(self) -> FeatureCache:
-        return FeatureCache(self.folder / "features", _CACHE_BYTES)
+        return FeatureCache(self.folder / "features", ALL_TABLES_BYTES)
 
     def world(self, world: World, seed: int) -> Path:
         """Folder of a world; holds ``train`` and ``test``."""
@@ -120,7 +122,7 @@ def _write_coarse(source: Path, folder: Path, report: OnProgress) -> None:
 
 def encode(place: Workplace, world: World, seed: int, encoder: str, split: str, report: OnProgress) -> str:
     """Fill the cache; returns which weights the encoder held."""
-    encoding = CachedEncoding(encoder, place.cache, place.device)
+    encoding = CachedEncoding(encoder, place.cache, place.device, precision=PRECISION)
     captures = place.captures(world, seed, split)
     for index, capture in enumerate(captures):
         encoding.encode(read_capture(capture).views)
@@ -136,7 +138,9 @@ def run_stage(place: Workplace, stage: Stage, seed: int, report: OnProgress) -> 
     folder.mkdir(parents=True, exist_ok=True)
     start = None if stage.start is None else str(place.run(stage.start, seed))
     recipe = replace(stage.recipe, seed=seed, init=start)
-    encoding = None if recipe.encoder is None else CachedEncoding(recipe.encoder, place.cache, place.device)
+    encoding = None
+    if recipe.encoder is not None:
+        encoding = CachedEncoding(recipe.encoder, place.cache, place.device, precision=PRECISION)
     began = time.perf_counter()
     train(
         recipe,
@@ -145,8 +149,7 @@ def run_stage(place: Workplace, stage: Stage, seed: int, report: OnProgress) -> 
             captures=_training_scenes(place, stage, recipe, seed),
             encoding=encoding,
             device=place.device,
-            # Networks this small gain nothing from half precision.
-            precision="32-true",
+            precision=PRECISION,
             checkpoint_every=max(40, recipe.steps // 20),
             quiet=True,
             report=report,
