@@ -15,6 +15,7 @@ from ditr.captures.capture import read_capture, write_capture
 from ditr.captures.whole import file_faults
 from ditr.cli import execute
 from ditr.errors import InputError
+from ditr.io.ply import read_ply, write_ply
 from ditr.scene import ReadOptions, Scene
 from ditr.weights.saved_model import read_config
 
@@ -247,3 +248,31 @@ def test_the_first_line_of_an_evaluation_has_both_means(tmp_path: Path, capsys: 
     evaluate(tmp_path / "model", tmp_path / "data", tmp_path / "f.json")
     line = next(line for line in capsys.readouterr().out.splitlines() if line.startswith("mIoU"))
     assert "over all 3 classes" in line and "over the 2 that occur" in line and "of 400 points counted" in line
+
+
+def test_labels_without_a_class_list_or_of_another_column_are_refused(tmp_path: Path) -> None:
+    put(make_scene(0), tmp_path / "data")
+    folder = tmp_path / "data" / "scene_0"
+    (folder / "labels.json").unlink()
+    with pytest.raises(InputError, match=r"scene_0: it has no class list"):
+        train(tmp_path / "data", tmp_path / "run")
+    (folder / "labels.json").write_text(json.dumps({"classes": list(CLASSES)}))
+    stored = read_ply(folder / "points.ply")
+    stored["object_code"] = stored.pop("label")
+    write_ply(folder / "points.ply", stored)
+    with pytest.raises(InputError, match=r"no labels; columns that are not read: object_code"):
+        train(tmp_path / "data", tmp_path / "run")
+
+
+@pytest.mark.parametrize(("classes", "fault"), [(["a", " "], "class 1 is called ' '"), (["\ud800"], "is no name")])
+def test_names_of_classes_that_cannot_be_written_are_refused(tmp_path: Path, classes: list[str], fault: str) -> None:
+    put(make_scene(0), tmp_path / "data")
+    (tmp_path / "data" / "scene_0" / "labels.json").write_text(json.dumps({"classes": classes}))
+    with pytest.raises(InputError, match=fault):
+        train(tmp_path / "data", tmp_path / "run")
+
+
+def test_a_map_that_takes_out_every_class_is_refused(tmp_path: Path) -> None:
+    put(make_scene(0), tmp_path / "data")
+    with pytest.raises(InputError, match="--map: it takes out every class"):
+        train(tmp_path / "data", tmp_path / "run", *(part for name in CLASSES for part in ("--map", f"{name}=")))

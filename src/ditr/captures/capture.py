@@ -28,13 +28,14 @@ from PIL import Image
 
 from ditr.captures.as_read import options_to_write, read_as
 from ditr.captures.classes import joined_classes
+from ditr.captures.colors import COLOR
 from ditr.captures.formats import refuse_stranger
 from ditr.captures.frames import may_be_called, read_views
 from ditr.captures.images import read_depth, read_image, read_mask
 from ditr.captures.intrinsics import camera_fields
 from ditr.captures.notes import Notes
 from ditr.captures.places import located
-from ditr.captures.points import COLOR, NORMAL, read_points
+from ditr.captures.points import NORMAL, read_points
 from ditr.captures.read_options import CAPTURE, options_as_json, read_options
 from ditr.captures.transforms import (
     LABELS,
@@ -196,7 +197,7 @@ def write_capture(scene: Scene, folder: str | os.PathLike[str], *, image_format:
 
 def _write_json(path: Path, content: Mapping[str, Any]) -> None:
     try:
-        text = json.dumps(content, indent=1)
+        text = json.dumps(content, indent=1, allow_nan=False)
     except (TypeError, ValueError) as error:
         raise InputError(path, f"an extra property cannot be stored as JSON ({error})", "Use plain values") from error
     path.write_text(text + "\n", encoding="utf-8")

@@ -12,7 +12,15 @@ from numpy.typing import NDArray
 from ditr.errors import Finding, Grade, InputError, few
 from ditr.scene import UNLABELLED, ReadOptions, Scene
 
-__all__ = ["LabelCounts", "joined_classes", "with_classes"]
+__all__ = ["LabelCounts", "joined_classes", "unread_columns", "with_classes"]
+
+
+def unread_columns(scene: Scene) -> str:
+    """For errors about what the points lack: what counts as missing, and the columns that have no meaning here, one of
+    which may be meant."""
+    missing = [str(finding) for finding in scene.findings if finding.text.endswith("counts as missing")]
+    unread = [f"columns that are not read: {few(scene.extra, 8)}"] if scene.extra else []
+    return "".join(f"; {told}" for told in (*missing, *unread))
 
 
 def joined_classes(
@@ -21,12 +29,17 @@ def joined_classes(
     """The class list and the labels (N,) after ``class_map`` and ``background``.
 
     A class that is mapped to the name of another is joined to it, one that is mapped to nothing becomes unlabelled.
+
+    Raises:
+        InputError: no class is left.
     """
     if not names or not (options.class_map or options.background):
         return tuple(names), label
     new = [dict(options.class_map).get(name, name) for name in names]
     new.append(options.background or "")
     classes = tuple(dict.fromkeys(name for name in new if name))
+    if not classes:
+        raise InputError("--map", "it takes out every class", "Keep one, or give --background NAME")
     # The last entry is that of -1.
     table = np.array([classes.index(name) if name else UNLABELLED for name in new], dtype=np.int32)
     return classes, None if label is None else table[label]
@@ -44,7 +57,9 @@ def with_classes(scene: Scene, classes: Sequence[str] | None, where: str) -> Sce
         InputError: no labels, no class list, or a class that is not in the list.
     """
     if scene.label is None:
-        raise InputError(where, "the points have no labels", "Train and evaluate on scenes with labels")
+        raise InputError(
+            where, f"the points have no labels{unread_columns(scene)}", "Train and evaluate on scenes with labels"
+        )
     own = scene.class_names
     if not own:
         raise InputError(where, "it has no class list", 'Add labels.json with {"classes": [...]}')

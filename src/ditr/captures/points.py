@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ditr.captures.colors import COLOR, colors_of, other_colors
 from ditr.captures.formats import format_of
 from ditr.captures.notes import Notes
 from ditr.captures.transforms import Labels
@@ -17,16 +18,17 @@ from ditr.errors import InputError, few
 from ditr.io.ply import read_ply
 from ditr.scene import UNLABELLED
 
-__all__ = ["COLOR", "NORMAL", "Points", "read_points"]
+__all__ = ["NORMAL", "Points", "read_points"]
 
 Columns = dict[str, NDArray[Any]]
 
-COLOR = ("red", "green", "blue")
 NORMAL = ("nx", "ny", "nz")
+_COLOR_WORDS = ("diffuse", "color", "ambient")
+_NORMAL_WORDS = ("normal", "normal_", "normals_", "norm_", "n_")
 _SPELLINGS: dict[str, tuple[tuple[str, ...], ...]] = {
     "coordinates": (("x", "y", "z"),),
-    "colours": (COLOR, ("r", "g", "b"), ("diffuse_red", "diffuse_green", "diffuse_blue")),
-    "normals": (NORMAL, *(tuple(f"{stem}{axis}" for axis in "xyz") for stem in ("normal", "normal_", "norm_", "n_"))),
+    "colours": (COLOR, ("r", "g", "b"), *(tuple(f"{stem}_{name}" for name in COLOR) for stem in _COLOR_WORDS)),
+    "normals": (NORMAL, *(tuple(f"{stem}{axis}" for axis in "xyz") for stem in _NORMAL_WORDS)),
     "intensities": (("intensity",), ("reflectance",), ("reflectivity",), ("remission",)),
     "labels": tuple(
         (name,) for name in ("label", "labels", "class", "class_id", "label_id", "classification", "semantic")
@@ -35,12 +37,8 @@ _SPELLINGS: dict[str, tuple[tuple[str, ...], ...]] = {
 """For each role the names of its columns, ours first; case does not matter, nor does CloudCompare's ``scalar_``."""
 _UNIT_LENGTH = 0.01
 """Normals as near to unit length as this are left as they are."""
-_OVER = 1e-3
-"""By so much floats of 0..1 may be beyond their range."""
-_HARDLY = 2.0
-"""Floats whose largest is between 1 and this are rather of no known range than the darkest of 0..255."""
-_TWELVE_BIT = 4095
-"""Floats of 16 bit reach more than this."""
+_FEW_STEPS = 1000
+"""Whole numbers that span fewer than this are no millimetres."""
 _COARSE = 0.01
 """Metres between neighbouring coordinates of type float, from which on this is said."""
 
@@ -73,10 +71,13 @@ def read_points(path: Path, labels: Labels | None, notes: Notes) -> Points:
         raise InputError(path, "the cloud has no points", "At least one point is needed")
     coord = _coordinates([columns.pop(name) for name in names], notes)
     color = normal = strength = label = None
+    read: tuple[str, ...] = ()
     found = {role: _role(role, columns, notes, labels) for role in ("colours", "normals", "intensities", "labels")}
     taken = {role: [columns.pop(name) for name in names] for role, names in found.items() if names is not None}
     if "colours" in taken:
-        color = _colors(path, taken["colours"], notes)
+        color = colors_of(path, taken["colours"], notes)
+    else:
+        color, read = other_colors(path, columns, notes)
     if "normals" in taken:
         normal = _normals(taken["normals"], notes)
     if "intensities" in taken:
@@ -84,10 +85,9 @@ def read_points(path: Path, labels: Labels | None, notes: Notes) -> Points:
     if "labels" in taken:
         label = _labels(path, taken["labels"][0], labels)
     lacking = [role for role, names in found.items() if names is None and (role != "labels" or labels is not None)]
-    if lacking and columns:
-        splat = "; f_dc_0 and the like are those of a Gaussian splat" if "f_dc_0" in columns else ""
-        text = f"the points have no {', no '.join(lacking)}; columns that are not read: {few(columns, 8)}{splat}"
-        notes.say("columns", text)
+    lacking = [role for role in lacking if role != "colours" or color is None]
+    if lacking and (unread := [name for name in columns if name not in read]):
+        notes.say("columns", f"the points have no {', no '.join(lacking)}; columns that are not read: {few(unread, 8)}")
     return Points(coord, color, normal, strength, label, columns)
 
 
@@ -130,38 +130,15 @@ def _role(role: str, columns: Columns, notes: Notes, labels: Labels | None = Non
 
 
 def _coordinates(columns: Sequence[NDArray[Any]], notes: Notes) -> NDArray[np.float64]:
+    if all(column.dtype.kind in "iu" for column in columns) and max(map(np.ptp, columns)) < _FEW_STEPS:
+        text = f"they are whole numbers, {max(map(np.ptp, columns))} steps in all: what is nearer to each other is one"
+        notes.warn("coordinates", text, "Store them as float, before they are rounded")
     single = [column[np.isfinite(column)] for column in columns if column.dtype == np.float32]
     far = max((float(np.abs(column).max(initial=0)) for column in single), default=0.0)
     if (step := float(np.spacing(np.float32(far)))) > _COARSE:
         text = f"they reach {far:.3g} and are stored as float, which has steps of {step:.2g} there"
         notes.warn("coordinates", text, "Store them as double, or subtract an offset first (from the poses, too)")
     return np.stack([column.astype(np.float64) for column in columns], axis=1)
-
-
-def _colors(path: Path, channels: Sequence[NDArray[Any]], notes: Notes) -> NDArray[np.uint8]:
-    """(N, 3): the range is decided once, from the type and all channels."""
-    values = np.stack(channels, axis=1)
-    if values.dtype == np.uint8:
-        return values
-    low, high = float(values.min()), float(values.max())
-    is_float = values.dtype.kind == "f"
-    if is_float and low >= -_OVER and high <= 1 + _OVER:
-        scaled = values.clip(0, 1) * 255.0
-    elif low >= 0 and high <= 255 and not (is_float and high < _HARDLY):
-        scaled = values
-    elif low >= 0 and (_TWELVE_BIT if is_float else 255) < high <= 65535:
-        notes.say("colours", "they have 16 bits and were divided by 257")
-        scaled = values / 257.0
-    else:
-        # The first channel that is outside every range, for whoever looks into the file.
-        bad = [name for name, v in zip(COLOR, channels, strict=True) if not ((v >= 0) & (v <= 255)).all()]
-        raise InputError(
-            path,
-            f"the colours are neither 0..255 nor floats 0..1 nor 16 bit ('{(bad or COLOR)[0]}'; {low:g} to {high:g})",
-            "Store colours as uchar, 0..255",
-        )
-    whole: NDArray[np.uint8] = np.rint(scaled).astype(np.uint8)
-    return whole
 
 
 def _normals(columns: Sequence[NDArray[Any]], notes: Notes) -> NDArray[np.float32] | None:
@@ -174,6 +151,10 @@ def _normals(columns: Sequence[NDArray[Any]], notes: Notes) -> NDArray[np.float3
     if missing.all():
         notes.say("normals", f"all {len(normal)} are {'NaN' if broken.all() else 'zero'}, which counts as missing")
         return None
+    if (signed := _signed(normal[~missing], length[~missing])) is not None:
+        normal[~missing] = signed
+        length[~missing] = np.linalg.norm(signed.astype(np.float64), axis=1)
+        notes.say("normals", "they are stored like colours, and were read as -1..1")
     stored = length[~missing]
     wrong = ~missing & (np.abs(length - 1) > _UNIT_LENGTH)
     if wrong.any():
@@ -188,6 +169,15 @@ def _normals(columns: Sequence[NDArray[Any]], notes: Notes) -> NDArray[np.float3
             "takes normals, these are estimated from the neighbours",
         )
     return normal
+
+
+def _signed(normal: NDArray[np.float32], length: NDArray[np.float64]) -> NDArray[np.float32] | None:
+    """Normals whose -1..1 were stored as 0..1 or 0..255, which then are of unit length; None for others."""
+    if normal.min() < 0 or np.median(np.abs(length - 1)) <= _UNIT_LENGTH:
+        return None
+    signed = normal * np.float32(2 / (1 if normal.max() <= 1 else 255)) - 1
+    off = np.abs(np.linalg.norm(signed, axis=1) - 1)
+    return np.asarray(signed) if np.quantile(off, 0.9) < 2 * _UNIT_LENGTH else None
 
 
 def _strengths(path: Path, values: NDArray[Any]) -> NDArray[np.float32]:

@@ -99,6 +99,9 @@ class Labels(BaseModel):
         twice = [name for name, count in Counter(classes).items() if count > 1]
         if twice:
             raise ValueError(f"two classes are called {twice[0]!r}; give every class a name of its own")
+        for number, name in enumerate(classes):
+            if not name.strip() or name != name.encode("utf-8", "replace").decode():
+                raise ValueError(f"class {number} is called {name!r}, which is no name")
         return classes
 
 
@@ -219,7 +222,7 @@ def world_to_camera(where: str, matrix: Pose | None) -> NDArray[np.float64]:
     if not np.isfinite(pose).all():
         scannet = " (ScanNet writes -inf where its tracking was lost)" if np.isneginf(pose).any() else ""
         raise InputError(where, f"the pose is not finite{scannet}", _POSE_REMEDY)
-    if len(pose) == 4 and not np.array_equal(pose[3], (0.0, 0.0, 0.0, 1.0)):
+    if len(pose) == 4 and not np.allclose(pose[3], (0.0, 0.0, 0.0, 1.0), rtol=0, atol=1e-6):
         raise InputError(where, f"the last row of the pose is {matrix[3]}, not 0 0 0 1", _POSE_REMEDY)
     try:
         rotation = np.linalg.inv(pose[:3, :3] * _GL_TO_CV)

@@ -15,6 +15,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from ditr.captures.classes import unread_columns
 from ditr.data.augment.point_set import PointAugmentation, PointSet, augment
 from ditr.data.augment.points import CenterShift, PointClip
 from ditr.data.preparation import Attribute, Origin, Preparation, ViewChoice
@@ -235,7 +236,8 @@ def require_attributes(scene: Scene, preparation: Preparation, *, estimate: bool
         return
     raise InputError(
         f"scene {scene.name}",
-        f"the points have no {' and no '.join(a.value for a in lacking)}, which this model takes as input",
+        f"the points have no {' and no '.join(a.value for a in lacking)}, which this model takes as input"
+        f"{unread_columns(scene)}",
         "Add it to the point cloud, or declare a substitute "
         f"(--substitute {' '.join(f'{a.value}=VALUE' for a in lacking)})",
     )

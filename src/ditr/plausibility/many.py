@@ -44,7 +44,7 @@ class Look:
     Attributes:
         folder: of the capture.
         outline: the scene with its first point alone; None where it cannot be read.
-        labels: what is labelled in it.
+        labels: what is labelled in it; None without a class list.
         findings: of its reader and of the judge.
         faults: why it cannot be used; none where it can.
     """
@@ -89,8 +89,8 @@ def look_at(
         except InputError as error:
             own = error.where == f"scene {scene.name}"
             faults.append(InputError(folder, error.fault, error.remedy) if own else error)
-    counts = LabelCounts.of(scene)
-    if labelled and scene.label is not None and scene.class_names:
+    counts = LabelCounts.of(scene) if scene.class_names else None
+    if labelled and scene.label is not None and counts is not None:
         faults += _impossible_class(folder, scene, reading)
         if not counts.occurring:
             findings = (*findings, Finding(Grade.NOTED, "labels", "no point of it is labelled"))
@@ -139,7 +139,8 @@ def require_files(scene: Scene, *, photographs: bool = True) -> None:
 def _outline(scene: Scene) -> Scene:
     values = {name: getattr(scene, name) for name in ("color", "normal", "strength", "label")}
     first: dict[str, Any] = {name: None if value is None else value[:1].copy() for name, value in values.items()}
-    return replace(scene, coord=scene.coord[:1].copy(), extra={}, findings=(), **first)
+    extra = {name: values[:1].copy() for name, values in scene.extra.items()}
+    return replace(scene, coord=scene.coord[:1].copy(), extra=extra, findings=(), **first)
 
 
 def with_needs(looks: Sequence[Look], *needs: Need) -> list[Look]:
