@@ -83,13 +83,15 @@ def test_a_model_with_photographs(tmp_path: Path) -> None:
         replace(NETWORK, image_width=encoding.encoder.width),
         replace(benchmark.with_images, image_size=(42, 56)),
         benchmark.classes,
-        encoder=EncoderConfig.of(encoding.encoder, encoding.spec),
+        encoder=EncoderConfig.of(encoding.computed_in("bf16-mixed").encoder, encoding.spec),
     )
     save_model(tmp_path / "model", config, config.build())
     run(command(tmp_path, tmp_path / "out", dataset="scannet"))
     found = json.loads((tmp_path / "out" / "verify.json").read_text())
     assert found["points"] == int((make_scene(0, depth=True, points=60).label >= 0).sum())  # type: ignore[operator]
     assert found["of"]["dataset"] == "ScanNet" and found["published"] is None
+    assert config.encoder is not None and config.encoder.precision == "bf16-mixed"
+    assert found["of"]["encoder_precision"] == "32-true", "whatever the model learned with"
 
 
 def test_refusals(place: Path, tmp_path: Path) -> None:

@@ -48,6 +48,9 @@ class Evaluate:
     """With votes: first keep a random point of each voxel of this size in metres; the others take its label."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """Where to compute; auto takes a GPU if there is one."""
+    precision: Literal["32-true", "bf16-mixed", "16-mixed"] | None = None
+    """Of the image encoder; by default as in the model's training, or where that is not known bf16 on a GPU and 32 bits
+    on a CPU."""
     cache: Path | None = None
     """Folder in which features of photographs are kept; by default under the user's cache folder."""
 
@@ -72,7 +75,9 @@ def run(args: Evaluate) -> None:
     looks, skipped = _usable(args, captures, reading)
     captures = [look.folder for look in looks]
     with phase(f"load {args.model}"):
-        segmenter = Segmenter.from_pretrained(args.model, device=args.device, cache=make_cache(args.cache))
+        segmenter = Segmenter.from_pretrained(
+            args.model, device=args.device, cache=make_cache(args.cache), precision=args.precision
+        )
     labels = _counted(looks, segmenter.config, args)
     out = args.out or (Path(args.model) if Path(args.model).is_dir() else Path()) / "evaluation.json"
 

@@ -43,6 +43,8 @@ class Features:
     """Of the choice among views, and of the principal components."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """Where to compute; auto takes a GPU if there is one."""
+    precision: Literal["32-true", "bf16-mixed", "16-mixed"] | None = None
+    """Of the image encoder; by default as in the student's training, else bf16 on a GPU and 32 bits on a CPU."""
     cache: Path | None = None
     """Folder in which features of photographs are kept; by default under the user's cache folder."""
     no_cache: bool = False
@@ -80,7 +82,8 @@ def run(args: Features) -> None:
         profile, rule = "of the model", student.config.preparation.rule
     remark(f"profile {profile}: {rule}")
     spec = args.encoder if student is None else student.teacher
-    encoding = make_encoding(spec, args.cache, use_cache=not args.no_cache, device=args.device)
+    precision = args.precision or (None if student is None else student.precision)
+    encoding = make_encoding(spec, args.cache, use_cache=not args.no_cache, device=args.device, precision=precision)
     with phase("load the image encoder"):
         encoder = encoding.encoder
     remark(f"encoder: {encoder.weights if is_verbose() else encoder.origin}")

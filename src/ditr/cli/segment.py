@@ -52,6 +52,9 @@ class Segment:
     probability only where the model was trained with scenes to validate on; elsewhere it is uncalibrated."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """Where to compute; auto takes a GPU if there is one."""
+    precision: Literal["32-true", "bf16-mixed", "16-mixed"] | None = None
+    """Of the image encoder; by default as in the model's training, or where that is not known bf16 on a GPU and 32 bits
+    on a CPU."""
     cache: Path | None = None
     """Folder in which features of photographs are kept; by default under the user's cache folder."""
     no_cache: bool = False
@@ -84,7 +87,7 @@ def run(args: Segment) -> None:
     model = args.model if args.model is not None else _chosen_model(scene)
     with phase(f"load {model}"):
         cache = make_cache(args.cache, use_cache=not args.no_cache)
-        segmenter = Segmenter.from_pretrained(model, device=args.device, cache=cache)
+        segmenter = Segmenter.from_pretrained(model, device=args.device, cache=cache, precision=args.precision)
     if segmenter.config.labels is not None and (meaning := segmenter.config.labels.meaning()) is not None:
         say_finding(meaning)
         scene = replace(scene, findings=(*scene.findings, meaning))

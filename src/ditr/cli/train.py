@@ -343,7 +343,8 @@ def _encoding(args: Train, spec: str | None, prepared: bool) -> CachedEncoding |
     # Photographs of prepared datasets are augmented, and too many to keep.
     cache, no_cache = args.compute.cache, args.compute.no_cache
     use_cache = not no_cache and (cache is not None or not prepared)
-    encoding = make_encoding(spec, cache, use_cache=use_cache, device=args.compute.device)
+    compute = args.compute
+    encoding = make_encoding(spec, cache, use_cache=use_cache, device=compute.device, precision=compute.precision)
     # The run and its model name what was found, since another day auto may be something else.
     return replace(encoding, spec=encoding.encoder.name) if spec == "auto" else encoding
 

@@ -60,7 +60,7 @@ class RunOptions:
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """Where to compute; auto takes a GPU if there is one."""
     precision: Literal["32-true", "bf16-mixed", "16-mixed"] | None = None
-    """By default bf16 on a GPU and 32 bits on a CPU."""
+    """Of network and image encoder; by default bf16 on a GPU and 32 bits on a CPU."""
     workers: int = 0
     """Processes that prepare samples."""
     deterministic: bool = False

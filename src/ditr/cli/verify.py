@@ -62,10 +62,15 @@ def run(args: Verify) -> None:
     known = {model.name: model.miou for model in PUBLISHED}
     expected = known.get(args.model) if args.published is None else args.published
     root = dataset_root(benchmark.name, args.data)
+    # In single precision whatever the model learned with: a figure to compare must not depend on the machine.
+    precision = "32-true"
     with phase(f"load {args.model}"):
         folder = find_model(args.model)
         out = folder_for(args.out or Path(f"verify-{benchmark.name}-{args.split}-{folder.name}"))
-        segmenter = Segmenter.from_pretrained(folder, device=args.device, dataset=args.norms)
+        segmenter = Segmenter.from_pretrained(folder, device=args.device, dataset=args.norms, precision=precision)
+    settings = {"dataset": benchmark.name, "split": args.split, "norms": args.norms}
+    if segmenter.encoding is not None:
+        settings["encoder_precision"] = precision
     source = open_dataset(benchmark.name, root, args.split, images=segmenter.config.takes_images)
     finished = 0
     with progress_bar(f"verify {folder.name}") as report:
@@ -82,7 +87,7 @@ def run(args: Verify) -> None:
             published_voting(benchmark, lambda done, total: report(finished + done / total, wanted)),
             out,
             weights=folder / "model.safetensors",
-            settings={"dataset": benchmark.name, "split": args.split, "norms": args.norms},
+            settings=settings,
             published=expected,
             limit=args.limit,
             seed=args.seed,

@@ -94,7 +94,7 @@ class Segmenter:
         self.device = torch.device(choose_device(str(device)))
         self.model = model.to(self.device).eval()
         if encoding is None and config.takes_images and config.encoder is not None:
-            encoding = CachedEncoding(config.encoder.spec, device=str(self.device))
+            encoding = CachedEncoding(config.encoder.spec, device=str(self.device), precision=config.encoder.precision)
         if not config.takes_images or encoding is None:
             self.encoding = None
         else:
@@ -109,6 +109,7 @@ class Segmenter:
         cache: FeatureCache | None = None,
         dataset: str | None = None,
         origin: Provenance | None = None,
+        precision: str | None = None,
     ) -> Segmenter:
         """A model of any kind; downloads and converts where that is needed, once.
 
@@ -119,6 +120,8 @@ class Segmenter:
             cache: keeps encoded photographs.
             dataset: which norms to use, where a joint model has them per dataset; by default the config's.
             origin: what a checkpoint file does not say of itself.
+            precision: in which the image encoder computes, "32-true", "bf16-mixed" or "16-mixed"; by default as in the
+                model's training, or where that is not known half precision on a GPU and single precision on a CPU.
 
         Raises:
             InputError: as for :func:`ditr.from_pretrained`, a student of distillation, or an encoder that cannot be had
@@ -134,7 +137,8 @@ class Segmenter:
             )
         encoding = None
         if config.takes_images and config.encoder is not None:
-            encoding = CachedEncoding(config.encoder.spec, cache, device)
+            precision = precision or config.encoder.precision
+            encoding = CachedEncoding(config.encoder.spec, cache, device, precision=precision)
         segmenter = cls(config, model, encoding=encoding, device=device)
         if segmenter.encoding is not None and config.encoder is not None:
             config.encoder.require(segmenter.encoding.encoder)

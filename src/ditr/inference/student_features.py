@@ -189,6 +189,11 @@ class DistilledModel:
             teacher = teacher_of(config, name).spec
         return cls(config, model, teacher)
 
+    @property
+    def precision(self) -> str | None:
+        """In which the teacher computed in training; None where it is not known."""
+        return None if self.config.encoder is None else self.config.encoder.precision
+
     def encoding(self, encoding: CachedEncoding) -> CachedEncoding:
         """The teacher's, with images of the size that the student learned from.
 

@@ -65,7 +65,8 @@ def train(recipe: Recipe, run: TrainingRun) -> ModelConfig:
     """
     fabric = make_fabric(run)
     if run.encoding is not None:
-        run = replace(run, encoding=run.encoding.at(recipe.preparation.image_size))
+        encoding = run.encoding.at(recipe.preparation.image_size).computed_in(run.precision)
+        run = replace(run, encoding=encoding)
     data = make_data(recipe, run)
     recipe = recipe.in_steps([len(source.dataset) for source in data.sources], fabric.world_size)
     config = model_config(recipe, run, data.class_names)

@@ -44,7 +44,8 @@ class TrainingRun:
             with datasets by their names.
         encoding: of the photographs, for recipes with an encoder.
         device: "auto", "cpu" or "cuda".
-        precision: as lightning-fabric names it; None for bf16 on a GPU and fp32 on a CPU.
+        precision: of network and image encoder, "32-true", "bf16-mixed" or "16-mixed"; None for bf16 on a GPU and fp32
+            on a CPU, and for the encoding's own.
         workers: loader processes; 0 prepares samples in this process.
         checkpoint_every: optimizer steps between checkpoints.
         deterministic: operations whose result does not depend on the order in which a GPU's threads finish, which is

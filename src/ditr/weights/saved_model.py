@@ -51,6 +51,7 @@ class EncoderConfig:
         revision: of the hub repository; None for any.
         weights: one line for people about the weights in training; None where they are not known.
         digest: SHA-256 of the weights in training, as ``ImageEncoder.digest``; None where it is not known.
+        precision: in which it computed in training, as "32-true" or "bf16-mixed"; None where it is not known.
     """
 
     name: str
@@ -61,6 +62,7 @@ class EncoderConfig:
     revision: str | None = None
     weights: str | None = None
     digest: str | None = None
+    precision: str | None = None
 
     @property
     def spec(self) -> str:
@@ -71,7 +73,7 @@ class EncoderConfig:
     def of(cls, encoder: ImageEncoder, name: str) -> EncoderConfig:
         """Of a loaded encoder, called ``name``."""
         shape = (encoder.patch_size, encoder.width, encoder.mean, encoder.std)
-        return cls(name, *shape, weights=encoder.weights, digest=encoder.digest)
+        return cls(name, *shape, weights=encoder.weights, digest=encoder.digest, precision=encoder.precision)
 
     def require(self, encoder: ImageEncoder) -> None:
         """Refuse another encoder than this one: its features would give wrong labels.
