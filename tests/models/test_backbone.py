@@ -43,6 +43,7 @@ class ToyConfig:
     kind: Literal["toy"] = "toy"
 
     title: ClassVar[str] = "Toy"
+    head_std: ClassVar[float | None] = None
     reads_cls: ClassVar[bool] = False
 
     @property

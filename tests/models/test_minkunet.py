@@ -11,12 +11,14 @@ import torch
 from golden import error
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from small_world import NETWORK
 from torch import Tensor, nn
 
 from ditr.geometry.curves import Curve
 from ditr.geometry.pyramid import PyramidSpec, build_pyramid, join_pyramids
 from ditr.models.minkunet import MinkUNet, MinkUNetConfig
 from ditr.models.minkunet_names import MinkUNetNames
+from ditr.models.segmentation import Segmentation
 from ditr.nn.norms import Condition, DatasetNorms
 from ditr.nn.sparse_conv import InverseConv, StridedConv, SubmanifoldConv
 from ditr.weights.names import published_name
@@ -304,3 +306,25 @@ def test_published_names(ours: str, shared: str | None, per_dataset: str | None)
 def test_the_classifier_is_the_published_final_layer() -> None:
     assert published_name("head.weight", MinkUNetConfig()) == "backbone.final.weight"
     assert published_name("head.bias", MinkUNetConfig(norms=DATASETS)) == "backbone.final.bias"
+
+
+@pytest.mark.parametrize("config", CONFIGS.values(), ids=CONFIGS)
+def test_the_head_begins_as_published(config: MinkUNetConfig) -> None:
+    """The published head is a convolution of the network, and begins like these; the backbone's draws come first."""
+    torch.manual_seed(3)
+    model = Segmentation(replace(config, decoder_channels=(96, 16, 16)), 200)
+    torch.manual_seed(3)
+    alone = MinkUNet(replace(config, decoder_channels=(96, 16, 16)))
+    assert all(torch.equal(value, model.backbone.state_dict()[name]) for name, value in alone.state_dict().items())
+    assert float(model.head.weight.detach().std()) == pytest.approx(0.02, rel=0.02)
+    assert not model.head.bias.detach().any()
+
+
+def test_other_heads_and_draws_are_as_before() -> None:
+    torch.manual_seed(3)
+    model, after = Segmentation(NETWORK, 5), torch.rand(3)
+    torch.manual_seed(3)
+    backbone = NETWORK.build()
+    head = nn.Linear(backbone.out_channels, 5)
+    assert torch.equal(model.head.weight, head.weight) and torch.equal(model.head.bias, head.bias)
+    assert torch.equal(after, torch.rand(3)), "nothing more was drawn"

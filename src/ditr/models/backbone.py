@@ -87,9 +87,12 @@ class BackboneConfig(Protocol):
         reads_cls: whether it reads the [cls] tokens of the views too.
         norms: which norms exist once per dataset; None where all data share them.
         pyramid: the geometry that the network asks for.
+        head_std: standard deviation of a fresh segmentation head's weights, which has no biases then; None for a head
+            that begins as linear layers do.
     """
 
     title: ClassVar[str]
+    head_std: ClassVar[float | None]
 
     @property
     def in_channels(self) -> int: ...

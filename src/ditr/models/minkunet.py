@@ -46,6 +46,7 @@ class MinkUNetConfig:
     title: ClassVar[str] = "MinkUNet"
     image_width: ClassVar[None] = None  # no variant of this network takes images
     reads_cls: ClassVar[bool] = False
+    head_std: ClassVar[float | None] = 0.02  # as published: the head is one of the network's convolutions
 
     def __post_init__(self) -> None:
         lengths = {len(self.encoder_depths), len(self.encoder_channels)}

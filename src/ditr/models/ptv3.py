@@ -59,6 +59,7 @@ class PTv3Config:
     kind: Literal["ptv3"] = "ptv3"
 
     title: ClassVar[str] = "Point Transformer V3"
+    head_std: ClassVar[float | None] = None
 
     def __post_init__(self) -> None:
         levels = len(self.encoder_channels)

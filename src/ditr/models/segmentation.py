@@ -27,6 +27,9 @@ class Segmentation(nn.Module):
         self.conditions = Conditions(config.norms)
         self.backbone = build_backbone(config)
         self.head = nn.Linear(self.backbone.out_channels, classes)
+        if config.head_std is not None:
+            nn.init.trunc_normal_(self.head.weight, std=config.head_std)
+            nn.init.zeros_(self.head.bias)
 
     def forward(
         self, features: Tensor, pyramid: Pyramid, image: ImageFeatures | None = None, dataset: str | None = None

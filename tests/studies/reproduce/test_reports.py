@@ -71,7 +71,17 @@ def test_report_shows_means_spreads_the_paper_and_verdicts(tmp_path: Path) -> No
         and "24 min" in text
         and "24 in all" in text
     )
-    assert "smoke run" not in text and "several versions" not in text
+    assert "smoke run" not in text and "several versions" not in text and "MinkUNet" not in text
+
+
+def test_rows_of_heads_that_began_otherwise_are_marked(tmp_path: Path) -> None:
+    table, place, rows = TABLES["table7"](FULL), Workplace(tmp_path / "work"), rows_of(TABLES["table7"](FULL))
+    mark = "made before its head began as the published one"
+    write_table(tmp_path / "before", table, rows, SEEDS, place)
+    for name in ("table7.md", "table7.html"):
+        assert mark in (tmp_path / "before" / name).read_text()
+    write_table(tmp_path / "now", table, {key: {**row, "head_std": 0.02} for key, row in rows.items()}, SEEDS, place)
+    assert mark not in (tmp_path / "now" / "table7.md").read_text()
 
 
 def test_findings_are_paired_by_seed() -> None:

@@ -24,6 +24,10 @@ Rows = Mapping[tuple[str, int], Mapping[str, Any]]
 """By trial and seed."""
 
 _MIXED = "The rows are of several versions of the code (below); for one version, start with an empty work folder."
+_OTHER_HEAD = (
+    "The rows of MinkUNet were made before its head began as the published one does: weights of standard deviation "
+    "0.02, no biases."
+)
 _QUICK = "This was a smoke run: tiny worlds and a few steps, to see that everything works. Its figures mean nothing."
 _READ = (
     "Mean ± standard deviation over the seeds, each of which has worlds of its own. The worlds are procedural and the "
@@ -108,6 +112,7 @@ class _Told:
         found = findings(table, rows, seeds)
         used = {key: rows[key] for key in table.keys(seeds) if key in rows}
         warnings = [_when(table), *[_QUICK] * quick, *[_MIXED] * (len(_commits(used)) > 1)]
+        warnings += [_OTHER_HEAD] * _has_other_heads(table, used)
         return cls(
             title=table.title,
             lead=" ".join([*(f"**{warning}**" for warning in warnings), table.text]),
@@ -251,6 +256,12 @@ def _facts(table: PaperTable, used: Rows, seeds: Sequence[int]) -> list[tuple[st
 
 def _commits(used: Rows) -> set[str]:
     return {str(row[which]) for row in used.values() for which in ("commit", "training_commit")}
+
+
+def _has_other_heads(table: PaperTable, used: Rows) -> bool:
+    """Whether rows were made with heads that began otherwise than their networks' heads do now."""
+    wanted = {digest(trial): trial.stage.recipe.network.head_std for trial in table.trials}
+    return any(wanted[trial] != row.get("head_std") for (trial, _), row in used.items())
 
 
 def _when(table: PaperTable) -> str:

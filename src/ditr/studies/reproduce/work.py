@@ -155,7 +155,12 @@ def run_stage(place: Workplace, stage: Stage, seed: int, report: OnProgress) -> 
             report=report,
         ),
     )
-    content = {"name": stage.name, "commit": place.commit, "seconds": round(time.perf_counter() - began, 1)}
+    content = {
+        "name": stage.name,
+        "commit": place.commit,
+        "seconds": round(time.perf_counter() - began, 1),
+        "head_std": recipe.network.head_std,
+    }
     with atomic_path(folder / "complete") as path:
         path.write_text(json.dumps(content) + "\n")
 
@@ -241,6 +246,7 @@ def _row(place: Workplace, trial: Trial, seed: int, found: Evaluation, seconds: 
         },
         "training_seconds": trained["seconds"],
         "training_commit": trained["commit"],
+        "head_std": trained.get("head_std"),
         "seconds": round(seconds, 1),
         "views": to_json_values(trial.views),
         "swapped": trial.swap,
