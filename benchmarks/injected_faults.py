@@ -156,7 +156,7 @@ FAULTS: dict[str, tuple[Callable[[Files], Any], str]] = {
     "all cameras turned by 40 degrees": (lambda f: f.poses(lambda _, p: p @ turn(40)), "depth maps or colours"),
     "a pose of infinities": (lambda f: f.poses(lambda i, p: np.full((4, 4), -np.inf) if i == 0 else p), "none"),
     "a pose that mirrors": (lambda f: f.poses(lambda i, p: p @ np.diag([-1, 1, 1, 1]) if i == 0 else p), "none"),
-    "images of the next view": (shuffled_images, "colours"),
+    "images of the next view": (shuffled_images, "colours, depth maps, or points dense enough to show borders"),
     "focal length of a half-size image": (lambda f: f.intrinsics(0.5, "fl_x", "fl_y"), "depth maps or colours"),
     "all intrinsics of a half-size image": (lambda f: f.intrinsics(0.5, "fl_x", "fl_y", "cx", "cy"), "none"),
     "all in millimetres": (all_scaled(1000.0), "none"),
