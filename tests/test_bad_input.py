@@ -42,7 +42,7 @@ def segment(capture: Path, models: Path, *options: str, model: str = "ditr") -> 
     """Run the command; returns the folder of its results."""
     out = capture.parent / "out"
     command = ["segment", str(capture), "--model", str(models / model), "--out", str(out), "--device", "cpu"]
-    main([*command, "--cache", str(models / "features"), "--no-pictures", *options])
+    main([*command, "--cache", str(models / "features"), "--no-pictures", "--overwrite", *options])
     return out
 
 

@@ -109,7 +109,16 @@ def test_every_command_says_so_and_the_command_line_comes_first(tmp_path: Path) 
     write_model(tmp_path / "model")
     scene = replace(make_scene(3), color=None)
     folder = write(tmp_path / "data" / "capture", scene, substitute={"color": 10}, up=[0, 1, 0])
-    common = ("--model", tmp_path / "model", "--device", "cpu", "--no-pictures", "--out", tmp_path / "out")
+    common = (
+        "--model",
+        tmp_path / "model",
+        "--device",
+        "cpu",
+        "--no-pictures",
+        "--out",
+        tmp_path / "out",
+        "--overwrite",
+    )
     done = ditr("segment", folder, *common)
     assert 'capture.json: up [0.0, 1.0, 0.0], substitute {"color": 10.0}' in done.stdout
     assert "up is (0.00, 1.00, 0.00), as told; the scene was turned" in done.stdout

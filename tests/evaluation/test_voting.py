@@ -229,7 +229,7 @@ def test_commands_vote(tmp_path: Path) -> None:
     capture, out = tmp_path / "data" / "scene_0", tmp_path / "out"
     ditr("segment", capture, "--model", tmp_path / "model", "--out", out, "--variants", "rotations", "--no-pictures")
     voted = np.load(out / "confidence.npy", allow_pickle=False)
-    ditr("segment", capture, "--model", tmp_path / "model", "--out", out, "--no-pictures")
+    ditr("segment", capture, "--model", tmp_path / "model", "--out", out, "--no-pictures", "--overwrite")
     assert (voted != np.load(out / "confidence.npy", allow_pickle=False)).any()
     said = ditr("evaluate", tmp_path / "model", "--data", tmp_path / "data", "--vote", "--thin", "0.1")
     assert "left" in said.stdout and "mIoU" in said.stdout

@@ -5,7 +5,9 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -305,7 +307,8 @@ def test_a_killed_run_leaves_whole_rooms_only(tmp_path: Path) -> None:
     assert 1 <= count < 40 and len(list((out / "train").glob("room_*"))) == count
     for room in whole:
         assert len(read_capture(room).views) == 2
-    (out / "train" / ".room_0007.999999999-0123abcd.part").mkdir()
+    host = re.sub(r"[^\w-]", "_", socket.gethostname())
+    (out / "train" / f".room_0007.{host}-999999999-0123abcd.part").mkdir()
     config = RoomsConfig(train=count + 1, test=0, views=2, width=64, height=48, spacing=0.1)
     assert len(write_rooms(out, config, workers=1)) == count + 1
     assert not list((out / "train").glob(".room_*"))

@@ -51,7 +51,7 @@ from ditr.captures.transforms import (
 )
 from ditr.captures.unit import unscaled_by
 from ditr.errors import InputError, few
-from ditr.io.files import atomic_folder
+from ditr.io.files import atomic_folder, write_image
 from ditr.io.ply import write_ply
 from ditr.scene import UNLABELLED, ReadOptions, Scene, View
 
@@ -249,7 +249,7 @@ def _write_image(view: View, target: Path, image_format: str) -> str:
         return _copy(view.image, target, _place(view, "file_path", "images", view.image.suffix))
     place = _place(view, "file_path", "images", f".{image_format}")
     path = _made(target, place)
-    Image.fromarray(read_image(view)).save(path, quality=95)  # PNG has no quality and ignores it
+    write_image(path, Image.fromarray(read_image(view)), quality=95)  # PNG has no quality and ignores it
     return place
 
 
@@ -267,7 +267,7 @@ def _write_depth(view: View, target: Path) -> str:
         )
     place = _place(view, "depth_file_path", "depth", ".png")
     # The lightest compression is six times as fast as the usual one, for 7 % more bytes.
-    Image.fromarray(units.astype(np.uint16)).save(_made(target, place), compress_level=1)
+    write_image(_made(target, place), Image.fromarray(units.astype(np.uint16)), compress_level=1)
     return place
 
 
@@ -277,7 +277,7 @@ def _write_mask(view: View, target: Path) -> str:
     mask = read_mask(view)
     assert mask is not None
     place = _place(view, "mask_path", "masks", ".png")
-    Image.fromarray(mask.astype(np.uint8) * 255).save(_made(target, place))
+    write_image(_made(target, place), Image.fromarray(mask.astype(np.uint8) * 255))
     return place
 
 

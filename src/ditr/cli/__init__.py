@@ -8,14 +8,14 @@ a line in :func:`_commands`.
 from __future__ import annotations
 
 import io
-import os
 import shlex
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import field, make_dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any, Union
+
+from ditr.cli.faults import reported
 
 if TYPE_CHECKING:
     from ditr.cli.output import Output
@@ -31,14 +31,14 @@ def main(arguments: list[str] | None = None) -> None:
     if isinstance(sys.stdout, io.TextIOWrapper):
         # A job's log is read while the job runs.
         sys.stdout.reconfigure(line_buffering=True)
-    if arguments == ["--version"]:
-        print(f"ditr {__version__}")
-        return
-    with _reported():
+    with reported():
+        if arguments == ["--version"]:
+            print(f"ditr {__version__}")
+            return
         work, output = _understood(arguments)
         from ditr.cli.output import speaking
 
-        with speaking(output), _reported(verbose=output.verbose):
+        with speaking(output), reported(verbose=output.verbose):
             work()
 
 
@@ -174,43 +174,3 @@ def _check_name(name: str | None, names: list[str]) -> None:
         near = nearest(name, names)
         hint = f"Did you mean {near!r}?" if near else f"Use one of {', '.join(names)}"
         raise InputError(name, "there is no such command", hint)
-
-
-@contextmanager
-def _reported(*, verbose: bool = False) -> Iterator[None]:
-    """Faults that a user can mend become one line and an exit status; ``verbose`` shows where they were found, too."""
-    from ditr.errors import InputError
-
-    try:
-        yield
-    except InputError as error:
-        if verbose:
-            _show_causes(error)
-        print("ditr:", " ".join(str(error).split()), file=sys.stderr)
-        sys.exit(2)
-    except BrokenPipeError:
-        # Whoever read the output has closed it (`ditr weights | head`); the interpreter must not flush into it again.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(141)
-    except OSError as error:
-        # A full disk or a folder without permission; without a file's name it is no matter of input.
-        if error.filename is None:
-            raise
-        print(f"ditr: {error.filename}: {error.strerror}. Choose another place, or make room.", file=sys.stderr)
-        sys.exit(2)
-    except KeyboardInterrupt:
-        print("ditr: interrupted", file=sys.stderr)
-        sys.exit(130)
-
-
-def _show_causes(error: BaseException) -> None:
-    """The traceback of an error and of all that led to it, hidden ones (``from None``) too."""
-    import traceback
-
-    chain: list[BaseException] = []
-    cause: BaseException | None = error
-    while cause is not None and cause not in chain:
-        chain.append(cause)
-        cause = cause.__cause__ or cause.__context__
-    for each in reversed(chain):
-        print("".join(traceback.format_exception(each, chain=False)), end="", file=sys.stderr)

@@ -29,6 +29,8 @@ class Check:
     """Folder with transforms.json, the images and a PLY."""
     out: Path | None = None
     """Folder for check.png and check.json; by default CAPTURE's name with -check, in the current folder."""
+    overwrite: bool = False
+    """Replace earlier results in the folder; its other files stay."""
     reading: Reading = field(default_factory=Reading)
 
 
@@ -40,12 +42,13 @@ def run(args: Check) -> None:
     from ditr.cli.output import remark
     from ditr.errors import Grade
     from ditr.inference.check import check_capture
-    from ditr.io.files import write_json
+    from ditr.io.files import results_folder, write_json
     from ditr.runtime import phase
 
     with phase(f"read {args.capture}"):
         scene = read_capture(args.capture, args.reading.options())
-    out = folder_for(args.out or Path(f"{scene.name}-check"))
+    names = ("check.json", "check.png")
+    out = folder_for(args.out or Path(f"{scene.name}-check"), names, overwrite=args.overwrite)
     if (said := stated_options([args.capture])) is not None:
         remark(said)
     with phase("look at it"):
@@ -56,11 +59,11 @@ def run(args: Check) -> None:
     for grade in (Grade.REFUSED, Grade.WARNED, Grade.NOTED):
         for finding in found.judgement.of(grade):
             print(f"{grade.value}: {finding}")
-    out.mkdir(parents=True, exist_ok=True)
-    write_json(out / "check.json", found.to_json())
-    if scene.posed_views:
-        with phase("draw pictures"):
-            found.draw(out / "check.png")
+    with results_folder(out, names) as new:
+        write_json(new / "check.json", found.to_json())
+        if scene.posed_views:
+            with phase("draw pictures"):
+                found.draw(new / "check.png")
     print("sound: nothing speaks against it" if found.is_sound else "not sound")
     print(f"written to {out}")
     if not found.is_sound:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,6 +17,7 @@ from ditr.errors import Finding, Grade, InputError
 from ditr.evaluation.voting import Voting
 from ditr.geometry.upright_views import upright_views
 from ditr.io.caches import kept
+from ditr.io.files import require_room
 from ditr.plausibility.judge import judge
 from ditr.plausibility.many import require_files, without_bad_photographs
 from ditr.runtime import choose_device, progress_bar
@@ -28,6 +29,7 @@ __all__ = [
     "judged",
     "make_cache",
     "make_encoding",
+    "require_new",
     "say_finding",
     "voting",
 ]
@@ -45,15 +47,36 @@ def make_encoding(
     return CachedEncoding(spec, make_cache(folder, use_cache=use_cache), choose_device(device), precision=precision)
 
 
-def folder_for(path: Path) -> Path:
+def folder_for(path: Path, names: Sequence[str] = (), *, overwrite: bool = True, needed: int = 0) -> Path:
     """``path``, where a folder of results can be written; asked before the work and not after it.
 
+    Args:
+        path: the folder, or where it will be.
+        names: that results have.
+        overwrite: whether earlier results may be replaced.
+        needed: bytes that they take at least.
+
     Raises:
-        InputError: a file of that name.
+        InputError: a file of that name, earlier results in it that may not be replaced, or too little room.
+        OSError: it cannot be written.
     """
     if path.exists() and not path.is_dir():
         raise InputError(path, "it is a file", "Name a folder for the results")
+    require_new([path / name for name in names], overwrite=overwrite)
+    require_room(path, needed)
     return path
+
+
+def require_new(paths: Iterable[Path], *, overwrite: bool) -> None:
+    """Results of earlier are replaced where that is wanted, and nowhere else.
+
+    Raises:
+        InputError: there are some.
+    """
+    there = [path for path in paths if path.exists()]
+    if there and not overwrite:
+        more = "" if len(there) == 1 else f", and {len(there) - 1} more"
+        raise InputError(there[0], f"it is there already{more}", "Name another place, or replace it with --overwrite")
 
 
 def say_finding(finding: Finding) -> None:

@@ -24,6 +24,8 @@ class Convert:
     """The .pth file of the published training code."""
     out: Annotated[Path, tyro.conf.Positional]
     """The folder to write."""
+    overwrite: bool = False
+    """Replace a model that is there; a folder that holds more than a model is never replaced."""
     name: str | None = None
     """Short name of the published model that this is; `ditr weights` lists them."""
     dataset: str | None = None
@@ -44,10 +46,12 @@ class Convert:
 
 def run(args: Convert) -> None:
     """Convert, and say what it is."""
+    from ditr.cli.common import folder_for
     from ditr.cli.output import remark
     from ditr.runtime import phase
-    from ditr.weights.convert import Provenance, convert
+    from ditr.weights.convert import Provenance, convert, require_model
     from ditr.weights.published import published_model
+    from ditr.weights.saved_model import FILES
 
     row = None if args.name is None else published_model(args.name)
     origin = Provenance() if row is None else Provenance.of(row)
@@ -60,8 +64,10 @@ def run(args: Convert) -> None:
         pre_norm=not args.post_norm,
         license=args.license,
     )
+    require_model(args.out)
+    out = folder_for(args.out, FILES, overwrite=args.overwrite)
     with phase(f"convert {args.checkpoint}"):
-        config = convert(args.checkpoint, args.out, origin, tell=remark)
+        config = convert(args.checkpoint, out, origin, tell=remark)
     images = f", photographs by {config.encoder.name}" if config.takes_images and config.encoder else ""
     what = f"{len(config.class_names)} classes" if config.class_names else "a student, without classes"
     print(f"{config.network.title}{images}; {what} of {config.dataset}")

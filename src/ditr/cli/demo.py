@@ -36,8 +36,9 @@ class Demo:
 
 def run(args: Demo) -> None:
     """Run the demo."""
+    from ditr.cli.common import folder_for
     from ditr.studies.demo.results import DemoSettings
     from ditr.studies.demo.run import run_demo
 
     settings = DemoSettings(**{name: value for name, value in vars(args).items() if name not in ("out", "workers")})
-    run_demo(args.out, settings, workers=args.workers)
+    run_demo(folder_for(args.out), settings, workers=args.workers)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import tyro
 
@@ -12,6 +13,9 @@ from ditr.cli.options import Reading
 
 if TYPE_CHECKING:
     from ditr.captures.classes import LabelCounts
+    from ditr.evaluation.evaluate import Evaluation
+    from ditr.inference.prediction import Prediction
+    from ditr.inference.segmenter import Segmenter
     from ditr.plausibility.many import Look
     from ditr.scene import ReadOptions
     from ditr.weights.saved_model import ModelConfig
@@ -31,6 +35,8 @@ class Evaluate:
     out: Path | None = None
     """JSON file for the figures; by default evaluation.json in the folder of the run or the
     saved model, else here."""
+    overwrite: bool = False
+    """Replace figures and labels of earlier."""
     swap_images: bool = False
     """Give each scene the photographs of the next one: a control that shows what the images contribute."""
     reading: Reading = field(default_factory=Reading)
@@ -62,14 +68,14 @@ def run(args: Evaluate) -> None:
     from ditr.captures.read_options import options_as_json, stated_options
     from ditr.cli.common import make_cache, voting
     from ditr.cli.output import remark
-    from ditr.evaluation.evaluate import evaluate
-    from ditr.inference.prediction import Prediction
     from ditr.inference.segmenter import Segmenter
-    from ditr.io.files import write_json
+    from ditr.io.files import atomic_path, write_json
     from ditr.plausibility.many import plain
-    from ditr.runtime import phase, progress_bar
+    from ditr.runtime import phase
 
+    voting(args.vote, args.variants, args.thin)  # which refuses options before anything is read
     captures, reading = find_captures(args.data), args.reading.options()
+    out = _out(args, captures)
     if (said := stated_options(captures)) is not None:
         remark(said)
     looks, skipped = _usable(args, captures, reading)
@@ -79,22 +85,78 @@ def run(args: Evaluate) -> None:
             args.model, device=args.device, cache=make_cache(args.cache), precision=args.precision
         )
     labels = _counted(looks, segmenter.config, args)
+    with atomic_path(out) as file, _labels_folder(args.save_labels) as folder:
+        evaluation = _evaluate(args, segmenter, captures, reading, folder)
+        figures = {
+            **evaluation.to_json(),
+            "seed": args.seed,
+            "swap_images": args.swap_images,
+            "vote": args.vote or args.variants is not None,
+            "variants": args.variants,
+            "thin": args.thin,
+            "reading": options_as_json(reading),
+            "share_of_points_counted": round(labels.share, 4),
+            "temperature": segmenter.config.temperature,
+            **plain(looks, skipped),
+            "encoder_weights": None if segmenter.config.encoder is None else segmenter.config.encoder.weights,
+        }
+        write_json(file, figures)
+    _say(figures, labels, out)
+
+
+def _out(args: Evaluate, captures: list[Path]) -> Path:
+    """The file for the figures, where it and the labels can be written.
+
+    Raises:
+        InputError: a folder, or results of earlier that may not be replaced.
+        OSError: it cannot be written.
+    """
+    from ditr.cli.common import folder_for, require_new
+    from ditr.errors import InputError
+    from ditr.inference.prediction import LABEL_FILES
+    from ditr.io.files import require_room
+
     out = args.out or (Path(args.model) if Path(args.model).is_dir() else Path()) / "evaluation.json"
+    if out.is_dir():
+        raise InputError(out, "it is a folder", "Name a JSON file for the figures")
+    require_new([out], overwrite=args.overwrite)
+    require_room(out)
+    if args.save_labels is not None:
+        names = [f"{capture.name}/{name}" for capture in captures for name in LABEL_FILES]
+        folder_for(args.save_labels, names, overwrite=args.overwrite)
+    return out
+
+
+def _labels_folder(path: Path | None) -> AbstractContextManager[Path | None]:
+    """A temporary folder for labels, which take their places in ``path`` at the end; none if they are not wanted."""
+    from ditr.inference.prediction import LABEL_FILES
+    from ditr.io.files import results_folder
+
+    return nullcontext() if path is None else results_folder(path, LABEL_FILES)
+
+
+def _evaluate(
+    args: Evaluate, segmenter: Segmenter, captures: list[Path], reading: ReadOptions, folder: Path | None
+) -> Evaluation:
+    """Label all captures, and keep their labels in ``folder``."""
+    from ditr.cli.common import voting
+    from ditr.evaluation.evaluate import evaluate
+    from ditr.runtime import progress_bar
 
     finished = 0
 
     def keep(index: int, prediction: Prediction) -> None:
         nonlocal finished
         finished = index + 1
-        if args.save_labels is not None:
-            prediction.save(args.save_labels / captures[index].name)
+        if folder is not None:
+            prediction.save(folder / captures[index].name)
 
     with progress_bar(f"evaluate {Path(args.model).name}") as report:
 
         def within(done: float, total: float) -> None:
             report(finished + done / total, len(captures))
 
-        evaluation = evaluate(
+        return evaluate(
             segmenter,
             captures,
             seed=args.seed,
@@ -104,31 +166,21 @@ def run(args: Evaluate) -> None:
             keep=keep,
             progress=report,
         )
-    figures = {
-        **evaluation.to_json(),
-        "seed": args.seed,
-        "swap_images": args.swap_images,
-        "vote": args.vote or args.variants is not None,
-        "variants": args.variants,
-        "thin": args.thin,
-        "reading": options_as_json(reading),
-        "share_of_points_counted": round(labels.share, 4),
-        "temperature": segmenter.config.temperature,
-        **plain(looks, skipped),
-        "encoder_weights": None if segmenter.config.encoder is None else segmenter.config.encoder.weights,
-    }
-    write_json(out, figures)
+
+
+def _say(figures: dict[str, Any], labels: LabelCounts, out: Path) -> None:
+    """The table."""
     print(
         f"mIoU {figures['miou']:.1f} over all {len(labels.per_class)} classes, {figures['miou_present']:.1f} over the "
         f"{len(labels.occurring)} that occur; {labels.share:.1%} of {labels.points} points counted, "
         f"in {figures['scenes']} scenes"
     )
-    for name in evaluation.class_names:
-        print(f"  {name:20} {figures['iou'][name]:6.1f}")
+    for name, iou in figures["iou"].items():
+        print(f"  {name:20} {iou:6.1f}")
     print(labels.said())
     visible, invisible = figures["visible"], figures["invisible"]
     print(f"visible points {visible['miou']:.1f}, invisible {invisible['miou']:.1f} (absent classes count as 0)")
-    fitted = "a temperature fitted in training" if segmenter.config.temperature is not None else "uncalibrated"
+    fitted = "a temperature fitted in training" if figures["temperature"] is not None else "uncalibrated"
     print(f"calibration error of the confidence {figures['calibration_error']:.1f} ({fitted})")
     print(f"written to {out}")
 

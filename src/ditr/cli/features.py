@@ -4,13 +4,21 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
 
 from ditr.cli.options import Reading
 
+if TYPE_CHECKING:
+    from ditr.inference.lifting import LiftedFeatures
+    from ditr.inference.student_features import StudentFeatures
+
 __all__ = ["Features", "run"]
+
+_PICTURE, _STUDENT_PICTURE = "features.png", "student.png"
+_POINT_BYTES = 39
+"""At least: its place, colour and number of views in the PLY, and its row of the tokens."""
 
 
 @dataclass(frozen=True)
@@ -26,6 +34,8 @@ class Features:
     """Folder with transforms.json, the photographs and a PLY."""
     out: Annotated[Path | None, tyro.conf.arg(metavar="FOLDER")] = None
     """Folder for the results; by default CAPTURE's name with -features, in the current folder."""
+    overwrite: bool = False
+    """Replace earlier results in the folder; its other files stay."""
     model: Annotated[str | None, tyro.conf.arg(metavar="MODEL")] = None
     """A student of distillation, whose teacher then is the encoder: short name of a published one (`ditr weights`), hub
     repository, folder of a run (`ditr train --distill`) or saved model, or checkpoint file."""
@@ -63,11 +73,12 @@ def run(args: Features) -> None:
     from ditr.data.sample import ViewChoice
     from ditr.inference.lifting import lift_features
     from ditr.inference.student_features import DistilledModel
+    from ditr.io.files import require_room
     from ditr.runtime import phase, progress_bar
 
     with phase(f"read {args.capture}"):
         scene = read_capture(args.capture, args.reading.options())
-    out = folder_for(args.out or Path(f"{scene.name}-features"))
+    out = folder_for(args.out or Path(f"{scene.name}-features"), _names(), overwrite=args.overwrite)
     with phase("look at it"):
         scene = judged(scene, force=args.reading.force, needs_unit=args.model is not None)
     student = None
@@ -89,15 +100,12 @@ def run(args: Features) -> None:
     remark(f"encoder: {encoder.weights if is_verbose() else encoder.origin}")
     if student is not None:
         encoding = student.encoding(encoding)
+    require_room(out, (_POINT_BYTES + 2 * encoder.width * args.dense) * len(scene))
     with progress_bar("photographs") as report:
         encoding.progress = report
         lifted = lift_features(scene, encoding, rule, choice=ViewChoice(args.choice), seed=args.seed)
     compared = None if student is None else student(lifted)
-    with phase(f"write to {out}"):
-        lifted.save(out, dense=args.dense, explain=args.explain)
-    if not args.no_pictures:
-        with phase("draw pictures"):
-            lifted.draw(out / "features.png")
+    _write(args, out, lifted, compared)
     for name, share in lifted.coverage().items():
         print(f"  points seen by {name:12} {share:6.1%}")
     if reasons := lifted.reasons():
@@ -105,12 +113,31 @@ def run(args: Features) -> None:
         for sight, count in reasons.items():
             print(f"    {count / len(scene):6.1%}  {sight.meaning}")
     if compared is not None:
-        compared.save(out)
-        if not args.no_pictures:
-            with phase("draw pictures of the student"):
-                compared.draw(out / "student.png")
         mean = compared.mean_cosine()
         print(
             f"  mean cosine similarity of student and teacher: {'no point is seen' if mean is None else f'{mean:.4f}'}"
         )
     print(f"written to {out}")
+
+
+def _names() -> tuple[str, ...]:
+    """All files that results may have."""
+    from ditr.inference.lifting import FEATURE_FILES
+    from ditr.inference.student_features import STUDENT_FILES
+
+    return (*FEATURE_FILES, _PICTURE, *STUDENT_FILES, _STUDENT_PICTURE)
+
+
+def _write(args: Features, out: Path, lifted: LiftedFeatures, compared: StudentFeatures | None) -> None:
+    """All results, or none."""
+    from ditr.io.files import results_folder
+    from ditr.runtime import phase
+
+    with phase(f"write to {out}"), results_folder(out, _names()) as new:
+        lifted.save(new, dense=args.dense, explain=args.explain)
+        if not args.no_pictures:
+            lifted.draw(new / _PICTURE)
+        if compared is not None:
+            compared.save(new)
+            if not args.no_pictures:
+                compared.draw(new / _STUDENT_PICTURE)

@@ -58,6 +58,7 @@ def run(args: Reproduce) -> None:
     """Run the tables and write their reports."""
     from dataclasses import replace
 
+    from ditr.cli.common import folder_for
     from ditr.errors import InputError
     from ditr.runtime import choose_device
 
@@ -77,8 +78,8 @@ def run(args: Reproduce) -> None:
     reproduce(
         tables,
         scale,
-        args.out,
-        args.work,
+        folder_for(args.out),
+        args.work if args.only_report else folder_for(args.work),
         seeds=seeds,
         workers=args.workers,
         device=choose_device(args.device),

@@ -19,6 +19,10 @@ if TYPE_CHECKING:
 
 __all__ = ["Segment", "run"]
 
+_PICTURE = "labels.png"
+_POINT_BYTES = 28
+"""At least: its place, label and confidence in the PLY, and the latter in files of their own."""
+
 
 @dataclass(frozen=True)
 class Segment:
@@ -38,6 +42,8 @@ class Segment:
     file; by default a published model that fits the capture."""
     out: Annotated[Path | None, tyro.conf.arg(metavar="FOLDER")] = None
     """Folder for the results; by default CAPTURE's name with -labels, in the current folder."""
+    overwrite: bool = False
+    """Replace earlier results in the folder; its other files stay."""
     reading: Reading = field(default_factory=Reading)
     seed: int = 0
     """Of the choice among the views that show a point."""
@@ -72,13 +78,18 @@ def run(args: Segment) -> None:
     from ditr.cli.output import remark
     from ditr.data.preparation import profile_rule
     from ditr.inference.explain import unlike_training, used_views
+    from ditr.inference.prediction import LABEL_FILES
     from ditr.inference.segmenter import Segmenter
+    from ditr.io.files import results_folder
     from ditr.runtime import phase, progress_bars
 
     votes = voting(args.vote, args.variants, args.thin)
     with phase(f"read {args.capture}"):
         scene = read_capture(args.capture, args.reading.options())
-    out = folder_for(args.out or Path(f"{scene.name}-labels"))
+    names = (*LABEL_FILES, _PICTURE)
+    out = folder_for(
+        args.out or Path(f"{scene.name}-labels"), names, overwrite=args.overwrite, needed=_POINT_BYTES * len(scene)
+    )
     if (said := stated_options([args.capture])) is not None:
         remark(said)
     photographs = args.model is None or takes_photographs(args.model)
@@ -109,11 +120,10 @@ def run(args: Segment) -> None:
         prediction = replace(prediction, scene=replace(prediction.scene, findings=(*prediction.scene.findings, unlike)))
     if args.min_confidence is not None:
         prediction = prediction.at_least(args.min_confidence)
-    with phase(f"write to {out}"):
-        prediction.save(out)
-    if not args.no_pictures:
-        with phase("draw pictures"):
-            _draw(prediction, segmenter.config, out / "labels.png")
+    with phase(f"write to {out}"), results_folder(out, names) as new:
+        prediction.save(new)
+        if not args.no_pictures:
+            _draw(prediction, segmenter.config, new / _PICTURE)
     _account(segmenter.config, prediction)
     if unlike is not None:
         print(f"ditr: warning: {unlike}", file=sys.stderr)

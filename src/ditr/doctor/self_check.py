@@ -19,11 +19,10 @@ from pathlib import Path
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor
 
 from ditr.errors import InputError
-from ditr.io.files import atomic_path
+from ditr.io.files import write_tensors
 from ditr.models.backbone import NetworkConfig
 from ditr.models.minkunet import MinkUNetConfig
 from ditr.models.ptv3 import PTv3Config
@@ -79,8 +78,7 @@ def compute(name: str, device: str) -> Tensor:
 def write_outputs(path: Path) -> None:
     """Compute the outputs of all networks on this CPU and store them, with the hash of their numbers."""
     outputs = {name: compute(name, "cpu").contiguous() for name in NETWORKS}
-    with atomic_path(path) as temporary:
-        save_file(outputs, temporary, metadata={"sha256": _digest(outputs)})
+    write_tensors(path, outputs, {"sha256": _digest(outputs)})
 
 
 def read_outputs(path: Path = OUTPUTS) -> dict[str, Tensor]:

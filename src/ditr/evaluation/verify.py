@@ -19,7 +19,7 @@ from ditr.errors import InputError
 from ditr.evaluation.metrics import ConfusionMatrix
 from ditr.evaluation.voting import Voting
 from ditr.inference.segmenter import Segmenter
-from ditr.io.files import atomic_path, file_sha256, write_json
+from ditr.io.files import atomic_path, faults_of, file_sha256, write_json
 from ditr.runtime import release_memory
 from ditr.scene import SceneSource
 
@@ -163,7 +163,7 @@ def _claim(folder: Path, identity: dict[str, Any]) -> None:
     path = folder / "verify.json"
     if path.exists():
         try:
-            before = json.loads(path.read_text())["of"]
+            before = json.loads(path.read_text(encoding="utf-8"))["of"]
         except (OSError, ValueError, KeyError, TypeError):
             raise InputError(path, "it cannot be read", "Remove the folder, or name another one") from None
         if before != identity:
@@ -178,7 +178,7 @@ def _append(path: Path, name: str, counts: NDArray[np.int64]) -> None:
     """One line; of 40,000 cells of a matrix a scene fills a few hundred."""
     true, predicted = np.nonzero(counts)
     cells = np.stack([true, predicted, counts[true, predicted]], axis=1).tolist()
-    with path.open("a") as file:
+    with faults_of(path), path.open("a", encoding="utf-8") as file:
         file.write(json.dumps({"scene": name, "counts": cells}) + "\n")
 
 
@@ -190,11 +190,11 @@ def _read_counts(path: Path, classes: int) -> dict[str, NDArray[np.int64]]:
     """
     if not path.exists():
         return {}
-    text = path.read_text()
+    text = path.read_text(encoding="utf-8")
     whole = text[: text.rfind("\n") + 1]
     if whole != text:
         with atomic_path(path) as temporary:
-            temporary.write_text(whole)
+            temporary.write_text(whole, encoding="utf-8")
     found = {}
     for number, line in enumerate(whole.splitlines(), start=1):
         try:

@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from safetensors.torch import save_file
 from torch import Tensor
 
 from ditr.data.preparation import Preparation, ViewChoice
@@ -21,11 +20,14 @@ from ditr.geometry.lift import Lift, choose_view, gather
 from ditr.geometry.orientation import find_up
 from ditr.geometry.projection import Sight, VisibilityRule
 from ditr.geometry.upright_views import turned_degrees
-from ditr.io.files import atomic_path, write_json
+from ditr.io.files import results_folder, write_json, write_tensors
 from ditr.io.ply import write_ply
 from ditr.scene import Scene
 
-__all__ = ["LiftedFeatures", "lift_features"]
+__all__ = ["FEATURE_FILES", "LiftedFeatures", "lift_features"]
+
+FEATURE_FILES = ("features.safetensors", "features.ply", "summary.json")
+"""What :meth:`LiftedFeatures.save` writes."""
 
 _ORDER = (
     "Row i of patch_index belongs to point i of the capture's PLY file. It is a row of tokens, or -1 for a point that "
@@ -91,21 +93,22 @@ class LiftedFeatures:
         return gather_colors(pca.project(tokens), index, pca)
 
     def save(self, folder: str | Path, *, dense: bool = False, explain: bool = False) -> None:
-        """Write ``features.safetensors``, ``features.ply`` and ``summary.json``.
+        """Write ``features.safetensors``, ``features.ply`` and ``summary.json``, all or none.
+
+        Earlier results of these names are replaced, and other files of the folder stay.
 
         Args:
             folder: made where there is none.
             dense: whether to write a feature per point, too.
             explain: whether the PLY has the property ``why``; its header says what each number means.
+
+        Raises:
+            OSError: they cannot be written; the folder is as it was then.
         """
-        folder = Path(folder)
-        folder.mkdir(parents=True, exist_ok=True)
         tensors = {"tokens": self.tokens.half(), "patch_index": self.lift.patch_index[:, 0].contiguous()}
         if dense:
             tensors["features"] = self.features().half()
         metadata = {"order": _ORDER, "encoder": self.encoder, "views": json.dumps(self.views), "seed": str(self.seed)}
-        with atomic_path(folder / "features.safetensors") as path:
-            save_file(tensors, path, metadata=metadata)
         color, coord = self.colors(), self.scene.coord
         columns: dict[str, NDArray[Any]] = {axis: coord[:, i] for i, axis in enumerate("xyz")}
         columns |= {name: color[:, i] for i, name in enumerate(("red", "green", "blue"))}
@@ -113,8 +116,10 @@ class LiftedFeatures:
         comments = [f"why {sight.value}: {sight.meaning}" for sight in Sight] if explain else []
         if explain:
             columns["why"] = self.why
-        write_ply(folder / "features.ply", columns, comments=comments)
-        write_json(folder / "summary.json", self.summary())
+        with results_folder(folder, FEATURE_FILES) as new:
+            write_tensors(new / "features.safetensors", tensors, metadata)
+            write_ply(new / "features.ply", columns, comments=comments)
+            write_json(new / "summary.json", self.summary())
 
     def summary(self) -> dict[str, Any]:
         """What there is, in numbers that fit on a page."""

@@ -11,11 +11,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ditr.errors import InputError
-from ditr.io.files import atomic_path, write_json
+from ditr.io.files import results_folder, write_array, write_json
 from ditr.io.ply import write_ply
 from ditr.scene import UNLABELLED, Scene
 
-__all__ = ["Prediction"]
+__all__ = ["LABEL_FILES", "Prediction"]
+
+LABEL_FILES = ("labels.ply", "label.npy", "confidence.npy", "summary.json")
+"""What :meth:`Prediction.save` writes."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -92,22 +95,24 @@ class Prediction:
         return result
 
     def save(self, folder: str | Path) -> Path:
-        """Write ``labels.ply``, ``label.npy``, ``confidence.npy`` and ``summary.json``; returns the PLY's path.
+        """Write ``labels.ply``, ``label.npy``, ``confidence.npy`` and ``summary.json``, all or none; the PLY's path.
 
-        The PLY keeps all properties of the scene's points; labels that the scene had already become ``true_label``, and
-        another property that has the name of a new one gets ``original_`` before it.
+        Earlier results of these names are replaced, and other files of the folder stay. The PLY keeps all properties of
+        the scene's points; labels that the scene had already become ``true_label``, and another property that has the
+        name of a new one gets ``original_`` before it.
+
+        Raises:
+            OSError: they cannot be written; the folder is as it was then.
         """
-        folder = Path(folder)
-        folder.mkdir(parents=True, exist_ok=True)
-        ply = folder / "labels.ply"
         # A PLY header is ASCII.
         names = (name.encode("unicode_escape").decode("ascii") for name in self.class_names)
-        write_ply(ply, self._columns(), comments=tuple(f"label {index} {name}" for index, name in enumerate(names)))
-        for name, array in (("label", self.label), ("confidence", self.confidence)):
-            with atomic_path(folder / f"{name}.npy") as path:
-                np.save(path, array, allow_pickle=False)
-        write_json(folder / "summary.json", self.summary())
-        return ply
+        comments = tuple(f"label {index} {name}" for index, name in enumerate(names))
+        with results_folder(folder, LABEL_FILES) as new:
+            write_ply(new / "labels.ply", self._columns(), comments=comments)
+            write_array(new / "label.npy", self.label)
+            write_array(new / "confidence.npy", self.confidence)
+            write_json(new / "summary.json", self.summary())
+        return Path(folder) / "labels.ply"
 
     def _columns(self) -> dict[str, NDArray[Any]]:
         scene = self.scene

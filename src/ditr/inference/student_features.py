@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from safetensors.torch import save_file
 from torch import Tensor
 from torch.nn import functional
 
@@ -22,7 +21,7 @@ from ditr.encoders.encoding import CachedEncoding
 from ditr.errors import InputError
 from ditr.geometry.orientation import find_up, rotation_upright
 from ditr.inference.lifting import LiftedFeatures
-from ditr.io.files import atomic_path, write_json
+from ditr.io.files import results_folder, write_json, write_tensors
 from ditr.io.ply import write_ply
 from ditr.models.distillation import Distillation
 from ditr.pictures.palette import GREY
@@ -32,6 +31,7 @@ from ditr.weights.convert import Provenance
 from ditr.weights.saved_model import EncoderConfig, Model, ModelConfig
 
 __all__ = [
+    "STUDENT_FILES",
     "DistilledModel",
     "StudentFeatures",
     "check_teacher",
@@ -40,6 +40,9 @@ __all__ = [
     "student_features",
     "teacher_of",
 ]
+
+STUDENT_FILES = ("student.safetensors", "student.ply", "summary.json")
+"""What :meth:`StudentFeatures.save` writes."""
 
 _ORDER = (
     "Row i of voxel belongs to point i of the capture's PLY file. It is a row of prediction, what the student says of "
@@ -113,9 +116,13 @@ class StudentFeatures:
         }
 
     def save(self, folder: str | Path) -> None:
-        """Write ``student.safetensors``, ``student.ply`` and ``summary.json``."""
-        folder = Path(folder)
-        folder.mkdir(parents=True, exist_ok=True)
+        """Write ``student.safetensors``, ``student.ply`` and ``summary.json``, all or none.
+
+        Earlier results of these names are replaced, and other files of the folder stay.
+
+        Raises:
+            OSError: they cannot be written; the folder is as it was then.
+        """
         cosine = self.cosine()
         tensors = {
             "prediction": self.prediction.half(),
@@ -129,15 +136,15 @@ class StudentFeatures:
             "seed": str(self.teacher.seed),
             "whitened_directions": str(self.whitened),
         }
-        with atomic_path(folder / "student.safetensors") as path:
-            save_file(tensors, path, metadata=metadata)
         teacher, student = self.colors()
         columns: dict[str, NDArray[Any]] = {axis: self.scene.coord[:, i] for i, axis in enumerate("xyz")}
         columns |= {name: student[:, i] for i, name in enumerate(("red", "green", "blue"))}
         columns |= {f"teacher_{name}": teacher[:, i] for i, name in enumerate(("red", "green", "blue"))}
         columns |= {"cosine": cosine, "views": self.teacher.seen_by.astype(np.int32)}
-        write_ply(folder / "student.ply", columns)
-        write_json(folder / "summary.json", self.summary())
+        with results_folder(folder, STUDENT_FILES) as new:
+            write_tensors(new / "student.safetensors", tensors, metadata)
+            write_ply(new / "student.ply", columns)
+            write_json(new / "summary.json", self.summary())
 
     def draw(self, path: str | Path) -> None:
         """One sheet: photographs, teacher and student projected into them, and both in 3D."""

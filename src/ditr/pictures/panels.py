@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
 from ditr.errors import InputError
-from ditr.io.files import atomic_path
+from ditr.io.files import atomic_path, write_image
 from ditr.pictures.palette import BOTH_SAME, GREY, LIGHT_GREY, ONLY_FIRST, ONLY_SECOND, chosen_colors
 
 __all__ = ["LegendEntry", "Panel", "class_legend", "difference_legend", "save_picture", "sheet"]
@@ -116,7 +116,7 @@ def sheet(
 def save_picture(path: str | os.PathLike[str], image: NDArray[np.uint8]) -> None:
     """Write (height, width, 3) uint8 as the format that the suffix names; the same pixels give the same bytes."""
     with atomic_path(path) as temporary:
-        Image.fromarray(image).save(temporary, quality=92)  # which PNG ignores
+        write_image(temporary, Image.fromarray(image), quality=92)  # which PNG ignores
 
 
 def _font(size: int) -> Font:

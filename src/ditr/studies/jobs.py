@@ -12,8 +12,9 @@ from concurrent.futures import FIRST_COMPLETED, Future, wait
 from dataclasses import dataclass, field
 from pathlib import Path
 from queue import Empty
-from typing import Any, TextIO
+from typing import Any
 
+from ditr.io.files import faults_of
 from ditr.runtime import START, one_thread_per_worker, progress_bars, worker_pool
 
 __all__ = ["Job", "run_jobs"]
@@ -61,7 +62,6 @@ def run_jobs(
     queue = START.Queue()
     log.parent.mkdir(parents=True, exist_ok=True)
     with (
-        log.open("a") as file,
         one_thread_per_worker(),
         _Display(jobs) as display,
         worker_pool(workers, _report_to, (queue,)) as pool,
@@ -71,7 +71,7 @@ def run_jobs(
             for job in ready[: workers - len(running)]:
                 waiting.remove(job)
                 running[pool.submit(_work, job)] = job
-                _say(file, f"begin  {job.name}")
+                _say(log, f"begin  {job.name}")
             done, _ = wait(running, timeout=0.3, return_when=FIRST_COMPLETED)
             display.drain(queue)
             for future in done:
@@ -87,13 +87,13 @@ def run_jobs(
                 left, spent = len(waiting) + len(running), spent + job.cost
                 rest = (time.perf_counter() - began) * (total / spent - 1) / 60 if spent else 0.0
                 text = f"{left} of {len(jobs)} jobs and about {rest:.0f} min left"
-                _say(file, f"end    {job.name}  {seconds[job.name]:.1f} s; {text}")
+                _say(log, f"end    {job.name}  {seconds[job.name]:.1f} s; {text}")
     return results, seconds
 
 
-def _say(file: TextIO, line: str) -> None:
-    file.write(f"{time.strftime('%F %T')}  {line}\n")
-    file.flush()
+def _say(log: Path, line: str) -> None:
+    with faults_of(log), log.open("a", encoding="utf-8") as file:
+        file.write(f"{time.strftime('%F %T')}  {line}\n")
 
 
 _reports: Any = None

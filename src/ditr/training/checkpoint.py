@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import logging
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -14,14 +15,14 @@ from pathlib import Path
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from ditr.errors import InputError
-from ditr.io.files import atomic_path
+from ditr.io.files import atomic_path, require_room, write_tensors
 from ditr.io.settings_json import from_plain, to_json_values
 
-__all__ = ["Progress", "is_finished", "load_newest", "mark_finished", "remove_rests", "save_checkpoint", "writing"]
+__all__ = ["Progress", "is_finished", "load_newest", "mark_finished", "remove_rests"]
+__all__ += ["require_room_for_run", "save_checkpoint", "writing"]
 
 KEPT = 2
 _FINISHED = "finished.json"
@@ -57,11 +58,10 @@ def writing(path: Path) -> Iterator[None]:
         yield
     except InputError:
         raise
-    except (OSError, SafetensorError) as error:
-        cause = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+    except OSError as error:
         raise InputError(
-            path,
-            f"it cannot be written ({cause})",
+            error.filename or path,
+            f"it cannot be written ({error.strerror or error})",
             "Free space or choose another folder; given the same command, the run goes on from its last checkpoint",
         ) from None
 
@@ -83,18 +83,31 @@ def save_checkpoint(
                 tensors[f"optimizer.{index}.{name}"] = torch.as_tensor(value).detach().cpu().contiguous()
     target = folder / f"step-{progress.step:08d}.safetensors"
     metadata = {"progress": json.dumps(to_json_values(progress)), "run": json.dumps(run)}
-    with writing(target), atomic_path(target) as path:
-        save_file(tensors, path, metadata=metadata)
+    with writing(target):
+        write_tensors(target, tensors, metadata)
     for old in sorted(folder.glob("step-*.safetensors"))[:-KEPT]:
         old.unlink()
     remove_rests(folder)
     return target
 
 
+def require_room_for_run(folder: Path, model: nn.Module, checkpoints: int) -> None:
+    """Ask before the first step whether a run's model and so many checkpoints fit where ``folder`` is.
+
+    Raises:
+        InputError: they do not, or nothing can be written there.
+    """
+    state = sum(value.nbytes for value in model.state_dict().values())
+    there = sum(path.stat().st_size for path in folder.rglob("*.safetensors"))
+    with writing(folder):
+        # An optimizer has a moment of every weight at least; the newest checkpoint stays while the next is written.
+        require_room(folder, state + 2 * state * min(checkpoints, KEPT + 1) - there)
+
+
 def remove_rests(folder: Path) -> None:
     """Remove what a process left in ``folder`` that was killed while it wrote."""
     for rest in folder.glob(".*.part*"):
-        rest.unlink()
+        shutil.rmtree(rest) if rest.is_dir() else rest.unlink()
 
 
 def load_newest(folder: Path, model: nn.Module, optimizer: torch.optim.Optimizer, run: str) -> Progress:
@@ -128,7 +141,7 @@ def load_newest(folder: Path, model: nn.Module, optimizer: torch.optim.Optimizer
 def mark_finished(folder: Path, steps: int, run: str) -> None:
     """Say in the run's folder that its model is the last one; to be called when the model is written."""
     with writing(folder), atomic_path(folder / _FINISHED) as path:
-        path.write_text(json.dumps({"steps": steps, "run": run}) + "\n")
+        path.write_text(json.dumps({"steps": steps, "run": run}) + "\n", encoding="utf-8")
 
 
 def is_finished(folder: Path, run: str) -> bool:
@@ -141,7 +154,7 @@ def is_finished(folder: Path, run: str) -> bool:
     if not all((folder / name).exists() for name in (_FINISHED, "model.safetensors", "config.json")):
         return False
     try:
-        content = json.loads(mark.read_text())
+        content = json.loads(mark.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise InputError(mark, f"it cannot be read ({error})", "Delete it to train again") from None
     if not isinstance(content, dict) or content.get("run") != run:

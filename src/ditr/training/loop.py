@@ -30,6 +30,7 @@ from ditr.training.checkpoint import (
     load_newest,
     mark_finished,
     remove_rests,
+    require_room_for_run,
     save_checkpoint,
     writing,
 )
@@ -85,6 +86,7 @@ def train(recipe: Recipe, run: TrainingRun) -> ModelConfig:
         share_batch_norms(bare)
     optimizer, schedule = make_optimizer(recipe, bare)
     progress = load_newest(run.folder / "checkpoints", bare, optimizer, identity)
+    require_room_for_run(run.folder, bare, recipe.steps // run.checkpoint_every)
     model, optimizer = fabric.setup(to_train(bare, recipe.task), optimizer)
     _restore_scaler(fabric, progress)
     work = _Work(recipe, run, fabric, data, config, identity, bare, optimizer)

@@ -357,7 +357,7 @@ def read_recipe(path: Path) -> Recipe:
         InputError: no such file, no JSON, or settings that are unknown, of another type or do not go together.
     """
     try:
-        content = json.loads(path.read_text())
+        content = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError) as error:
         raise InputError(path, f"it cannot be read ({error})", "Give a recipe as JSON") from None
     if isinstance(content, dict) and isinstance(content.get("recipe"), dict):

@@ -10,6 +10,7 @@ import hashlib
 import json
 import time
 from collections.abc import Mapping
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any, TextIO
@@ -19,6 +20,7 @@ from torch.utils.tensorboard import SummaryWriter
 from ditr.errors import InputError
 from ditr.io.files import atomic_path, defined
 from ditr.runtime import progress_bar
+from ditr.training.board import open_board
 from ditr.training.checkpoint import writing
 
 __all__ = ["RunLog", "read_rows"]
@@ -56,8 +58,8 @@ class RunLog:
                 folder.mkdir(parents=True, exist_ok=True)
                 self._jsonl = _continue(folder / "log.jsonl", start)
                 self._validation = _continue(folder / "validation.jsonl", start)
-                self._text = (folder / "train.log").open("a")
-                self._board = SummaryWriter(str(folder / "tensorboard"), purge_step=start)
+                self._text = (folder / "train.log").open("a", encoding="utf-8")
+                self._board = open_board(folder / "tensorboard", start)
         self._began = time.perf_counter()
         self._bar = progress_bar(f"train {folder.name}", quiet=quiet or not writes)
 
@@ -71,10 +73,13 @@ class RunLog:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._bar.__exit__(None, None, None)
-        self.say("done" if error is None else f"stopped: {error!r}")
-        for file in (self._jsonl, self._validation, self._text, self._board):
-            if file is not None:
-                file.close()
+        # What ended the run is more than that its files cannot be closed either.
+        faults = writing(self.folder) if error is None else suppress(OSError, InputError)
+        with faults, ExitStack() as closing:
+            for file in (self._jsonl, self._validation, self._text, self._board):
+                if file is not None:
+                    closing.callback(file.close)
+            self.say("done" if error is None else f"stopped: {error!r}")
         if self._sync is not None:
             self._sync.finish(exit_code=0 if error is None else 1)
 
@@ -128,8 +133,9 @@ class RunLog:
     def say(self, line: str) -> None:
         """Write a line to ``train.log``."""
         if self._text is not None:
-            self._text.write(f"{time.strftime('%F %T')}  {line}\n")
-            self._text.flush()
+            with writing(self.folder):
+                self._text.write(f"{time.strftime('%F %T')}  {line}\n")
+                self._text.flush()
 
 
 def _begin_sync(project: str, folder: Path) -> Any:
@@ -151,7 +157,7 @@ def read_rows(path: Path) -> list[dict[str, Any]]:
     """The rows of a JSON-lines log up to the first that is torn; none where there is no log."""
     rows: list[dict[str, Any]] = []
     if path.exists():
-        for line in path.read_text().splitlines():
+        for line in path.read_text(encoding="utf-8").splitlines():
             try:
                 row = json.loads(line)
             except json.JSONDecodeError:
@@ -166,5 +172,5 @@ def _continue(path: Path, start: int) -> TextIO:
     """Open a JSON-lines log for the steps from ``start`` on, without lines that were torn or will be done again."""
     kept = [json.dumps(row) + "\n" for row in read_rows(path) if row["step"] < start]
     with atomic_path(path) as temporary:
-        temporary.write_text("".join(kept))
-    return path.open("a")
+        temporary.write_text("".join(kept), encoding="utf-8")
+    return path.open("a", encoding="utf-8")

@@ -15,13 +15,12 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor
 
 from ditr.errors import InputError
 from ditr.geometry.lift_pyramid import build_lift_pyramid
 from ditr.geometry.pyramid import Pyramid, build_pyramid
-from ditr.io.files import atomic_path, file_sha256
+from ditr.io.files import file_sha256, write_tensors
 from ditr.models.backbone import NetworkConfig
 from ditr.models.distillation import Distillation
 from ditr.models.segmentation import Segmentation
@@ -84,8 +83,7 @@ def write_contract(folder: Path, model: Segmentation | Distillation, network: Ne
         "torch": torch.__version__,
         "dataset": model.dataset or "",
     }
-    with atomic_path(folder / FILE) as path:
-        save_file({"output": contract_output(model, network)}, path, metadata=metadata)
+    write_tensors(folder / FILE, {"output": contract_output(model, network)}, metadata)
 
 
 def check_weights(folder: Path) -> None:

@@ -19,7 +19,7 @@ from ditr.datasets.benchmark import Benchmark
 from ditr.datasets.table import by_name
 from ditr.encoders.weights import known_variant
 from ditr.errors import InputError, few
-from ditr.io.files import atomic_folder
+from ditr.io.files import atomic_folder, require_room
 from ditr.io.pickle_names import Name, Placeholder
 from ditr.io.stored_tensor import StoredTensor
 from ditr.io.torch_file import read_torch_file
@@ -27,9 +27,9 @@ from ditr.models.published_names import NormsUnnamed, PatchUnknown
 from ditr.weights.names import from_published, published_name, to_published
 from ditr.weights.published import PublishedModel
 from ditr.weights.recognize import Recognized, recognize
-from ditr.weights.saved_model import FILES, EncoderConfig, Model, ModelConfig, save_model
+from ditr.weights.saved_model import FILES, EncoderConfig, Model, ModelConfig, write_model
 
-__all__ = ["Provenance", "Unstated", "convert", "published_state", "read_checkpoint"]
+__all__ = ["Provenance", "Unstated", "convert", "published_state", "read_checkpoint", "require_model"]
 
 
 @dataclass(frozen=True)
@@ -82,7 +82,7 @@ def convert(
         InputError: not such a file, one that would run code, another architecture, tensors missing, left over or
             misshapen, or an origin that does not fit; likewise.
     """
-    _check_out(out)
+    require_model(out)
     content: Any = read_torch_file(checkpoint)
     tensors, unread = _tensors(checkpoint, content), _unread(content)
     if unread and tell is not None:
@@ -91,12 +91,13 @@ def convert(
     config = _config(checkpoint, recognized, origin)
     with torch.device("meta"):
         model = config.build()
+    require_room(out, sum(value.nbytes for value in model.state_dict().values()))
     state = _state(checkpoint, tensors, model, config)
     model.load_state_dict(state, assign=True)
     del state
     # Through a link: what it points to is replaced, not the link.
     with atomic_folder(out.resolve()) as folder:
-        save_model(folder, config, model)
+        write_model(folder, config, model)
     return config
 
 
@@ -159,8 +160,12 @@ def published_state(model: Model, config: ModelConfig) -> dict[str, Tensor]:
     return to_published(model.state_dict(), config.network)
 
 
-def _check_out(out: Path) -> None:
-    """Nothing but a model is replaced: a run's folder also has a model in it, and a checkpoint beside."""
+def require_model(out: Path) -> None:
+    """Nothing but a model is replaced: a run's folder also has a model in it, and a checkpoint beside.
+
+    Raises:
+        InputError: ``out`` is there, and is neither empty nor a model alone.
+    """
     if not out.exists():
         return
     names = {path.name for path in out.iterdir()} if out.is_dir() else {""}

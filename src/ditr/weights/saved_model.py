@@ -15,7 +15,7 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from torch import Tensor
 
 from ditr.captures.classes import LabelCounts
@@ -23,7 +23,7 @@ from ditr.data.preparation import Preparation
 from ditr.data.training_data import TrainingData
 from ditr.encoders.image_encoder import ImageEncoder
 from ditr.errors import InputError, few
-from ditr.io.files import atomic_path, write_json
+from ditr.io.files import atomic_path, results_folder, write_json, write_tensors
 from ditr.io.settings_json import from_plain, to_json_values
 from ditr.models.backbone import NetworkConfig
 from ditr.models.distillation import Distillation, Student
@@ -31,7 +31,7 @@ from ditr.models.segmentation import Segmentation
 from ditr.weights.contract import check_weights, write_contract
 from ditr.weights.model_card import Card, model_card
 
-__all__ = ["FILES", "EncoderConfig", "Model", "ModelConfig", "load_model", "read_config", "save_model"]
+__all__ = ["FILES", "EncoderConfig", "Model", "ModelConfig", "load_model", "read_config", "save_model", "write_model"]
 
 FORMAT = 2
 FILES = ("config.json", "model.safetensors", "contract.safetensors", "README.md")
@@ -178,11 +178,19 @@ class ModelConfig:
 
 
 def save_model(folder: Path, config: ModelConfig, model: Model) -> None:
-    """Write a model; each file appears whole or not at all, the config, without which there is no model, last."""
-    folder.mkdir(parents=True, exist_ok=True)
+    """Write a model, whole or not at all; one that is there is replaced, and other files of the folder stay.
+
+    Raises:
+        OSError: it cannot be written; the folder is as it was then.
+    """
+    with results_folder(folder, FILES) as new:
+        write_model(new, config, model)
+
+
+def write_model(folder: Path, config: ModelConfig, model: Model) -> None:
+    """Write a model's files into a new folder, the config, without which there is no model, last."""
     state = {name: value.detach().cpu().contiguous() for name, value in model.state_dict().items()}
-    with atomic_path(folder / "model.safetensors") as path:
-        save_file(state, path)
+    write_tensors(folder / "model.safetensors", state)
     # The same tensors in a model on the CPU; on the meta device, since they need no memory of their own.
     with torch.device("meta"):
         on_cpu = config.build()
@@ -203,7 +211,7 @@ def read_config(folder: Path) -> ModelConfig:
     if not path.exists():
         raise InputError(folder, "there is no trained model here (no config.json)", "Name a finished run's folder")
     try:
-        content = json.loads(path.read_text())
+        content = json.loads(path.read_text(encoding="utf-8"))
     except (json.JSONDecodeError, UnicodeDecodeError, RecursionError) as error:
         raise InputError(path, f"not JSON ({error})", "Restore the file from the run") from None
     given = content.get("format") if isinstance(content, dict) else None

@@ -276,7 +276,7 @@ def digest(*parts: Any) -> str:
     return hashlib.sha256(json.dumps(_differing(parts), sort_keys=True).encode()).hexdigest()[:16]
 
 
-_DEFAULTS: dict[str, dict[str, Any]] = json.loads(Path(__file__).with_name("defaults.json").read_text())
+_DEFAULTS: dict[str, dict[str, Any]] = json.loads(Path(__file__).with_name("defaults.json").read_text(encoding="utf-8"))
 """Settings as they usually were when the first rows were measured, by class; they never change.
 
 Rows are known by what differs from these. A default that is changed in the code therefore makes other rows, and a field

@@ -130,7 +130,7 @@ def _write_rows(
             for seed in seeds
             if (digest(cell.trial), seed) in rows
         ]
-        path.write_text("\n".join(lines) + "\n")
+        path.write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 
 # ---- jobs -----------------------------------------------------------------------------------------------------------

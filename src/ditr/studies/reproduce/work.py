@@ -6,6 +6,7 @@ by two tables nor after a run that was killed.
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import time
@@ -27,7 +28,7 @@ from ditr.evaluation.evaluate import Evaluation, evaluate
 from ditr.inference.prediction import Prediction
 from ditr.inference.segmenter import Segmenter
 from ditr.io.caches import ALL_TABLES_BYTES
-from ditr.io.files import atomic_path
+from ditr.io.files import atomic_path, faults_of, write_array
 from ditr.io.settings_json import to_json_values
 from ditr.runtime import OnProgress
 from ditr.scene import ReadOptions, Scene
@@ -128,7 +129,7 @@ def encode(place: Workplace, world: World, seed: int, encoder: str, split: str, 
         encoding.encode(read_capture(capture).views)
         report(index + 1, len(captures))
     with atomic_path(place.encoded(world, seed, encoder, split)) as path:
-        path.write_text(encoding.encoder.weights + "\n")
+        path.write_text(encoding.encoder.weights + "\n", encoding="utf-8")
     return encoding.encoder.weights
 
 
@@ -162,7 +163,7 @@ def run_stage(place: Workplace, stage: Stage, seed: int, report: OnProgress) -> 
         "head_std": recipe.network.head_std,
     }
     with atomic_path(folder / "complete") as path:
-        path.write_text(json.dumps(content) + "\n")
+        path.write_text(json.dumps(content) + "\n", encoding="utf-8")
 
 
 def _training_scenes(place: Workplace, stage: Stage, recipe: Recipe, seed: int) -> Any:
@@ -222,9 +223,7 @@ def _with_views(scene: Scene, views: Views, seed: Sequence[int]) -> Scene:
 
 
 def _keep_labels(file: Path, label: Any) -> None:
-    file.parent.mkdir(parents=True, exist_ok=True)
-    with atomic_path(file) as path, path.open("wb") as stream:
-        np.save(stream, label, allow_pickle=False)
+    write_array(file, label)
 
 
 # ---- rows -----------------------------------------------------------------------------------------------------------
@@ -232,7 +231,7 @@ def _keep_labels(file: Path, label: Any) -> None:
 
 def _row(place: Workplace, trial: Trial, seed: int, found: Evaluation, seconds: float) -> dict[str, Any]:
     everything, visible, invisible = found.all_points, found.visible, found.invisible
-    trained = json.loads((place.run(trial.stage, seed) / "complete").read_text())
+    trained = json.loads((place.run(trial.stage, seed) / "complete").read_text(encoding="utf-8"))
     return {
         "trial": digest(trial),
         "seed": seed,
@@ -262,7 +261,10 @@ def write_row(file: Path, row: dict[str, Any]) -> None:
     handle = os.open(file, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
     try:
         # The empty line ends what a killed process may have left unfinished.
-        os.write(handle, ("\n" + json.dumps(row) + "\n").encode())
+        line = ("\n" + json.dumps(row) + "\n").encode()
+        with faults_of(file):
+            if os.write(handle, line) < len(line):  # the disk became full on the way
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
     finally:
         os.close(handle)
 
@@ -270,7 +272,7 @@ def write_row(file: Path, row: dict[str, Any]) -> None:
 def read_rows(file: Path) -> dict[tuple[str, int], dict[str, Any]]:
     """All rows by trial and seed, the newest of each; lines that a killed process left unfinished do not count."""
     rows: dict[tuple[str, int], dict[str, Any]] = {}
-    for line in file.read_text().splitlines() if file.exists() else ():
+    for line in file.read_text(encoding="utf-8").splitlines() if file.exists() else ():
         try:
             row = json.loads(line)
             rows[str(row["trial"]), int(row["seed"])] = row

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
-import shutil
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import as_completed
 from dataclasses import dataclass, replace
@@ -15,6 +13,7 @@ from typing import Any
 from ditr.captures.capture import write_capture
 from ditr.captures.transforms import LABELS
 from ditr.errors import InputError
+from ditr.io.files import remove_rests, require_room
 from ditr.runtime import one_thread_per_worker, progress_bar, worker_pool
 from ditr.scene import Scene
 
@@ -57,10 +56,12 @@ def write_jobs(kind: str, jobs: Sequence[SceneJob], *, workers: int | None, prog
 
     Raises:
         InputError: a folder holds something else than its scene.
+        OSError: scenes cannot be written; those that are whole stay.
         ImportError: embreex is not installed.
     """
     for folder in {job.path.parent for job in jobs}:
-        _remove_unfinished(folder, kind)
+        remove_rests(folder)
+        require_room(folder)
     missing = [job for job in jobs if not _is_complete(job, kind)]
     count = min(len(missing), workers if workers is not None else _processors())
     done = len(jobs) - len(missing)
@@ -101,32 +102,6 @@ def _is_complete(job: SceneJob, kind: str) -> bool:
     return True
 
 
-def _remove_unfinished(folder: Path, kind: str) -> None:
-    """Remove what processes that no longer run left behind."""
-    unfinished = re.compile(rf"\.{re.escape(kind)}_\d{{4,}}\.(\d+)-[0-9a-f]{{8}}\.part")
-    for path in folder.glob(f".{kind}_*.part"):
-        match = unfinished.fullmatch(path.name)
-        if match and not _is_running(int(match[1])):
-            shutil.rmtree(path, ignore_errors=True)
-
-
 def _processors() -> int:
     """How many processors this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-def _is_running(process: int) -> bool:
-    if os.name == "nt":
-        return True  # there os.kill ends the process instead of asking
-    try:
-        os.kill(process, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    # A killed worker whose parent is gone stays a zombie where, as in many containers, nobody collects it.
-    try:
-        state = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0]
-    except (OSError, IndexError):
-        return True  # no /proc on this system
-    return state not in "ZX"

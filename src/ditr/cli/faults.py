@@ -1,0 +1,111 @@
+"""Whatever ends a command becomes one line and an exit status."""
+
+from __future__ import annotations
+
+import errno
+import io
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from typing import NoReturn, TextIO
+
+from ditr.errors import InputError
+
+__all__ = ["reported"]
+
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
+_FORBIDDEN = (errno.EACCES, errno.EPERM, errno.EROFS)
+
+
+@contextmanager
+def reported(*, verbose: bool = False) -> Iterator[None]:
+    """Faults that a user can mend become one line on the error output and an exit status; texts fit any code page.
+
+    ``verbose`` shows where faults of the input were found, too.
+    """
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+    try:
+        try:
+            yield
+        except SystemExit:
+            sys.stdout.flush()
+            raise
+        sys.stdout.flush()
+    except InputError as error:
+        if verbose:
+            _show_causes(error)
+        _leave(2, str(error))
+    except BrokenPipeError:
+        # Whoever read the output has closed it (`ditr weights | head`).
+        _leave(141)
+    except OSError as error:
+        told = _told(error)
+        if told is None:
+            raise
+        _leave(2, told)
+    except MemoryError as error:
+        _leave(2, _short_of_memory(error))
+    except RuntimeError as error:
+        # torch has no class for what happens on a CPU.
+        if type(error).__name__ != "OutOfMemoryError" and "can't allocate memory" not in str(error):
+            raise
+        _leave(2, _short_of_memory(error))
+    except KeyboardInterrupt:
+        _leave(130, "interrupted")
+
+
+def _leave(status: int, line: str | None = None) -> NoReturn:
+    """Exit; an output that cannot be written, as on a full disk, must not turn this into a traceback."""
+    _empty(sys.stdout)
+    if line is not None:
+        with suppress(OSError):
+            print("ditr:", " ".join(line.split()), file=sys.stderr)
+    _empty(sys.stderr)
+    sys.exit(status)
+
+
+def _empty(stream: TextIO) -> None:
+    """Flush; what cannot be written is dropped, so that the interpreter does not try again at its end."""
+    try:
+        stream.flush()
+    except OSError:
+        with suppress(OSError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+
+
+def _told(error: OSError) -> str | None:
+    """The place, the fault and the remedy; None for what is no matter of files."""
+    where = error.filename
+    if where is None and error.errno in (*_NO_ROOM, errno.EFBIG, errno.EIO):
+        where = "standard output"  # whatever writes files names them
+    if where is None or error.strerror is None:
+        return None
+    if error.errno in _NO_ROOM:
+        return f"{where}: there is no room left ({error.strerror}). Free some, or name a folder on another disk."
+    if error.errno in _FORBIDDEN:
+        return f"{where}: it cannot be written or read ({error.strerror}). Mend its permissions, or name another place."
+    if error.errno == errno.EFBIG:
+        return f"{where}: larger files are not allowed here ({error.strerror}). Raise the limit (ulimit -f)."
+    return f"{where}: {error.strerror}. Name another place."
+
+
+def _short_of_memory(error: BaseException) -> str:
+    told = str(error).partition("\n")[0][:200]
+    cause = f" ({told})" if told else ""
+    return f"memory: there is too little{cause}. Take fewer views or points, or a machine with more."
+
+
+def _show_causes(error: BaseException) -> None:
+    """The traceback of an error and of all that led to it, hidden ones (``from None``) too."""
+    import traceback
+
+    chain: list[BaseException] = []
+    cause: BaseException | None = error
+    while cause is not None and cause not in chain:
+        chain.append(cause)
+        cause = cause.__cause__ or cause.__context__
+    for each in reversed(chain):
+        print("".join(traceback.format_exception(each, chain=False)), end="", file=sys.stderr)
