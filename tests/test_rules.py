@@ -65,6 +65,30 @@ def imports(path: Path) -> Iterator[str]:
             yield from (f"{node.module or ''}.{alias.name}" for alias in node.names)
 
 
+def texts_without_encoding(source: str) -> Iterator[str]:
+    """Calls that read or write text in whatever encoding the machine has."""
+    for node in ast.walk(ast.parse(source)):
+        if not isinstance(node, ast.Call) or any(keyword.arg == "encoding" for keyword in node.keywords):
+            continue
+        name = node.func.attr if isinstance(node.func, ast.Attribute) else ast.unparse(node.func)
+        modes = [part.value for part in node.args if isinstance(part, ast.Constant) and isinstance(part.value, str)]
+        modes += [ast.unparse(keyword.value) for keyword in node.keywords if keyword.arg == "mode"]
+        # A path's own method has a mode at most; what has other arguments opens something else.
+        others = isinstance(node.func, ast.Attribute) and name == "open" and len(modes) < len(node.args)
+        opened = name in ("open", "fdopen") and not others
+        if name in ("write_text", "read_text") or (opened and not any("b" in mode for mode in modes)):
+            yield f"{node.lineno}: {ast.unparse(node)}"
+
+
+def test_texts_are_utf8_on_every_machine() -> None:
+    found = {str(path): list(texts_without_encoding(path.read_text(encoding="utf-8"))) for path in MODULES}
+    assert {path: calls for path, calls in found.items() if calls} == {}
+    told = "a.open()", 'a.open("w")', "open(a)", "a.read_text()", 'a.write_text("b")', 'os.fdopen(a, "w")'
+    sound = 'a.open("rb")', 'open(a, mode="wb")', 'a.read_text(encoding="utf-8")', "Image.open(a)", "a.read_bytes()"
+    assert all(list(texts_without_encoding(code)) for code in told)
+    assert not any(list(texts_without_encoding(code)) for code in sound)
+
+
 UNPICKLING_PACKAGES = {"pickle", "_pickle", "cPickle", "pickletools", "dill", "cloudpickle", "jsonpickle", "shelve"}
 UNPICKLING_PACKAGES |= {"marshal", "joblib", "copyreg", "copy_reg"}
 # Functions that unpickle whatever their arguments are; ``torch.load`` does so even with ``weights_only``.
