@@ -27,7 +27,6 @@ from ditr.cli import main
 from ditr.io.settings_json import to_json_values
 
 SIZE = 64 << 20
-PAGE = 4096
 
 
 @dataclass(frozen=True)
@@ -135,7 +134,7 @@ def attempt(command: Command, disk: Path, reference: dict[str, bytes], chance: r
     budget = chance.randrange(whole) if chance.random() < 0.5 else int(whole ** chance.random())
     earlier: dict[str, bytes] = {}
     more: list[object] = []
-    if command.overwrite and turn % 4 >= 2:
+    if command.overwrite and turn % 4 in (1, 2):
         for name, content in (reference | {"notes.txt": b"mine"}).items():
             (out / name).parent.mkdir(parents=True, exist_ok=True)
             (out / name).write_bytes(content)
@@ -174,7 +173,9 @@ def read_only(command: Command, disk: Path) -> dict:
     subprocess.run(["mount", "-o", "remount,ro", str(disk)], check=True)
     status, said = call(command.arguments(disk / "out"))
     subprocess.run(["mount", "-o", "remount,rw", str(disk)], check=True)
-    sound = status == 2 and "Read-only file system" in said and len(said.splitlines()) == 1 and str(disk) in said
+    sound = (
+        status == 2 and "Read-only file system" in said and len(said.splitlines()) == 1 and str(disk / "out") in said
+    )
     return {"status": status, "said": said.splitlines(), "wrong": [] if sound else ["not said in one line"]}
 
 

@@ -197,9 +197,12 @@ def require_room(path: Path, needed: int = 0) -> None:
     place = path if path.is_dir() else path.parent
     while not place.exists() and place != place.parent:
         place = place.parent
-    with faults_of(place), tempfile.TemporaryFile(dir=place) as file:
-        file.write(_PROBE)
-        file.flush()
+    try:
+        with tempfile.TemporaryFile(dir=place) as file:
+            file.write(_PROBE)
+            file.flush()
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, str(path)) from None
     free = shutil.disk_usage(place).free
     if free < needed:
         raise InputError(
