@@ -2,9 +2,10 @@
 
     python benchmarks/start.py
 
-Data: 24 scenes as in ``loader.py``, in the layout of the published code. The encoder of ``scannet/ditr`` is a ViT-L of
-random weights, made at launch, which takes longer than reading stored ones. A run's first step begins when its log says
-``steps 0 to N``; what it does then (loading 12 scenes, encoding 120 photographs, computing) is the step's own time.
+Data: 24 scenes as ``ditr bench --what loader`` has them, in the layout of the published code. The encoder of
+``scannet/ditr`` is a ViT-L of random weights, made at launch, which takes longer than reading stored ones. A run's
+first step begins when its log says ``steps 0 to N``; what it does then (loading 12 scenes, encoding 120 photographs,
+computing) is the step's own time.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from loader import write_dataset
+from ditr.studies.bench.scannet_room import write_dataset
 
 RUNS = {"scannet/ptv3": [], "scannet/ditr": ["--encoder", "random:dinov2-large-reg"]}
 

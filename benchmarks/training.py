@@ -3,7 +3,8 @@
     python benchmarks/training.py --device cuda --workers 14                    # a GPU
     python benchmarks/training.py --batch 1 --crop 20000 --steps 3              # a CPU
 
-Data as in ``loader.py``: a room of ScanNet's size in the published layout, read and augmented anew for every sample.
+Data as ``ditr bench --what loader`` has it: a room of ScanNet's size in the published layout, read and augmented anew
+for every sample.
 The step is that of the training loop, with batches that are there already; the loader is timed apart from it, with the
 encoding of the photographs (a ViT-L of random weights), which is then timed alone too.
 """
@@ -15,24 +16,31 @@ import itertools
 import json
 import statistics
 import tempfile
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import torch
-from loader import write_dataset
-from network import synchronized
 
 from ditr.data.batch import Batch
 from ditr.datasets.table import open_dataset
 from ditr.doctor.machine import describe_devices
 from ditr.encoders.encoding import CachedEncoding
 from ditr.recipes.table import find_recipe
+from ditr.studies.bench.scannet_room import write_dataset
 from ditr.training.fabric import make_fabric
 from ditr.training.loop import TrainingRun, make_optimizer, take_step
 from ditr.training.recipe import Recipe
 from ditr.training.setup import Data, make_data, model_config
 from ditr.training.step import to_train
+
+
+def synchronized() -> float:
+    """The time when all that was asked of the GPU, if there is one, is done."""
+    if torch.cuda.is_available():
+        torch.cuda.synchronize()
+    return time.perf_counter()
 
 
 def step_times(

@@ -119,6 +119,7 @@ def _command_name(arguments: list[str]) -> str | None:
 def _commands() -> dict[type, Callable[[Any], object]]:
     """Every command's options and what runs it, in the order of the help; a command is called as its class."""
     from ditr.cli import (
+        bench,
         cache,
         check,
         convert,
@@ -152,6 +153,7 @@ def _commands() -> dict[type, Callable[[Any], object]]:
         cache.Cache: cache.run,
         convert.Convert: convert.run,
         doctor.Doctor: doctor.run,
+        bench.Bench: bench.run,
     }
 
 

@@ -1,0 +1,1 @@
+"""``ditr bench``: how fast the product is and how much memory it takes, and whether another revision was better."""
