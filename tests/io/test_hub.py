@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from math import inf
 from pathlib import Path
 
+import permissions
 import pytest
 from hub_server import HubServer
 
@@ -34,6 +35,11 @@ if "WITHOUT_LINKS" in os.environ:
     def refuse(*arguments, **options):
         raise OSError("a privilege is not held")
     os.symlink = refuse
+if "BOUND" in os.environ:
+    sys.path.insert(0, os.environ["BOUND"])
+    from permissions import permissions_bind
+    bound = permissions_bind()
+    bound.__enter__()
 for call in json.loads(sys.argv[1]):
     names = [name if isinstance(name, str) else tuple(name) for name in call.pop("names")]
     try:
@@ -381,7 +387,7 @@ def test_a_disk_that_is_full(client: Client, repository: Path) -> None:
         finally:
             resource.setrlimit(resource.RLIMIT_FSIZE, before)
         (refused,) = client.finish(process)
-        assert refused.kind == "InputError" and "no space left" in refused.fault and "HF_HOME" in refused.remedy
+        assert refused.kind == "Unwritable" and "no space left" in refused.fault and "HF_HOME" in refused.remedy
         assert str(client.home) in refused.fault
         assert server.count("body", "/large/") == 1
         (outcome,) = client.run(server)
@@ -393,6 +399,30 @@ def test_a_cache_that_cannot_be_made(client: Client, repository: Path) -> None:
     with HubServer({REPOSITORY: repository}) as server:
         (refused,) = client.run(server)
         assert "cannot be used" in refused.fault and "HF_HOME" in refused.remedy
+
+
+def test_a_cache_that_may_only_be_read(client: Client, repository: Path) -> None:
+    with HubServer({REPOSITORY: repository}) as server:
+        (first,) = client.run(server)
+        bound = {"BOUND": str(Path(permissions.__file__).parent)}
+        permissions.give_away(client.home)
+        for note in (client.folder / ".ditr" / "verified").iterdir():
+            note.chmod(0)  # and not even this
+        (here,) = client.run(server, **bound)
+        assert here.path == first.path and "WARNING" not in here.log
+        (repository / "config.json").write_text('{"hidden_size": 768}')
+        server.commit(REPOSITORY)
+        (older,) = client.run(server, **bound)
+        assert older.path == first.path and "cannot be used" in older.log and "taking the copy" in older.log
+        weights = (client.folder / "snapshots" / first.path.name / "model.safetensors").resolve()
+        content = weights.read_bytes()
+        weights.chmod(0o644)
+        weights.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
+        weights.chmod(0o444)
+        (damaged,) = client.run(server, **bound)
+        assert damaged.kind == "Unwritable" and "HF_HOME" in damaged.remedy and "cannot be deleted" in damaged.log
+        assert weights.exists()
+    permissions.give_back(client.home)
 
 
 def test_processes_at_once_download_once(client: Client, repository: Path) -> None:

@@ -53,6 +53,10 @@ class Unreachable(InputError):
     """The hub did not give what was asked for, but might at another time; a copy in the cache may do instead."""
 
 
+class Unwritable(InputError):
+    """What the hub gives cannot be kept; a copy in the cache may do instead."""
+
+
 @dataclass(frozen=True)
 class _Asked:
     """What was asked for: each of ``names`` is a path, or several of which the first that exists counts."""
@@ -93,8 +97,9 @@ def fetch_folder(
 ) -> Path:
     """The folder of a hub repository's files in the hub's cache: its snapshot, with at least the named files.
 
-    The hub is asked once what the revision is now; where it cannot be reached, a copy in the cache is taken and a
-    warning logged. A full commit hash always means the same: a copy in the cache is taken without asking.
+    The hub is asked once what the revision is now; where it cannot be reached, or what it gives cannot be kept, a copy
+    in the cache is taken and a warning logged. A full commit hash always means the same: a copy in the cache is taken
+    without asking.
 
     Args:
         repository: like ``facebook/dinov2-small``.
@@ -105,8 +110,8 @@ def fetch_folder(
 
     Raises:
         Unreachable: the hub could not be reached, and the cache has not all that is needed. (It is an `InputError`.)
-        InputError: no such repository, revision or file, or no access; a file that comes with the wrong hash; no space
-            or no permission to write.
+        Unwritable: no space or no permission to write, and the cache has not all that is needed. (It is one, too.)
+        InputError: no such repository, revision or file, or no access; a file that comes with the wrong hash.
     """
     asked = _Asked(repository, revision or constants.DEFAULT_REVISION, names)
     try:
@@ -123,10 +128,11 @@ def fetch_folder(
             return here
         try:
             return _from_hub(asked, optional)
-        except Unreachable as fault:
+        except (Unreachable, Unwritable, OSError) as fault:
             if here is None:
                 raise
-            _log.warning("%s: %s; taking the copy in the cache, commit %s", repository, fault.fault, here.name)
+            told = _explain(fault, asked).fault if isinstance(fault, OSError) else fault.fault
+            _log.warning("%s: %s; taking the copy in the cache, commit %s", repository, told, here.name)
             return here
     except OSError as fault:  # those of the hub have become InputError
         raise _explain(fault, asked) from fault
@@ -219,21 +225,29 @@ def _cached(asked: _Asked) -> Path | None:
 
 
 def _is_intact(asked: _Asked, path: Path, digest: str) -> bool:
-    """Whether a file has this hash, else it is deleted; size and time are noted, so as not to hash it again."""
+    """Whether a file has this hash, else it is deleted; size and time are noted, so as not to hash it again.
+
+    Where the cache is read-only or another user's, nothing is noted and nothing deleted.
+    """
     blob, note = path.resolve(), asked.folder / ".ditr" / "verified" / digest
     stamp = f"{blob.stat().st_size} {blob.stat().st_mtime_ns}"
-    if note.is_file() and note.read_text(encoding="utf-8") == stamp:
-        return True
+    with suppress(OSError):
+        if note.read_bytes() == stamp.encode():
+            return True
     with blob.open("rb") as content:
         git = hashlib.sha1(b"blob %d\0" % blob.stat().st_size, usedforsecurity=False)
         found = hashlib.file_digest(content, "sha256" if len(digest) == 64 else lambda: git).hexdigest()
     if found == digest:
-        with suppress(OSError), atomic_path(note) as temporary:  # the cache may be read-only
+        with suppress(OSError), atomic_path(note) as temporary:
             temporary.write_text(stamp, encoding="utf-8")
         return True
-    _log.warning("%s: %s has the wrong hash %s and is deleted", asked.repository, path, found)
-    blob.unlink(missing_ok=True)
-    path.unlink(missing_ok=True)
+    try:
+        blob.unlink(missing_ok=True)
+        path.unlink(missing_ok=True)
+        done = "is deleted"
+    except OSError:
+        done = "cannot be deleted"
+    _log.warning("%s: %s has the wrong hash %s and %s", asked.repository, path, found, done)
     return False
 
 
@@ -250,7 +264,7 @@ def _explain(fault: BaseException, asked: _Asked) -> InputError:
         full = fault.errno in _DISK_FULL
         told = f"no space left for its files in {asked.folder}" if full else f"{asked.folder} cannot be used"
         remedy = "Free some space" if full else "Check that you may write there"
-        return InputError(asked.repository, f"{told} ({brief})", f"{remedy}, or set HF_HOME to a folder elsewhere")
+        return Unwritable(asked.repository, f"{told} ({brief})", f"{remedy}, or set HF_HOME to a folder elsewhere")
     if isinstance(fault, _NONSENSE):
         told = f"what answers at {constants.ENDPOINT} does not speak like the Hugging Face hub"
         return _unreachable(f"{told} ({brief}); a log-in page of the network, perhaps", asked)
