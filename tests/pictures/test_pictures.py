@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -164,3 +166,41 @@ def test_pictures_are_written_whole_or_not_at_all(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="unknown file extension"):
         save_picture(tmp_path / "a.nothing", np.zeros((4, 4, 3), np.uint8))
     assert [p.name for p in tmp_path.iterdir()] == ["deep"]
+
+
+STRIPS = """
+import resource, sys
+import numpy as np
+from ditr.pictures.pictures import features_sheet, figure_9, student_sheet
+from ditr.scene import Camera, Scene, View
+
+rng = np.random.default_rng(0)
+coord = rng.uniform((-2, -2, 3), (2, 2, 4), (2000, 3))
+color, labels = np.full((2000, 3), 90, np.uint8), np.zeros(2000, np.int32)
+for width, height in ((6, 900), (900, 6), (1, 20000)):
+    camera = Camera(width, height, 500.0, 500.0, width / 2, height / 2)
+    view = View("strip", camera, np.eye(4), np.zeros((height, width, 3), np.uint8))
+    scene = Scene("strip", coord, (view,), class_names=("a",))
+    drawn = features_sheet(scene, color), student_sheet(scene, color, color), figure_9(scene, view, labels, labels)
+    assert all(picture.shape[1] == 1600 and picture.shape[0] < 8000 for picture in drawn)
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="where the peak is in KiB")
+def test_a_strip_takes_no_more_memory_than_a_picture() -> None:
+    done = subprocess.run([sys.executable, "-c", STRIPS], capture_output=True, text=True, check=True)
+    assert int(done.stdout) < 1_000_000
+
+
+def test_captions_of_strips_have_room_beside_each_other() -> None:
+    strip, usual = np.zeros((900, 6, 3), np.uint8), np.zeros((60, 80, 3), np.uint8)
+
+    def foot(row: list[Panel]) -> np.ndarray:
+        """Columns of the sheet in which captions have ink."""
+        return np.flatnonzero((sheet([row])[-60:] < 200).any(axis=(0, 2)))
+
+    for row in ([strip, strip], [strip, usual], [np.zeros((6, 900, 3), np.uint8)] * 2):
+        first = foot([Panel(row[0], "first"), Panel(row[1], "")])
+        second = foot([Panel(row[0], ""), Panel(row[1], "second")])
+        assert first.max() + 16 < second.min() and second.max() < 1600 - 28

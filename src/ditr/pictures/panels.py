@@ -8,11 +8,12 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw
 
 from ditr.errors import InputError
 from ditr.io.files import atomic_path, write_image
 from ditr.pictures.palette import BOTH_SAME, GREY, LIGHT_GREY, ONLY_FIRST, ONLY_SECOND, chosen_colors
+from ditr.pictures.text import Font, fitted
 
 __all__ = ["LegendEntry", "Panel", "class_legend", "difference_legend", "save_picture", "sheet"]
 
@@ -21,8 +22,9 @@ _INK = (28, 30, 34)
 _FAINT = (96, 100, 108)
 _MARGIN = 28
 _GAP = 16
-
-Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
+_SIZE = 22
+_NARROWEST = 180
+"""Pixels for a panel's caption."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -100,11 +102,10 @@ def sheet(
     rows = [row for row in rows if row]
     if not rows:
         raise InputError("sheet", "there are no panels", "Give at least one row with one panel")
-    font = _font(22)
-    bands = [_text_band(title, width, _font(34), 44, _INK)] if title else []
-    bands += [_row_band(row, width, font) for row in rows]
-    bands += [_text_band(note, width, font, 30, _FAINT)] if note else []
-    bands += [_legend_band(entries, width, font) for entries in legends if entries]
+    bands = [_text_band(title, width, 34, 44, _INK)] if title else []
+    bands += [_row_band(row, width) for row in rows]
+    bands += [_text_band(note, width, _SIZE, 30, _FAINT)] if note else []
+    bands += [_legend_band(entries, width) for entries in legends if entries]
     out = Image.new("RGB", (width, sum(band.height for band in bands) + _MARGIN + _GAP), _PAPER)
     top = _MARGIN
     for band in bands:
@@ -119,50 +120,57 @@ def save_picture(path: str | os.PathLike[str], image: NDArray[np.uint8]) -> None
         write_image(temporary, Image.fromarray(image), quality=92)  # which PNG ignores
 
 
-def _font(size: int) -> Font:
-    return ImageFont.load_default(size)
-
-
-def _text_band(text: str, width: int, font: Font, line: int, color: tuple[int, int, int]) -> Image.Image:
+def _text_band(text: str, width: int, size: int, line: int, color: tuple[int, int, int]) -> Image.Image:
+    text, font = fitted(text, size)
     lines = _wrapped(text, font, width - 2 * _MARGIN)
     band = Image.new("RGB", (width, line * len(lines) + _GAP), _PAPER)
     ImageDraw.Draw(band).multiline_text((_MARGIN, 0), "\n".join(lines), fill=color, font=font, spacing=8)
     return band
 
 
-def _row_band(row: Sequence[Panel], width: int, font: Font) -> Image.Image:
-    shape = [panel.image.shape[1] / panel.image.shape[0] for panel in row]
+def _row_band(row: Sequence[Panel], width: int) -> Image.Image:
+    shape = np.array([panel.image.shape[1] / panel.image.shape[0] for panel in row])
     room = width - 2 * _MARGIN - _GAP * (len(row) - 1)
-    height = max(1, min(round(room / sum(shape)), round(0.75 * width)))
-    captions = [_wrapped(panel.caption, font, height * s) for panel, s in zip(row, shape, strict=True)]
+    tallest = 0.75 * width
+    exact = min(room / shape.sum(), tallest)
+    # A caption needs room, also below a strip that is but a few pixels wide.
+    least = min(_NARROWEST, room / len(row))
+    narrow = shape * exact < least
+    if narrow.any() and not narrow.all():
+        exact = min((room - least * narrow.sum()) / shape[~narrow].sum(), tallest)
+    height = max(1, round(exact))
+    cells = np.maximum(shape * exact, least)
+    texts = [fitted(panel.caption, _SIZE) for panel in row]
+    captions = [_wrapped(text, font, cell) for (text, font), cell in zip(texts, cells, strict=True)]
     line = 30
     band = Image.new("RGB", (width, height + 10 + line * max(map(len, captions)) + _GAP), _PAPER)
     draw = ImageDraw.Draw(band)
     left = float(_MARGIN)
-    for panel, aspect, lines in zip(row, shape, captions, strict=True):
-        start, stop = round(left), round(left + height * aspect)
+    for panel, aspect, cell, (_, font), lines in zip(row, shape, cells, texts, captions, strict=True):
+        start, stop = round(left), round(left + exact * aspect)
         picture = Image.fromarray(panel.image).resize((max(1, stop - start), height), Image.Resampling.LANCZOS)
         band.paste(picture, (start, 0))
         draw.multiline_text((start, height + 6), "\n".join(lines), fill=_FAINT, font=font, spacing=6)
-        left += height * aspect + _GAP
+        left += cell + _GAP
     return band
 
 
-def _legend_band(entries: Sequence[LegendEntry], width: int, font: Font) -> Image.Image:
+def _legend_band(entries: Sequence[LegendEntry], width: int) -> Image.Image:
     places: list[tuple[float, int]] = []
+    names = [fitted(entry.name, _SIZE) for entry in entries]
     left, line = float(_MARGIN), 0
-    for entry in entries:
-        need = 34 + font.getlength(entry.name) + 30
+    for name, font in names:
+        need = 34 + font.getlength(name) + 30
         if left + need > width - _MARGIN and left > _MARGIN:
             left, line = float(_MARGIN), line + 1
         places.append((left, line))
         left += need
     band = Image.new("RGB", (width, 38 * (line + 1) + _GAP // 2), _PAPER)
     draw = ImageDraw.Draw(band)
-    for entry, (x, row) in zip(entries, places, strict=True):
+    for entry, (name, font), (x, row) in zip(entries, names, places, strict=True):
         y = 38 * row + 4
         draw.rounded_rectangle((x, y, x + 24, y + 24), radius=5, fill=entry.color)
-        draw.text((x + 34, y + 12), entry.name, fill=_INK, font=font, anchor="lm")
+        draw.text((x + 34, y + 12), name, fill=_INK, font=font, anchor="lm")
     return band
 
 

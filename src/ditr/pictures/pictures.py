@@ -31,6 +31,8 @@ BACKGROUND = (238, 240, 243)
 """Behind free views of a cloud: light, so that black points show, and not white, so that white walls do."""
 
 _WIDTH = 960
+_LONGEST = 5
+"""Width over height up to which a free view has the shape of the photograph."""
 _COMPONENTS = (
     "Colours: the first three principal components of the features, as red, green and blue. Like features have like "
     "colours."
@@ -102,7 +104,7 @@ def comparison_panels(
     cloud = DrawnCloud.of(scene)
     truth = scene.label if scene.label is not None else np.full(len(scene), -1, dtype=np.int32)
     flat = Overlay(cloud, view, width=width)
-    free = cloud.from_viewpoint(two_sides(scene, size=_free_size(flat.size))[0])
+    free = cloud.from_viewpoint(two_sides(scene, size=_free_size(flat.size, width))[0])
 
     def pair(color: NDArray[np.uint8], what: str) -> list[Panel]:
         return [
@@ -213,10 +215,10 @@ def student_panels(
         width: of each panel in pixels.
     """
     cloud = DrawnCloud.of(scene)
-    rows, size = [], _free_size((2 * width // 3, width))
+    rows, size = [], (2 * width // 3, width)
     for view in spread_views([view for view in (scene.views if views is None else views) if view.is_posed], 3):
         overlay = Overlay(cloud, view, width=width)
-        size = _free_size(overlay.size)
+        size = _free_size(overlay.size, width)
         rows.append(
             [
                 Panel(overlay.photo, f"Photograph {view.name}"),
@@ -270,9 +272,9 @@ def telling_view(scene: Scene, interesting: NDArray[np.bool_]) -> View | None:
     return None if best is None else best[1]
 
 
-def _free_size(photo: tuple[int, int]) -> tuple[int, int]:
-    """Height and width of a free view beside a photograph: the same, unless that is upright."""
-    return photo if photo[0] < photo[1] else (2 * photo[1] // 3, photo[1])
+def _free_size(photo: tuple[int, int], width: int) -> tuple[int, int]:
+    """Height and width of a free view beside a photograph: the same, unless that is upright or a strip."""
+    return photo if photo[1] // _LONGEST < photo[0] < photo[1] else (2 * width // 3, width)
 
 
 def _scene_panels(
@@ -285,12 +287,12 @@ def _scene_panels(
 ) -> list[list[Panel]]:
     cloud = DrawnCloud.of(scene)
     rows = []
-    size = _free_size((2 * width // 3, width))
+    size = (2 * width // 3, width)
     for view in spread_views(scene.posed_views, 4) if views is None else views:
         if not view.is_posed:
             continue  # the cloud cannot be drawn from there
         overlay = Overlay(cloud, view, width=width)
-        size = _free_size(overlay.size)
+        size = _free_size(overlay.size, width)
         rows.append(
             [Panel(overlay.photo, f"Photograph {view.name}"), Panel(overlay.paint(color), f"{what}, projected")]
         )

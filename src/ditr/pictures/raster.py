@@ -122,11 +122,11 @@ def rasterise(
     for step in np.unique(steps):
         chosen = np.flatnonzero(steps == step)
         _splat(buffer, center[chosen], depth[chosen], reach[chosen], number[chosen], int(step), (height, width))
-    keys = buffer.reshape(height, width)
-    empty = keys == _EMPTY
-    index = (keys & np.uint64(0xFFFFFFFF)).astype(np.uint32).view(np.int32)
-    z = (keys >> _DEPTH_BITS).astype(np.uint32).view(np.float32)
-    return Raster(np.where(empty, np.int32(-1), index), _fold_shading(z, empty, supersampling), supersampling)
+    index = buffer.astype(np.uint32).view(np.int32).reshape(height, width)  # the lower half; of an empty key it is -1
+    buffer >>= _DEPTH_BITS
+    z = buffer.astype(np.uint32).view(np.float32).reshape(height, width)
+    del buffer
+    return Raster(index, _fold_shading(z, index < 0, supersampling), supersampling)
 
 
 def _splat(
@@ -166,13 +166,26 @@ def _fold_shading(
     Inverse depth is linear over the picture of a plane, so the test is made on its second difference: planes stay
     bright however obliquely they are seen, and only folds and the far side of an edge are darkened.
     """
-    inverse = np.where(empty, np.float32(0), 1 / np.maximum(depth, np.float32(1e-6)))
+    height, width = depth.shape
+    margin, rows = 3 * supersampling, max(1, _AT_ONCE // width)
+    shade = np.empty_like(depth)
+    for start in range(0, height, rows):
+        stop = min(start + rows, height)
+        low, high = max(start - margin, 0), min(stop + margin, height)
+        inverse = np.where(empty[low:high], np.float32(0), 1 / np.maximum(depth[low:high], np.float32(1e-6)))
+        # Zero beyond the border, as where there is no point.
+        padded = np.pad(inverse, ((margin - start + low, margin - high + stop), (margin, margin)))
+        relative = _dents(padded, margin, supersampling)
+        shade[start:stop] = _DARKEST + (1 - _DARKEST) * np.exp(-strength * relative)
+    return shade
+
+
+def _dents(padded: NDArray[np.float32], margin: int, supersampling: int) -> NDArray[np.float32]:
+    """How far each subpixel lies behind its surroundings, for inverse depths with a margin; relative to its own."""
+    height, width = padded.shape[0] - 2 * margin, padded.shape[1] - 2 * margin
+    inverse = padded[margin : margin + height, margin : margin + width]
     most = np.float32(0.05) * inverse
     dent = np.zeros_like(inverse)
-    margin = 3 * supersampling
-    height, width = inverse.shape
-    # Zero beyond the border, as where there is no point.
-    padded = np.pad(inverse, margin)
     for distance in (supersampling, margin):
         for dy, dx in ((0, distance), (distance, 0), (distance, distance), (distance, -distance)):
             one = padded[margin + dy : margin + dy + height, margin + dx : margin + dx + width]
@@ -182,5 +195,4 @@ def _fold_shading(
             np.maximum(behind, 0, out=behind)
             behind *= (one > 0) & (other > 0)
             dent += behind
-    relative = np.divide(dent, inverse, out=dent, where=~empty)
-    return np.asarray(_DARKEST + (1 - _DARKEST) * np.exp(-strength * relative), dtype=np.float32)
+    return np.divide(dent, inverse, out=dent, where=inverse > 0)
