@@ -77,7 +77,7 @@ def test_a_log_file_tells_of_refusals_and_is_refused_first(
 
 def test_quiet_verbose_and_what_lies_between(world: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     def said(*more: str) -> str:
-        execute(features(world, tmp_path / "out", "--no-pictures", *more))
+        execute(features(world, tmp_path / "out", "--no-pictures", "--overwrite", *more))
         return "".join(capsys.readouterr())
 
     quiet, usual, verbose = said("--quiet"), said(), said("--verbose")
