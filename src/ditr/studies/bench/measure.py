@@ -17,9 +17,9 @@ from safetensors.torch import save_file
 
 import ditr
 from ditr.studies.bench.machine import OthersShare, peaks
-from ditr.studies.bench.memory import PeakMemory, count_work
+from ditr.studies.bench.memory import PeakMemory, count_work, slowest_operators
 from ditr.studies.bench.plan import Job
-from ditr.studies.bench.stages import Stages, slowest_operators
+from ditr.studies.bench.stages import Stages
 from ditr.studies.bench.subjects import Subject, make_subject
 
 __all__ = ["main"]
@@ -83,11 +83,9 @@ def measured(job: Job, subject: Subject) -> dict[str, Any]:
 def taken_apart(job: Job, subject: Subject) -> dict[str, Any]:
     """Counts, the slowest operators and the stages, in this order: the clocks of the stages stay."""
     counts = count_work(lambda: subject.run(_no_lap)) if job.device == "cpu" else None
-    operators = slowest_operators(lambda: subject.run(_no_lap), job.device)
+    operators = slowest_operators(lambda: subject.run(_no_lap)) if counts is None else counts.slowest
     clock = Stages(job.device)
     subject.stages(clock)
-    subject.run(_no_lap)
-    clock.seconds.clear()
     with clock.stage("rest"):
         subject.run(_no_lap)
     return {

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gc
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, fields, is_dataclass
+from dataclasses import dataclass, field, fields, is_dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
-__all__ = ["Counts", "PeakMemory", "count_work", "tensor_bytes"]
+__all__ = ["Counts", "PeakMemory", "count_work", "slowest_operators", "tensor_bytes"]
 
 
 class PeakMemory:
@@ -61,10 +61,12 @@ class Counts:
     Attributes:
         calls: operators that torch ran, whichever kind.
         peak_bytes: the largest amount of CPU memory that torch held at one time of what it asked for in the call.
+        slowest: seconds of the operators that took longest, without those inside them; these do depend on others.
     """
 
     calls: int
     peak_bytes: int
+    slowest: Mapping[str, float] = field(default_factory=dict, compare=False)
 
 
 class _CallCounter(TorchDispatchMode):  # type: ignore[no-untyped-call]
@@ -91,7 +93,21 @@ def count_work(run: Callable[[], object]) -> Counts:
     for event in sorted(events, key=lambda event: event.start_ns()):
         held += event.nbytes()
         peak = max(peak, held)
-    return Counts(counter.calls, peak)
+    return Counts(counter.calls, peak, _slowest(profile, "self_cpu_time_total"))
+
+
+def slowest_operators(run: Callable[[], object], count: int = 12) -> dict[str, float]:
+    """Seconds that operators took on the GPU in one call of ``run``, without those inside them, the slowest first."""
+    kinds = [torch.profiler.ProfilerActivity.CPU, torch.profiler.ProfilerActivity.CUDA]
+    with torch.profiler.profile(activities=kinds) as profile:
+        run()
+    return _slowest(profile, "self_device_time_total", count)
+
+
+def _slowest(profile: torch.profiler.profile, time: str, count: int = 12) -> dict[str, float]:
+    rows: list[Any] = [row for row in profile.key_averages() if row.key != "[memory]"]
+    seconds = {str(row.key): float(getattr(row, time)) / 1e6 for row in rows}
+    return dict(sorted(seconds.items(), key=lambda item: -item[1])[:count])
 
 
 def tensor_bytes(value: object) -> int:
@@ -112,5 +128,5 @@ def _collect(value: object, storages: dict[int, int]) -> None:
         for item in value:
             _collect(item, storages)
     elif is_dataclass(value) and not isinstance(value, type):
-        for field in fields(value):
-            _collect(getattr(value, field.name), storages)
+        for part in fields(value):
+            _collect(getattr(value, part.name), storages)

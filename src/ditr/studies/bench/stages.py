@@ -16,7 +16,7 @@ from typing import Any
 import torch
 from torch import nn
 
-__all__ = ["Stages", "slowest_operators"]
+__all__ = ["Stages"]
 
 
 class Stages:
@@ -100,16 +100,3 @@ class Stages:
         if self._device.startswith("cuda"):
             torch.cuda.synchronize()
         return time.perf_counter()
-
-
-def slowest_operators(run: Callable[[], object], device: str, count: int = 12) -> dict[str, float]:
-    """Seconds that torch's operators took in one call of ``run``, without those inside them, the slowest first."""
-    kinds = [torch.profiler.ProfilerActivity.CPU]
-    on_gpu = device.startswith("cuda")
-    if on_gpu:
-        kinds.append(torch.profiler.ProfilerActivity.CUDA)
-    with torch.profiler.profile(activities=kinds) as profile:
-        run()
-    rows: list[Any] = list(profile.key_averages())
-    seconds = {str(row.key): (row.self_device_time_total if on_gpu else row.self_cpu_time_total) / 1e6 for row in rows}
-    return dict(sorted(seconds.items(), key=lambda item: -item[1])[:count])
