@@ -209,6 +209,10 @@ def test_a_cache_that_cannot_be_written(tmp_path: Path, monkeypatch: pytest.Monk
         "cache of converted models",
     ]
     assert "Set DITR_CACHE" in found.problems[0].text
+    # One that is there and may only be read serves, and is no problem.
+    there = replace(found.caches[0], exists=True)
+    assert doctor._faults((there,), None, (), None, ()) == ()
+    assert "it is read" in doctor._notes(found.machine, (), (there,), (), ())[-1]
 
 
 def test_a_hub_that_does_not_answer_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
