@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -12,10 +13,13 @@ import torch
 from lightning_fabric import Fabric
 from numpy.typing import NDArray
 from prepared_layouts import write_scannet
+from safetensors.numpy import load_file
 from small_world import CLASSES, NETWORK, PREPARATION, make_scene, tiny_config
+from tiny_encoder import write_tiny_encoder
 
 from ditr.captures.capture import write_capture
 from ditr.captures.folders import Captures
+from ditr.cli import execute
 from ditr.data.dataset import Item, TrainingSet
 from ditr.data.preparation import Attribute
 from ditr.datasets.table import open_dataset
@@ -104,3 +108,30 @@ def test_a_scene_of_a_benchmark_lies_as_published_on_every_road(tmp_path: Path) 
         lambda: verify(roads.segmenter, source, Voting(), tmp_path / "out", weights=Path(__file__), settings={})
     )
     assert sorted(map(tuple, by_verify.numpy())) == as_stored
+
+
+def test_a_y_up_capture_trains_validates_evaluates_and_segments_to_the_same_bits(tmp_path: Path) -> None:
+    write_tiny_encoder(tmp_path / "encoder")
+    common = ("--device", "cpu", "--cache", str(tmp_path / "cache"))
+    small = ("--encoder", str(tmp_path / "encoder"), "--steps", "2", "--profile", "indoor", "--set", "batch_size=1")
+    found = []
+    for name, matrix in (("z", np.eye(3)), ("y", Y_UP)):
+        data, run, labels = tmp_path / name / "data", tmp_path / name / "run", tmp_path / name / "labels"
+        for seed in (0, 1):
+            write_capture(turned(make_scene(seed, depth=True), matrix), data / f"scene_{seed}", image_format="png")
+        execute(["train", "small", str(run), "--data", str(data), "--validate", str(data), *small, *common])
+        execute(["evaluate", str(run), "--data", str(data), *common])
+        execute(["segment", str(data / "scene_1"), "--model", str(run), "--out", str(labels), "--no-pictures", *common])
+        summary = json.loads((labels / "summary.json").read_text())
+        steps = [json.loads(line) for line in (run / "log.jsonl").read_text().splitlines()]
+        losses = [(step["loss"], step["gradient_norm"]) for step in steps]
+        figures = json.loads((run / "evaluation.json").read_text())["miou"]
+        arrays = [np.load(labels / f"{what}.npy") for what in ("label", "confidence")]
+        found.append(
+            (losses, (run / "validation.jsonl").read_text(), figures, arrays, load_file(run / "model.safetensors"))
+        )
+        assert ("y is up" in json.dumps(summary)) == (name == "y")
+    (*level, arrays, weights), (*other, others, other_weights) = found
+    assert level == other and level[0]
+    np.testing.assert_array_equal(arrays, others)
+    assert all(np.array_equal(values, other_weights[name]) for name, values in weights.items())

@@ -150,7 +150,7 @@ class View:
                 f"view {self.name}", "the pose is not a finite 4x4 matrix", "Leave this view out or mend it"
             )
         rotation = pose[:3, :3]
-        if np.abs(rotation @ rotation.T - np.eye(3)).max() > 0.01 or np.linalg.det(rotation) < 0:
+        if np.linalg.norm(rotation @ rotation.T - np.eye(3), 2) > 0.02 or np.linalg.det(rotation) < 0:
             raise InputError(
                 f"view {self.name}",
                 "the pose is singular or not a rigid transform (its 3x3 part is no rotation)",

@@ -384,7 +384,7 @@ def test_missing_folder_and_files(capture: Path, tmp_path: Path) -> None:
     refused(capture, "no such image", "images")
     edit(capture, frames=[])
     (capture / "cloud.ply").unlink()
-    refused(capture, "cannot be read", "cloud.ply")
+    refused(capture, "no such point cloud", "cloud.ply")
     edit(capture, drop=("ply_file_path",))
     refused(capture, "no point cloud", "transforms.json")
     (capture / "transforms.json").unlink()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import warnings
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -707,3 +708,89 @@ def test_a_folder_of_captures_is_no_capture(room: Path) -> None:
     assert find_captures(room.parent) == [room]
     for name in ("transforms.json", "points.ply"):
         assert refusal(room / name).remedy == f"Name its folder: {room}"
+
+
+@pytest.mark.parametrize(
+    ("units", "metres"), [("inches", 0.0254), ("yards", 0.9144), (0.01, 0.01), ("km", 1000.0), ("0.5", 0.5)]
+)
+def test_a_unit_is_a_name_or_its_metres(room: Path, units: object, metres: float) -> None:
+    sound = read_capture(room).coord
+    edit(room, units=units)
+    np.testing.assert_allclose(read_capture(room).coord, sound * metres)
+
+
+@pytest.mark.parametrize(
+    ("key", "told", "up"), [("up_axis", "Y", (0, 1, 0)), ("up", [0, 0, 1], (0, 0, 1)), ("world_up", "-z", (0, 0, -1))]
+)
+def test_the_direction_that_the_file_says_is_up(room: Path, key: str, told: object, up: tuple[int, ...]) -> None:
+    edit(room, **{key: told})
+    found = read_capture(room)
+    assert found.up is not None and tuple(found.up) == up and f"{key} is {told}" in said(found)
+    assert tuple(np.asarray(read_capture(room, ReadOptions(up=(1.0, 0.0, 0.0))).up)) == (1, 0, 0)
+
+
+@pytest.mark.parametrize("told", ["north", [0, 0, 0], [0, 1], True, [0, float("nan"), 0]])
+def test_what_is_no_direction_is_not_heeded(room: Path, told: object) -> None:
+    edit(room, up=told)
+    assert read_capture(room).up is None
+
+
+@pytest.mark.parametrize("before", ["file:///home/me/room/", "file://"])
+def test_paths_as_uris(room: Path, before: str) -> None:
+    sound = read_capture(room)
+    names = [frame["file_path"] for frame in json.loads((room / "transforms.json").read_text())["frames"]]
+    for frame, name in enumerate(names):
+        edit(room, frame, file_path=before + name.replace("p", "%70"))
+    edit(room, ply_file_path=before + "points.ply")
+    assert [view.image for view in read_capture(room).views] == [view.image for view in sound.views]
+
+
+def test_accents_in_another_form(room: Path) -> None:
+    (room / "images").rename(room / "bu\u0308ro")
+    for frame in range(3):
+        edit(room, frame, file_path=f"b\u00fcro/photo_{frame}.png")
+    assert all(isinstance(view.image, Path) and view.image.exists() for view in read_capture(room).views)
+
+
+def test_blank_names_name_nothing(room: Path) -> None:
+    sound = read_capture(room)
+    for frame in range(3):
+        edit(room, frame, depth_file_path="", mask_path=" ")
+    edit(room, ply_file_path="")
+    found = read_capture(room)
+    assert all(view.mask is None and view.depth is None for view in found.views)
+    np.testing.assert_array_equal(found.coord, sound.coord)
+
+
+def test_a_missing_cloud_is_refused_with_what_lies_there(room: Path) -> None:
+    edit(room, ply_file_path="cloud.ply")
+    fault = refusal(room)
+    assert "cloud.ply" in fault.where and fault.fault == "there is no such point cloud, and points.ply lies there"
+
+
+def test_the_last_row_of_a_pose_may_be_off_by_rounding(room: Path) -> None:
+    frame = json.loads((room / "transforms.json").read_text())["frames"][0]
+    matrix = frame["transform_matrix"]
+    sound = read_capture(room)
+    edit(room, 0, transform_matrix=[*matrix[:3], [0.0, 1e-17, 0.0, 1.0]])
+    np.testing.assert_array_equal(read_capture(room).views[0].world_to_camera, sound.views[0].world_to_camera)
+    edit(room, 0, transform_matrix=[*matrix[:3], [0.0, 1e-3, 0.0, 1.0]])
+    assert "the last row of the pose" in refusal(room).fault
+
+
+def test_a_pose_is_rigid_in_every_frame(room: Path) -> None:
+    """What was read may be turned: its poses stay rigid."""
+    rng = np.random.default_rng(0)
+    view = read_capture(room).views[0]
+    for off in (0.0, 0.004, 0.006):
+        pose = view.world_to_camera.copy()
+        pose[:3, :3] = np.round(pose[:3, :3] + off, 2)
+        try:
+            kept = replace(view, world_to_camera=pose)
+        except InputError:
+            continue
+        for _ in range(20):
+            turn = np.eye(4)
+            turn[:3, :3] = np.linalg.qr(rng.normal(size=(3, 3)))[0]
+            turn[:3, 0] *= np.linalg.det(turn)
+            assert replace(kept, world_to_camera=kept.world_to_camera @ turn).is_posed

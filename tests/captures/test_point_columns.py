@@ -85,7 +85,7 @@ def test_black_counts_as_missing_and_one_colour_is_said(room: Path) -> None:
         require_attributes(found, Preparation(0.2, (Attribute.COLOR,)))
     grey = np.full(400, 128, np.uint8)
     found = change(room, red=grey, green=grey, blue=grey)
-    assert found.color is not None and "all 400 are the same, (128, 128, 128)" in said(found, Grade.WARNED)
+    assert found.color is not None and "all 400 are the same, (128, 128, 128)" in said(found)
 
 
 def test_ten_bits_in_sixteen_are_warned_of(room: Path) -> None:

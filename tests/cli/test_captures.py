@@ -8,12 +8,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from huggingface_hub import constants
 from small_world import CLASSES, make_scene, without, write_model, write_world
 from tiny_encoder import write_tiny_encoder
 
 from ditr.captures.capture import read_capture, write_capture
 from ditr.captures.whole import file_faults
 from ditr.cli import execute
+from ditr.data.preparation import Attribute
 from ditr.errors import InputError
 from ditr.io.ply import read_ply, write_ply
 from ditr.scene import ReadOptions, Scene
@@ -276,3 +278,21 @@ def test_a_map_that_takes_out_every_class_is_refused(tmp_path: Path) -> None:
     put(make_scene(0), tmp_path / "data")
     with pytest.raises(InputError, match="--map: it takes out every class"):
         train(tmp_path / "data", tmp_path / "run", *(part for name in CLASSES for part in ("--map", f"{name}=")))
+
+
+@pytest.mark.parametrize("command", ["segment", "evaluate"])
+def test_faults_come_before_the_weights_of_a_model_in_the_cache_of_the_hub(
+    command: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
+    cached = tmp_path / "hub" / "models--somebody--labels"
+    write_model(cached / "snapshots" / ("0" * 40), attributes=(Attribute.COLOR,))
+    for path in (cached / "snapshots" / ("0" * 40)).glob("*.safetensors"):
+        path.unlink()
+    (cached / "refs").mkdir()
+    (cached / "refs" / "main").write_text("0" * 40)
+    put(without(make_scene(0), "color"), tmp_path / "data")
+    given = {"segment": [tmp_path / "data" / "scene_0", "--model"], "evaluate": ["--data", tmp_path / "data"]}[command]
+    out = ("--out", tmp_path / "out", "--device", "cpu")
+    with pytest.raises(InputError, match=r"the points have no color"):
+        execute([str(part) for part in (command, *given, "somebody/labels", *out)])

@@ -121,9 +121,13 @@ def read_capture(folder: str | os.PathLike[str], options: ReadOptions | None = N
 
 def _cloud(folder: Path, named: str | None, notes: Notes) -> str:
     """The name of the capture's PLY; where none is given, the only one that lies there."""
-    if named is not None:
-        return located(folder, named, (".ply",), notes)
     found = sorted(path.name for path in folder.iterdir() if path.suffix.lower() == ".ply")
+    if named is not None and named.strip():
+        name = located(folder, named, (".ply",), notes)
+        if not (folder / name).is_file():
+            lying = f", and {few(found, 4)} lies there" if found else ""
+            raise InputError(folder / name, f"there is no such point cloud{lying}", 'Mend "ply_file_path"')
+        return name
     if len(found) != 1:
         lying = f", and {few(found, 4)} lie there" if found else ""
         remedy = 'Add "ply_file_path" with the name of a PLY file'

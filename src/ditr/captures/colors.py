@@ -44,7 +44,7 @@ def colors_of(path: Path, channels: Sequence[NDArray[Any]], notes: Notes) -> NDA
         if not color.any():
             notes.say("colours", f"all {len(color)} are black, which counts as missing")
             return None
-        notes.warn("colours", f"all {len(color)} are the same, {tuple(color[0].tolist())}", "Colour the points")
+        notes.say("colours", f"all {len(color)} are the same, {tuple(color[0].tolist())}")
     return color
 
 

@@ -80,7 +80,7 @@ def _grouped(faults: Sequence[tuple[str, InputError]]) -> str:
 
 def _with_files(root: Path, frame: TransformsFrame, notes: Notes) -> TransformsFrame:
     """The frame with the names of its files as they lie there; names that mean several are left to be refused."""
-    found = {}
+    found: dict[str, str | None] = {}
     for key, endings in (
         ("file_path", IMAGE_ENDINGS),
         ("depth_file_path", _DEPTH_ENDINGS),
@@ -88,7 +88,8 @@ def _with_files(root: Path, frame: TransformsFrame, notes: Notes) -> TransformsF
     ):
         name = getattr(frame, key)
         if name is not None:
-            found[key] = located(root, name, endings, notes)
+            blank = key != "file_path" and not name.strip()
+            found[key] = None if blank else located(root, name, endings, notes)
     return frame.model_copy(update=found)
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import unicodedata
 from pathlib import Path, PurePosixPath
+from urllib.parse import unquote, urlsplit
 
 from ditr.captures.notes import Notes
 from ditr.errors import InputError, few
@@ -16,15 +18,15 @@ IMAGE_ENDINGS = (".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp", ".pp
 def located(root: Path, name: str, endings: tuple[str, ...], notes: Notes) -> str:
     """The name of a file relative to ``root``, as it lies there; the name itself where nothing is near it.
 
-    Tried in turn: the name as it is, with slashes for backslashes, in another case, without the folders of another
-    machine, and with one of ``endings``. What helped is noted.
+    Tried in turn: the name as it is, with slashes for backslashes, in another case or another form of its accents,
+    without the folders of another machine, and with one of ``endings``. What helped is noted.
 
     Raises:
         InputError: several files that the name may mean.
     """
     if not name.strip() or (root / name).is_file():
         return name
-    plain = name.replace("\\", "/")
+    plain = (_path_of(name) if name.lower().startswith("file:") else name).replace("\\", "/")
     for tail in _tails(plain):
         for found in (_lying(root, tail, ()), _lying(root, tail, endings)):
             if len(found) > 1:
@@ -37,6 +39,16 @@ def located(root: Path, name: str, endings: tuple[str, ...], notes: Notes) -> st
                 notes.say("files", f"names of files were read as those that are there: {_how(name, found[0])}", name)
                 return found[0]
     return name
+
+
+def _path_of(uri: str) -> str:
+    parts = urlsplit(uri)
+    return unquote(parts.netloc + parts.path)
+
+
+def _plain(name: str) -> str:
+    """The same for all ways to write a name that some file systems take for one."""
+    return unicodedata.normalize("NFC", name).lower()
 
 
 def _how(name: str, found: str) -> str:
@@ -73,9 +85,9 @@ def _lying(root: Path, name: str, endings: tuple[str, ...]) -> list[str]:
         for inner in sorted(_entries(root / folder)):
             stem, _, ending = inner.rpartition(".")
             wanted = (
-                stem.lower() == last.lower() and f".{ending.lower()}" in endings
+                _plain(stem) == _plain(last) and f".{ending.lower()}" in endings
                 if endings
-                else inner.lower() == last.lower()
+                else _plain(inner) == _plain(last)
             )
             if wanted and (root / folder / inner).is_file():
                 found.append(str(folder / inner))
@@ -83,7 +95,7 @@ def _lying(root: Path, name: str, endings: tuple[str, ...]) -> list[str]:
 
 
 def _inside(folder: Path, name: str) -> list[str]:
-    return [inner for inner in _entries(folder) if inner.lower() == name.lower()]
+    return [inner for inner in _entries(folder) if _plain(inner) == _plain(name)]
 
 
 def _entries(folder: Path) -> list[str]:

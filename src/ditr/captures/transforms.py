@@ -140,8 +140,14 @@ _UNIT_KEYS = ("unit", "units", "length_unit")
 _UNIT_NAMES = {
     "m": 1.0, "metre": 1.0, "meter": 1.0, "cm": 0.01, "centimetre": 0.01, "centimeter": 0.01,
     "mm": 0.001, "millimetre": 0.001, "millimeter": 0.001, "ft": 0.3048, "foot": 0.3048, "feet": 0.3048,
+    "in": 0.0254, "inch": 0.0254, "inche": 0.0254, "yd": 0.9144, "yard": 0.9144, "dm": 0.1, "km": 1000.0,
 }  # fmt: skip
 """Metres of one of them."""
+_UP_KEYS = ("up", "up_axis", "up_vector", "world_up")
+_AXES = {
+    "x": (1.0, 0.0, 0.0), "y": (0.0, 1.0, 0.0), "z": (0.0, 0.0, 1.0),
+    "-x": (-1.0, 0.0, 0.0), "-y": (0.0, -1.0, 0.0), "-z": (0.0, 0.0, -1.0),
+}  # fmt: skip
 _CONVENTIONS = ("camera_convention", "pose_convention", "coordinate_convention", "camera_axes")
 
 
@@ -150,7 +156,7 @@ def heed_keys(transforms: Transforms, reading: ReadOptions, notes: Notes) -> Rea
     extra = dict(transforms.model_extra or {})
     told = next((str(extra[key]) for key in _UNIT_KEYS if extra.get(key)), None)
     if told is not None:
-        unit = _UNIT_NAMES.get(told.lower().removesuffix("s"))
+        unit = _UNIT_NAMES.get(told.lower().removesuffix("s"), _positive(told))
         if unit is None:
             notes.warn("scale", f"the file says that its unit is {told}, and metres are assumed", "Give --unit METRES")
         else:
@@ -158,12 +164,37 @@ def heed_keys(transforms: Transforms, reading: ReadOptions, notes: Notes) -> Rea
     shutter = extra.get("rolling_shutter")
     if isinstance(shutter, list) and any(shutter):
         notes.warn("cameras", "rolling_shutter is given, and each photograph is taken to be of one moment")
+    for key in _UP_KEYS:
+        axis = _direction(extra.get(key))
+        if reading.up is None and axis is not None:
+            notes.say("up", f"{key} is {extra[key]}, which is heeded")
+            reading = replace(reading, up=axis)
     for key in _CONVENTIONS:
         said = str(extra.get(key, "")).lower()
         if reading.poses is None and ("opencv" in said or "colmap" in said):
             notes.say("cameras", f"{key} is {extra[key]}, so the poses are read with OpenCV axes")
             reading = replace(reading, poses=PoseConvention.OPENCV)
     return reading
+
+
+def _positive(told: str) -> float | None:
+    """The number that is told, where it can be metres of one unit."""
+    try:
+        number = float(told)
+    except ValueError:
+        return None
+    return number if 0 < number < float("inf") else None
+
+
+def _direction(told: Any) -> tuple[float, float, float] | None:
+    """The direction that an axis' name or three numbers stand for; None where they are none."""
+    if isinstance(told, str):
+        name = told.lower().removeprefix("+")
+        return _AXES.get(name)
+    if isinstance(told, list) and len(told) == 3 and all(type(part) in (int, float) for part in told):
+        x, y, z = map(float, told)
+        return (x, y, z) if np.isfinite((x, y, z)).all() and any(told) else None
+    return None
 
 
 def other_entries(transforms: Transforms) -> dict[str, Any]:

@@ -29,16 +29,16 @@ from ditr.plausibility.many import (
 )
 from ditr.runtime import progress_bar
 from ditr.scene import ReadOptions, Scene
+from ditr.weights.pretrained import known_config
 from ditr.weights.published import PUBLISHED
-from ditr.weights.saved_model import read_config
 
 __all__ = ["Captures", "choose", "look_at_all", "require_labels", "say_labels", "say_looks", "takes_photographs"]
 
 
 def takes_photographs(model: str) -> bool:
     """Whether a model takes them, by what is known before the hub is asked; yes where nothing is."""
-    if (Path(model) / "config.json").exists():
-        return read_config(Path(model)).takes_images
+    if (config := known_config(model)) is not None:
+        return config.takes_images
     known = next((row for row in PUBLISHED if row.name == model), None)
     return known is None or (known.encoder is not None and not known.student)
 

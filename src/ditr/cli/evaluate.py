@@ -193,11 +193,10 @@ def _usable(args: Evaluate, captures: list[Path], reading: ReadOptions) -> tuple
     """
     from ditr.cli.captures import look_at_all, say_looks, takes_photographs
     from ditr.plausibility.many import matched, usable
-    from ditr.weights.saved_model import read_config
+    from ditr.weights.pretrained import known_config
 
     looks = look_at_all(captures, reading, force=args.reading.force, photographs=takes_photographs(args.model))
-    local = Path(args.model)
-    config = read_config(local) if (local / "config.json").exists() else None
+    config = known_config(args.model)
     looks = _fitting(looks, config)
     good, skipped = usable(looks, skip=args.skip_bad_scenes)
     outline = good[0].outline

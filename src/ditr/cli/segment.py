@@ -96,6 +96,7 @@ def run(args: Segment) -> None:
     with phase("look at it"):
         scene = judged(scene, force=args.reading.force, photographs=photographs)
     model = args.model if args.model is not None else _chosen_model(scene)
+    _require_inputs(scene, model)
     with phase(f"load {model}"):
         cache = make_cache(args.cache, use_cache=not args.no_cache)
         segmenter = Segmenter.from_pretrained(model, device=args.device, cache=cache, precision=args.precision)
@@ -128,6 +129,19 @@ def run(args: Segment) -> None:
     if unlike is not None:
         print(f"ditr: warning: {unlike}", file=sys.stderr)
     print(f"written to {out}")
+
+
+def _require_inputs(scene: Scene, model: str) -> None:
+    """What the model takes, where this is known before it is loaded.
+
+    Raises:
+        InputError: naming all that the points lack.
+    """
+    from ditr.data.sample import require_attributes
+    from ditr.weights.pretrained import known_config
+
+    if (config := known_config(model)) is not None:
+        require_attributes(scene, config.preparation, estimate=True)
 
 
 def _chosen_model(scene: Scene) -> str:

@@ -14,6 +14,7 @@ from ditr.errors import Finding, Grade
 from ditr.geometry.orientation import find_up
 from ditr.geometry.projection import VisibilityRule, project
 from ditr.geometry.stance import Stance
+from ditr.plausibility.attributes import far_away
 from ditr.scene import Scene
 
 __all__ = ["UNKNOWN_UNIT", "check_scale"]
@@ -24,6 +25,8 @@ _POINTS, _VIEWS = 20_000, 8
 _FLAT = 0.4
 """Thickness over width of ground; rooms are thicker."""
 _FAR = 30_000.0
+_ELSEWHERE = 300.0
+"""Sizes of a cloud from which nobody photographs it."""
 _TALL, _HIGH_CEILING, _HIGH_CAMERA, _VERY_HIGH_CAMERA = 500.0, 80.0, 100.0, 400.0
 """Metres that buildings, halls, people and drones do not reach, but for a few."""
 _WALLED = 0.05
@@ -63,6 +66,7 @@ def check_scale(scene: Scene, rule: VisibilityRule) -> list[Finding]:
 def _sampled(scene: Scene) -> Scene:
     """The scene with few points and views, spread evenly."""
     rows = np.linspace(0, len(scene) - 1, min(len(scene), _POINTS)).astype(np.int64)
+    rows = rows[~far_away(scene.coord[rows])]
     views = scene.posed_views
     some = np.unique(np.linspace(0, len(views) - 1, min(len(views), _VIEWS)).astype(np.int64))
     return Scene(
@@ -100,13 +104,17 @@ def _poses_elsewhere(scene: Scene, stance: Stance) -> list[Finding]:
         return []
     if stance.distance < 30 * size and _seen(scene) > 0.01:
         return []
+    text = f"the cameras are {stance.distance:.4g} m away from a cloud of {size:.3g} m"
+    evidence = {"distance": stance.distance, "size": size}
+    middle, center = np.median(scene.coord, axis=0), _center(scene)
     for factor in (0.001, 0.01):
-        if _seen(scene, factor) > 0.1:
-            text = f"the cameras are {stance.distance:.4g} m away from a cloud of {size:.3g} m"
+        if np.linalg.norm(factor * center - middle) < 3 * size and _seen(scene, factor) > 0.1:
             text += f", which they would see well with poses in {_name(factor)}"
-            evidence = {"distance": stance.distance, "size": size}
             return [Finding(Grade.REFUSED, "scale", text, f"Multiply the poses' positions by {factor:g}", evidence)]
-    return []
+    if stance.distance < _ELSEWHERE * size:
+        return []
+    text += ": points and poses have no common origin"
+    return [Finding(Grade.REFUSED, "scale", text, "Subtract one offset from points and poses alike", evidence)]
 
 
 def _seen(scene: Scene, factor: float = 1.0) -> float:

@@ -11,7 +11,7 @@ import logging
 import re
 from pathlib import Path
 
-from huggingface_hub import metadata_load
+from huggingface_hub import metadata_load, try_to_load_from_cache
 
 from ditr.errors import InputError
 from ditr.io.caches import kept, writable_place
@@ -20,11 +20,12 @@ from ditr.io.hub import fetch_folder
 from ditr.runtime import choose_device
 from ditr.weights.convert import Provenance, Unstated, convert
 from ditr.weights.published import PUBLISHED, REPOSITORY, PublishedModel, published_model
-from ditr.weights.saved_model import FILES, Model, ModelConfig, load_model, save_model
+from ditr.weights.saved_model import FILES, Model, ModelConfig, load_model, read_config, save_model
 
-__all__ = ["converted_folder", "find_model", "from_pretrained", "repository_license", "save_pretrained"]
+__all__ = ["converted_folder", "find_model", "from_pretrained", "known_config", "repository_license", "save_pretrained"]
 
 _log = logging.getLogger(__name__)
+_REPOSITORY = r"[\w.-]+/[\w.-]+(@[\w./-]+)?"
 
 
 def from_pretrained(
@@ -67,7 +68,7 @@ def find_model(name: str | Path, origin: Provenance | None = None, *, ask: bool 
         return path
     if any(model.name == name for model in PUBLISHED):
         return _published(published_model(name))
-    if re.fullmatch(r"[\w.-]+/[\w.-]+(@[\w./-]+)?", name):
+    if re.fullmatch(_REPOSITORY, name):
         repository, _, revision = name.partition("@")
         return fetch_folder(repository, FILES, revision=revision or None, ask=ask)
     if "/" in name or "\\" in name:
@@ -77,6 +78,23 @@ def find_model(name: str | Path, origin: Provenance | None = None, *, ask: bool 
     except InputError as error:  # which says what was probably meant
         raise InputError(name, "neither a folder nor a published model", error.remedy) from None
     raise AssertionError("unreachable")
+
+
+def known_config(name: str | Path) -> ModelConfig | None:
+    """The config of a model, where it can be had without the hub: from its folder or the caches; else None.
+
+    Raises:
+        InputError: a config that cannot be read.
+    """
+    folder = Path(name).expanduser()
+    if not (folder / "config.json").exists():
+        if any(model.name == name for model in PUBLISHED):
+            folder = converted_folder(published_model(str(name)))
+        elif re.fullmatch(_REPOSITORY, str(name)):
+            repository, _, revision = str(name).partition("@")
+            cached = try_to_load_from_cache(repository, "config.json", revision=revision or None)
+            folder = Path(cached).parent if isinstance(cached, str) else folder
+    return read_config(folder) if (folder / "config.json").exists() else None
 
 
 def converted_folder(model: PublishedModel) -> Path:
