@@ -16,7 +16,7 @@ MODULES = sorted(PACKAGE.rglob("*.py"))
 
 # The journey of a scene, a floor per line; what stands on one floor does not import its neighbours, only floors before.
 FLOORS = (
-    ("errors",),
+    ("errors", "stopping"),
     ("io", "scene", "runtime"),
     ("geometry",),
     ("captures", "nn"),
@@ -32,7 +32,7 @@ FLOORS = (
 )
 # Beside the journey: the worlds, and the studies that are made with them. Of the product only ``cli`` may import them.
 BESIDE = {
-    "worlds": {"errors", "io", "scene", "runtime", "geometry", "captures", "pictures", "datasets"},
+    "worlds": {"errors", "stopping", "io", "scene", "runtime", "geometry", "captures", "pictures", "datasets"},
     "studies": {name for floor in FLOORS[:-1] for name in floor} | {"worlds"},
 }
 FLOOR = {name: floor for floor, names in enumerate(FLOORS) for name in names}
@@ -212,7 +212,7 @@ def rooms_imported(path: Path) -> set[str]:
 def test_the_rooms_are_those_of_the_design() -> None:
     assert {room(path) for path in MODULES} == {*FLOOR, *BESIDE, *FACE}
     loose = {path.name for path in PACKAGE.iterdir() if path.is_file()}
-    assert loose == {"__init__.py", "__main__.py", "errors.py", "runtime.py", "scene.py", "py.typed"}
+    assert loose == {"__init__.py", "__main__.py", "errors.py", "stopping.py", "runtime.py", "scene.py", "py.typed"}
 
 
 @pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(PACKAGE)))

@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any, Protocol, TextIO, cast
 
 from ditr.errors import InputError
+from ditr.stopping import ignore_stop_signals
 
 __all__ = ["START", "OnProgress", "choose_device", "one_thread_per_worker", "progress_bar", "progress_bars"]
 __all__ += ["LogFile", "is_quiet", "phase", "release_memory", "showing", "tell", "worker_pool"]
@@ -50,11 +51,16 @@ def one_thread_per_worker() -> Iterator[None]:
 def worker_pool(
     workers: int, begin: Callable[..., None] | None = None, arguments: tuple[Any, ...] = ()
 ) -> ProcessPoolExecutor:
-    """A pool of ``workers`` processes that end when this one is killed; ``begin(*arguments)`` is called in each."""
+    """A pool of ``workers`` processes that end when this one is killed; ``begin(*arguments)`` is called in each.
+
+    Of the signals that ask to stop they heed SIGTERM alone: the others a terminal or a cluster sends to all processes,
+    and this one decides what happens.
+    """
     return ProcessPoolExecutor(workers, START, initializer=_begin, initargs=(begin, arguments))
 
 
 def _begin(begin: Callable[..., None] | None, arguments: tuple[Any, ...]) -> None:
+    ignore_stop_signals()
     _follow_parent()
     if begin is not None:
         begin(*arguments)

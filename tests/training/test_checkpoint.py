@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from ditr.errors import InputError
-from ditr.training.checkpoint import Progress, is_finished, load_newest, mark_finished, save_checkpoint
+from ditr.training.checkpoint import Pace, Progress, is_finished, load_newest, mark_finished, save_checkpoint
 
 
 def network(seed: int) -> tuple[nn.Module, torch.optim.Optimizer]:
@@ -44,7 +44,7 @@ def test_training_goes_on_bit_for_bit(tmp_path: Path) -> None:
     step(model, optimizer, 3)
     save_checkpoint(tmp_path, Progress(3, 1, best=0.5, best_step=2), model, optimizer, "run")
     other, other_optimizer = network(1)
-    assert load_newest(tmp_path, other, other_optimizer, "run") == Progress(3, 1, best=0.5, best_step=2)
+    assert load_newest(tmp_path, other, other_optimizer, ["run"]) == Progress(3, 1, best=0.5, best_step=2)
     assert_same(state(model, optimizer), state(other, other_optimizer))
     torch.manual_seed(5)
     step(model, optimizer, 2)
@@ -55,9 +55,9 @@ def test_training_goes_on_bit_for_bit(tmp_path: Path) -> None:
 
 def test_nothing_to_take_up(tmp_path: Path) -> None:
     model, optimizer = network(0)
-    assert load_newest(tmp_path / "none", model, optimizer, "run") == Progress()
+    assert load_newest(tmp_path / "none", model, optimizer, ["run"]) == Progress()
     save_checkpoint(tmp_path, Progress(), model, optimizer, "run")
-    assert load_newest(tmp_path, model, optimizer, "run") == Progress()
+    assert load_newest(tmp_path, model, optimizer, ["old name", "run"]) == Progress()
 
 
 def test_the_last_two_are_kept_and_rests_of_killed_writers_go(tmp_path: Path) -> None:
@@ -81,7 +81,7 @@ def test_the_newest_readable_one_is_taken(tmp_path: Path, caplog: pytest.LogCapt
     newest = save_checkpoint(tmp_path, Progress(2), model, optimizer, "run")
     newest.write_bytes(newest.read_bytes()[:kept])
     with caplog.at_level(logging.WARNING):
-        assert load_newest(tmp_path, model, optimizer, "run") == Progress(1)
+        assert load_newest(tmp_path, model, optimizer, ["old name", "run"]) == Progress(1)
     assert str(newest) in caplog.text
     assert_same(state(model, optimizer), wanted)
 
@@ -92,7 +92,7 @@ def test_where_none_can_be_read_the_run_begins_anew_and_says_so(
     model, optimizer = network(0)
     save_checkpoint(tmp_path, Progress(1), model, optimizer, "run").write_bytes(b"torn")
     with caplog.at_level(logging.WARNING):
-        assert load_newest(tmp_path, model, optimizer, "run") == Progress()
+        assert load_newest(tmp_path, model, optimizer, ["old name", "run"]) == Progress()
     assert f"no checkpoint in {tmp_path} can be read: the run begins anew" in caplog.text
 
 
@@ -101,20 +101,37 @@ def test_those_of_another_run_are_refused(tmp_path: Path) -> None:
     path = save_checkpoint(tmp_path, Progress(1), model, optimizer, "run")
     before = {name: value.clone() for name, value in state(model, optimizer).items()}
     with pytest.raises(InputError, match=r"another recipe or other data\. Choose another folder") as refused:
-        load_newest(tmp_path, model, optimizer, "another run")
+        load_newest(tmp_path, model, optimizer, ["another run"])
     assert refused.value.where == str(path)
     assert_same(state(model, optimizer), before)
 
 
 def test_a_run_is_finished_when_mark_and_model_are_there(tmp_path: Path) -> None:
     for name in ("model.safetensors", "config.json"):
-        assert not is_finished(tmp_path, "run")
+        assert not is_finished(tmp_path, ["run"], 7)
         (tmp_path / name).touch()
-    assert not is_finished(tmp_path, "run")
+    assert not is_finished(tmp_path, ["run"], 7)
     mark_finished(tmp_path, 7, "run")
-    assert is_finished(tmp_path, "run")
+    assert is_finished(tmp_path, ["old name", "run"], 7)
     with pytest.raises(InputError, match="another recipe"):
-        is_finished(tmp_path, "another run")
+        is_finished(tmp_path, ["another run"], 7)
+
+
+def test_a_finished_run_is_made_longer_from_its_checkpoints(tmp_path: Path) -> None:
+    for name in ("model.safetensors", "config.json"):
+        (tmp_path / name).touch()
+    mark_finished(tmp_path, 7, "run")
+    with pytest.raises(InputError, match=r"finished after 7 steps, and its checkpoints are gone\. .*--init"):
+        is_finished(tmp_path, ["run"], 9)
+    save_checkpoint(tmp_path / "checkpoints", Progress(7), *network(0), "run")
+    assert not is_finished(tmp_path, ["run"], 9)
+
+
+def test_a_checkpoint_is_due_after_steps_after_minutes_and_at_the_end() -> None:
+    pace = Pace(every=4, minutes=10)
+    assert [step for step in range(1, 11) if pace.due(step, 10)] == [4, 8, 10]
+    pace.written -= 601
+    assert pace.due(1, 10) and not Pace(4, 0, pace.written).due(1, 10)
 
 
 @pytest.mark.parametrize("content", [b"", b"{", b"[]", b"{}", b"\xff"])
@@ -123,4 +140,4 @@ def test_a_damaged_mark_is_named(tmp_path: Path, content: bytes) -> None:
         (tmp_path / name).touch()
     (tmp_path / "finished.json").write_bytes(content)
     with pytest.raises(InputError, match=r"finished\.json"):
-        is_finished(tmp_path, "run")
+        is_finished(tmp_path, ["run"], 7)

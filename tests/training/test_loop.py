@@ -222,15 +222,23 @@ def test_a_folder_of_another_run_is_refused(world: Path, tmp_path: Path) -> None
     recipe = tiny_recipe(steps=2)
     folder = run(world, tmp_path / "run", recipe, checkpoint_every=1)
     before = (folder / "recipe.json").read_bytes()
-    with pytest.raises(InputError, match="another recipe or other data"):
-        run(world, folder, replace(recipe, seed=5), checkpoint_every=1)
+    changed = replace(recipe, seed=5, optimizer=replace(recipe.optimizer, lr=0.1))
+    with pytest.raises(
+        InputError, match=r"another recipe or other data: optimizer\.lr was 0\.004 and is 0\.1, seed was 0"
+    ):
+        run(world, folder, changed, checkpoint_every=1)
+    with pytest.raises(InputError, match=r"training scenes without scene_2\. Give what the run began with"):
+        run(world, folder, recipe, captures=sorted((world / "data").iterdir())[:2])
     write_world(tmp_path / "else" / "data")
     run(tmp_path / "else", folder, recipe)  # the same captures in another place are the same run
     other = make_scene(9)
     write_capture(other, tmp_path / "else" / "data" / "scene_0", image_format="png")
     moved = tmp_path / "else" / "data" / "scene_0" / "transforms.json"
     moved.write_text(moved.read_text().replace("1.2", "1.3"))
-    with pytest.raises(InputError, match="another recipe or other data"):
+    with pytest.raises(InputError, match="another recipe or other data: training scenes changed since: scene_0"):
+        run(tmp_path / "else", folder, recipe)
+    (folder / "run.json").unlink()  # as a run of ditr 0.1 left it
+    with pytest.raises(InputError, match=r"model here belongs to another recipe or other data"):
         run(tmp_path / "else", folder, recipe)
     assert json.loads(before)["recipe"] == json.loads((folder / "recipe.json").read_text())["recipe"]
 
@@ -249,11 +257,74 @@ def test_a_finished_run_is_not_trained_again(
         run(world, folder, recipe, checkpoint_every=2, quiet=False, report=lambda *step: told.append(step))
     assert f"{folder} is finished already" in caplog.text and told == [(3, 3)]
     assert {path: path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()} == before
-    with pytest.raises(InputError, match="the model here belongs to another recipe or other data"):
+    with pytest.raises(InputError, match="another recipe or other data: seed was 0 and is 1"):
         run(world, folder, replace(recipe, seed=1))
     (folder / "model.safetensors").unlink()
     run(world, folder, recipe, checkpoint_every=2)
     assert weights(folder)
+
+
+def test_a_run_is_made_longer(world: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    folder = run(world, tmp_path / "run", tiny_recipe(steps=4))
+    before = (folder / "log.jsonl").read_text().splitlines()
+    done: list[int] = []
+    with caplog.at_level(logging.WARNING):
+        run(world, folder, tiny_recipe(steps=8), report=lambda step, _: done.append(step))
+    assert done == [5, 6, 7, 8]
+    assert "was begun with 4 steps and has 8 now: from step 4 on the one-cycle schedule is that of 8" in caplog.text
+    assert caplog.records[0].message.removeprefix(f"{folder}: ") in (folder / "train.log").read_text()
+    rows = (folder / "log.jsonl").read_text().splitlines()
+    assert rows[:4] == before and json.loads((folder / "finished.json").read_text())["steps"] == 8
+    whole = run(world, tmp_path / "whole", tiny_recipe(steps=8)) / "log.jsonl"
+    assert [json.loads(row)["lr"] for row in rows[4:]] == [
+        json.loads(row)["lr"] for row in whole.read_text().splitlines()[4:]
+    ]
+    with pytest.raises(InputError, match="steps was 8 and is 4"):
+        run(world, folder, tiny_recipe(steps=4))
+
+
+def test_a_run_goes_on_elsewhere_only_where_that_is_allowed(
+    world: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    folder, threads = tmp_path / "run", torch.get_num_threads()
+    with pytest.raises(Stopped):
+        run(world, folder, tiny_recipe(), checkpoint_every=1, report=stop_after(3))
+    how = {"precision": "bf16-mixed", "checkpoint_every": 1}
+    try:
+        torch.set_num_threads(threads + 1)
+        with pytest.raises(
+            InputError, match=f"precision was 32-true and is bf16-mixed, threads was {threads}"
+        ) as refused:
+            run(world, folder, tiny_recipe(), **how)
+        assert "--allow-other-machine" in str(refused.value)
+        with caplog.at_level(logging.WARNING):
+            run(world, folder, tiny_recipe(), allow_other_machine=True, **how)
+    finally:
+        torch.set_num_threads(threads)
+    assert "its bits are not those of a run without a break: precision was 32-true" in caplog.text
+    machines = json.loads((folder / "run.json").read_text())["machines"]
+    assert [(one["from_step"], one["precision"]) for one in machines] == [(0, "32-true"), (2, "bf16-mixed")]
+    assert machines[0]["processes"] == 1 and machines[0]["attention"] and machines[0]["linear_algebra"]
+
+
+def test_checkpoints_after_minutes_change_no_bit(world: Path, encoding: CachedEncoding, tmp_path: Path) -> None:
+    recipe = tiny_recipe(encoding)
+    kept: list[list[str]] = []
+
+    def look(_done: int, _total: int) -> None:
+        kept.append(sorted(path.name for path in (tmp_path / "often" / "checkpoints").glob("*")))
+
+    often = run(world, tmp_path / "often", recipe, encoding, checkpoint_minutes=1e-9, report=look)
+    assert kept[3] == ["step-00000002.safetensors", "step-00000003.safetensors"]
+    assert_equal(often, run(world, tmp_path / "seldom", recipe, encoding, checkpoint_minutes=0))
+
+
+@pytest.mark.parametrize("content", ["", "[]", '{"recipe": {}}', '{"recipe": {}, "data": {}, "machines": []}'])
+def test_a_damaged_record_is_named(world: Path, tmp_path: Path, content: str) -> None:
+    folder = run(world, tmp_path / "run", tiny_recipe(steps=1))
+    (folder / "run.json").write_text(content)
+    with pytest.raises(InputError, match=r"run\.json: it cannot be read .*Delete it to go on"):
+        run(world, folder, tiny_recipe(steps=1))
 
 
 # ---- bad input ------------------------------------------------------------------------------------------------------

@@ -31,14 +31,14 @@ def main(arguments: list[str] | None = None) -> None:
     if isinstance(sys.stdout, io.TextIOWrapper):
         # A job's log is read while the job runs.
         sys.stdout.reconfigure(line_buffering=True)
-    with reported():
+    with reported(arguments):
         if arguments == ["--version"]:
             print(f"ditr {__version__}")
             return
         work, output = _understood(arguments)
         from ditr.cli.output import speaking
 
-        with speaking(output), reported(verbose=output.verbose):
+        with speaking(output), reported(arguments, verbose=output.verbose):
             work()
 
 

@@ -5,24 +5,29 @@ from __future__ import annotations
 import errno
 import io
 import os
+import shlex
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import NoReturn, TextIO
 
 from ditr.errors import InputError
+from ditr.stopping import STATUS, Stopped
 
 __all__ = ["reported"]
 
+_WAY_ON = "go on with: "
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
 _FORBIDDEN = (errno.EACCES, errno.EPERM, errno.EROFS)
 
 
 @contextmanager
-def reported(*, verbose: bool = False) -> Iterator[None]:
+def reported(arguments: Sequence[str] = (), *, verbose: bool = False) -> Iterator[None]:
     """Faults that a user can mend become one line on the error output and an exit status; texts fit any code page.
 
-    ``verbose`` shows where faults of the input were found, too.
+    Work that was stopped says with which command, of these ``arguments``, it goes on. ``verbose`` shows where faults of
+    the input were found, too.
     """
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
@@ -38,6 +43,8 @@ def reported(*, verbose: bool = False) -> Iterator[None]:
         if verbose:
             _show_causes(error)
         _leave(2, str(error))
+    except Stopped as stopped:
+        _leave(STATUS[stopped.name], _way_on(arguments) if _is_first_process() else None)
     except BrokenPipeError:
         # Whoever read the output has closed it (`ditr weights | head`).
         _leave(141)
@@ -57,12 +64,22 @@ def reported(*, verbose: bool = False) -> Iterator[None]:
         _leave(130, "interrupted")
 
 
+def _is_first_process() -> bool:
+    """Of those that torchrun or srun started."""
+    return os.environ.get("RANK", os.environ.get("SLURM_PROCID", "0")) == "0"
+
+
+def _way_on(arguments: Sequence[str]) -> str:
+    program = ("python", "-m", "ditr") if Path(sys.argv[0]).name == "__main__.py" else ("ditr",)
+    return f"{_WAY_ON}{shlex.join([*program, *arguments])}"
+
+
 def _leave(status: int, line: str | None = None) -> NoReturn:
     """Exit; an output that cannot be written, as on a full disk, must not turn this into a traceback."""
     _empty(sys.stdout)
     if line is not None:
         with suppress(OSError):
-            print("ditr:", " ".join(line.split()), file=sys.stderr)
+            print("ditr:", line if line.startswith(_WAY_ON) else " ".join(line.split()), file=sys.stderr)
     _empty(sys.stderr)
     sys.exit(status)
 

@@ -37,7 +37,9 @@ class Train:
     recipe: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="RECIPE")]
     """small or full: on captures of your own, with few steps of a small network, or the published sizes. Or the name of
     a run of the paper (`ditr recipes` lists them), or a file, such as a run's recipe.json."""
-    run: Annotated[Path | None, tyro.conf.Positional, tyro.conf.arg(metavar="RUN")] = None
+    run: Annotated[Path | None, tyro.conf.Positional, tyro.conf.arg(metavar="RUN", help_behavior_hint="(required)")] = (
+        None
+    )
     """Folder of the run: the model, checkpoints, the recipe and the logs."""
     data: DataOptions = field(default_factory=DataOptions)
     reading: Reading = field(default_factory=Reading)
@@ -50,10 +52,14 @@ def run(args: Train) -> None:
     """Train, and say where the model is."""
     from ditr.captures.read_options import options_as_json
     from ditr.cli.common import folder_for
+    from ditr.io.locks import require_unlocked
+    from ditr.training.fabric import count_processes
     from ditr.training.loop import TrainingRun, train
     from ditr.training.recipe import DistillTask
 
     out = folder_for(_folder(args))
+    if count_processes() == (1, 1):  # of several, one may have the lock already
+        require_unlocked(out)
     work = _work(args)
     compute = args.compute
     origin: dict[str, Any] = {"data": str(work.data.absolute()), "recipe_name": args.recipe}
@@ -68,6 +74,8 @@ def run(args: Train) -> None:
             precision=compute.precision,
             workers=compute.workers,
             checkpoint_every=compute.checkpoint_every,
+            checkpoint_minutes=compute.checkpoint_minutes,
+            allow_other_machine=compute.allow_other_machine,
             deterministic=compute.deterministic,
             wandb=args.logging.wandb,
             validation=work.validation,

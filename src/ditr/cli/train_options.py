@@ -49,12 +49,14 @@ class NetworkOptions:
 
 @dataclass(frozen=True)
 class RunOptions:
-    """How long, and on which machine. A run that was killed goes on when the same command is given again."""
+    """How long, and on which machine. A run that was stopped (SIGTERM, Ctrl-C, SLURM's SIGUSR1) or killed goes on when
+    the same command is given again."""
 
     steps: int | None = None
-    """Optimizer steps, in place of the recipe's."""
+    """Optimizer steps, in place of the recipe's. A run is made longer by giving more: it then follows the learning
+    rates of the longer schedule from where it is."""
     epochs: int | None = None
-    """Passes over the data, in place of steps."""
+    """Passes over the data, in place of steps; may be more later, too."""
     seed: int | None = None
     """Of everything; by default the recipe's, which is 0."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
@@ -67,6 +69,11 @@ class RunOptions:
     """On a GPU too the same run gives the same bits, more slowly."""
     checkpoint_every: Annotated[int, tyro.conf.arg(metavar="STEPS")] = 50
     """Steps between checkpoints."""
+    checkpoint_minutes: Annotated[float, tyro.conf.arg(metavar="MINUTES")] = 10.0
+    """Minutes after which there is a checkpoint in any case; 0 for no such limit."""
+    allow_other_machine: bool = False
+    """Go on with another device, precision, number of threads or processes, or other kernels than the run had until
+    now; its bits are then not those of a run without a break. RUN/run.json says what it had."""
     cache: Annotated[Path | None, tyro.conf.arg(metavar="FOLDER")] = None
     """Folder in which features of photographs are kept; by default under the user's cache folder, and for a recipe of
     the paper nowhere."""

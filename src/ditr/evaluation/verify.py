@@ -20,6 +20,7 @@ from ditr.evaluation.metrics import ConfusionMatrix
 from ditr.evaluation.voting import Voting
 from ditr.inference.segmenter import Segmenter
 from ditr.io.files import atomic_path, faults_of, file_sha256, write_json
+from ditr.io.locks import FolderLock
 from ditr.runtime import release_memory
 from ditr.scene import SceneSource
 
@@ -112,18 +113,33 @@ def verify(
         progress: called with the number of scenes done and of those wanted.
 
     Raises:
-        InputError: a folder with results of something else, or scenes that do not fit the model.
+        InputError: a folder with results of something else or in which another process works, or scenes that do not
+            fit the model.
     """
+    with FolderLock(folder):
+        identity = {**settings, "seed": seed, "model": file_sha256(weights)}
+        return _verify(segmenter, source, votes, folder, identity, published, limit, progress)
+
+
+def _verify(
+    segmenter: Segmenter,
+    source: SceneSource,
+    votes: Voting,
+    folder: Path,
+    identity: dict[str, Any],
+    published: float | None,
+    limit: int | None,
+    progress: Callable[[int, int], None] | None,
+) -> Verification:
     classes = segmenter.config.class_names
     names = source.names()
     wanted = names if limit is None else names[:limit]
-    identity = {**settings, "seed": seed, "model": file_sha256(weights)}
     _claim(folder, identity)
     counts = _read_counts(folder / "scenes.jsonl", len(classes))
     matrix = ConfusionMatrix(len(classes))
     for index, name in enumerate(wanted):
         if name not in counts:
-            counts[name] = _label(segmenter, source, index, votes, seed)
+            counts[name] = _label(segmenter, source, index, votes, identity["seed"])
             _append(folder / "scenes.jsonl", name, counts[name])
             release_memory()
         matrix.counts += counts[name]

@@ -6,6 +6,8 @@ results do not depend on the number of cores.
 
 from __future__ import annotations
 
+import multiprocessing
+import sys
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
@@ -16,6 +18,7 @@ from typing import Any
 
 from ditr.io.files import faults_of
 from ditr.runtime import START, one_thread_per_worker, progress_bars, worker_pool
+from ditr.stopping import Stopped, StopSignals
 
 __all__ = ["Job", "run_jobs"]
 
@@ -54,6 +57,8 @@ def run_jobs(
 
     Raises:
         Exception: what a job raised; no further jobs are started then.
+        Stopped: a signal asked for it. Trainings have finished their step and written a checkpoint; other jobs have
+            ended at once.
     """
     results: dict[str, Any] = {}
     seconds: dict[str, float] = {}
@@ -62,11 +67,18 @@ def run_jobs(
     queue = START.Queue()
     log.parent.mkdir(parents=True, exist_ok=True)
     with (
+        StopSignals() as stop,
         one_thread_per_worker(),
         _Display(jobs) as display,
         worker_pool(workers, _report_to, (queue,)) as pool,
     ):
         while waiting or running:
+            if stop.asked is not None:
+                _end()
+                text = f"stopped by {stop.asked} with {len(results)} of {len(jobs)} jobs done; trainings are kept"
+                _say(log, text)
+                print(f"ditr: {text}", file=sys.stderr, flush=True)
+                raise Stopped(stop.asked, text)
             ready = [job for job in waiting if all(name in results for name in job.after)]
             for job in ready[: workers - len(running)]:
                 waiting.remove(job)
@@ -89,6 +101,23 @@ def run_jobs(
                 text = f"{left} of {len(jobs)} jobs and about {rest:.0f} min left"
                 _say(log, f"end    {job.name}  {seconds[job.name]:.1f} s; {text}")
     return results, seconds
+
+
+def _end() -> None:
+    """Pass the wish to stop on until all processes have ended; a SIGINT meanwhile ends them at once.
+
+    A training notes the first SIGTERM and ends its job. Without a job, and in all other jobs, the next one ends the
+    process, even where it waits for a lock of a queue with which another one died.
+    """
+    try:
+        while children := multiprocessing.active_children():
+            for child in children:
+                child.terminate()
+            time.sleep(0.5)
+    except KeyboardInterrupt:
+        for child in multiprocessing.active_children():
+            child.kill()
+        raise
 
 
 def _say(log: Path, line: str) -> None:

@@ -8,9 +8,10 @@ from __future__ import annotations
 import json
 import logging
 import shutil
-from collections.abc import Iterator
+import time
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
@@ -21,7 +22,7 @@ from ditr.errors import InputError
 from ditr.io.files import atomic_path, require_room, write_tensors
 from ditr.io.settings_json import from_plain, to_json_values
 
-__all__ = ["Progress", "is_finished", "load_newest", "mark_finished", "remove_rests"]
+__all__ = ["Pace", "Progress", "has_checkpoint", "is_finished", "load_newest", "mark_finished", "remove_rests"]
 __all__ += ["require_room_for_run", "save_checkpoint", "writing"]
 
 KEPT = 2
@@ -40,6 +41,7 @@ class Progress:
         best: the best validation so far, the larger the better; None before the first one.
         best_step: the step after which it was.
         scale, growth: of the gradient scaler of a run in fp16.
+        pending: whether the validation after the last step is still to be done.
     """
 
     step: int = 0
@@ -49,6 +51,21 @@ class Progress:
     best_step: int | None = None
     scale: float | None = None
     growth: int = 0
+    pending: bool = False
+
+
+@dataclass
+class Pace:
+    """When checkpoints are due: after so many steps, after so many minutes (0 for never), and at the end."""
+
+    every: int
+    minutes: float
+    written: float = field(default_factory=time.monotonic)
+
+    def due(self, step: int, steps: int) -> bool:
+        """Whether one is due after ``step`` of ``steps`` steps."""
+        late = self.minutes > 0 and time.monotonic() - self.written >= 60 * self.minutes
+        return late or step % self.every == 0 or step == steps
 
 
 @contextmanager
@@ -110,8 +127,15 @@ def remove_rests(folder: Path) -> None:
         shutil.rmtree(rest) if rest.is_dir() else rest.unlink()
 
 
-def load_newest(folder: Path, model: nn.Module, optimizer: torch.optim.Optimizer, run: str) -> Progress:
+def has_checkpoint(folder: Path) -> bool:
+    """Whether there is one to take up, be it readable or not."""
+    return any(folder.glob("step-*.safetensors"))
+
+
+def load_newest(folder: Path, model: nn.Module, optimizer: torch.optim.Optimizer, runs: Collection[str]) -> Progress:
     """Take up the newest readable checkpoint; where there is none, the progress is that of a run that begins.
+
+    ``runs`` are the names under which checkpoints of this run may have been written.
 
     Raises:
         InputError: the checkpoints belong to another recipe or other data.
@@ -126,7 +150,7 @@ def load_newest(folder: Path, model: nn.Module, optimizer: torch.optim.Optimizer
             _log.warning("%s cannot be read (%s); trying the one before", path, error)
             unreadable += 1
             continue
-        if json.loads(metadata.get("run", '""')) != run:
+        if json.loads(metadata.get("run", '""')) not in runs:
             raise InputError(
                 path, "this checkpoint belongs to another recipe or other data", "Choose another folder, or delete it"
             )
@@ -144,8 +168,8 @@ def mark_finished(folder: Path, steps: int, run: str) -> None:
         path.write_text(json.dumps({"steps": steps, "run": run}) + "\n", encoding="utf-8")
 
 
-def is_finished(folder: Path, run: str) -> bool:
-    """Whether this run has left its last model in ``folder``.
+def is_finished(folder: Path, runs: Collection[str], steps: int) -> bool:
+    """Whether this run has left its last model in ``folder``; not if that was after fewer steps than are wanted now.
 
     Raises:
         InputError: another run has.
@@ -157,11 +181,16 @@ def is_finished(folder: Path, run: str) -> bool:
         content = json.loads(mark.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise InputError(mark, f"it cannot be read ({error})", "Delete it to train again") from None
-    if not isinstance(content, dict) or content.get("run") != run:
+    if not isinstance(content, dict) or content.get("run") not in runs:
         raise InputError(
             mark, "the model here belongs to another recipe or other data", "Choose another folder, or delete it"
         )
-    return True
+    if int(content.get("steps", steps)) >= steps:
+        return True
+    if not has_checkpoint(folder / "checkpoints"):
+        fault = f"the run is finished after {content['steps']} steps, and its checkpoints are gone"
+        raise InputError(folder, fault, f"To train {steps} steps choose another folder, or begin with --init {folder}")
+    return False
 
 
 def _restore(tensors: dict[str, Tensor], model: nn.Module, optimizer: torch.optim.Optimizer) -> None:

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import logging
 import os
+import warnings
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -11,16 +15,22 @@ from lightning_fabric import Fabric
 from lightning_fabric.plugins import MixedPrecision
 from lightning_fabric.plugins.environments import SLURMEnvironment
 from lightning_fabric.strategies import DDPStrategy
+from torch import nn
 
 from ditr.errors import InputError
+from ditr.io.locks import FolderLock
 from ditr.runtime import choose_device
+from ditr.training.checkpoint import writing
 from ditr.training.setup import TrainingRun
 
-__all__ = ["make_fabric"]
+__all__ = ["agreed", "count_processes", "locked", "make_fabric", "set_up"]
 
 
-def make_fabric(run: TrainingRun) -> Fabric:
-    """For one process, or for those that torchrun or SLURM's srun started."""
+def make_fabric(run: TrainingRun, *, leaves_out: bool = True) -> Fabric:
+    """For one process, or for those that torchrun or SLURM's srun started.
+
+    ``leaves_out`` says whether there are parameters that a batch may not need: norms or heads of other datasets.
+    """
     if run.deterministic:
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
         # Not with warn_only: attention then takes the other kind of backward pass.
@@ -28,17 +38,18 @@ def make_fabric(run: TrainingRun) -> Fabric:
     on_gpu = choose_device(run.device).startswith("cuda")
     precision: Any = run.precision or ("bf16-mixed" if on_gpu else "32-true")
     # It would ask for the coarser multiplications of TF32, in every process; 32-true means what it says.
-    logging.getLogger("lightning_fabric.utilities.rank_zero").setLevel(logging.WARNING)
-    nodes, local = _processes()
+    # And every process would say that it is there.
+    for name in ("rank_zero", "distributed"):
+        logging.getLogger(f"lightning_fabric.utilities.{name}").setLevel(logging.WARNING)
+    nodes, local = count_processes()
     world = nodes * local
     mixed = precision in ("16-mixed", "bf16-mixed")
     if precision == "16-mixed" and not on_gpu:
         raise InputError("precision", "fp16 is for GPUs", "Take bf16-mixed or 32-true on a CPU")
     fabric = Fabric(
         accelerator="cuda" if on_gpu else "cpu",
-        # A dataset whose norms no batch asked for has parameters without gradient. As published, BatchNorm's averages
-        # are each process's own, and those of the first are saved.
-        strategy=DDPStrategy(find_unused_parameters=True, broadcast_buffers=False) if world > 1 else "auto",
+        # As published, BatchNorm's averages are each process's own, and those of the first are saved.
+        strategy=DDPStrategy(find_unused_parameters=leaves_out, broadcast_buffers=False) if world > 1 else "auto",
         devices=local,
         num_nodes=nodes,
         precision=None if mixed else precision,
@@ -48,7 +59,44 @@ def make_fabric(run: TrainingRun) -> Fabric:
     return fabric
 
 
-def _processes() -> tuple[int, int]:
+def set_up(fabric: Fabric, model: nn.Module, optimizer: torch.optim.Optimizer) -> tuple[Any, Any]:
+    """The model and the optimizer with which to train."""
+    with warnings.catch_warnings():
+        # What it recommends in place of broadcast_buffers is not in every torch, and not the same.
+        warnings.filterwarnings("ignore", message=".*broadcast_buffers.* is deprecated")
+        model, optimizer = fabric.setup(model, optimizer)
+    return model, optimizer
+
+
+@contextmanager
+def locked(folder: Path, fabric: Fabric) -> Iterator[FolderLock]:
+    """The folder of a run belongs to these processes; the first of them holds its lock.
+
+    Raises:
+        InputError: others work there, or it cannot be written.
+    """
+    lock = FolderLock(folder)
+    with ExitStack() as stack:
+        refused: InputError | None = None
+        if fabric.is_global_zero:
+            try:
+                with writing(folder):
+                    stack.enter_context(lock)
+            except InputError as error:
+                refused = error
+        if agreed(fabric, int(refused is not None)):
+            raise refused or InputError(folder, "other processes work in it", "The first process says which")
+        yield lock
+
+
+def agreed(fabric: Fabric, number: int) -> int:
+    """The largest number that any of the processes has."""
+    if fabric.world_size == 1:
+        return number
+    return int(fabric.all_reduce(torch.tensor(number, device=fabric.device), reduce_op="max"))
+
+
+def count_processes() -> tuple[int, int]:
     """How many machines there are, and how many processes on each.
 
     Raises:

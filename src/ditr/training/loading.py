@@ -7,7 +7,7 @@ batches, and the number of processes that make them changes none.
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -20,6 +20,7 @@ from ditr.data.dataset import Item, Shuffle, TrainingSet
 from ditr.data.mix import cells_only, mix_pairs
 from ditr.encoders.encoding import CachedEncoding
 from ditr.errors import InputError
+from ditr.stopping import ignore_stop_signals
 from ditr.training.worker_trace import WorkerTrace
 
 __all__ = ["Draw", "JointSampler", "RankShare", "TrainingSource", "load_batches"]
@@ -145,8 +146,8 @@ def load_batches(
     workers: int,
     cls: bool = False,
     making: WorkerTrace | None = None,
-) -> Iterator[Batch]:
-    """Batches on the device, with image tokens where there is an encoder.
+) -> Generator[Batch, None, None]:
+    """Batches on the device, with image tokens where there is an encoder; to be closed, which ends the processes.
 
     Args:
         dataset: of samples; several where ``order`` takes turns among them.
@@ -168,7 +169,7 @@ def load_batches(
         batch_size=None,
         collate_fn=_as_it_is,  # type: ignore[arg-type]  # of samples, says torch; here of one batch
         num_workers=workers,
-        worker_init_fn=_one_thread if workers else None,
+        worker_init_fn=_begin_worker if workers else None,
         # The loader draws a number when it starts; from the default generator, a resumed run would get other dropout.
         generator=torch.Generator(),
     )
@@ -230,5 +231,6 @@ def _encode(encoding: CachedEncoding, batch: Batch, cls: bool) -> Batch:
     )
 
 
-def _one_thread(_worker: int) -> None:
+def _begin_worker(_worker: int) -> None:
+    ignore_stop_signals(terminate=True)
     torch.set_num_threads(1)

@@ -8,8 +8,10 @@ from __future__ import annotations
 import hashlib
 import logging
 import math
+import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -19,12 +21,15 @@ from lightning_fabric import Fabric
 from ditr.data.training_data import measured
 from ditr.errors import InputError
 from ditr.io.files import write_json
+from ditr.io.locks import FolderLock
 from ditr.io.settings_json import to_json_values
 from ditr.models.distillation import Distillation
 from ditr.nn.norms import set_momentum
 from ditr.nn.shared_norm import share_batch_norms
 from ditr.runtime import phase, release_memory
+from ditr.stopping import STATUS, Stopped, StopSignals
 from ditr.training.checkpoint import (
+    Pace,
     Progress,
     is_finished,
     load_newest,
@@ -35,12 +40,13 @@ from ditr.training.checkpoint import (
     writing,
 )
 from ditr.training.decisions import note_decisions
-from ditr.training.fabric import make_fabric
+from ditr.training.fabric import agreed, locked, make_fabric, set_up
 from ditr.training.recipe import Recipe
-from ditr.training.run_log import RunLog, read_rows
-from ditr.training.setup import Data, TrainingRun, load_start, make_data, model_config, run_identity
+from ditr.training.run_log import RunLog, as_line, metrics_of, read_rows
+from ditr.training.run_record import RunRecord
+from ditr.training.setup import Data, TrainingRun, load_start, make_data, model_config
 from ditr.training.step import StepResult, make_optimizer, take_step, to_train
-from ditr.training.validation import score, validate
+from ditr.training.validation import Left, score, validate
 from ditr.training.whitening import learn_whitening
 from ditr.weights.saved_model import Model, ModelConfig, read_config, save_model
 
@@ -62,9 +68,12 @@ def train(recipe: Recipe, run: TrainingRun) -> ModelConfig:
 
     Raises:
         InputError: captures that cannot be trained on, a folder that belongs to another run or cannot be written, or
-            too many losses in a row that are not finite.
+            too many losses in a row that are not finite; a folder in which another process works; a run that was begun
+            with other settings, or on another machine where that is not allowed.
+        Stopped: SIGTERM, SIGINT or SIGUSR1 came. The step in hand is finished then and a checkpoint written, and the
+            same call goes on. It is a ``SystemExit`` with the status of :data:`ditr.stopping.STATUS`.
     """
-    fabric = make_fabric(run)
+    fabric = make_fabric(run, leaves_out=recipe.network.norms is not None)
     if run.encoding is not None:
         encoding = run.encoding.at(recipe.preparation.image_size).computed_in(run.precision)
         run = replace(run, encoding=encoding)
@@ -72,11 +81,31 @@ def train(recipe: Recipe, run: TrainingRun) -> ModelConfig:
     recipe = recipe.in_steps([len(source.dataset) for source in data.sources], fabric.world_size)
     config = model_config(recipe, run, data.class_names)
     with phase("look at what the run is made of", quiet=run.quiet or not fabric.is_global_zero):
-        identity = run_identity(recipe, run, config.class_names)
-    if is_finished(run.folder, identity):
+        record = RunRecord.of(recipe, run, config.class_names, fabric)
+    record.require_same_run(run.folder)
+    if is_finished(run.folder, record.names, recipe.steps):
         return _as_finished(recipe, run)
     main = data.sources[0].dataset
     config = replace(config, training_data=measured(main.source, main.preparation, takes_images=config.takes_images))
+    with locked(run.folder, fabric) as lock, StopSignals() as stop:
+        return _train(_Place(recipe, run, fabric, data, record, lock, stop), config)
+
+
+@dataclass(frozen=True)
+class _Place:
+    """A run that has its folder: what it does, and where."""
+
+    recipe: Recipe
+    run: TrainingRun
+    fabric: Fabric
+    data: Data
+    record: RunRecord
+    lock: FolderLock
+    stop: StopSignals
+
+
+def _train(place: _Place, config: ModelConfig) -> ModelConfig:
+    recipe, run, fabric, data = place.recipe, place.run, place.fabric, place.data
     torch.manual_seed(recipe.seed)
     # On its device at once: an optimizer's state goes where its parameters are when it is read.
     bare = fabric.to_device(config.build())
@@ -85,36 +114,41 @@ def train(recipe: Recipe, run: TrainingRun) -> ModelConfig:
     if recipe.sync_batch_norm:
         share_batch_norms(bare)
     optimizer, schedule = make_optimizer(recipe, bare)
-    progress = load_newest(run.folder / "checkpoints", bare, optimizer, identity)
-    require_room_for_run(run.folder, bare, recipe.steps // run.checkpoint_every)
-    model, optimizer = fabric.setup(to_train(bare, recipe.task), optimizer)
+    notes = place.record.other_machine(run.folder, allowed=run.allow_other_machine)
+    progress = load_newest(run.folder / "checkpoints", bare, optimizer, place.record.names)
+    notes += place.record.longer(run.folder, schedule, progress)
+    require_room_for_run(run.folder, bare, max(1, recipe.steps // run.checkpoint_every))
+    model, optimizer = set_up(fabric, to_train(bare, recipe.task), optimizer)
     _restore_scaler(fabric, progress)
-    work = _Work(recipe, run, fabric, data, config, identity, bare, optimizer)
+    work = _Work(place, config, bare, optimizer, Pace(run.checkpoint_every, run.checkpoint_minutes))
     work.begin(progress)
     log = RunLog(
         run.folder, recipe.steps, progress.step, quiet=run.quiet, wandb=run.wandb, writes=fabric.is_global_zero
     )
     with log, data.making.deaths_named():
+        work.say(notes, log)
         if isinstance(bare, Distillation) and bare.whitening is not None and progress.step == 0:
-            count = learn_whitening(fabric, bare.whitening, data.batches(recipe, run, 0, fabric))
+            with closing(data.batches(recipe, run, 0, fabric)) as first:
+                count = learn_whitening(fabric, bare.whitening, first)
             log.say(f"teacher whitened: {bare.whitening.directions} directions of {count} voxels")
-        batches = data.batches(recipe, run, progress.step, fabric)
+        if progress.pending:
+            progress = work.pause(work.validate(progress, log))
         model.train()
-        for step in range(progress.step, recipe.steps):
-            torch.manual_seed(_step_seed(recipe.seed, step, fabric.global_rank))
-            schedule.apply(optimizer, step - progress.skipped)
-            lr = optimizer.param_groups[0]["lr"]
-            done = take_step(recipe, fabric, model, optimizer, batches)
-            log.step(step, done.loss, lr=lr, gradient_norm=done.gradient_norm, more=_more(done))
-            progress = work.judge(progress, done, log)
-            if work.validates_after(step):
-                progress = work.validate(progress, log)
-            if run.report is not None:
-                run.report(step + 1, recipe.steps)
-            if fabric.is_global_zero and (step + 1) % run.checkpoint_every == 0:
-                save_checkpoint(run.folder / "checkpoints", progress, bare, optimizer, identity)
-            if (step + 1) % _RELEASE_EVERY == 0:
-                release_memory()
+        with closing(data.batches(recipe, run, progress.step, fabric)) as batches:
+            for step in range(progress.step, recipe.steps):
+                torch.manual_seed(_step_seed(recipe.seed, step, fabric.global_rank))
+                schedule.apply(optimizer, step - progress.skipped)
+                lr = optimizer.param_groups[0]["lr"]
+                done = take_step(recipe, fabric, model, optimizer, batches)
+                log.step(step, done.loss, lr=lr, gradient_norm=done.gradient_norm, more=_more(done))
+                progress = work.judge(progress, done, log)
+                if work.validates_after(step):
+                    progress = work.validate(replace(progress, pending=True), log)
+                if run.report is not None:
+                    run.report(step + 1, recipe.steps)
+                progress = work.pause(progress)
+                if (step + 1) % _RELEASE_EVERY == 0:
+                    release_memory()
         return work.finish(progress)
 
 
@@ -122,32 +156,42 @@ def train(recipe: Recipe, run: TrainingRun) -> ModelConfig:
 class _Work:
     """What a run does beside its steps."""
 
-    recipe: Recipe
-    run: TrainingRun
-    fabric: Fabric
-    data: Data
+    place: _Place
     config: ModelConfig
-    identity: str
     model: Model
     optimizer: Any
+    pace: Pace
+
+    @property
+    def _leads(self) -> bool:
+        """Whether this process writes; the first one does."""
+        return bool(self.place.fabric.is_global_zero)
 
     def begin(self, progress: Progress) -> None:
         """Write the recipe and what is decided about captures; tidy up after a run that was killed while it wrote."""
-        if not self.fabric.is_global_zero:
+        if not self._leads:
             return
-        folder = self.run.folder
-        for place in (folder, folder / "best", folder / "checkpoints"):
-            remove_rests(place)
+        folder, data, run = self.place.run.folder, self.place.data, self.place.run
+        for part in (folder, folder / "best", folder / "checkpoints"):
+            remove_rests(part)
         content = {
-            "recipe": to_json_values(self.recipe),
-            "scenes": {source.dataset.source.name: source.dataset.source.names() for source in self.data.sources},
-            "validation": None if self.data.validation is None else self.data.validation.source.names(),
+            "recipe": to_json_values(self.place.recipe),
+            "scenes": {source.dataset.source.name: source.dataset.source.names() for source in data.sources},
+            "validation": None if data.validation is None else data.validation.source.names(),
             "started": time.strftime("%F %T"),
-            **self.run.origin,
+            **run.origin,
         }
         with writing(folder):
             write_json(folder / "recipe.json", content)
-            note_decisions(folder, self.data.by_name, resumes=progress.step > 0)
+            self.place.record.write(folder, progress.step)
+            note_decisions(folder, data.by_name, resumes=progress.step > 0)
+
+    def say(self, notes: Sequence[str], log: RunLog) -> None:
+        """What is other than when the run began."""
+        for note in notes:
+            log.say(note)
+            if self._leads:
+                _log.warning("%s: %s", self.place.run.folder, note)
 
     def judge(self, progress: Progress, done: StepResult, log: RunLog) -> Progress:
         """Count the step.
@@ -155,7 +199,7 @@ class _Work:
         Raises:
             InputError: too many in a row that taught nothing.
         """
-        scaler = getattr(self.fabric.strategy.precision, "scaler", None)
+        scaler = getattr(self.place.fabric.strategy.precision, "scaler", None)
         state = {} if scaler is None else scaler.state_dict()
         progress = replace(
             progress,
@@ -172,10 +216,10 @@ class _Work:
         fault = f"the {what} is not finite"
         remedy = "Lower the learning rate, or clip"
         if done.unsound:
-            fault += f", since {self.data.first_bad_point(done.unsound)}"
+            fault += f", since {self.place.data.first_bad_point(done.unsound)}"
             remedy = "Mend what is not finite, or leave the scene out"
         progress = replace(progress, bad=progress.bad + 1)
-        if progress.bad >= self.recipe.bad_steps:
+        if progress.bad >= self.place.recipe.bad_steps:
             raise InputError(
                 f"scenes {', '.join(done.names)}",
                 f"{fault}, for the {progress.bad}. time in a row",
@@ -188,74 +232,78 @@ class _Work:
 
     def validates_after(self, step: int) -> bool:
         """Whether step number ``step`` is followed by a validation."""
-        every = self.recipe.validate_every or self.recipe.steps
-        return self.data.validation is not None and ((step + 1) % every == 0 or step + 1 == self.recipe.steps)
+        data, steps = self.place.data, self.place.recipe.steps
+        every = self.place.recipe.validate_every or steps
+        return data.validation is not None and ((step + 1) % every == 0 or step + 1 == steps)
 
     def validate(self, progress: Progress, log: RunLog) -> Progress:
-        """Try the model out in the first process; its weights are kept where they are the best so far."""
-        assert self.data.validation is not None
-        if self.fabric.is_global_zero:
-            figures = validate(self.fabric, self.model, self.data.validation)
-            value = score(figures)
-            better = progress.best is None or value > progress.best
-            if better:
-                with writing(self.run.folder / "best"):
-                    save_model(self.run.folder / "best", _calibrated(self.config, figures), self.model)
-                progress = replace(progress, best=value, best_step=progress.step)
-            log.validation(progress.step - 1, figures, best=better)
-        self.fabric.barrier()
-        return progress
+        """Try the model out in the first process; its weights are kept where they are the best so far.
+
+        Where a signal asks to stop, the validation stays pending: the run does it when it is taken up.
+        """
+        fabric, folder, data = self.place.fabric, self.place.run.folder, self.place.data.validation
+        assert data is not None
+        done = replace(progress, pending=False)
+        if self._leads:
+            try:
+                figures = validate(fabric, self.model, data, self.place.stop)
+            except Left:
+                done = progress
+            else:
+                value = score(figures)
+                better = progress.best is None or value > progress.best
+                if better:
+                    with writing(folder / "best"):
+                        save_model(folder / "best", _calibrated(self.config, figures), self.model)
+                    done = replace(done, best=value, best_step=progress.step)
+                log.validation(progress.step - 1, figures, best=better)
+        fabric.barrier()
+        return done
+
+    def pause(self, progress: Progress) -> Progress:
+        """Between two steps: write a checkpoint where one is due, and stop where any process was asked to.
+
+        Raises:
+            Stopped: a signal asked for it; the checkpoint is written.
+        """
+        place, names = self.place, list(STATUS)
+        asked = 0 if place.stop.asked is None else 1 + names.index(place.stop.asked)
+        asked = agreed(place.fabric, asked)
+        if self._leads and (asked or self.pace.due(progress.step, place.recipe.steps)):
+            place.lock.require()
+            names_of_run = place.record.names
+            save_checkpoint(place.run.folder / "checkpoints", progress, self.model, self.optimizer, names_of_run[0])
+            self.pace.written = time.monotonic()
+        if not asked:
+            return progress
+        place.fabric.barrier()
+        text = f"{place.run.folder}: stopped by {names[asked - 1]} after step {progress.step} of {place.recipe.steps}; "
+        text += "a checkpoint is written, from which the same call goes on with the same bits"
+        if self._leads and not place.run.quiet:
+            print(f"ditr: {text}", file=sys.stderr, flush=True)
+        raise Stopped(names[asked - 1], text)
 
     def finish(self, progress: Progress) -> ModelConfig:
         """Write the last weights and ``metrics.json``, the run's row in a table, and print it; the model's config."""
-        folder = self.run.folder
+        place, folder = self.place, self.place.run.folder
         rows = read_rows(folder / "validation.jsonl")
         config = _calibrated(self.config, rows[-1]) if rows and rows[-1]["step"] + 1 == progress.step else self.config
-        if not self.fabric.is_global_zero:
+        if not self._leads:
             return config
+        place.lock.require()
         with writing(folder):
             save_model(folder, config, self.model)
-            metrics = _metrics(self.run, progress)
+            metrics = metrics_of(folder, progress)
             write_json(folder / "metrics.json", metrics)
-        mark_finished(folder, self.recipe.steps, self.identity)
-        if not self.run.quiet:
-            print(_row(metrics))
+        mark_finished(folder, place.recipe.steps, place.record.names[0])
+        if not place.run.quiet:
+            print(as_line(metrics))
         return config
 
 
 def _calibrated(config: ModelConfig, figures: Mapping[str, Any]) -> ModelConfig:
     """The config with the temperature that a validation found."""
     return replace(config, temperature=figures.get("points", {}).get("temperature"))
-
-
-def _metrics(run: TrainingRun, progress: Progress) -> dict[str, Any]:
-    """What a run came to, from its logs; the loss is the mean of the last 20 steps that have one."""
-    rows = read_rows(run.folder / "log.jsonl")
-    validations = read_rows(run.folder / "validation.jsonl")
-    losses = [row["loss"] for row in rows if row["loss"] is not None][-20:]
-    return {
-        "run": run.folder.name,
-        "steps": progress.step,
-        "skipped_steps": progress.skipped,
-        "unseen_batches": sum(row.get("unseen", 0) for row in rows),
-        "loss": sum(losses) / len(losses) if losses else None,
-        "last": validations[-1] if validations else None,
-        "best": next((row for row in validations if row["step"] + 1 == progress.best_step), None),
-    }
-
-
-def _row(metrics: dict[str, Any]) -> str:
-    cells = [str(metrics["run"]), f"{metrics['steps']} steps"]
-    if metrics["loss"] is not None:
-        cells.append(f"loss {metrics['loss']:.4f}")
-    for which in ("last", "best"):
-        for counted in ("points", "voxels"):
-            figures = (metrics[which] or {}).get(counted, {})
-            if "miou" in figures:
-                cells.append(f"{which} mIoU of {counted} {100 * figures['miou']:.1f}")
-            elif figures:
-                cells.append(f"{which} cosine loss of {counted} {figures['cosine_loss']:.4f}")
-    return "  ".join(cells)
 
 
 def _more(done: StepResult) -> dict[str, float | int | str | bool]:

