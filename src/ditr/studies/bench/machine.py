@@ -37,7 +37,7 @@ class OthersShare:
     def _now() -> tuple[float, float, float] | None:
         """Seconds of the clock, and seconds of all processors that all processes and that this one took."""
         try:
-            numbers = [int(n) for n in Path("/proc/stat").read_text().split("\n", 1)[0].split()[1:]]
+            numbers = [int(n) for n in Path("/proc/stat").read_text(encoding="utf-8").split("\n", 1)[0].split()[1:]]
         except (OSError, ValueError):
             return None
         user, nice, system, _, _, irq, softirq, steal, *_ = numbers
@@ -51,7 +51,7 @@ def describe() -> dict[str, Any]:
 
     fields: dict[str, str] = {}
     try:
-        for line in Path("/proc/cpuinfo").read_text().splitlines():
+        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
             name, _, value = line.partition(":")
             fields.setdefault(name.strip(), value.strip())
     except OSError:

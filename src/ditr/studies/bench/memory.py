@@ -32,7 +32,7 @@ class PeakMemory:
             self._before: int | None = torch.cuda.memory_allocated()
             return
         try:
-            Path("/proc/self/clear_refs").write_text("5")
+            Path("/proc/self/clear_refs").write_text("5", encoding="utf-8")
             self._before = _resident("VmRSS")
         except OSError:
             self._before = None
@@ -48,7 +48,7 @@ class PeakMemory:
 
 
 def _resident(name: str) -> int | None:
-    for line in Path("/proc/self/status").read_text().splitlines():
+    for line in Path("/proc/self/status").read_text(encoding="utf-8").splitlines():
         if line.startswith(f"{name}:"):
             return int(line.split()[1]) * 1024
     return None
