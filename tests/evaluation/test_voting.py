@@ -232,7 +232,7 @@ def test_commands_vote(tmp_path: Path) -> None:
     ditr("segment", capture, "--model", tmp_path / "model", "--out", out, "--no-pictures", "--overwrite")
     assert (voted != np.load(out / "confidence.npy", allow_pickle=False)).any()
     said = ditr("evaluate", tmp_path / "model", "--data", tmp_path / "data", "--vote", "--thin", "0.1")
-    assert "left" in said.stdout and "mIoU" in said.stdout
+    assert "evaluate model: 2 of 2, took" in said.stdout and "mIoU" in said.stdout
     figures = (tmp_path / "model" / "evaluation.json").read_text()
     assert '"vote": true' in figures and '"thin": 0.1' in figures
     refused = ditr("evaluate", tmp_path / "model", "--data", tmp_path / "data", "--thin", "0.1", check=False)

