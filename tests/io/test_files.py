@@ -6,6 +6,7 @@ import errno
 import os
 import re
 import resource
+import signal
 import socket
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -119,6 +120,30 @@ def test_results_that_fail_change_nothing(tmp_path: Path, before: dict[str, byte
         fail()
     assert out.exists() == (before is not None)
     assert contents(tmp_path) == {f"out/{name}": content for name, content in (before or {}).items()}
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no processes that are copies")
+@pytest.mark.parametrize("before", [None, {}, {"labels.ply": b"1", "notes.txt": b"mine"}])
+def test_a_killed_process_changes_nothing_and_its_rests_go(tmp_path: Path, before: dict[str, bytes] | None) -> None:
+    out = tmp_path / "out"
+    if before is not None:
+        out.mkdir()
+        for name, content in before.items():
+            (out / name).write_bytes(content)
+    child = os.fork()
+    if not child:
+        with results_folder(out, ("labels.ply",)) as new:
+            (new / "labels.ply").write_text("2", encoding="utf-8")
+            os.kill(os.getpid(), signal.SIGKILL)
+    assert os.waitpid(child, 0)[1] == signal.SIGKILL
+    seen = {name: content for name, content in contents(tmp_path).items() if ".part" not in name}
+    assert seen == {f"out/{name}": content for name, content in (before or {}).items()}
+    with results_folder(out, ("labels.ply",)) as new:
+        (new / "labels.ply").write_text("3", encoding="utf-8")
+    assert contents(tmp_path) == {
+        f"out/{name}": content for name, content in {**(before or {}), "labels.ply": b"3"}.items()
+    }
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]
 
 
 def test_a_link_to_a_folder_stays(tmp_path: Path) -> None:
