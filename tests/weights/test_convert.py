@@ -541,7 +541,7 @@ def watch(event, arguments):
 
 left = [int(sys.argv[1])]
 sys.addaudithook(watch)
-main(["convert", *sys.argv[2:], "--dataset", "SemanticKITTI"])
+main(["convert", *sys.argv[2:], "--dataset", "SemanticKITTI", "--overwrite"])
 """
 
 
