@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -10,8 +11,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from small_world import tiny_recipe, write_world
 
 from ditr.studies.jobs import Job, run_jobs
+from ditr.training.loop import TrainingRun, train
 
 Report = Callable[[int, int], None]
 
@@ -31,6 +34,17 @@ def fail(_folder: Path, name: str, _report: Report) -> None:
 def linger(folder: Path, name: str, _report: Report) -> None:
     (folder / f"{name}.pid").write_text(str(os.getpid()))
     time.sleep(300)
+
+
+def learn(folder: Path, name: str, report: Report) -> None:
+    captures = sorted((folder / "data").iterdir())
+
+    def told(done: int, total: int) -> None:
+        (folder / f"{name}.pid").write_text(f"{done}")
+        report(done, total)
+
+    recipe = tiny_recipe(steps=5000)
+    train(recipe, TrainingRun(folder / name, captures, device="cpu", quiet=True, checkpoint_every=5000, report=told))
 
 
 def moment(folder: Path, name: str) -> float:
@@ -97,3 +111,33 @@ if __name__ == "__main__":
     while any(alive(worker) for worker in workers):
         assert time.monotonic() < deadline, "they wait for work for ever"
         time.sleep(0.05)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("whole_group", [False, True], ids=["the parent", "all processes"])
+def test_a_signal_stops_jobs_and_trainings_keep_their_steps(tmp_path: Path, whole_group: bool) -> None:
+    write_world(tmp_path / "data", 2)
+    code = f"""
+import sys
+sys.path[:0] = {[str(Path(__file__).parent), *sys.path]!r}
+from pathlib import Path
+from test_jobs import learn, linger
+from ditr.studies.jobs import Job, run_jobs
+if __name__ == "__main__":
+    folder = Path({str(tmp_path)!r})
+    run_jobs([Job("a", "group", learn, (folder, "a")), Job("b", "group", linger, (folder, "b"))], 2, folder / "log")
+"""
+    (tmp_path / "parent.py").write_text(code)
+    command = [sys.executable, str(tmp_path / "parent.py")]
+    pipe = subprocess.PIPE
+    parent = subprocess.Popen(command, stdout=pipe, stderr=pipe, text=True, start_new_session=True)
+    while not all((tmp_path / name).exists() for name in ("a.pid", "b.pid")):
+        assert parent.poll() is None, parent.communicate()
+        time.sleep(0.05)
+    (os.killpg if whole_group else os.kill)(parent.pid, signal.SIGINT if whole_group else signal.SIGTERM)
+    _, said = parent.communicate(timeout=120)
+    assert parent.returncode == (130 if whole_group else 143), said
+    assert "with 0 of 2 jobs done; trainings are kept" in said and "Traceback" not in said
+    steps = len((tmp_path / "a" / "log.jsonl").read_text().splitlines())
+    assert [path.name for path in (tmp_path / "a" / "checkpoints").iterdir()] == [f"step-{steps:08d}.safetensors"]
+    assert not alive(int((tmp_path / "b.pid").read_text()))

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import socket
 import subprocess
 import sys
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,6 +19,7 @@ from small_world import NETWORK, tiny_encoding, tiny_recipe, write_world
 from torch import nn
 
 from ditr.nn.shared_norm import SharedBatchNorm, share_batch_norms
+from ditr.stopping import STATUS
 
 PROGRAM = """
 import json, sys
@@ -135,6 +138,31 @@ def test_tasks_of_slurm_train_together(tmp_path: Path) -> None:
     together = logged(tmp_path, 2)
     assert len(together) == 4
     assert together == pytest.approx(losses(tmp_path, 4, 1), rel=1e-3)
+
+
+@pytest.mark.slow
+def test_tasks_of_slurm_stop_together_and_go_on(tmp_path: Path) -> None:
+    """Whichever of them gets the signal; and they say nothing that nobody asked for."""
+    write_world(tmp_path / "data", 4)
+    (tmp_path / "settings.json").write_text(json.dumps({**settings("segmentation", tmp_path), "steps": 30}))
+    log, after = tmp_path / "run-2" / "log.jsonl", 0
+    for name in ("SIGTERM", "SIGUSR1"):
+        port = free_port()
+        tasks = [begin(tmp_path, 2, [], **srun(rank, 2, port)) for rank in range(2)]
+        while not log.exists() or len(log.read_text().splitlines()) <= after:
+            assert all(task.poll() is None for task in tasks), [task.communicate() for task in tasks]
+            time.sleep(0.02)
+        tasks[1].send_signal(signal.Signals[name])
+        outputs = [task.communicate(timeout=300)[0] for task in tasks]
+        assert [task.returncode for task in tasks] == [STATUS[name]] * 2, outputs
+        assert outputs == ["", ""]
+        after = len(logged(tmp_path, 2))
+        newest = sorted((tmp_path / "run-2" / "checkpoints").iterdir())[-1]
+        assert newest.name == f"step-{after:08d}.safetensors" and not (tmp_path / "run-2" / ".lock.json").exists()
+    together = losses(tmp_path, 2, 2)
+    assert len(together) == 30
+    (tmp_path / "run-2").rename(tmp_path / "broken")
+    assert losses(tmp_path, 2, 2) == together
 
 
 @pytest.mark.slow

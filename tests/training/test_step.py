@@ -263,6 +263,30 @@ def test_a_loss_with_and_without_images(world: Path, encoding: CachedEncoding, i
         assert losses[0] != losses[1] and done.loss == pytest.approx(wanted.item(), rel=1e-5)
 
 
+@pytest.mark.parametrize("injection", [injection for injection in Injection if injection is not Injection.NONE])
+@pytest.mark.parametrize("views", [True, False], ids=["views", "no views"])
+def test_every_parameter_gets_a_gradient(
+    world: Path, encoding: CachedEncoding, injection: Injection, views: bool
+) -> None:
+    """Without norms per dataset; so several processes need not look for parameters that a batch left out."""
+    drop = {} if views else {"preparation": replace(PREPARATION, view_drop=ViewDrop(1.0, 0.0))}
+    batch = batch_of(world, encoding, cls=True, **drop)
+    assert batch.tokens is not None and batch.lift is not None and batch.label is not None
+    missing = injection is not Injection.CLS
+    network = replace(NETWORK, image_width=encoding.width, injection=injection, missing_embedding=missing)
+    model = Segmentation(network, 3).train()
+    shown = ImageFeatures(batch.tokens, batch.lift, batch.cls, batch.views)
+    unlabelled = torch.full_like(batch.label, -1)
+    cross_entropy(model(batch.feature, batch.pyramid, shown), unlabelled).backward()
+    student = Distillation(NETWORK, Student(encoding.width, cls_tokens=2)).train()
+    out = student(batch.feature, batch.pyramid)
+    target, visible = targets_of(batch, student)
+    assert out.cls is not None
+    (cosine_loss(out.prediction, target, visible) + cls_loss(out.cls, batch)).backward()
+    without = [name for each in (model, student) for name, value in each.named_parameters() if value.grad is None]
+    assert without == []
+
+
 def test_images_can_only_be_left_out_where_there_are_some() -> None:
     with pytest.raises(InputError, match="no images to do without"):
         tiny_recipe(task=SegmentTask(without_images=0.2))
