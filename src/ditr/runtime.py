@@ -269,7 +269,8 @@ def _on_terminal() -> bool:
 def _plain(on_terminal: bool) -> Callable[[str], None] | None:
     """Where plain lines go: to the output if it is no terminal, where bars are, and to the log anyway."""
     if not on_terminal:
-        return lambda line: print(line, flush=True)
+        # In one piece, as threads print side by side.
+        return lambda line: print(f"{line}\n", end="", flush=True)
     return None if _shown.log is None else _shown.log.line
 
 
@@ -313,6 +314,7 @@ class _State:
 
     title: str
     began: float = field(default_factory=time.monotonic)
+    changed: float = 0.0
     done: float = 0.0
     first: float = 0.0
     total: float | None = None
@@ -321,14 +323,18 @@ class _State:
     def report(self, done: float, total: float, note: str = "") -> None:
         if self.total is None:
             self.began, self.first = time.monotonic(), done
-        self.done, self.total, self.note = done, total, note
+        self.done, self.total, self.note, self.changed = done, total, note, time.monotonic()
+
+    @property
+    def under_way(self) -> bool:
+        return self.total is not None and self.done < self.total
 
     def __str__(self) -> str:
-        gone = time.monotonic() - self.began
+        gone = (time.monotonic() if self.total is None or self.under_way else self.changed) - self.began
         if self.total is None:
             return f"{self.title}: {_clock(gone)} gone"
         parts = [f"{self.title}: {int(self.done)} of {int(self.total)}", *([self.note] if self.note else [])]
-        if self.done >= self.total:
+        if not self.under_way:
             return ", ".join([*parts, f"took {_clock(gone)}"])
         parts.append(f"{_clock(gone)} gone")
         if self.done > self.first:
@@ -347,7 +353,7 @@ class _Lines:
     def __init__(self, titles: Sequence[str], say: Callable[[str], None]) -> None:
         self._states = [_State(title.strip()) for title in titles]
         self._say = say
-        self._over = threading.Event()
+        self._began, self._over = time.monotonic(), threading.Event()
         self._thread = threading.Thread(target=self._go_on, daemon=True)
 
     def __enter__(self) -> list[OnProgress]:
@@ -358,18 +364,19 @@ class _Lines:
     def __exit__(self, *_: object) -> None:
         self._over.set()
         self._thread.join()
-        if any(state.total is not None for state in self._states):
-            self._tell(self._line())
+        if known := [str(state) for state in self._states if state.total is not None]:
+            self._tell("; ".join(known))
 
     def _go_on(self) -> None:
         while not self._over.wait(_EVERY):
             self._tell(self._line())
 
     def _line(self) -> str:
-        """What is under way; what is done, where nothing is."""
-        known = [state for state in self._states if state.total is not None]
-        under_way = [state for state in known if state.done < (state.total or 0)]
-        return "; ".join(map(str, under_way or known or self._states[:1]))
+        """What is under way; where nothing is, what was done last, and how long all has taken."""
+        if under_way := [str(state) for state in self._states if state.under_way]:
+            return "; ".join(under_way)
+        last = max(self._states, key=lambda state: state.changed)
+        return str(last) if last.total is None else f"{last}; {_clock(time.monotonic() - self._began)} gone in all"
 
     def _tell(self, line: str) -> None:
         # Whoever read the output may have closed it: that is for the work itself to notice.
