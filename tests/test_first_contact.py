@@ -30,10 +30,10 @@ from ditr.models.ptv3 import PTv3Config
 from ditr.models.segmentation import Segmentation
 from ditr.nn.norms import DatasetNorms
 from ditr.scene import ReadOptions, Scene
-from ditr.weights.announce import missing_downloads
+from ditr.weights.missing import missing_downloads
 from ditr.weights.names import to_published
-from ditr.weights.pretrained import converted_folder, find_model
-from ditr.weights.published import INDOOR_NORMS, PUBLISHED, REPOSITORY, published_model
+from ditr.weights.pretrained import find_model
+from ditr.weights.published import INDOOR_NORMS, PUBLISHED, REPOSITORY, converted_folder, published_model
 from ditr.weights.saved_model import ModelConfig, read_config, save_model
 from ditr.weights.suggest import suggest_model
 

@@ -28,18 +28,26 @@ class InputError(ValueError):
     """Input that cannot be used; its text names the place, the fault and the remedy.
 
     ``where`` is the file (or the argument, for input that came from Python), ``fault`` what is wrong with it and
-    ``remedy`` what the user can do about it. Neither needs a full stop; a remedy that asks gets none.
+    ``remedy`` what the user can do about it. Neither needs a full stop; a remedy that asks gets none. Where there are
+    several ways out, or several things to bring, ``ways`` has a line for each.
     """
 
-    def __init__(self, where: str | os.PathLike[str], fault: str, remedy: str) -> None:
+    def __init__(self, where: str | os.PathLike[str], fault: str, remedy: str, ways: Iterable[str] = ()) -> None:
         self.where = str(where)
         self.fault = fault.rstrip(".")
         self.remedy = remedy.rstrip(".")
-        stop = "" if self.remedy.endswith("?") else "."
-        super().__init__(f"{self.where}: {self.fault}. {self.remedy}{stop}")
+        self.ways = tuple(ways)
+        stop = ":" if self.ways else "" if self.remedy.endswith("?") else "."
+        first = f"{self.where}: {self.fault}. {self.remedy}{stop}"
+        super().__init__("\n  ".join([first, *self.ways]))
 
-    def __reduce__(self) -> tuple[type[InputError], tuple[str, str, str]]:
-        return InputError, (self.where, self.fault, self.remedy)
+    def __reduce__(self) -> tuple[type[InputError], tuple[str, str, str, tuple[str, ...]]]:
+        return InputError, (self.where, self.fault, self.remedy, self.ways)
+
+    def told(self) -> str:
+        """The text for a terminal: one line, and one more for each of the ``ways``."""
+        first = str(self)[: -sum(len(f"\n  {way}") for way in self.ways) or None]
+        return "\n  ".join(" ".join(line.split()) for line in (first, *self.ways))
 
 
 class Grade(Enum):

@@ -144,30 +144,24 @@ class View:
     quarter_turns: int = 0
 
     def __post_init__(self) -> None:
-        pose = np.array(self.world_to_camera, dtype=np.float64)
+        pose, where, remedy = np.array(self.world_to_camera, np.float64), f"view {self.name}", "Leave it out or mend it"
         if pose.shape != (4, 4) or not np.isfinite(pose).all():
-            raise InputError(
-                f"view {self.name}", "the pose is not a finite 4x4 matrix", "Leave this view out or mend it"
-            )
+            raise InputError(where, "the pose is not a finite 4x4 matrix", remedy)
         rotation = pose[:3, :3]
         if np.linalg.norm(rotation @ rotation.T - np.eye(3), 2) > 0.02 or np.linalg.det(rotation) < 0:
-            raise InputError(
-                f"view {self.name}",
-                "the pose is singular or not a rigid transform (its 3x3 part is no rotation)",
-                "Leave this view out or mend it",
-            )
+            fault = "the pose is singular or not a rigid transform (its 3x3 part is no rotation)"
+            raise InputError(where, fault, remedy)
         pose.flags.writeable = False
         object.__setattr__(self, "world_to_camera", pose)
         object.__setattr__(self, "extra", MappingProxyType(dict(self.extra)))
 
+    def __repr__(self) -> str:
+        more = [name for name in ("depth", "mask", "pixels") if getattr(self, name) is not None]
+        return f"<{', '.join([f'View {self.name!r}: {self.camera.width} x {self.camera.height} pixels', *more])}>"
+
     @classmethod
     def unposed(
-        cls,
-        name: str,
-        size: tuple[int, int],
-        image: Path | NDArray[np.uint8],
-        pixels: PointPixels,
-        cut_top: int = 0,
+        cls, name: str, size: tuple[int, int], image: Path | NDArray[np.uint8], pixels: PointPixels, cut_top: int = 0
     ) -> View:
         """A view whose pose is not known, of an image of ``size`` (width, height) after the cut."""
         width, height = size
@@ -352,9 +346,8 @@ class Scene:
             raise InputError(where, f"points of shape {coord.shape}", "A scene needs at least one point, (N, 3)")
         bad = np.flatnonzero(~np.isfinite(coord).all(axis=1))
         if len(bad):
-            raise InputError(
-                where, f"{len(bad)} points are not finite, the first is number {bad[0]}", "Remove these points"
-            )
+            fault = f"{len(bad)} points are not finite, the first is number {bad[0]}"
+            raise InputError(where, fault, "Remove these points")
         object.__setattr__(self, "coord", _frozen(coord))
         for key, dtype, shape in (
             ("color", np.uint8, (3,)),
@@ -386,6 +379,11 @@ class Scene:
 
     def __len__(self) -> int:
         return len(self.coord)
+
+    def __repr__(self) -> str:
+        has = [name for name in ("color", "normal", "strength", "label") if getattr(self, name) is not None]
+        counts = f"{len(self)} points ({', '.join(['coord', *has, *self.extra])}), {len(self.views)} views"
+        return f"<Scene {self.name!r}: {counts}{f', {len(self.class_names)} classes' * bool(self.class_names)}>"
 
     @property
     def posed_views(self) -> tuple[View, ...]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -92,6 +93,17 @@ def test_a_model_with_photographs(tmp_path: Path) -> None:
     assert found["of"]["dataset"] == "ScanNet" and found["published"] is None
     assert config.encoder is not None and config.encoder.precision == "bf16-mixed"
     assert found["of"]["encoder_precision"] == "32-true", "whatever the model learned with"
+
+
+def test_of_a_run_the_best_checkpoint_is_taken(place: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = tmp_path / "RUN"
+    shutil.copytree(place / "model", folder)
+    shutil.copytree(place / "model", folder / "best")
+    (folder / "model.safetensors").write_bytes(b"the last one, which is not opened")
+    run(command(place, tmp_path / "out", model=str(folder), limit=1))
+    assert f"model: {folder / 'best'}, the best checkpoint of the run" in capsys.readouterr().out
+    with pytest.raises(InputError, match=r"RUN/model\.safetensors"):
+        run(command(place, tmp_path / "last", model=str(folder), limit=1, last=True))
 
 
 def test_refusals(place: Path, tmp_path: Path) -> None:

@@ -281,7 +281,10 @@ def test_every_benchmark_has_a_reader(tmp_path: Path, benchmark: Benchmark) -> N
 @pytest.mark.parametrize(
     ("missing", "message"),
     [
-        ("scannet/train/scene_0/normal.npy", "normal.npy: there is no such file. Expected is scannet/{train,val,test}"),
+        (
+            "scannet/train/scene_0/normal.npy",
+            "normal.npy: there is no such file. Expected is scannet/SPLIT/SCENE with coord.npy",
+        ),
         ("scannet/train", "train: there is no such split .folders here: none.. Expected is scannet/"),
         ("scannet_images/scene_0", "scene_0: there is no such folder; it holds the photographs of a scene. Expected"),
         ("scannet_images", "scannet_images: there is no such folder; it holds the photographs. Expected is scannet_im"),
@@ -362,7 +365,9 @@ def test_lists_of_pixels_that_do_not_fit_are_named(tmp_path: Path) -> None:
 
 def test_an_empty_split_is_named(tmp_path: Path) -> None:
     (tmp_path / "waymo" / "validation").mkdir(parents=True)
-    with pytest.raises(InputError, match=r"validation: there is nothing here. Expected is waymo/\{training"):
+    with pytest.raises(
+        InputError, match=r"validation: there is nothing here. Expected is waymo/SPLIT/SEGMENT/TIME with coord.npy"
+    ):
         open_dataset("Waymo", tmp_path / "waymo", "val")
 
 

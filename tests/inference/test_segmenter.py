@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -445,3 +446,14 @@ def test_devices(tmp_path: Path) -> None:
         with pytest.raises(InputError, match="no GPU"):
             Segmenter.from_pretrained(tmp_path, device="cuda")
     assert PREPARATION.rule == RULE
+
+
+def test_what_is_shown_of_an_object_is_one_line_without_arrays(ditr: Segmenter) -> None:
+    scene = make_scene(depth=True)
+    assert repr(scene) == "<Scene 'scene_0': 400 points (coord, color, normal, label), 2 views, 3 classes>"
+    assert repr(scene.views[0]) == "<View 'photo_0': 56 x 42 pixels, depth>"
+    prediction = ditr(scene)
+    seen, used = int((prediction.seen_by > 0).sum()), len(np.unique(prediction.label))  # type: ignore[operator]
+    assert repr(prediction) == f"<Prediction 'scene_0': 400 points, {seen} of them in some view, {used} of 3 classes>"
+    told = r"<Segmenter [\w ]+: Point Transformer V3, images by .*, 3 classes, cpu>"
+    assert re.fullmatch(told, repr(ditr)) or torch.cuda.is_available()

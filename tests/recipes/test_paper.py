@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 from dataclasses import replace
 from pathlib import Path
@@ -194,8 +195,24 @@ def test_the_list_fits_a_terminal(capsys: pytest.CaptureFixture[str]) -> None:
     lines = capsys.readouterr().out.splitlines()
     assert max(map(len, lines)) <= 80
     assert [line.split()[0] for line in lines[1 : 2 * len(NAMES) : 2]] == NAMES
-    list_recipes(Recipes("s3dis/ditr"))
+    list_recipes(Recipes("s3dis/ditr", json=True))
     assert from_plain(Recipe, json.loads(capsys.readouterr().out), "") == find_recipe("s3dis/ditr").make()
+
+
+@pytest.mark.parametrize("name", ["scannet200/ditr", "nuscenes+semantic_kitti+waymo/distill"])
+def test_a_recipe_fits_a_terminal_and_can_be_set_as_it_is_printed(
+    name: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    list_recipes(Recipes(name))
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) < 25 and max(map(len, lines)) <= 120 and lines[0].startswith(f"{name}: ")
+    recipe = find_recipe(name).make()
+    joined = re.sub(r"\n  ", " ", "\n".join(lines[1:-1]))
+    settings = []
+    for line in joined.splitlines():
+        group, _, texts = line.rpartition(": ")
+        settings += [f"{group}.{text}" if group else text for text in re.split(r", (?=[\w.]+=)", texts)]
+    assert len(settings) > 50 and with_settings(recipe, settings) == recipe
 
 
 # ---- changes --------------------------------------------------------------------------------------------------------

@@ -22,7 +22,7 @@ from ditr.geometry.projection import VisibilityRule
 from ditr.scene import Camera, Scene, View
 
 CLASSES = ("floor", "wall", "box")
-LAYOUT = "toy/{train,val}/SCENE/{points.npy,*.png,*.txt}"
+LAYOUT = "toy/SPLIT/SCENE with points.npy, N.png and N.txt"
 WITHOUT_IMAGES = Preparation(voxel_size=0.25, attributes=(Attribute.COLOR,), rule=VisibilityRule(min_depth=0.2))
 
 

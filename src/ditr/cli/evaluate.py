@@ -65,6 +65,8 @@ def run(args: Evaluate) -> None:
     """Evaluate, write the figures and print the table."""
 
     from ditr.captures.folders import find_captures
+
+    captures, reading = find_captures(args.data), args.reading.options()  # told before torch has loaded
     from ditr.captures.read_options import options_as_json, stated_options
     from ditr.cli.common import make_cache, voting
     from ditr.cli.output import remark
@@ -74,7 +76,6 @@ def run(args: Evaluate) -> None:
     from ditr.runtime import phase
 
     voting(args.vote, args.variants, args.thin)  # which refuses options before anything is read
-    captures, reading = find_captures(args.data), args.reading.options()
     out = _out(args, captures)
     if (said := stated_options(captures)) is not None:
         remark(said)

@@ -42,7 +42,7 @@ def reported(arguments: Sequence[str] = (), *, verbose: bool = False) -> Iterato
     except InputError as error:
         if verbose:
             _show_causes(error)
-        _leave(2, str(error))
+        _leave(2, error.told())
     except Stopped as stopped:
         _leave(STATUS[stopped.name], _way_on(arguments) if _is_first_process() else None)
     except BrokenPipeError:
@@ -52,7 +52,7 @@ def reported(arguments: Sequence[str] = (), *, verbose: bool = False) -> Iterato
         told = _told(error)
         if told is None:
             raise
-        _leave(2, told)
+        _leave(2, " ".join(told.split()))
     except MemoryError as error:
         _leave(2, _short_of_memory(error))
     except RuntimeError as error:
@@ -79,7 +79,7 @@ def _leave(status: int, line: str | None = None) -> NoReturn:
     _empty(sys.stdout)
     if line is not None:
         with suppress(OSError):
-            print("ditr:", line if line.startswith(_WAY_ON) else " ".join(line.split()), file=sys.stderr)
+            print("ditr:", line, file=sys.stderr)
     _empty(sys.stderr)
     sys.exit(status)
 

@@ -66,6 +66,10 @@ class Features:
 def run(args: Features) -> None:
     """Lift, write, draw, and print the coverage; then the same for a student."""
     from ditr.captures.capture import read_capture
+    from ditr.runtime import phase
+
+    with phase(f"read {args.capture}"):
+        scene = read_capture(args.capture, args.reading.options())  # a mistyped path is told before torch has loaded
     from ditr.captures.read_options import stated_options
     from ditr.cli.common import folder_for, judged, make_encoding
     from ditr.cli.output import is_verbose, remark
@@ -74,10 +78,8 @@ def run(args: Features) -> None:
     from ditr.inference.lifting import lift_features
     from ditr.inference.student_features import DistilledModel
     from ditr.io.files import require_room
-    from ditr.runtime import phase, progress_bar
+    from ditr.runtime import progress_bar
 
-    with phase(f"read {args.capture}"):
-        scene = read_capture(args.capture, args.reading.options())
     out = folder_for(args.out or Path(f"{scene.name}-features"), _names(), overwrite=args.overwrite)
     with phase("look at it"):
         scene = judged(scene, force=args.reading.force, needs_unit=args.model is not None)

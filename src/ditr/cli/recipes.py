@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, Any
 
 import tyro
 
@@ -12,21 +14,30 @@ __all__ = ["Recipes", "run"]
 
 @dataclass(frozen=True)
 class Recipes:
-    """List the runs of the paper by name: what, datasets, the paper's mIoU; or print one with all its numbers."""
+    """List the runs of the paper by name: what, datasets, the paper's mIoU; or print one with its numbers."""
 
     name: Annotated[str | None, tyro.conf.Positional, tyro.conf.arg(metavar="[NAME]")] = None
-    """Of the recipe to print as JSON."""
+    """Of the recipe to print; its numbers stand there as --set takes them."""
+    json: bool = False
+    """Print all of the recipe as JSON, as a file that `ditr train` takes."""
 
 
 def run(args: Recipes) -> None:
     """Print the table, or one recipe."""
-    import json
-
     from ditr.io.settings_json import to_json_values
     from ditr.recipes.table import RECIPES, find_recipe
 
     if args.name is not None:
-        print(json.dumps(to_json_values(find_recipe(args.name).make()), indent=2))
+        chosen = find_recipe(args.name)
+        content = to_json_values(chosen.make())
+        if args.json:
+            print(json.dumps(content, indent=2))
+            return
+        figure = f"; the paper's mIoU: {chosen.figure}" if chosen.figure else ""
+        start = f"; starts from {chosen.start}" if chosen.start else ""
+        print(f"{chosen.name}: {chosen.what}{start}{figure}")
+        print("\n".join(_paragraphs(content)))
+        print("change one: --set GROUP.NAME=VALUE; also those that are not set: --json")
         return
     print(f"{'name':41} {'dataset':26} mIoU")
     for entry in RECIPES:
@@ -38,3 +49,33 @@ def run(args: Recipes) -> None:
     print("epochs; at 10 %: of the epochs, and of the learning rates but for the head's.")
     print("Train one: ditr train NAME RUN --data ROOT; all its numbers: ditr recipes NAME.")
     print("On captures of your own: small or full, as ditr train small RUN --data CAPTURES.")
+
+
+def _paragraphs(content: dict[str, Any]) -> list[str]:
+    """What is set, group by group, as wide as the terminal; of joint datasets only what differs from the first."""
+    import shutil
+    import textwrap
+
+    flat = dict(_settings(content))
+    groups: dict[str, list[str]] = {"": []}
+    for name, text in flat.items():
+        of_dataset, number, rest = [*name.split(".", 2), "", ""][:3]
+        if of_dataset == "datasets" and number.isdecimal() and flat.get(rest) == text:
+            continue
+        group, _, inner = name.rpartition(".") if name.count(".") == 1 else name.partition(".")
+        groups.setdefault(group if inner else "", []).append(f"{inner or name}={text}")
+    lines, width = [], min(120, shutil.get_terminal_size((120, 24)).columns)
+    for group, texts in groups.items():
+        first = f"{group}: " if group else ""
+        lines += textwrap.wrap(", ".join(texts), width, initial_indent=first, subsequent_indent="  ")
+    return lines
+
+
+def _settings(value: Any, name: str = "") -> Iterator[tuple[str, str]]:
+    """Names and values as --set takes them, without what is not set."""
+    is_list = isinstance(value, list) and any(isinstance(each, dict) for each in value)
+    if isinstance(value, dict) or is_list:
+        for part, inner in enumerate(value) if is_list else value.items():
+            yield from _settings(inner, f"{name}.{part}" if name else str(part))
+    elif value is not None and value != []:
+        yield name, value if isinstance(value, str) else json.dumps(value, separators=(",", ":"))

@@ -72,6 +72,10 @@ class Segment:
 def run(args: Segment) -> None:
     """Label, write, and print the summary."""
     from ditr.captures.capture import read_capture
+    from ditr.runtime import phase
+
+    with phase(f"read {args.capture}"):
+        scene = read_capture(args.capture, args.reading.options())  # a mistyped path is told before torch has loaded
     from ditr.captures.read_options import stated_options
     from ditr.cli.captures import takes_photographs
     from ditr.cli.common import folder_for, judged, make_cache, say_finding, voting
@@ -81,11 +85,9 @@ def run(args: Segment) -> None:
     from ditr.inference.prediction import LABEL_FILES
     from ditr.inference.segmenter import Segmenter
     from ditr.io.files import results_folder
-    from ditr.runtime import phase, progress_bars
+    from ditr.runtime import progress_bars
 
     votes = voting(args.vote, args.variants, args.thin)
-    with phase(f"read {args.capture}"):
-        scene = read_capture(args.capture, args.reading.options())
     names = (*LABEL_FILES, _PICTURE)
     out = folder_for(
         args.out or Path(f"{scene.name}-labels"), names, overwrite=args.overwrite, needed=_POINT_BYTES * len(scene)

@@ -157,10 +157,11 @@ def _work(args: Train) -> _Work:
     prepared = is_prepared(start.recipe)
     _refuse(args, start.reading, prepared)
     if start.captures is None:
-        with phase("load models"):
-            recipe, encoding = _changed(args, start, prepared)
         with phase("look for the scenes"):
+            recipe, encoding = _changed(args, start, prepared)
             sources, validation = open_datasets(recipe, start.data)
+        with phase("load models"):
+            recipe = _from_model(recipe)
         return _Work(recipe, sources, validation or [], encoding, start.data, start.reading, prepared)
     captures, labels, found = choose(
         start.captures,
@@ -295,7 +296,6 @@ def _changed(args: Train, start: _Start, prepared: bool) -> tuple[Recipe, Cached
     from ditr.errors import InputError
     from ditr.recipes.changes import for_test_server, with_encoder, with_settings
     from ditr.training.recipe import DistillTask
-    from ditr.weights.pretrained import find_model
 
     recipe, options = start.recipe, args.network
     if args.data.split == "train+val":
@@ -308,8 +308,8 @@ def _changed(args: Train, start: _Start, prepared: bool) -> tuple[Recipe, Cached
             "it starts from a distilled network",
             f"Train it with `ditr train {start.student} STUDENT`, then --init STUDENT",
         )
-    if recipe.init is not None:
-        recipe = replace(recipe, init=str(find_model(recipe.init).absolute()))
+    if not prepared:
+        recipe = _from_model(recipe)
     encoding = _encoding(args, _encoder(args, start, recipe), prepared)
     spec = None if encoding is None else encoding.spec
     if spec != recipe.encoder:
@@ -324,6 +324,15 @@ def _changed(args: Train, start: _Start, prepared: bool) -> tuple[Recipe, Cached
     if recipe.encoder != spec:
         raise InputError("--set", "the encoder is no setting that can be changed alone", "Use --encoder")
     return recipe, encoding
+
+
+def _from_model(recipe: Recipe) -> Recipe:
+    """With the folder of the model that it starts from, which the hub may have to be asked for."""
+    from dataclasses import replace
+
+    from ditr.weights.pretrained import find_model
+
+    return recipe if recipe.init is None else replace(recipe, init=str(find_model(recipe.init).absolute()))
 
 
 def _encoder(args: Train, start: _Start, recipe: Recipe) -> str | None:

@@ -15,6 +15,7 @@ __all__ = ["Verify", "run"]
 class Verify:
     """Test a model on a prepared dataset as the paper does, and compare with the published mIoU.
 
+    Of a run, the checkpoint that was best in validation (RUN/best) is tested where there is one, as in the paper.
     Results are kept scene by scene: the same command goes on where it was stopped.
     """
 
@@ -25,6 +26,8 @@ class Verify:
     file."""
     data: Path
     """Folder with scannet, nuscenes, ..., prepared as for the published code, or the dataset's own."""
+    last: bool = False
+    """Of a run, test the last checkpoint and not the best one."""
     split: str = "val"
     """Of the dataset; it has to have labels."""
     limit: int | None = None
@@ -45,6 +48,7 @@ def run(args: Verify) -> None:
     """Verify and print the table; exits with 1 where the figure is missed."""
     import sys
 
+    from ditr.cli.captures import takes_photographs
     from ditr.cli.common import folder_for
     from ditr.datasets.table import by_name, open_dataset
     from ditr.errors import InputError
@@ -62,18 +66,25 @@ def run(args: Verify) -> None:
     known = {model.name: model.miou for model in PUBLISHED}
     expected = known.get(args.model) if args.published is None else args.published
     root = dataset_root(benchmark.name, args.data)
+    images = takes_photographs(args.model)
+    source = open_dataset(benchmark.name, root, args.split, images=images)
     # In single precision whatever the model learned with: a figure to compare must not depend on the machine.
     precision = "32-true"
     with phase(f"load {args.model}"):
         folder = find_model(args.model)
-        out = folder_for(args.out or Path(f"verify-{benchmark.name}-{args.split}-{folder.name}"))
+        name = folder.name
+        if not args.last and (folder / "best" / "config.json").exists():
+            folder /= "best"
+            print(f"model: {folder}, the best checkpoint of the run, as for published figures (--last: the last one)")
+        out = folder_for(args.out or Path(f"verify-{benchmark.name}-{args.split}-{name}"))
         segmenter = Segmenter.from_pretrained(folder, device=args.device, dataset=args.norms, precision=precision)
     settings = {"dataset": benchmark.name, "split": args.split, "norms": args.norms}
     if segmenter.encoding is not None:
         settings["encoder_precision"] = precision
-    source = open_dataset(benchmark.name, root, args.split, images=segmenter.config.takes_images)
+    if segmenter.config.takes_images != images:  # a repository of the hub is known only now
+        source = open_dataset(benchmark.name, root, args.split, images=not images)
     finished = 0
-    with progress_bar(f"verify {folder.name}") as report:
+    with progress_bar(f"verify {name}") as report:
         wanted = min(len(source), args.limit or len(source))
 
         def scenes(done: int, total: int) -> None:

@@ -96,7 +96,7 @@ def preparation(images: bool) -> Preparation:
 
 # ---- as prepared for the published code ------------------------------------------------------------------------
 
-_LAYOUT = "nuscenes/{info/nuscenes_infos_10sweeps_{train,val,test}.pkl,raw/{samples,sweeps,lidarseg}/...}"
+_LAYOUT = "nuscenes/info with nuscenes_infos_10sweeps_val.pkl, and nuscenes/raw with samples, sweeps and lidarseg"
 _FOLDERS = ("samples", "sweeps", "lidarseg")
 
 

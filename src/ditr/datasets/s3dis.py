@@ -88,7 +88,7 @@ def preparation(images: bool) -> Preparation:
 
 # ---- as prepared for the published code ------------------------------------------------------------------------
 
-_IMAGES = "Area_K/ROOM/{color/N.png,visibility/N_mask.npy,visibility/N_points.npy}"
+_IMAGES = "Area_1/ROOM with color/N.png, visibility/N_mask.npy and visibility/N_points.npy"
 _SPLITS = {"train": TRAINING_AREAS, "val": VALIDATION_AREAS, "test": VALIDATION_AREAS}
 
 
@@ -126,7 +126,7 @@ def open_s3dis(root: Path, splits: Sequence[str], images: Images) -> PreparedS3D
         InputError: the folder, an area, a room's arrays or the folder of its photographs are missing.
     """
     folder = images_beside(root, images, "_images")
-    layout = f"{root.name}/Area_K/ROOM/{{coord,color,normal,segment}}.npy"
+    layout = f"{root.name}/Area_1/ROOM with coord.npy, color.npy, normal.npy and segment.npy"
     areas = [area for split in splits for area in (f"Area_{k}" for k in _SPLITS[split])] if _known(splits) else splits
     rooms = [room for area in split_folders(root, areas, layout) for room in subfolders(area, "*", layout)]
     for room in rooms:

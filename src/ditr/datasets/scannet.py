@@ -193,7 +193,7 @@ class PreparedScanNet:
         return indoor_scene(folder, folder.name, views, self.classes, labels=self.labels, column=self.column)
 
 
-_IMAGES = "SCENE/{color/N.jpg,depth/N.png,pose/N.txt,intrinsic/intrinsic_color.txt}"
+_IMAGES = "SCENE with color/N.jpg, depth/N.png, pose/N.txt and intrinsic/intrinsic_color.txt"
 
 
 def open_scannet(root: Path, splits: Sequence[str], images: Images, *, fine: bool = False) -> PreparedScanNet:
@@ -204,7 +204,7 @@ def open_scannet(root: Path, splits: Sequence[str], images: Images, *, fine: boo
     """
     labels = "segment200.npy" if fine else "segment20.npy"
     classes = CLASSES_200 if fine else CLASSES
-    layout = f"{root.name}/{{train,val,test}}/SCENE/{{coord,color,normal,{labels[:-4]}}}.npy"
+    layout = f"{root.name}/SPLIT/SCENE with coord.npy, color.npy, normal.npy and {labels}; SPLIT is train, val or test"
     name = "ScanNet200" if fine else "ScanNet"
     folder = images_beside(root, images, "_images")
     folders = scene_folders(root, splits, layout, folder)

@@ -61,7 +61,9 @@ def open_scannetpp(root: Path, splits: Sequence[str], images: Images) -> Prepare
     Raises:
         InputError: as for ScanNet, or no class list.
     """
-    layout = f"{root.name}/SPLIT/SCENE/{{coord,color,normal,segment}}.npy and {root.name}/{CLASSES_FILE}"
+    layout = (
+        f"{root.name}/SPLIT/SCENE with coord.npy, color.npy, normal.npy and segment.npy, and {root.name}/{CLASSES_FILE}"
+    )
     beside = images_beside(root, images, "_images")
     folder = beside if images is not True or (beside is not None and beside.is_dir()) else None
     folders = scene_folders(root, splits, layout, folder)

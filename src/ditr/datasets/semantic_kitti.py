@@ -102,7 +102,7 @@ def preparation(images: bool) -> Preparation:
 
 # ---- as prepared for the published code ------------------------------------------------------------------------
 
-_LAYOUT = "semantic_kitti/dataset/sequences/SS/{velodyne/F.bin,labels/F.label,calib.txt}"
+_LAYOUT = "semantic_kitti/dataset/sequences/00 with velodyne/F.bin, labels/F.label and calib.txt"
 _IMAGES = "semantic_kitti_color/dataset/sequences/SS/image_2/F.png"
 _CAMERA = CAMERAS[0]
 

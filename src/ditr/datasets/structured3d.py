@@ -105,7 +105,7 @@ def preparation(images: bool) -> Preparation:
 # ---- as prepared for the published code ------------------------------------------------------------------------
 
 _FILES = ("rgb_rawlight.png", "depth.png", "camera_pose.txt")
-_IMAGES = f"scene_S/2D_rendering/R/perspective/full/N/{{{','.join(_FILES)}}}"
+_IMAGES = f"scene_S/2D_rendering/R/perspective/full/N with {', '.join(_FILES)}"
 _MILLIMETRE = 0.001
 
 
@@ -143,7 +143,7 @@ def open_structured3d(root: Path, splits: Sequence[str], images: Images) -> Prep
         InputError: the folder, a split, a room's arrays or its scene's photographs are missing.
     """
     folder = images_beside(root, images, "_images")
-    layout = f"{root.name}/{{train,val,test}}/scene_S/room_R/{{coord,color,normal,segment}}.npy"
+    layout = f"{root.name}/SPLIT/scene_S/room_R with coord.npy, color.npy, normal.npy and segment.npy"
     rooms = [room for of in split_folders(root, splits, layout) for room in subfolders(of, "scene_*/*", layout)]
     for room in rooms:
         need_arrays(room, layout)

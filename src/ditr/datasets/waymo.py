@@ -149,7 +149,7 @@ def open_waymo(root: Path, splits: Sequence[str], images: Images) -> PreparedWay
     """
     if isinstance(images, Path):
         raise InputError(images, "images of Waymo lie with their sweeps", "Leave the folder out")
-    layout = f"{root.name}/{{training,validation,testing}}/SEGMENT/TIME/{{{','.join(_files(images))},segment.npy}}"
+    layout = f"{root.name}/SPLIT/SEGMENT/TIME with {', '.join(_files(images))} and segment.npy"
     folders = split_folders(root, [_SPLITS.get(split, split) for split in splits], layout)
     sweeps = [sweep for folder in folders for sweep in subfolders(folder, "*/*", layout)]
     # The first sweep tells whether the images were prepared; asking for all files of 24 000 sweeps takes minutes.

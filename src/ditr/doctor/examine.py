@@ -6,7 +6,6 @@ What cannot be right is a problem; what somebody may want to know or do is a not
 from __future__ import annotations
 
 import math
-import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -25,14 +24,11 @@ from ditr.io.caches import kept
 from ditr.io.hub import Unreachable, file_sizes
 from ditr.io.wheel import WHEEL
 from ditr.weights.contract import TOLERANCE, Comparison, check_contract, compare
-from ditr.weights.pretrained import converted_folder, find_model
-from ditr.weights.published import PUBLISHED, REPOSITORY
+from ditr.weights.pretrained import find_model
+from ditr.weights.published import PUBLISHED, REPOSITORY, converted_folder
 from ditr.weights.saved_model import EncoderConfig, load_model
 
 __all__ = ["Check", "Examination", "Fault", "HubAnswer", "ModelCheck", "WantedEncoder", "examine"]
-
-HUB_SECONDS = 8.0
-"""How long the hub may take to answer."""
 
 
 @dataclass(frozen=True)
@@ -251,20 +247,11 @@ def _converted() -> list[str]:
 
 
 def _ask_hub() -> HubAnswer:
-    """One question, in a thread of its own: looking up a name may hang for longer than any timeout of a connection."""
     address = f"{constants.ENDPOINT}/api/models/{REPOSITORY}"
-    said: list[HubAnswer] = []
-
-    def ask() -> None:
-        try:
-            said.append(HubAnswer(address, True, f"it lists {len(file_sizes(REPOSITORY))} files"))
-        except InputError as fault:
-            said.append(HubAnswer(address, not isinstance(fault, Unreachable), fault.fault))
-
-    thread = threading.Thread(target=ask, daemon=True)
-    thread.start()
-    thread.join(HUB_SECONDS)
-    return said[0] if said else HubAnswer(address, False, f"no answer in {HUB_SECONDS:g} s")
+    try:
+        return HubAnswer(address, True, f"it lists {len(file_sizes(REPOSITORY))} files")
+    except InputError as fault:
+        return HubAnswer(address, not isinstance(fault, Unreachable), fault.fault)
 
 
 def _faults(

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from ditr.encoders.feature_cache import EncodedView, FeatureCache, encode_views
 from ditr.encoders.image_encoder import ImageEncoder, encoder_dtype, load_image_encoder
+from ditr.encoders.weights import known_variant
 from ditr.errors import InputError
 from ditr.scene import View
 
@@ -47,8 +48,9 @@ class CachedEncoding:
 
     @property
     def patch_size(self) -> int:
-        """Side of a patch in pixels."""
-        return self.encoder.patch_size
+        """Side of a patch in pixels; of a published network it is known before its weights are there."""
+        variant = known_variant(self.spec) if self._encoder is None else None
+        return self.encoder.patch_size if variant is None else variant.architecture.patch_size
 
     @property
     def width(self) -> int:

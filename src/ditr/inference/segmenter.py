@@ -100,6 +100,14 @@ class Segmenter:
         else:
             self.encoding = encoding.at(config.preparation.image_size)
 
+    def __repr__(self) -> str:
+        config = self.config
+        images = f"images by {config.encoder.name}" if self.encoding is not None and config.encoder else "no images"
+        source = config.source or config.dataset or "own classes"
+        return (
+            f"<Segmenter {source}: {config.network.title}, {images}, {len(config.class_names)} classes, {self.device}>"
+        )
+
     @classmethod
     def from_pretrained(
         cls,

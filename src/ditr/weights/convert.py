@@ -25,11 +25,12 @@ from ditr.io.stored_tensor import StoredTensor
 from ditr.io.torch_file import read_torch_file
 from ditr.models.published_names import NormsUnnamed, PatchUnknown
 from ditr.weights.names import from_published, published_name, to_published
-from ditr.weights.published import PublishedModel
+from ditr.weights.published import PUBLISHED, PublishedModel
 from ditr.weights.recognize import Recognized, recognize
 from ditr.weights.saved_model import FILES, EncoderConfig, Model, ModelConfig, write_model
 
-__all__ = ["Provenance", "Unstated", "convert", "published_state", "read_checkpoint", "require_model"]
+__all__ = ["Provenance", "Unstated", "convert", "fitting_models", "published_state", "read_checkpoint"]
+__all__ += ["require_model"]
 
 
 @dataclass(frozen=True)
@@ -153,6 +154,25 @@ def _strangers(root: Any) -> Iterator[str]:
         seen.add(id(value))
         parts = value.parts if isinstance(value, Placeholder) else value
         work.extend(reversed(list(parts.values() if isinstance(parts, Mapping) else parts)))
+
+
+def fitting_models(path: Path) -> list[str]:
+    """Short names of the published models that a checkpoint may be, by its shapes.
+
+    Raises:
+        InputError: as for `read_checkpoint`.
+    """
+    tensors = read_checkpoint(path)
+
+    def fits(row: PublishedModel) -> bool:
+        origin = Provenance.of(row)
+        try:
+            config = _config(path, _recognized(path, tensors, origin), origin)
+        except InputError:
+            return False
+        return row.student == (config.student is not None) and (config.encoder is None) == (row.encoder is None)
+
+    return [row.name for row in PUBLISHED if fits(row)]
 
 
 def published_state(model: Model, config: ModelConfig) -> dict[str, Tensor]:

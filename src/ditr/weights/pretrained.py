@@ -9,20 +9,24 @@ from __future__ import annotations
 import hashlib
 import logging
 import re
+from contextlib import suppress
 from pathlib import Path
 
-from huggingface_hub import metadata_load, try_to_load_from_cache
+from huggingface_hub import constants, metadata_load, try_to_load_from_cache
 
 from ditr.errors import InputError
 from ditr.io.caches import kept, writable_place
 from ditr.io.files import file_sha256
-from ditr.io.hub import fetch_folder
+from ditr.io.hub import Unreachable, fetch_folder, folder_in_cache
 from ditr.runtime import choose_device
-from ditr.weights.convert import Provenance, Unstated, convert
-from ditr.weights.published import PUBLISHED, REPOSITORY, PublishedModel, published_model
+from ditr.weights.convert import Provenance, Unstated, convert, fitting_models
+from ditr.weights.missing import out_of_reach
+from ditr.weights.published import PUBLISHED, REPOSITORY, PublishedModel, converted_folder, published_model
 from ditr.weights.saved_model import FILES, Model, ModelConfig, load_model, read_config, save_model
 
-__all__ = ["converted_folder", "find_model", "from_pretrained", "known_config", "repository_license", "save_pretrained"]
+__all__ = ["find_model", "from_pretrained", "known_config", "license_told", "save_pretrained"]
+
+_CHECKPOINTS = (".pth", ".pt", ".ckpt", ".safetensors")
 
 _log = logging.getLogger(__name__)
 _REPOSITORY = r"[\w.-]+/[\w.-]+(@[\w./-]+)?"
@@ -68,9 +72,11 @@ def find_model(name: str | Path, origin: Provenance | None = None, *, ask: bool 
         return path
     if any(model.name == name for model in PUBLISHED):
         return _published(published_model(name))
-    if re.fullmatch(_REPOSITORY, name):
-        repository, _, revision = name.partition("@")
-        return fetch_folder(repository, FILES, revision=revision or None, ask=ask)
+    if path.suffix in _CHECKPOINTS:
+        raise InputError(name, "there is no such file", "Name a checkpoint, a finished run or a converted model")
+    # The first part of a repository's name is an account: what is a folder here was mistyped behind it.
+    if re.fullmatch(_REPOSITORY, name) and not path.parent.exists():
+        return _repository(name, ask=ask)
     if "/" in name or "\\" in name:
         raise InputError(name, "there is no such folder", "Name a finished run, a converted model or a checkpoint")
     try:
@@ -81,12 +87,14 @@ def find_model(name: str | Path, origin: Provenance | None = None, *, ask: bool 
 
 
 def known_config(name: str | Path) -> ModelConfig | None:
-    """The config of a model, where it can be had without the hub: from its folder or the caches; else None.
+    """The config of a model that is here, in its folder, a checkpoint or the caches; None where the hub would be asked.
 
     Raises:
-        InputError: a config that cannot be read.
+        InputError: a config or checkpoint that cannot be read, or of which something has to be told.
     """
     folder = Path(name).expanduser()
+    if folder.is_file():
+        folder = _checkpoint_file(folder, None)
     if not (folder / "config.json").exists():
         if any(model.name == name for model in PUBLISHED):
             folder = converted_folder(published_model(str(name)))
@@ -97,9 +105,20 @@ def known_config(name: str | Path) -> ModelConfig | None:
     return read_config(folder) if (folder / "config.json").exists() else None
 
 
-def converted_folder(model: PublishedModel) -> Path:
-    """Where the converted weights of a published model are kept."""
-    return kept("models") / model.name
+def _repository(name: str, *, ask: bool) -> Path:
+    """A model of ours in a repository of the hub."""
+    repository, _, revision = name.partition("@")
+    try:
+        return fetch_folder(repository, FILES, revision=revision or None, ask=ask)
+    except Unreachable as fault:
+        ways = (
+            f"its files lie at {constants.ENDPOINT}/{repository}; on a machine with a connection fetch them with "
+            f"`ditr weights {name} --download`, and copy what it names to {folder_in_cache(repository)} here",
+            "a proxy is named by HTTPS_PROXY, a mirror of the hub by HF_ENDPOINT",
+            "the folder of a run or saved model is named by its path, as ./RUN",
+        )
+        told = f"there is no such folder or copy here, and {fault.fault}"
+        raise Unreachable(name, told, "Fetch it where there is a connection", ways) from None
 
 
 def _checkpoint_file(path: Path, origin: Provenance | None) -> Path:
@@ -115,13 +134,15 @@ def _checkpoint_file(path: Path, origin: Provenance | None) -> Path:
     try:
         convert(path, out, origin)
     except Unstated as error:
-        raise InputError(
-            path,
-            error.fault,
-            f"Say what the file does not: `ditr convert {path} FOLDER --dataset NAME`, with --encoder NAME where it "
-            "takes or predicts image features and --norms NAME,NAME where it has norms of several datasets, or only "
-            "--name with the short name of a published model; then name FOLDER",
-        ) from None
+        ways = [
+            f"this one fits {name}: `ditr convert {path} FOLDER --name {name}`, and then name FOLDER"
+            for name in fitting_models(path)
+        ]
+        ways.append(
+            f"another: `ditr convert {path} FOLDER --dataset NAME`, with --encoder NAME where it takes or predicts "
+            "image features and --norms NAME,NAME where it has norms of several datasets; then name FOLDER"
+        )
+        raise InputError(path, error.fault, "Say what the file does not", ways) from None
     return out
 
 
@@ -144,18 +165,35 @@ def _published(model: PublishedModel) -> Path:
     checkpoint = _checkpoint(model)
     _log.info("converting %s, once, to %s", checkpoint.name, out)
     source = f"https://huggingface.co/{REPOSITORY}/blob/main/{model.directory}"
-    convert(checkpoint, out, Provenance.of(model, source=source, license=repository_license(REPOSITORY)))
+    license = None
+    with suppress(Unreachable):
+        license = repository_license(REPOSITORY)
+    convert(checkpoint, out, Provenance.of(model, source=source, license=license))
     return out
 
 
 def repository_license(repository: str) -> str | None:
-    """The licence on the card of a hub repository; None where it states none, or the hub cannot be reached."""
+    """The licence on the card of a hub repository; None where it states none.
+
+    Raises:
+        Unreachable: the hub could not be asked, and the card is not in its cache.
+    """
     try:
         stated = metadata_load(fetch_folder(repository, ["README.md"]) / "README.md")
+    except Unreachable:
+        raise
     except (InputError, OSError, ValueError):
         return None
     license = (stated or {}).get("license")
     return license if isinstance(license, str) else None
+
+
+def license_told(repository: str) -> str:
+    """The same for people: also that none is stated, or that the hub could not be asked."""
+    try:
+        return repository_license(repository) or "not stated on their card"
+    except Unreachable as fault:
+        return f"not known, since {fault.fault}"
 
 
 def _checkpoint(model: PublishedModel) -> Path:
@@ -163,6 +201,5 @@ def _checkpoint(model: PublishedModel) -> Path:
     try:
         folder = fetch_folder(REPOSITORY, [model.files])
     except InputError as fault:
-        remedy = f"Download the checkpoint and convert it with `ditr convert CHECKPOINT OUT --name {model.name}`"
-        raise InputError(fault.where, fault.fault, f"{fault.remedy}. {remedy}") from fault
+        raise out_of_reach(model, fault) from None
     return next(folder / name for name in model.files if (folder / name).exists())

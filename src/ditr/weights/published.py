@@ -6,10 +6,12 @@ What a checkpoint does not hold itself is here: its encoder, its dataset, and th
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 from ditr.errors import InputError, nearest
+from ditr.io.caches import kept
 
-__all__ = ["PUBLISHED", "REPOSITORY", "PublishedModel", "published_model"]
+__all__ = ["PUBLISHED", "REPOSITORY", "PublishedModel", "converted_folder", "published_model"]
 
 REPOSITORY = "rwthvision/ditr"
 """The authors' repository on the Hugging Face hub."""
@@ -160,3 +162,8 @@ def published_model(name: str) -> PublishedModel:
     near = nearest(name, known, cutoff=0.5)
     hint = f"Did you mean {near!r}? " if near else ""
     raise InputError("model", f"no published model is called {name!r}", f"{hint}`ditr weights` lists them")
+
+
+def converted_folder(model: PublishedModel) -> Path:
+    """Where the converted weights of a published model are kept."""
+    return kept("models") / model.name
