@@ -13,7 +13,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from safetensors.torch import load_file
+from safetensors import safe_open
+from safetensors.torch import load_file, save_file
 from small_world import Stopped, make_scene, stop_after, tiny_encoding, tiny_recipe, without, write_world
 
 from ditr.captures.capture import write_capture
@@ -262,6 +263,23 @@ def test_a_finished_run_is_not_trained_again(
     (folder / "model.safetensors").unlink()
     run(world, folder, recipe, checkpoint_every=2)
     assert weights(folder)
+
+
+def test_a_validation_that_is_still_to_be_done_is_logged_once(world: Path, tmp_path: Path) -> None:
+    """As after a kill between a validation that was pending and the next checkpoint."""
+    captures = sorted((world / "data").iterdir())
+    how = {"validation": captures[:1], "checkpoint_every": 1}
+    folder = run(world, tmp_path / "run", tiny_recipe(steps=2, validate_every=1), **how)
+    whole = (folder / "validation.jsonl").read_text()
+    newest = sorted((folder / "checkpoints").iterdir())[-1]
+    with safe_open(newest, framework="pt") as file:
+        metadata, tensors = file.metadata(), {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    progress = {**json.loads(metadata["progress"]), "pending": True}
+    save_file(tensors, newest, metadata={**metadata, "progress": json.dumps(progress)})
+    (folder / "finished.json").unlink()
+    run(world, folder, tiny_recipe(steps=2, validate_every=1), **how)
+    assert [json.loads(row)["step"] for row in whole.splitlines()] == [0, 1]
+    assert [json.loads(row)["step"] for row in (folder / "validation.jsonl").read_text().splitlines()] == [0, 1]
 
 
 def test_a_run_is_made_longer(world: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

@@ -122,9 +122,7 @@ def _train(place: _Place, config: ModelConfig) -> ModelConfig:
     _restore_scaler(fabric, progress)
     work = _Work(place, config, bare, optimizer, Pace(run.checkpoint_every, run.checkpoint_minutes))
     work.begin(progress)
-    log = RunLog(
-        run.folder, recipe.steps, progress.step, quiet=run.quiet, wandb=run.wandb, writes=fabric.is_global_zero
-    )
+    log = RunLog(run.folder, recipe.steps, progress, quiet=run.quiet, wandb=run.wandb, writes=fabric.is_global_zero)
     with log, data.making.deaths_named():
         work.say(notes, log)
         if isinstance(bare, Distillation) and bare.whitening is not None and progress.step == 0:

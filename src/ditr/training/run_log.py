@@ -35,7 +35,7 @@ class RunLog:
     Args:
         folder: of the run.
         steps: in all.
-        start: first step to be done.
+        progress: where it begins.
         quiet: no progress bar; the files are written all the same.
         wandb: project of Weights & Biases to which the TensorBoard log is sent too, if that is installed.
         writes: False for all but one of several processes that train together; these write and show nothing.
@@ -46,8 +46,16 @@ class RunLog:
     """
 
     def __init__(
-        self, folder: Path, steps: int, start: int, *, quiet: bool, wandb: str | None = None, writes: bool = True
+        self,
+        folder: Path,
+        steps: int,
+        progress: Progress,
+        *,
+        quiet: bool,
+        wandb: str | None = None,
+        writes: bool = True,
     ) -> None:
+        start = progress.step
         self.folder, self.steps, self.start, self.quiet = folder, steps, start, quiet
         self._jsonl: TextIO | None = None
         self._validation: TextIO | None = None
@@ -58,7 +66,7 @@ class RunLog:
             with writing(folder):
                 folder.mkdir(parents=True, exist_ok=True)
                 self._jsonl = _continue(folder / "log.jsonl", start)
-                self._validation = _continue(folder / "validation.jsonl", start)
+                self._validation = _continue(folder / "validation.jsonl", start - progress.pending)
                 self._text = (folder / "train.log").open("a", encoding="utf-8")
                 self._board = open_board(folder / "tensorboard", start)
         self._began = time.perf_counter()
