@@ -681,7 +681,6 @@ def test_folders_of_other_tools_are_named(tmp_path: Path, files: list[str], name
 @pytest.mark.parametrize(
     ("file", "start", "name"),
     [
-        ("a.ply", b"ply\nformat ascii 1.0\n", "a PLY point cloud"),
         ("a.las", b"LASF\0\0", "a LAS or LAZ point cloud"),
         ("a.e57", b"ASTM-E57\0", "an E57 point cloud"),
         ("a.pcd", b"# .PCD v0.7 - Point Cloud Data\nVERSION 0.7\n", "a PCD point cloud"),

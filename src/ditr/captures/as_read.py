@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
+from ditr.captures.classes import joined_classes
 from ditr.captures.unit import in_metres
 from ditr.scene import CloudAxes, PoseConvention, ReadOptions, Scene
 
@@ -16,11 +17,15 @@ _FLIP = np.diag([1.0, -1.0, -1.0, 1.0])
 
 
 def read_as(scene: Scene, options: ReadOptions) -> Scene:
-    """The scene with poses, points and unit as ``options`` say; the scene itself where they say nothing.
+    """The scene with classes, up, poses, points and unit as ``options`` say, which stay its ``reading``.
 
     Raises:
-        InputError: as for :func:`~ditr.captures.unit.in_metres`.
+        InputError: as for :func:`~ditr.captures.unit.in_metres`, or no class is left.
     """
+    classes, label = joined_classes(scene.class_names, scene.label, options)
+    up = scene.up if options.up is None else np.array(options.up)
+    left = replace(options, up=None, class_map=(), background=None)
+    scene = replace(scene, class_names=classes, label=label, up=up, reading=left)
     if options.poses not in (None, PoseConvention.OPENGL):
         scene = with_poses(scene, options.poses)
     if options.cloud_axes not in (None, CloudAxes.AS_STORED):

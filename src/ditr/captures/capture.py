@@ -18,7 +18,6 @@ import os
 import shutil
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from typing import Any, Literal
 
@@ -27,9 +26,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from ditr.captures.as_read import options_to_write, read_as
-from ditr.captures.classes import joined_classes
 from ditr.captures.colors import COLOR
-from ditr.captures.formats import refuse_stranger
+from ditr.captures.formats import is_capture
 from ditr.captures.frames import may_be_called, read_views
 from ditr.captures.images import read_depth, read_image, read_mask
 from ditr.captures.intrinsics import camera_fields
@@ -37,6 +35,7 @@ from ditr.captures.notes import Notes
 from ditr.captures.places import located
 from ditr.captures.points import NORMAL, read_points
 from ditr.captures.read_options import CAPTURE, options_as_json, read_options
+from ditr.captures.sources import read_source
 from ditr.captures.transforms import (
     LABELS,
     Labels,
@@ -63,7 +62,8 @@ _OWN_PROPERTIES = frozenset({"x", "y", "z", *COLOR, *NORMAL, "intensity", "label
 
 
 def read_capture(folder: str | os.PathLike[str], options: ReadOptions | None = None) -> Scene:
-    """Read a capture. Images and depth maps stay files; their headers are checked.
+    """Read a capture, or a file or folder of another format (:data:`ditr.captures.sources.FORMATS`). Images and depth
+    maps stay files; their headers are checked.
 
     How it is to be read is in ``options`` and, where these say nothing, in its ``capture.json``; what neither says is
     left open.
@@ -81,7 +81,8 @@ def read_capture(folder: str | os.PathLike[str], options: ReadOptions | None = N
             classes of one name.
     """
     folder = Path(folder)
-    refuse_stranger(folder)
+    if not is_capture(folder):
+        return read_source(folder, options or ReadOptions())
     path = folder / TRANSFORMS
     notes = Notes()
     transforms = load_transforms(path, notes)
@@ -94,7 +95,6 @@ def read_capture(folder: str | os.PathLike[str], options: ReadOptions | None = N
     if labels is not None:
         properties[LABELS] = dict(labels.model_extra or {})
     points = read_points(points_path, labels, notes)
-    class_names, label = joined_classes(classes, points.label, reading)
     applied_transform = _applied_transform(path, transforms.applied_transform)
     try:
         scene = Scene(
@@ -104,19 +104,19 @@ def read_capture(folder: str | os.PathLike[str], options: ReadOptions | None = N
             color=points.color,
             normal=points.normal,
             strength=points.strength,
-            label=label,
-            class_names=class_names,
+            label=points.label,
+            class_names=tuple(classes),
             extra=points.extra,
             applied_transform=applied_transform,
             properties=properties,
             findings=notes.findings(),
             unscaled=unscaled_by(transforms),
-            reading=replace(reading, up=None, class_map=(), background=None),
-            up=None if reading.up is None else np.array(reading.up),
         )
         return read_as(scene, reading)
     except InputError as error:
-        raise InputError(points_path, error.fault, error.remedy) from None
+        if error.where.startswith("scene "):
+            raise InputError(points_path, error.fault, error.remedy) from None
+        raise
 
 
 def _cloud(folder: Path, named: str | None, notes: Notes) -> str:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from ditr.errors import InputError, few
 
-__all__ = ["format_of", "refuse_stranger"]
+__all__ = ["format_of", "is_capture", "refuse_stranger"]
 
 _TO_JPEG = "Convert it to JPEG or PNG"
 _TO_PLY = "Convert it to PLY, as CloudCompare or `pdal translate` does"
@@ -97,35 +97,32 @@ _FOLDERS: tuple[tuple[str, str, str], ...] = (
 """Patterns of what a folder holds, whose it is then, and what to do about it."""
 
 
-def refuse_stranger(path: Path) -> None:
-    """Go on only with a folder that may be a capture; whatever else is given by its path is named as what it is.
+def is_capture(path: Path) -> bool:
+    """Whether this is a folder with a ``transforms.json``."""
+    return (path / "transforms.json").exists()
+
+
+def refuse_stranger(path: Path, readable: str) -> None:
+    """Name what a path is that is neither a capture nor of another format that can be read; go on only with a folder of
+    which nothing is known.
+
+    Args:
+        path: of something that no reader recognises.
+        readable: for errors: what can be read.
 
     Raises:
-        InputError: no such folder, a file, a folder of another tool, or one that holds captures.
+        InputError: no such file or folder, a file, a folder of another tool, or one that holds captures.
     """
     if path.is_file():
-        known = format_of(path)
-        if (path.parent / "transforms.json").exists():
+        if is_capture(path.parent):
             raise InputError(path, "there is no capture here, but one of its files", f"Name its folder: {path.parent}")
-        named, remedy = known or ("a file", "Name the folder that holds transforms.json")
-        raise InputError(path, f"there is no capture here, but {named}", _cloud_remedy(named) or remedy)
+        named, remedy = format_of(path) or ("a file", "")
+        raise InputError(path, f"there is no capture here, but {named}", remedy or readable)
     if not path.is_dir():
-        raise InputError(path, "there is no such folder", "Give the folder that holds transforms.json")
-    if (path / "transforms.json").exists():
-        return
+        raise InputError(path, "there is no such folder or file", readable)
     for patterns, name, remedy in _FOLDERS:
         if any(next(path.glob(pattern), None) is not None for pattern in patterns.split()):
             raise InputError(path, f"there is no capture here, but {name} without a transforms.json", remedy)
     captures = sorted(inner.parent.name for inner in path.glob("*/transforms.json"))
     if captures:
         raise InputError(path, f"this folder holds captures ({few(captures, 3)}) and is none", "Name one of them")
-
-
-def _cloud_remedy(named: str) -> str:
-    if "point cloud" not in named:
-        return ""
-    convert = "" if "PLY" in named else "Convert it to PLY. "
-    return (
-        convert + "Name a folder that holds the cloud and a transforms.json with the photographs' poses; of a cloud "
-        'alone it says {"ply_file_path": "points.ply", "frames": []}'
-    )

@@ -18,7 +18,7 @@ from ditr.errors import InputError, few
 from ditr.io.ply import read_ply
 from ditr.scene import UNLABELLED
 
-__all__ = ["NORMAL", "Points", "read_points"]
+__all__ = ["NORMAL", "Columns", "Points", "ply_columns", "points_of", "read_points"]
 
 Columns = dict[str, NDArray[Any]]
 
@@ -62,7 +62,17 @@ def read_points(path: Path, labels: Labels | None, notes: Notes) -> Points:
         InputError: a file that is no PLY, no points, colours of no known range, intensities that are not finite, or
             labels outside the class list.
     """
-    columns = _columns(path)
+    return points_of(path, ply_columns(path), labels, notes)
+
+
+def points_of(path: Path, columns: Columns, labels: Labels | None, notes: Notes) -> Points:
+    """Points of columns (N,) under the names that PLY files give them, whatever file they come from.
+
+    ``columns`` is used up: what has a meaning is taken out, and the rest is ``extra``.
+
+    Raises:
+        InputError: as for :func:`read_points`; ``path`` names the file in it.
+    """
     names = _role("coordinates", columns, notes)
     if names is None:
         missing = [axis for axis in "xyz" if axis not in columns]
@@ -91,7 +101,12 @@ def read_points(path: Path, labels: Labels | None, notes: Notes) -> Points:
     return Points(coord, color, normal, strength, label, columns)
 
 
-def _columns(path: Path) -> Columns:
+def ply_columns(path: Path) -> Columns:
+    """The vertices' columns (N,) by name.
+
+    Raises:
+        InputError: a file that is no PLY, or is damaged.
+    """
     try:
         return read_ply(path)
     except InputError as error:

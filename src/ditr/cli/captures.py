@@ -8,7 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ditr.captures.capture import read_capture
 from ditr.captures.classes import LabelCounts
+from ditr.captures.formats import is_capture
 from ditr.captures.transforms import stored_classes
 from ditr.cli.common import say_finding
 from ditr.cli.output import remark
@@ -61,10 +63,20 @@ def look_at_all(
         for index, folder in enumerate(captures):
             looks.append(look_at(folder, reading, rule, force=force, photographs=photographs, labelled=labelled))
             report(index + 1, len(captures))
-    unknown = [old for old, _ in reading.class_map if not any(old in names for names in map(stored_classes, captures))]
+    unknown = [old for old, _ in reading.class_map if not any(old in names for names in map(_classes_of, captures))]
     if unknown:
         raise InputError("--map", f"no capture has a class {few(map(repr, unknown), 8)}", "Mend the name")
     return looks
+
+
+def _classes_of(capture: Path) -> tuple[str, ...]:
+    """The class list before any is joined; none where it cannot be read."""
+    if is_capture(capture):
+        return stored_classes(capture)
+    try:
+        return read_capture(capture).class_names
+    except InputError:
+        return ()
 
 
 def say_looks(looks: Sequence[Look], skipped: Mapping[str, str]) -> None:

@@ -36,7 +36,7 @@ class Segment:
     """
 
     capture: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="CAPTURE")]
-    """Folder with transforms.json, the photographs and a PLY."""
+    """Folder with transforms.json, the photographs and a PLY, or a file or folder of another format."""
     model: Annotated[str | None, tyro.conf.arg(metavar="MODEL")] = None
     """Short name of a published model (`ditr weights`), hub repository, folder of a run or saved model, or checkpoint
     file; by default a published model that fits the capture."""

@@ -99,6 +99,8 @@ def look_at(
 
 def _impossible_class(folder: Path, scene: Scene, reading: ReadOptions) -> list[InputError]:
     """The fault of a class list that has the value for unlabelled points as a class."""
+    if not (folder / LABELS).exists():
+        return []
     labels = load_json(folder / LABELS, Labels)
     value = labels.unlabelled
     if not 0 <= value < len(labels.classes) or labels.classes[value] not in scene.class_names:

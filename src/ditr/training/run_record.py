@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from lightning_fabric import Fabric
 
+from ditr.captures.folders import fingerprint
 from ditr.doctor.machine import describe_kernels
 from ditr.errors import InputError, few
 from ditr.io.files import file_sha256, write_json
@@ -168,8 +169,7 @@ def _fingerprint(scenes: Scenes) -> list[list[str]]:
     """Of captures, what their cameras are; of a prepared dataset, which scenes it has."""
     if not isinstance(scenes, Sequence):
         return [[scenes.name, *scenes.names()]]
-    own = ("transforms.json", "capture.json")
-    return [[c.name, *(file_sha256(c / name) for name in own if name == own[0] or (c / name).exists())] for c in scenes]
+    return [fingerprint(capture) for capture in scenes]
 
 
 def _machine(run: TrainingRun, fabric: Fabric) -> dict[str, Any]:

@@ -1,0 +1,80 @@
+"""The files and folders that can be read as a scene, recognised by what is in them.
+
+A new format is a file beside this one with two functions, and a line in :data:`FORMATS`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from ditr.captures import ply
+from ditr.captures.as_read import read_as
+from ditr.captures.formats import is_capture, refuse_stranger
+from ditr.captures.read_options import read_options
+from ditr.errors import Finding, Grade, InputError
+from ditr.scene import ReadOptions, Scene
+
+__all__ = ["FORMATS", "SourceFormat", "is_source", "read_source", "readable"]
+
+
+@dataclass(frozen=True)
+class SourceFormat:
+    """A kind of file or folder.
+
+    Attributes:
+        title: what it is, with its article: "a PLY point cloud".
+        recognise: by what a path holds, in words; None where it is of another kind. Cheap, and raises nothing.
+        read: the scene as it is stored; the options are those of its user and of a ``capture.json`` in its folder.
+            ``Scene.reading`` then has what the source itself says: its unit, say. Options are applied by
+            :func:`read_source`.
+    """
+
+    title: str
+    recognise: Callable[[Path], str | None]
+    read: Callable[[Path, ReadOptions], Scene]
+
+
+FORMATS: tuple[SourceFormat, ...] = (SourceFormat("a PLY point cloud", ply.recognise, ply.read),)
+"""What can be read beside a folder with ``transforms.json``; the first that recognises a path reads it."""
+
+
+def is_source(path: Path) -> bool:
+    """Whether a path can be read as a scene, by what it seems to be."""
+    return is_capture(path) or _format_of(path) is not None
+
+
+def readable() -> str:
+    """What can be read, as a remedy."""
+    kinds = ["a folder with transforms.json", *(kind.title for kind in FORMATS)]
+    return f"What can be read is {', '.join(kinds[:-1])} or {kinds[-1]}"
+
+
+def read_source(path: Path, options: ReadOptions) -> Scene:
+    """Read a file or folder of one of :data:`FORMATS`; ``Scene.findings`` begins with what it was taken for, and why.
+
+    Raises:
+        InputError: none of them recognises it, or what its reader raises.
+    """
+    if (found := _format_of(path)) is None:
+        refuse_stranger(path, readable())
+        raise InputError(path / "transforms.json", "the file cannot be read, since there is none", readable())
+    kind, reason = found
+    reading = options.over(read_options(path))
+    try:
+        scene = kind.read(path, reading)
+        note = Finding(Grade.NOTED, "format", f"read as {kind.title}, since {reason}")
+        scene = replace(scene, findings=(note, *scene.findings))
+        return read_as(scene, reading.over(scene.reading))
+    except InputError as error:
+        if error.where.startswith("scene "):
+            raise InputError(path, error.fault, error.remedy) from None
+        raise
+
+
+def _format_of(path: Path) -> tuple[SourceFormat, str] | None:
+    if path.is_file() and is_capture(path.parent):
+        return None  # it belongs to that
+    found = ((kind, kind.recognise(path)) for kind in FORMATS)
+    return next(((kind, reason) for kind, reason in found if reason is not None), None)
