@@ -131,11 +131,10 @@ class Done:
 
 def ran(command: str, capture: Path, out: Path, model: Path, right: Right, capsys: pytest.CaptureFixture[str]) -> Done:
     what = ["--encoder", str(model / "encoder")] if command == "features" else ["--model", str(model / "model")]
-    more = ["--no-pictures"] if command == "segment" else []
-    common = ["--out", str(out), "--device", "cpu", "--cache", str(model / "features")]
+    common = ["--out", str(out), "--device", "cpu", "--cache", str(model / "features"), "--no-pictures"]
     status = 0
     try:
-        main([command, str(capture), *what, *more, *common, *right.options])
+        main([command, str(capture), *what, *common, *right.options])
     except SystemExit as stopped:
         status = int(stopped.code or 0)
     errors = capsys.readouterr().err

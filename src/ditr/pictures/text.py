@@ -51,7 +51,7 @@ def fitted(text: str, size: int) -> tuple[str, Font]:
         if path is not None:
             font = ImageFont.truetype(path, size)
         else:
-            _warn()
+            _say_what_is_spelt()
             text = " ".join("".join(_spelt(c) if c in foreign or ord(c) > 126 else c for c in text).split())
     if not features.check("raqm") and any(unicodedata.bidirectional(c) in ("R", "AL") for c in text):
         text = text[::-1]  # without that library, characters are set from left to right
@@ -71,8 +71,8 @@ def _glyph(character: str, font: Font) -> tuple[tuple[int, int], bytes]:
 
 
 @lru_cache(maxsize=1)
-def _warn() -> None:
-    _log.warning(
+def _say_what_is_spelt() -> None:
+    _log.info(
         "no font of this machine has all letters of a text in the pictures: they stand there in Latin or as code "
         "points; a package of fonts, such as Noto, brings them"
     )
