@@ -660,9 +660,10 @@ def test_bad_views_alone_are_no_capture(room: Path) -> None:
 @pytest.mark.parametrize(
     ("files", "name"),
     [
-        (["sparse/0/cameras.bin"], "a reconstruction of COLMAP"),
-        (["cameras.txt", "images.txt"], "a reconstruction of COLMAP"),
-        (["keyframes/corrected_cameras/1.json"], "a capture of Polycam"),
+        (["sparse/0/cameras.bin"], "a project of COLMAP"),
+        (["images/1.jpg", "database.db"], "a project of COLMAP"),
+        (["keyframes/depth/1.png"], "an export of Polycam"),
+        (["rgbd/0.jpg"], "a recording of Record3D"),
         (["transforms_train.json"], "a synthetic scene of NeRF"),
         (["scene_vh_clean_2.ply"], "a scan of ScanNet"),
         (["v1.0-mini/scene.json"], "a driving benchmark"),
@@ -793,3 +794,16 @@ def test_a_pose_is_rigid_in_every_frame(room: Path) -> None:
             turn[:3, :3] = np.linalg.qr(rng.normal(size=(3, 3)))[0]
             turn[:3, 0] *= np.linalg.det(turn)
             assert replace(kept, world_to_camera=kept.world_to_camera @ turn).is_posed
+
+
+def test_the_points_of_nerfstudio_tell_that_there_is_no_unit_also_where_they_are_not_named(room: Path) -> None:
+    edit(room, applied_transform=[[1.0, 0, 0, 0], [0, 0, 1.0, 0], [0, -1.0, 0, 0]])
+    edit(room, drop=("ply_file_path",))
+    (room / "points.ply").rename(room / "sparse_pc.ply")
+    assert "sparse_pc.ply" in str(read_capture(room).unscaled)
+
+
+def test_a_capture_of_instant_ngp_without_a_cloud_is_told_where_one_is(room: Path) -> None:
+    edit(room, drop=("ply_file_path",), aabb_scale=4)
+    (room / "points.ply").unlink()
+    assert "instant-ngp keeps none" in refusal(room).remedy and "COLMAP" in refusal(room).remedy

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -9,9 +10,9 @@ from numpy.typing import NDArray
 
 from ditr.captures.classes import joined_classes
 from ditr.captures.unit import in_metres
-from ditr.scene import CloudAxes, PoseConvention, ReadOptions, Scene
+from ditr.scene import CloudAxes, PoseConvention, ReadOptions, Scene, View
 
-__all__ = ["options_to_write", "read_as", "with_cloud_axes", "with_poses"]
+__all__ = ["options_to_write", "read_as", "views_with_poses", "with_cloud_axes", "with_poses"]
 
 _FLIP = np.diag([1.0, -1.0, -1.0, 1.0])
 
@@ -45,17 +46,21 @@ def options_to_write(scene: Scene) -> ReadOptions:
 
 def with_poses(scene: Scene, convention: PoseConvention) -> Scene:
     """The scene if its file's matrices, which were read as nerfstudio writes them, follow another convention."""
+    return replace(scene, views=views_with_poses(scene.views, convention))
+
+
+def views_with_poses(views: Sequence[View], convention: PoseConvention | None) -> tuple[View, ...]:
+    """As :func:`with_poses`, for views alone; None changes nothing."""
+    if convention in (None, PoseConvention.OPENGL):
+        return tuple(views)
 
     def meant(world_to_camera: NDArray[np.float64]) -> NDArray[np.float64]:
         stored = np.linalg.inv(world_to_camera) @ _FLIP
-        if convention is PoseConvention.OPENGL:
-            return world_to_camera
         if convention is PoseConvention.OPENCV:
             return np.asarray(np.linalg.inv(stored), dtype=np.float64)
         return np.asarray(stored if convention is PoseConvention.WORLD_TO_CAMERA else _FLIP @ stored, dtype=np.float64)
 
-    views = (replace(v, world_to_camera=meant(v.world_to_camera)) if v.is_posed else v for v in scene.views)
-    return replace(scene, views=tuple(views))
+    return tuple(replace(v, world_to_camera=meant(v.world_to_camera)) if v.is_posed else v for v in views)
 
 
 def with_cloud_axes(scene: Scene, axes: CloudAxes) -> Scene:

@@ -28,7 +28,8 @@ from PIL import Image
 from ditr.captures.as_read import options_to_write, read_as
 from ditr.captures.colors import COLOR
 from ditr.captures.formats import is_capture
-from ditr.captures.frames import may_be_called, read_views
+from ditr.captures.frames import DEPTH_ENDINGS, may_be_called, read_views
+from ditr.captures.fusion import fused_points
 from ditr.captures.images import read_depth, read_image, read_mask
 from ditr.captures.intrinsics import camera_fields
 from ditr.captures.notes import Notes
@@ -87,14 +88,15 @@ def read_capture(folder: str | os.PathLike[str], options: ReadOptions | None = N
     notes = Notes()
     transforms = load_transforms(path, notes)
     reading = heed_keys(transforms, (options or ReadOptions()).over(read_options(folder)), notes)
-    points_path = folder / _cloud(folder, transforms.ply_file_path, notes)
+    cloud = _cloud(folder, transforms, notes)
+    transforms = transforms.model_copy(update={"ply_file_path": cloud})
     views = read_views(path, transforms, notes, skip_bad=reading.skip_bad_views)
     labels = load_json(folder / LABELS, Labels) if (folder / LABELS).exists() else None
     classes = [] if labels is None else labels.classes
     properties = other_entries(transforms)
     if labels is not None:
         properties[LABELS] = dict(labels.model_extra or {})
-    points = read_points(points_path, labels, notes)
+    points = fused_points(views, reading, notes) if cloud is None else read_points(folder / cloud, labels, notes)
     applied_transform = _applied_transform(path, transforms.applied_transform)
     try:
         scene = Scene(
@@ -115,25 +117,35 @@ def read_capture(folder: str | os.PathLike[str], options: ReadOptions | None = N
         return read_as(scene, reading)
     except InputError as error:
         if error.where.startswith("scene "):
-            raise InputError(points_path, error.fault, error.remedy) from None
+            raise InputError(path if cloud is None else folder / cloud, error.fault, error.remedy) from None
         raise
 
 
-def _cloud(folder: Path, named: str | None, notes: Notes) -> str:
-    """The name of the capture's PLY; where none is given, the only one that lies there."""
+def _cloud(folder: Path, transforms: Transforms, notes: Notes) -> str | None:
+    """The name of the capture's PLY; where none is given, the only one that lies there.
+
+    None where there is none, and depth maps of which it can be made.
+    """
     found = sorted(path.name for path in folder.iterdir() if path.suffix.lower() == ".ply")
+    lying = f", and {few(found, 4)} {'lies' if len(found) == 1 else 'lie'} there" if found else ""
+    named = transforms.ply_file_path
     if named is not None and named.strip():
         name = located(folder, named, (".ply",), notes)
         if not (folder / name).is_file():
-            lying = f", and {few(found, 4)} lies there" if found else ""
             raise InputError(folder / name, f"there is no such point cloud{lying}", 'Mend "ply_file_path"')
         return name
-    if len(found) != 1:
-        lying = f", and {few(found, 4)} lie there" if found else ""
-        remedy = 'Add "ply_file_path" with the name of a PLY file'
-        raise InputError(folder / TRANSFORMS, f"it names no point cloud{lying}", remedy)
-    notes.say("files", f"no point cloud is named, and {found[0]} is the only one that lies there: it is taken")
-    return found[0]
+    if len(found) == 1:
+        notes.say("files", f"no point cloud is named, and {found[0]} is the only one that lies there: it is taken")
+        return found[0]
+    if not found and any((frame.depth_file_path or "").strip() for frame in transforms.frames):
+        return None
+    remedy = 'Add "ply_file_path" with the name of a PLY file'
+    if not found and "aabb_scale" in (transforms.model_extra or {}):
+        remedy = (
+            "instant-ngp keeps none, and moves and scales the poses: name the folder of the COLMAP model that it was "
+            "made from (with cameras, images and points3D) instead"
+        )
+    raise InputError(folder / TRANSFORMS, f"it names no point cloud{lying}", remedy)
 
 
 def _applied_transform(path: Path, rows: list[list[float]] | None) -> NDArray[np.float64] | None:
@@ -258,10 +270,14 @@ def _write_image(view: View, target: Path, image_format: str) -> str:
 
 
 def _write_depth(view: View, target: Path) -> str:
-    if isinstance(view.depth, Path):
+    if isinstance(view.depth, Path) and view.depth.suffix.lower() in DEPTH_ENDINGS:
         return _copy(view.depth, target, _place(view, "depth_file_path", "depth", view.depth.suffix))
     depth = read_depth(view)
     assert depth is not None
+    if isinstance(view.depth, Path):  # of a kind that only its own tool knows
+        place = _place(view, "depth_file_path", "depth", ".npy")
+        np.save(_made(target, place), depth / np.float32(view.depth_unit), allow_pickle=False)
+        return place
     units = np.rint(depth.astype(np.float64) / view.depth_unit)
     if units.max(initial=0) > np.iinfo(np.uint16).max:
         raise InputError(

@@ -71,12 +71,12 @@ _EXPORT = "Export its cameras and cloud. "
 _PREPARED = "Prepare the benchmark as Pointcept does, and see `ditr verify --help`"
 _FOLDERS: tuple[tuple[str, str, str], ...] = (
     (
-        "sparse/0/cameras.* sparse/cameras.* colmap/sparse/0/cameras.* cameras.bin cameras.txt database.db",
-        "a reconstruction of COLMAP",
-        _process("images --skip-colmap"),
+        "sparse/* colmap/sparse/* cameras.bin cameras.txt database.db",
+        "a project of COLMAP without cameras and images of a model, and",
+        "Finish its reconstruction: a model is cameras, images and points3D, as `colmap mapper` writes them",
     ),
-    ("keyframes/corrected_cameras keyframes/cameras mesh_info.json", "a capture of Polycam", _process("polycam")),
-    ("rgbd/* EXR_RGBD", "a capture of Record3D", _process("record3d")),
+    ("keyframes/* mesh_info.json", "an export of Polycam without keyframes/cameras, and", "Export it as raw data"),
+    ("rgbd/* EXR_RGBD", "a recording of Record3D without its metadata, and", "Share it as .r3d, and unpack that"),
     ("odometry.csv camera_matrix.csv", "a capture of Stray Scanner", _WRITE),
     ("frame_00000.json", "a capture of 3D Scanner App", _WRITE),
     (

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -17,9 +18,10 @@ from ditr.captures.transforms import Transforms, TransformsFrame, world_to_camer
 from ditr.errors import InputError, few
 from ditr.scene import View
 
-__all__ = ["may_be_called", "read_views"]
+__all__ = ["DEPTH_ENDINGS", "gathered", "may_be_called", "read_views", "view_names"]
 
-_DEPTH_ENDINGS = (".png", ".npy", ".tif", ".tiff", ".exr")
+DEPTH_ENDINGS = (".png", ".npy", ".tif", ".tiff", ".exr")
+"""Of depth maps that a capture may name."""
 _DEFAULT_DEPTH_UNIT = 0.001
 _UNHEEDED_UNITS = ("depth_scale", "depth_factor", "depth_unit", "depth_scale_factor", "depth_units")
 
@@ -37,20 +39,42 @@ def read_views(path: Path, transforms: Transforms, notes: Notes, *, skip_bad: bo
         InputError: with all frames that cannot be used.
     """
     frames = [_with_files(path.parent, frame, notes) for frame in transforms.frames]
+    names = view_names([frame.file_path for frame in frames], notes)
+    made = [
+        (frame.file_path, partial(_read_view, path, frame, transforms, name, notes))
+        for frame, name in zip(frames, names, strict=True)
+    ]
+    return gathered(path, made, notes, skip_bad=skip_bad)
+
+
+def gathered(
+    where: Path, made: Sequence[tuple[str, Callable[[], View]]], notes: Notes, *, skip_bad: bool
+) -> tuple[View, ...]:
+    """Views, each made by a function that may refuse to, which comes with the name of its photograph.
+
+    Args:
+        where: for errors, what says which views there are.
+        made: the views.
+        notes: is told what was left out.
+        skip_bad: leave out the views that cannot be made, or whose files cannot be read, and say so.
+
+    Raises:
+        InputError: with all views that cannot be used.
+    """
     views, faults = [], []
-    for frame, name in zip(frames, _view_names(frames, notes), strict=True):
+    for name, make in made:
         try:
-            view = _read_view(path, frame, transforms, name, notes)
+            view = make()
             if skip_bad:
                 _read_files(view)
             views.append(view)
         except InputError as error:
-            faults.append((frame.file_path, error))
+            faults.append((name, error))
     if not faults:
         return tuple(views)
     if not skip_bad or not views:
-        raise _all_faults(path, faults, len(frames))
-    text = f"{len(faults)} of {len(frames)} were left out: {_grouped(faults)}"
+        raise _all_faults(where, faults, len(made))
+    text = f"{len(faults)} of {len(made)} were left out: {_grouped(faults)}"
     notes.warn("views", text)
     return tuple(views)
 
@@ -83,7 +107,7 @@ def _with_files(root: Path, frame: TransformsFrame, notes: Notes) -> TransformsF
     found: dict[str, str | None] = {}
     for key, endings in (
         ("file_path", IMAGE_ENDINGS),
-        ("depth_file_path", _DEPTH_ENDINGS),
+        ("depth_file_path", DEPTH_ENDINGS),
         ("mask_path", IMAGE_ENDINGS),
     ):
         name = getattr(frame, key)
@@ -93,15 +117,17 @@ def _with_files(root: Path, frame: TransformsFrame, notes: Notes) -> TransformsF
     return frame.model_copy(update=found)
 
 
-def _view_names(frames: Sequence[TransformsFrame], notes: Notes) -> list[str]:
-    """File names without suffix, or with folders, or with both where these are ambiguous; numbered in second frames."""
-    files = [PurePosixPath(frame.file_path) for frame in frames]
+def view_names(names: Sequence[str], notes: Notes) -> list[str]:
+    """What views are called after their photographs: the file name without suffix, or with folders, or with both where
+    these are ambiguous; numbered where a photograph comes again.
+    """
+    files = [PurePosixPath(name) for name in names]
     distinct = list(dict.fromkeys(files))
     called = {file: _full_name(file) for file in distinct}
     for form in (_long_name, _short_name):
-        names = [form(file) for file in distinct]
-        if len(set(names)) == len(names):
-            called = dict(zip(distinct, names, strict=True))
+        forms = [form(file) for file in distinct]
+        if len(set(forms)) == len(forms):
+            called = dict(zip(distinct, forms, strict=True))
     seen: Counter[PurePosixPath] = Counter()
     result = []
     for file in files:
@@ -142,7 +168,7 @@ def _read_view(path: Path, frame: TransformsFrame, shared: Transforms, name: str
         if not depth.is_file():
             fault = f"the depth map of {frame.file_path} is missing"
             raise InputError(depth, fault, "Put it there, or leave its entry out")
-        check_depth(depth)
+        check_depth(depth, size)
     if mask is not None:
         _check_mask(where, mask, size)
     turned = size != _stated(frame, shared, size) and is_turned(image)

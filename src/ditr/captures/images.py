@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, TiffImagePlugin, WebPImagePlugin
 
+from ditr.captures.depth_files import DEPTH_LOADERS, SURENESS, load_sureness, present
 from ditr.captures.formats import format_of
 from ditr.errors import InputError, few
 from ditr.geometry.projection import Projection, VisibilityRule, see
@@ -28,6 +29,7 @@ __all__ = [
     "read_image",
     "read_mask",
     "read_pixels",
+    "read_sureness",
     "see_with_maps",
 ]
 
@@ -75,10 +77,14 @@ def _turned(array: NDArray[Any], view: View) -> NDArray[Any]:
     return np.ascontiguousarray(np.rot90(array, view.quarter_turns)) if view.quarter_turns else array
 
 
+def _stored_size(view: View) -> tuple[int, int]:
+    """Width and height of the photograph before the view's quarter turns."""
+    size = (view.camera.width, view.camera.height)
+    return size if view.quarter_turns % 2 == 0 else size[::-1]
+
+
 def _stored_image(view: View) -> NDArray[np.uint8]:
-    width, height = view.camera.width, view.camera.height
-    if view.quarter_turns % 2:
-        width, height = height, width
+    width, height = _stored_size(view)
     if not isinstance(view.image, Path):
         array = view.image
         if array.dtype != np.uint8 or array.shape != (height, width, 3):
@@ -132,6 +138,21 @@ def read_mask(view: View) -> NDArray[np.bool_] | None:
     return _turned(np.asarray((values > lowest) if values.ndim == 2 else (values > lowest).any(axis=2)), view)
 
 
+def read_sureness(view: View, path: Path) -> NDArray[Any]:
+    """How sure the values of a view's depth map are, (h, w) whole numbers from 0.
+
+    Raises:
+        InputError: a missing or damaged file.
+    """
+    if path.suffix.lower() == SURENESS:
+        return _turned(load_sureness(path, _stored_size(view)), view)
+    with _opened(path, _DEPTH_FORMATS) as image:
+        values = np.array(image)
+    if values.ndim != 2:
+        raise InputError(path, f"it has shape {values.shape}, and not one number per pixel", "Export it again")
+    return _turned(values, view)
+
+
 def see_with_maps(coord: NDArray[Any], view: View, rule: VisibilityRule) -> Projection:
     """Which points a view shows, by its mask and by its depth map where the rule asks for one.
 
@@ -142,14 +163,15 @@ def see_with_maps(coord: NDArray[Any], view: View, rule: VisibilityRule) -> Proj
     return see(coord, view, rule, depth, read_mask(view))
 
 
-def check_depth(path: Path) -> None:
-    """Look at the header of a depth map.
+def check_depth(path: Path, size: tuple[int, int]) -> None:
+    """Look at the header of a depth map, whose photograph is of ``size`` (width, height).
 
     Raises:
         InputError: as for :func:`read_depth`, but for damage behind the header.
     """
-    if path.suffix.lower() == ".npy":
-        _load_npy(path)
+    load = DEPTH_LOADERS.get(path.suffix.lower())
+    if load is not None:
+        load(path, size)
         return
     with _opened(path, _DEPTH_FORMATS) as image:
         _check_depth_mode(path, image.mode)
@@ -158,7 +180,8 @@ def check_depth(path: Path) -> None:
 def read_depth(view: View) -> NDArray[np.float32] | None:
     """The depth map of a view, (h, w) float32 metres along the optical axis with 0 for "no value"; None without one.
 
-    Files are 16-bit PNG (or TIFF), or a two-dimensional ``.npy``; both are multiplied by the view's ``depth_unit``.
+    Files are 16-bit PNG (or TIFF), a two-dimensional ``.npy``, or a dense map of COLMAP or Record3D; all are multiplied
+    by the view's ``depth_unit``.
     Values that are not finite or not positive become 0.
 
     Raises:
@@ -171,7 +194,8 @@ def read_depth(view: View) -> NDArray[np.float32] | None:
         if depth.ndim != 2:
             raise InputError(f"view {view.name}", f"the depth map has shape {depth.shape}", "Give (h, w) metres")
         return _turned(_only_positive(depth), view)
-    stored = _load_npy(view.depth) if view.depth.suffix.lower() == ".npy" else _load_depth_image(view.depth)
+    load = DEPTH_LOADERS.get(view.depth.suffix.lower())
+    stored = _load_depth_image(view.depth) if load is None else load(view.depth, _stored_size(view))
     if stored.dtype == np.float16 and np.isposinf(stored).all():
         fault = "the depth map holds no number: half precision ends at 65504, so all of it became infinite"
         raise InputError(view.depth, fault, "Store it as float32 or uint16")
@@ -231,23 +255,6 @@ def _check_depth_mode(path: Path, mode: str) -> None:
         )
 
 
-def _load_npy(path: Path) -> NDArray[Any]:
-    try:
-        # Mapping the file fails where the header promises more than the file holds; loading would allocate first.
-        array = np.load(path, mmap_mode="r", allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
-        raise InputError(path, f"the depth map cannot be read ({error})", "Write it again with numpy.save") from error
-    if not isinstance(array, np.ndarray) or array.ndim != 2 or array.dtype.kind not in "fui":
-        what = f"{array.dtype} of shape {array.shape}" if isinstance(array, np.ndarray) else "an archive"
-        fault = f"the depth map is not a two-dimensional array of numbers ({what})"
-        raise InputError(path, fault, "Store (h, w) numbers, metres as float32, say")
-    if not array.size:
-        raise InputError(
-            path, f"the depth map is empty (shape {array.shape})", "Write it again, or leave its entry out"
-        )
-    return array
-
-
 def _only_positive(depth: NDArray[np.float32]) -> NDArray[np.float32]:
     return np.where(np.isfinite(depth) & (depth > 0), depth, np.float32(0))
 
@@ -255,7 +262,7 @@ def _only_positive(depth: NDArray[np.float32]) -> NDArray[np.float32]:
 @contextmanager
 def _opened(path: Path, formats: tuple[str, ...]) -> Iterator[Image.Image]:
     """Open an image file; whatever goes wrong until the block ends is an InputError that names it."""
-    if not path.is_file():
+    if not present(path):
         beside = [other.name for other in path.parent.glob(f"{glob.escape(path.stem)}.*")]
         near = f" (there is {few(beside, 3)})" if beside else ""
         raise InputError(

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from ditr.captures import ply
+from ditr.captures import arkitscenes, colmap, open3d, ply, polycam, record3d, tum
 from ditr.captures.as_read import read_as
 from ditr.captures.formats import is_capture, refuse_stranger
 from ditr.captures.read_options import read_options
@@ -36,7 +36,15 @@ class SourceFormat:
     read: Callable[[Path, ReadOptions], Scene]
 
 
-FORMATS: tuple[SourceFormat, ...] = (SourceFormat("a PLY point cloud", ply.recognise, ply.read),)
+FORMATS: tuple[SourceFormat, ...] = (
+    SourceFormat("a PLY point cloud", ply.recognise, ply.read),
+    SourceFormat("a reconstruction of COLMAP", colmap.recognise, colmap.read),
+    SourceFormat("a raw export of Polycam", polycam.recognise, polycam.read),
+    SourceFormat("a recording of Record3D", record3d.recognise, record3d.read),
+    SourceFormat("a scan of ARKitScenes", arkitscenes.recognise, arkitscenes.read),
+    SourceFormat("an RGB-D sequence of TUM's kind", tum.recognise, tum.read),
+    SourceFormat("an RGB-D folder of Open3D's kind", open3d.recognise, open3d.read),
+)
 """What can be read beside a folder with ``transforms.json``; the first that recognises a path reads it."""
 
 
@@ -71,10 +79,18 @@ def read_source(path: Path, options: ReadOptions) -> Scene:
         if error.where.startswith("scene "):
             raise InputError(path, error.fault, error.remedy) from None
         raise
+    except OSError as error:
+        fault = f"it cannot be read ({error.strerror or error})"
+        raise InputError(error.filename or path, fault, "Check its permissions") from error
 
 
 def _format_of(path: Path) -> tuple[SourceFormat, str] | None:
     if path.is_file() and is_capture(path.parent):
         return None  # it belongs to that
-    found = ((kind, kind.recognise(path)) for kind in FORMATS)
-    return next(((kind, reason) for kind, reason in found if reason is not None), None)
+    for kind in FORMATS:
+        try:
+            if (reason := kind.recognise(path)) is not None:
+                return kind, reason
+        except OSError:  # a folder that may not be looked into, a name that is too long
+            continue
+    return None

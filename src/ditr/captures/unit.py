@@ -53,7 +53,8 @@ def in_metres(scene: Scene, options: ReadOptions) -> Scene:
     """The scene in metres, if ``options`` say how; the scene itself where they say nothing.
 
     Points and the positions of cameras are multiplied. Depth maps have a unit of their own, ``depth_unit``; where the
-    scale had to be found, and depth maps fitted the points before, they are multiplied, too.
+    scale had to be found, and depth maps fitted the points before, they are multiplied, too, and so are those that were
+    made of photographs without a unit.
 
     Raises:
         InputError: points or views that do not exist or are at one place; with ``scale``, no floor, or cameras that no
@@ -62,7 +63,10 @@ def in_metres(scene: Scene, options: ReadOptions) -> Scene:
     if options.depth_unit is not None:
         unit = options.depth_unit
         scene = replace(scene, views=tuple(replace(view, depth_unit=unit) for view in scene.views))
+    unscaled_depth = scene.unscaled is not None and options.depth_unit is None
     if options.unit is not None:
+        if unscaled_depth:
+            scene = _with_depths_times(scene, options.unit)
         return _multiplied(scene, options.unit, "as told")
     if options.scale_by is not None:
         factor, reason = _by_distance(scene, *options.scale_by)
@@ -70,8 +74,8 @@ def in_metres(scene: Scene, options: ReadOptions) -> Scene:
         factor, reason = _by_floor(scene)
     else:
         return scene
-    if options.depth_unit is None and (found := DepthRatio.of(scene)) is not None and found.fits:
-        scene = replace(scene, views=tuple(_with_depth_times(view, factor) for view in scene.views))
+    if unscaled_depth or (options.depth_unit is None and (found := DepthRatio.of(scene)) is not None and found.fits):
+        scene = _with_depths_times(scene, factor)
     return _multiplied(scene, factor, reason)
 
 
@@ -95,6 +99,10 @@ def _multiplied(scene: Scene, factor: float, reason: str) -> Scene:
         unscaled=None,
         findings=(*scene.findings, Finding(Grade.NOTED, "scale", text, evidence={"unit": factor})),
     )
+
+
+def _with_depths_times(scene: Scene, factor: float) -> Scene:
+    return replace(scene, views=tuple(_with_depth_times(view, factor) for view in scene.views))
 
 
 def _with_depth_times(view: View, factor: float) -> View:
