@@ -682,9 +682,6 @@ def test_folders_of_other_tools_are_named(tmp_path: Path, files: list[str], name
 @pytest.mark.parametrize(
     ("file", "start", "name"),
     [
-        ("a.las", b"LASF\0\0", "a LAS or LAZ point cloud"),
-        ("a.e57", b"ASTM-E57\0", "an E57 point cloud"),
-        ("a.pcd", b"# .PCD v0.7 - Point Cloud Data\nVERSION 0.7\n", "a PCD point cloud"),
         ("a.zip", b"PK\x03\x04", "a ZIP archive"),
         ("a.obj", b"# Blender\nmtllib a.mtl\n", "an OBJ model"),
         ("a.bin", b"\x01\x02", "a file"),

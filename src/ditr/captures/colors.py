@@ -40,6 +40,10 @@ def colors_of(path: Path, channels: Sequence[NDArray[Any]], notes: Notes) -> NDA
         raise InputError(path, f"the colours are of different types ({types})", "Store all three as uchar, 0..255")
     values = np.stack(channels, axis=1)
     color = values if values.dtype == np.uint8 else np.rint(_scaled(path, channels, values, notes)).astype(np.uint8)
+    return _unless_missing(color, notes)
+
+
+def _unless_missing(color: NDArray[np.uint8], notes: Notes) -> NDArray[np.uint8] | None:
     if len(color) >= _FEWEST and (color == color[0]).all():
         if not color.any():
             notes.say("colours", f"all {len(color)} are black, which counts as missing")
@@ -91,4 +95,5 @@ def other_colors(
         return None, ()
     packed = np.ascontiguousarray(columns[name]).view(np.uint32)
     notes.say("colours", f"{name} is read as {' '.join(COLOR)}, packed as PCL does")
-    return np.stack([packed >> 16 & 255, packed >> 8 & 255, packed & 255], axis=1).astype(np.uint8), (name,)
+    color = np.stack([packed >> 16 & 255, packed >> 8 & 255, packed & 255], axis=1).astype(np.uint8)
+    return _unless_missing(color, notes), (name,)

@@ -1,11 +1,12 @@
-"""PLY files by themselves, without photographs."""
+"""PLY files by themselves, without photographs: points, or the vertices or surface of a mesh."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
+from ditr.captures.apart import read_apart
 from ditr.captures.clouds import Cloud, cloud_scene, first_bytes
-from ditr.captures.notes import Notes
+from ditr.captures.mesh import is_sparse_ply
 from ditr.captures.points import ply_columns
 from ditr.scene import ReadOptions, Scene
 
@@ -18,9 +19,14 @@ def recognise(path: Path) -> str | None:
 
 
 def read(path: Path, options: ReadOptions) -> Scene:
-    """The vertices of a PLY file, with the columns that they have in a capture.
+    """The vertices of a PLY file, with the columns that they have in a capture; of a mesh of few vertices points of its
+    surface.
 
     Raises:
         InputError: as for :func:`~ditr.captures.points.points_of`, or a file that is damaged.
     """
-    return cloud_scene(path, Cloud(ply_columns(path)), Notes())
+    if is_sparse_ply(path):
+        cloud = read_apart(path, "mesh")
+        if any("of its surface" in text for _, _, text in cloud.said):
+            return cloud_scene(path, cloud)
+    return cloud_scene(path, Cloud(ply_columns(path)))

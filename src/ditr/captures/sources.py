@@ -9,7 +9,22 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from ditr.captures import arkitscenes, colmap, open3d, ply, polycam, record3d, tum
+from ditr.captures import (
+    arkitscenes,
+    array_cloud,
+    colmap,
+    e57,
+    kitti_scan,
+    las,
+    mesh,
+    open3d,
+    pcd,
+    ply,
+    polycam,
+    record3d,
+    text_cloud,
+    tum,
+)
 from ditr.captures.as_read import read_as
 from ditr.captures.formats import is_capture, refuse_stranger
 from ditr.captures.read_options import read_options
@@ -44,6 +59,13 @@ FORMATS: tuple[SourceFormat, ...] = (
     SourceFormat("a scan of ARKitScenes", arkitscenes.recognise, arkitscenes.read),
     SourceFormat("an RGB-D sequence of TUM's kind", tum.recognise, tum.read),
     SourceFormat("an RGB-D folder of Open3D's kind", open3d.recognise, open3d.read),
+    SourceFormat("a LAS or LAZ point cloud", las.recognise, las.read),
+    SourceFormat("a PCD point cloud", pcd.recognise, pcd.read),
+    SourceFormat("an E57 point cloud", e57.recognise, e57.read),
+    SourceFormat("points in a NumPy array", array_cloud.recognise, array_cloud.read),
+    SourceFormat("a LiDAR's sweep (.bin)", kitti_scan.recognise, kitti_scan.read),
+    SourceFormat("a mesh (OBJ, glTF, STL)", mesh.recognise, mesh.read),
+    SourceFormat("points as text (XYZ, TXT, CSV)", text_cloud.recognise, text_cloud.read),
 )
 """What can be read beside a folder with ``transforms.json``; the first that recognises a path reads it."""
 

@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ditr.captures.images import image_size
+from ditr.captures.semantic_kitti_ids import SEMANTIC_KITTI_IDS
 from ditr.data.augment.variants import ROTATIONS
 from ditr.data.preparation import Attribute, Box, Origin, Preparation
 from ditr.data.sample import ViewChoice
@@ -55,34 +56,33 @@ RULE = OUTDOOR
 IMAGE_SIZE = (378, 1246)
 BOX: Box = (-35.2, -35.2, -4.0, 35.2, 35.2, 2.0)
 
-# Name, the id that a submission writes, all other ids (those that move, and those that are counted with it), and the
-# colour of the dataset's own tools.
-_TABLE = (
-    ("car", 10, (252,), (100, 150, 245)),
-    ("bicycle", 11, (), (100, 230, 245)),
-    ("motorcycle", 15, (), (30, 60, 150)),
-    ("truck", 18, (258,), (80, 30, 180)),
-    ("other-vehicle", 20, (13, 16, 256, 257, 259), (0, 0, 255)),
-    ("person", 30, (254,), (255, 30, 30)),
-    ("bicyclist", 31, (253,), (255, 40, 200)),
-    ("motorcyclist", 32, (255,), (150, 30, 90)),
-    ("road", 40, (60,), (255, 0, 255)),
-    ("parking", 44, (), (255, 150, 255)),
-    ("sidewalk", 48, (), (75, 0, 75)),
-    ("other-ground", 49, (), (175, 0, 75)),
-    ("building", 50, (), (255, 200, 0)),
-    ("fence", 51, (), (255, 120, 50)),
-    ("vegetation", 70, (), (0, 175, 0)),
-    ("trunk", 71, (), (135, 60, 0)),
-    ("terrain", 72, (), (150, 240, 80)),
-    ("pole", 80, (), (255, 240, 150)),
-    ("traffic-sign", 81, (), (255, 0, 0)),
-)
-CLASSES = tuple(name for name, _, _, _ in _TABLE)
-COLORS = tuple(color for _, _, _, color in _TABLE)
+# The colours of the dataset's own tools.
+_COLOR_OF = {
+    "car": (100, 150, 245),
+    "bicycle": (100, 230, 245),
+    "motorcycle": (30, 60, 150),
+    "truck": (80, 30, 180),
+    "other-vehicle": (0, 0, 255),
+    "person": (255, 30, 30),
+    "bicyclist": (255, 40, 200),
+    "motorcyclist": (150, 30, 90),
+    "road": (255, 0, 255),
+    "parking": (255, 150, 255),
+    "sidewalk": (75, 0, 75),
+    "other-ground": (175, 0, 75),
+    "building": (255, 200, 0),
+    "fence": (255, 120, 50),
+    "vegetation": (0, 175, 0),
+    "trunk": (135, 60, 0),
+    "terrain": (150, 240, 80),
+    "pole": (255, 240, 150),
+    "traffic-sign": (255, 0, 0),
+}
+CLASSES = tuple(SEMANTIC_KITTI_IDS)
+COLORS = tuple(_COLOR_OF[name] for name in CLASSES)
 LABELS = LabelMap(
-    {raw: i for i, (_, own, others, _) in enumerate(_TABLE) for raw in (own, *others)},
-    tuple(own for _, own, _, _ in _TABLE),
+    {raw: i for i, numbers in enumerate(SEMANTIC_KITTI_IDS.values()) for raw in numbers},
+    tuple(numbers[0] for numbers in SEMANTIC_KITTI_IDS.values()),
 )
 """Raw ids are the lower 16 bits of what the files store; the upper 16 are instances."""
 

@@ -1,0 +1,150 @@
+"""Readers of compiled libraries run in a process of their own, with limits of memory and time: where a damaged file
+crashes one, that is an error which names the file."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ditr.captures.clouds import Cloud
+from ditr.captures.read_options import options_as_json, options_from_json
+from ditr.errors import Grade, InputError
+
+__all__ = ["read_apart"]
+
+_READERS = {
+    "laz": "ditr.captures.las",
+    "e57": "ditr.captures.e57",
+    "mesh": "ditr.captures.mesh",
+}
+"""Modules by name; each has ``cloud_of``, which reads a file where it is called."""
+_MEMORY, _TIMES = 256 << 20, 24
+"""Bytes that a reader may take, and how many more for each byte of its file."""
+_SECONDS, _PER_MEGABYTE = 60, 2
+"""Of processor time, and how many more for each megabyte of the file."""
+_COMMAND = ("-m", "ditr.captures.apart")
+_RESULT = "cloud.json"
+_REMEDY = "The file is damaged, or not written as its format asks; write it again"
+
+
+def read_apart(path: Path, reader: str) -> Cloud:
+    """What one of the readers finds in a file.
+
+    Raises:
+        InputError: what the reader raises, or that it crashed, or took more memory or time than any sound file of this
+            size needs.
+    """
+    with tempfile.TemporaryDirectory(prefix="ditr-") as folder:
+        root = str(Path(__file__).resolve().parents[2])
+        command = [sys.executable, "-P", *_COMMAND, reader, str(path.resolve()), folder]
+        paths = os.pathsep.join(filter(None, [root, os.environ.get("PYTHONPATH", "")]))
+        # Threads of linear algebra would count as memory.
+        environment = os.environ | {"PYTHONPATH": paths, "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
+        done = subprocess.run(command, env=environment, stdin=subprocess.DEVNULL, capture_output=True, check=False)
+        result = Path(folder) / _RESULT
+        if done.returncode == 0 and result.exists():
+            return _loaded(path, Path(folder), json.loads(result.read_bytes()))
+        raise InputError(path, f"its reader stopped ({_how(done)})", _REMEDY)
+
+
+def _how(done: subprocess.CompletedProcess[bytes]) -> str:
+    if done.returncode < 0:
+        number = -done.returncode
+        known = number in set(signal.Signals)
+        return f"signal {signal.Signals(number).name}" if known else f"signal {number}"
+    last = done.stderr.decode(errors="replace").strip().splitlines()[-1:] or ["without a word"]
+    return f"exit status {done.returncode}: {last[0][:200]}"
+
+
+def _loaded(path: Path, folder: Path, told: dict[str, Any]) -> Cloud:
+    if "fault" in told:
+        raise InputError(path, told["fault"], told["remedy"])
+    columns: dict[str, NDArray[Any]] = {
+        name: np.load(folder / f"{index}.npy", allow_pickle=False) for index, name in enumerate(told["columns"])
+    }
+    return Cloud(
+        columns,
+        told["class_column"],
+        {int(number): name for number, name in told["class_names"]},
+        told["properties"],
+        options_from_json(told["reading"], str(path)),
+        [(Grade(grade), about, text) for grade, about, text in told["said"]],
+    )
+
+
+def _save(cloud: Cloud, folder: Path) -> None:
+    for index, values in enumerate(cloud.columns.values()):
+        np.save(folder / f"{index}.npy", values, allow_pickle=False)
+    told = {
+        "columns": list(cloud.columns),
+        "class_column": cloud.class_column,
+        "class_names": list(cloud.class_names.items()),
+        "properties": cloud.properties,
+        "reading": options_as_json(cloud.reading),
+        "said": [(grade.value, about, text) for grade, about, text in cloud.said],
+    }
+    (folder / _RESULT).write_text(json.dumps(told), encoding="utf-8")
+
+
+def guarded(path: Path, read: Callable[[Path], Cloud]) -> Cloud:
+    """What a reader of another library gives, whose errors can be of any kind.
+
+    Raises:
+        InputError: its errors.
+    """
+    try:
+        return read(path)
+    except InputError:
+        raise
+    except MemoryError:
+        raise InputError(path, "it asks for more memory than any sound file of its size", _REMEDY) from None
+    except BaseException as error:  # a panic of Rust is no Exception
+        if isinstance(error, KeyboardInterrupt | SystemExit):
+            raise
+        text = " ".join(str(error).split())[:200]
+        raise InputError(path, f"its reader refuses it ({type(error).__name__}: {text})", _REMEDY) from None
+
+
+def _limit(path: Path) -> None:
+    """Set the limits of this process, which has imported what it needs."""
+    if sys.platform == "win32":
+        return
+    import resource
+
+    size = path.stat().st_size
+    used = 0
+    statm = Path("/proc/self/statm")
+    if statm.exists():
+        used = int(statm.read_text(encoding="ascii").split()[0]) * resource.getpagesize()
+        resource.setrlimit(resource.RLIMIT_AS, (used + _MEMORY + _TIMES * size,) * 2)
+    resource.setrlimit(resource.RLIMIT_CPU, (_SECONDS + _PER_MEGABYTE * (size >> 20),) * 2)
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+
+
+def main(reader: str, file: str, folder: str) -> None:
+    """What the process does: read, and leave the columns, or the fault, in a folder."""
+    module = import_module(_READERS[reader])
+    path = Path(file)
+    try:
+        for library in module.LIBRARIES:
+            import_module(library)
+        _limit(path)
+        _save(guarded(path, module.cloud_of), Path(folder))
+    except InputError as error:
+        told = {"fault": error.fault, "remedy": error.remedy}
+        (Path(folder) / _RESULT).write_text(json.dumps(told), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

@@ -1,0 +1,166 @@
+"""LAS and LAZ, the files of surveys: by laspy, with their classes, colours and coordinate system."""
+
+from __future__ import annotations
+
+import struct
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ditr.captures.apart import guarded, read_apart
+from ditr.captures.clouds import Cloud, cloud_scene, first_bytes, require_library
+from ditr.captures.crs import coordinate_system
+from ditr.captures.points import Columns
+from ditr.errors import InputError
+from ditr.scene import ReadOptions, Scene
+
+__all__ = ["STANDARD_CLASSES", "cloud_of", "read", "recognise"]
+
+LIBRARIES = ("laspy", "lazrs")
+STANDARD_CLASSES = {
+    2: "ground", 3: "low vegetation", 4: "medium vegetation", 5: "high vegetation", 6: "building", 7: "low noise",
+    8: "model key point", 9: "water", 10: "rail", 11: "road surface", 13: "wire guard", 14: "wire conductor",
+    15: "transmission tower", 16: "wire connector", 17: "bridge deck", 18: "high noise", 19: "overhead structure",
+    20: "ignored ground", 21: "snow", 22: "temporal exclusion",
+}  # fmt: skip
+"""Names of classifications by the specification of LAS; 0 and 1 are points that nobody classified, 12 an old mark of
+overlap."""
+_CHUNK = 1 << 18
+_CUT = "The file is cut off or its header is wrong; copy or write it again"
+
+
+def recognise(path: Path) -> str | None:
+    """By its first bytes."""
+    return "it begins with LASF" if first_bytes(path, 4) == b"LASF" else None
+
+
+def read(path: Path, options: ReadOptions) -> Scene:
+    """The points of a LAS or LAZ file; what is compressed is read in a process of its own.
+
+    Raises:
+        InputError: laspy is not installed; a damaged file; or as for :func:`~ditr.captures.points.points_of`.
+    """
+    require_library(path, "laspy", "las")
+    start = first_bytes(path, 105)
+    if len(start) == 105 and start[104] & 0xC0:
+        require_library(path, "lazrs", "las")
+        return cloud_scene(path, read_apart(path, "laz"))
+    return cloud_scene(path, guarded(path, cloud_of))
+
+
+def cloud_of(path: Path) -> Cloud:
+    """Read the file here.
+
+    Raises:
+        InputError: a header that promises more than the file holds.
+        Exception: whatever laspy raises on a damaged file.
+    """
+    laspy = import_module("laspy")
+    records = _checked_records(path)
+    with laspy.open(path, laz_backend=[laspy.LazBackend.Lazrs], read_evlrs=False) as reader:
+        cloud = Cloud(_columns(path, reader))
+        header = reader.header
+        cloud.properties["las"] = {
+            "version": f"{header.version.major}.{header.version.minor}",
+            "point_format": int(header.point_format.id),
+            "scales": header.scales.tolist(),
+            "offsets": header.offsets.tolist(),
+        }
+    coordinate_system(cloud, records)
+    if "classification" in cloud.columns:
+        cloud.class_column = "classification"
+        cloud.class_names = STANDARD_CLASSES | _own_classes(records)
+    withheld = cloud.columns.get("withheld")
+    if withheld is not None:
+        cloud.warn("points", f"{np.count_nonzero(withheld)} are marked as withheld, and are read like the others")
+    return cloud
+
+
+def _columns(path: Path, reader: Any) -> Columns:
+    """All dimensions that say something, filled piece by piece; those that are 0 everywhere are left out."""
+    total = int(reader.header.point_count)
+    if total == 0:
+        raise InputError(path, "the cloud has no points", "At least one point is needed")
+    columns: Columns = {}
+    names = [name for name in reader.header.point_format.dimension_names if name not in "XYZ"]
+    done = 0
+    while done < total:
+        points = reader.read_points(_CHUNK)
+        if len(points) == 0:
+            raise InputError(path, f"the header promises {total} points, the file holds {done}", _CUT)
+        parts = {"x": points.x, "y": points.y, "z": points.z} | {name: points[name] for name in names}
+        for name, part in parts.items():
+            values = np.asarray(part)
+            if values.ndim == 1 and name not in columns:
+                columns[name] = np.zeros(total, np.uint8 if values.dtype == bool else values.dtype)
+            if values.ndim == 1:
+                columns[name][done : done + len(values)] = values
+            for index in range(values.shape[1] if values.ndim == 2 else 0):
+                column = columns.setdefault(f"{name}_{index}", np.zeros(total, values.dtype))
+                column[done : done + len(values)] = values[:, index]
+        done += len(points)
+    colors = {"red", "green", "blue"}
+    if not any(columns[name].any() for name in colors & columns.keys()):
+        colors = set()
+    kept = {"x", "y", "z"} | colors
+    return {name: values for name, values in columns.items() if name in kept or values.any()}
+
+
+# ---- header and records, looked at before anything is allocated ---------------------------------------------------
+
+
+def _checked_records(path: Path) -> dict[tuple[str, int], bytes]:
+    """The variable length records by owner and number.
+
+    Raises:
+        InputError: counts or places that do not go with the size of the file.
+    """
+    size = path.stat().st_size
+    with path.open("rb") as file:
+        start = file.read(375)
+        if len(start) < 227:
+            raise InputError(path, f"its header is cut off after {len(start)} bytes", _CUT)
+        minor = start[25]
+        header_size, data_at, count = struct.unpack_from("<HII", start, 94)
+        point_size, points = struct.unpack_from("<HI", start, 105)
+        compressed = bool(start[104] & 0xC0)
+        if minor >= 4 and len(start) >= 255:
+            points = max(points, struct.unpack_from("<Q", start, 247)[0])
+        if not 227 <= header_size <= data_at <= size or count * 54 > data_at - header_size or point_size == 0:
+            raise InputError(path, "its header names places that the file does not have", _CUT)
+        if not compressed and points * point_size > size - data_at:
+            fault = f"the header promises {points} points of {point_size} bytes, {size - data_at} bytes follow"
+            raise InputError(path, fault, _CUT)
+        records: dict[tuple[str, int], bytes] = {}
+        file.seek(header_size)
+        for _ in range(count):
+            _record(path, file, records, "<2x16sHH32x", data_at)
+        if minor >= 4 and len(start) >= 247:
+            place, extended = struct.unpack_from("<QI", start, 235)
+            if extended and (place > size or extended * 60 > size - place):
+                raise InputError(path, "its header names records that the file does not have", _CUT)
+            file.seek(place if extended else 0)
+            for _ in range(extended):
+                _record(path, file, records, "<2x16sHQ32x", size)
+    return records
+
+
+def _record(path: Path, file: Any, records: dict[tuple[str, int], bytes], layout: str, end: int) -> None:
+    head = file.read(struct.calcsize(layout))
+    if len(head) < struct.calcsize(layout):
+        raise InputError(path, "a record of its header is cut off", _CUT)
+    owner, number, length = struct.unpack(layout, head)
+    if length > end - file.tell():
+        raise InputError(path, f"a record of {length} bytes does not fit into the file", _CUT)
+    key = (owner.split(b"\0")[0].decode("latin-1").strip(), number)
+    records.setdefault(key, file.read(length))
+
+
+def _own_classes(records: dict[tuple[str, int], bytes]) -> dict[int, str]:
+    """The names that the file gives to classifications of its own."""
+    table = records.get(("LASF_Spec", 0), b"")
+    rows = [table[at : at + 16] for at in range(0, len(table) - 15, 16)]
+    named = {row[0]: row[1:].split(b"\0")[0].decode("latin-1").strip() for row in rows}
+    return {number: name for number, name in named.items() if name and number > 1}

@@ -1,0 +1,210 @@
+"""Clouds in files of other formats, written by the libraries that others write them with, and damaged copies."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+import numpy as np
+
+from ditr.io.ply import write_ply
+from ditr.scene import Scene
+
+
+def write_las(scene: Scene, path: Path) -> None:
+    """LAS 1.4 or LAZ in steps of 1e-4 m, colours of 16 bits, labels as classifications from 2 on."""
+    import laspy
+
+    header = laspy.LasHeader(point_format=7, version="1.4")
+    header.offsets, header.scales = np.floor(scene.coord.min(axis=0)), np.full(3, 1e-4)
+    las = laspy.LasData(header)
+    las.x, las.y, las.z = scene.coord.T
+    las.red, las.green, las.blue = scene.color.T.astype(np.uint16) * 257
+    las.intensity = np.arange(len(scene)) % 5000
+    las.classification = (scene.label + 2).clip(1)
+    las.write(str(path))
+
+
+def write_pcd(scene: Scene, path: Path, encoding: str = "binary") -> None:
+    from pypcd4 import Encoding, PointCloud
+
+    columns = [*scene.coord.T.astype(np.float32), PointCloud.encode_rgb(scene.color).ravel(), *scene.normal.T]
+    columns.append(scene.label.astype(np.int32))
+    names = ("x", "y", "z", "rgb", "normal_x", "normal_y", "normal_z", "label")
+    cloud = PointCloud.from_points(columns, names, (*[np.float32] * 7, np.int32))
+    cloud.save(path, encoding=Encoding(encoding))
+
+
+def write_e57(scene: Scene, path: Path, scans: int = 2) -> None:
+    """Each scan is turned about z and moved, which its pose undoes."""
+    import pye57
+
+    file = pye57.E57(str(path), mode="w")
+    for index, rows in enumerate(np.array_split(np.arange(len(scene)), scans)):
+        angle, move = 0.3 + index, np.array([1.0, -2.0, 0.5 * index])
+        turn = np.array([[np.cos(angle), -np.sin(angle), 0], [np.sin(angle), np.cos(angle), 0], [0, 0, 1]])
+        x, y, z = ((scene.coord[rows] - move) @ turn).T
+        colors = dict(zip(("colorRed", "colorGreen", "colorBlue"), scene.color[rows].T, strict=True))
+        places = {"cartesianX": x, "cartesianY": y, "cartesianZ": z, "intensity": np.linspace(0, 1, len(rows))}
+        quaternion = np.array([np.cos(angle / 2), 0, 0, np.sin(angle / 2)])
+        file.write_scan_raw({**places, **colors}, rotation=quaternion, translation=move)
+    file.close()
+
+
+def write_text(
+    scene: Scene, path: Path, header: str = "x y z red green blue nx ny nz label", delimiter: str = " "
+) -> None:
+    values = np.column_stack([scene.coord, scene.color, scene.normal, scene.label])
+    np.savetxt(path, values, fmt=["%.9g"] * 3 + ["%d"] * 3 + ["%.9g"] * 3 + ["%d"], header=header, comments="",
+               delimiter=delimiter)  # fmt: skip
+
+
+def write_array(scene: Scene, path: Path) -> None:
+    kinds = [("coord", "f8", 3), ("color", "u1", 3), ("normal", "f4", 3), ("label", "i4")]
+    rows = np.empty(len(scene), dtype=kinds)
+    rows["coord"], rows["color"], rows["normal"], rows["label"] = scene.coord, scene.color, scene.normal, scene.label
+    np.save(path, rows, allow_pickle=False)
+
+
+def write_sweep(scene: Scene, path: Path) -> None:
+    """KITTI's two files; labels are car, road and building."""
+    strength = np.linspace(0, 1, len(scene))
+    np.column_stack([scene.coord, strength]).astype("<f4").tofile(path)
+    np.array([10, 40, 50, 0], "<u4")[scene.label].tofile(path.with_suffix(".label"))
+
+
+def write_points(scene: Scene, path: Path) -> None:
+    write_ply(path, dict(zip("xyz", scene.coord.T.astype(np.float32), strict=True)))
+
+
+def write_mesh(path: Path, subdivisions: int = 4) -> None:
+    """A ball of 2 m with coloured vertices, by trimesh."""
+    import trimesh
+
+    ball = trimesh.creation.icosphere(subdivisions, radius=1.0)
+    colors = np.column_stack([(np.asarray(ball.vertices) + 1) * 127, np.full(len(ball.vertices), 255)])
+    ball.visual = trimesh.visual.ColorVisuals(ball, vertex_colors=colors.astype(np.uint8))
+    ball.export(path)
+
+
+WRITERS: dict[str, Callable[[Scene, Path], object]] = {
+    "cloud.ply": write_points,
+    "cloud.las": write_las,
+    "cloud.laz": write_las,
+    "ascii.pcd": lambda scene, path: write_pcd(scene, path, "ascii"),
+    "binary.pcd": write_pcd,
+    "compressed.pcd": lambda scene, path: write_pcd(scene, path, "binary_compressed"),
+    "cloud.e57": write_e57,
+    "cloud.csv": lambda scene, path: write_text(scene, path, "x,y,z,r,g,b,nx,ny,nz,label", ","),
+    "cloud.npy": write_array,
+    "cloud.bin": write_sweep,
+    "mesh.obj": lambda scene, path: write_mesh(path, 2),
+    "mesh.glb": lambda scene, path: write_mesh(path, 2),
+    "mesh.stl": lambda scene, path: write_mesh(path, 2),
+}
+
+
+def mutants(data: bytes, count: int, seed: int = 0) -> Iterable[bytes]:
+    """Damaged copies: changed bytes and numbers (rather near the beginning), cuts, repeats, and parts that are zero."""
+    rng = np.random.default_rng([seed, len(data)])
+    numbers = [
+        b"\0" * 4,
+        b"\xff" * 4,
+        b"\xff" * 8,
+        b"\xff\xff\xff\x7f",
+        b"\0\0\0\x80",
+        b"9999999999",
+        b"-1",
+        b"nan",
+        b"\n",
+    ]
+    for _ in range(count):
+        mutant = bytearray(data)
+        for _ in range(int(rng.integers(1, 4))):
+            span = len(mutant) if rng.random() < 0.4 else min(len(mutant), 600)
+            place = int(rng.integers(0, max(1, span)))
+            kind = rng.integers(0, 6)
+            if kind == 0:
+                mutant[place : place + 1] = bytes([int(rng.integers(0, 256))])
+            elif kind == 1:
+                number = numbers[int(rng.integers(0, len(numbers)))]
+                mutant[place : place + len(number)] = number
+            elif kind == 2:
+                del mutant[place:]
+            elif kind == 3:
+                mutant[place:place] = mutant[place : place + int(rng.integers(1, 64))]
+            elif kind == 4:
+                mutant[place : place + 32] = bytes(len(mutant[place : place + 32]))
+            else:
+                del mutant[place : place + int(rng.integers(1, 16))]
+        yield bytes(mutant)
+
+
+# Reads every file named on its input where a reader would read it, with a limit of memory, and writes what happened.
+_PROGRAM = """
+import json, resource, sys, time
+from importlib import import_module
+from pathlib import Path
+from ditr.captures import apart, clouds, sources
+from ditr.errors import InputError
+from ditr.scene import ReadOptions
+
+def here(path, name):
+    return apart.guarded(path, import_module(apart._READERS[name]).cloud_of)
+
+for module in (sources.las, sources.e57, sources.mesh, sources.ply):
+    module.read_apart = here
+for name in ("laspy", "lazrs", "lzf", "pye57", "trimesh", "PIL.Image", "scipy.spatial"):
+    import_module(name)
+used = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
+for line in sys.stdin:
+    path = Path(json.loads(line))
+    most = used + (int(sys.argv[1]) << 20) + 4 * path.stat().st_size
+    resource.setrlimit(resource.RLIMIT_AS, (most, resource.RLIM_INFINITY))
+    begin = time.process_time()
+    try:
+        scene = sources.read_source(path, ReadOptions())
+        outcome = f"read {len(scene)}"
+    except InputError as error:
+        outcome = f"InputError {error}"
+    except BaseException as error:
+        outcome = f"{type(error).__name__} {error}"
+    print(json.dumps([outcome, time.process_time() - begin]), flush=True)
+"""
+
+
+class Victim:
+    """A process that reads damaged files; where it dies of one, another takes its place."""
+
+    def __init__(self, megabytes: int) -> None:
+        self.megabytes = megabytes
+        self.process: subprocess.Popen[str] | None = None
+
+    def __enter__(self) -> Victim:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self.process is not None:
+            self.process.kill()
+            self.process.communicate()
+
+    def read(self, path: Path) -> tuple[str, float]:
+        """What came of a file, and the seconds; "died" where that was the process's end."""
+        if self.process is None:
+            self.process = subprocess.Popen(
+                [sys.executable, "-c", _PROGRAM, str(self.megabytes)],
+                stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+            )  # fmt: skip
+        assert self.process.stdin is not None and self.process.stdout is not None
+        self.process.stdin.write(json.dumps(str(path)) + "\n")
+        self.process.stdin.flush()
+        line = self.process.stdout.readline()
+        if not line:
+            _, said = self.process.communicate()
+            self.process = None
+            return f"died {said[-500:]}", 0.0
+        outcome, seconds = json.loads(line)
+        return outcome, seconds
