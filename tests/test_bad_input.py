@@ -120,9 +120,11 @@ def test_impossible_pose(
     assert "transforms.json" in line and "photo_1" in line and re.search(fault, line)
 
 
-def test_zero_views(tmp_path: Path, models: Path) -> None:
+def test_zero_views(capsys: pytest.CaptureFixture[str], tmp_path: Path, models: Path) -> None:
     write_capture(make_scene(views=0), tmp_path / "capture")
-    out = segment(tmp_path / "capture", models)
+    line = refused(capsys, tmp_path / "capture", models)
+    assert "it has no photographs, and" in line and "Use d-ditr-scannet200 (--model), which takes none" in line
+    out = segment(tmp_path / "capture", models, "--force")
     assert len(labels(out)) == 400
     assert json.loads((out / "summary.json").read_text())["share_of_points_seen"] == 0
 

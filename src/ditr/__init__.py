@@ -25,6 +25,7 @@ _HOME = {
     "from_pretrained": "ditr.weights.pretrained",
     "lift_features": "ditr.inference.lifting",
     "load_image_encoder": "ditr.encoders.image_encoder",
+    "read": "ditr.captures.capture",
     "read_capture": "ditr.captures.capture",
     "save_pretrained": "ditr.weights.pretrained",
     "train": "ditr.training.loop",
@@ -46,6 +47,7 @@ __all__ = [
     "from_pretrained",
     "lift_features",
     "load_image_encoder",
+    "read",
     "read_capture",
     "save_pretrained",
     "train",
@@ -53,7 +55,7 @@ __all__ = [
 ]
 
 if TYPE_CHECKING:
-    from ditr.captures.capture import read_capture, write_capture
+    from ditr.captures.capture import read, read_capture, write_capture
     from ditr.encoders.feature_cache import FeatureCache
     from ditr.encoders.image_encoder import load_image_encoder
     from ditr.errors import InputError

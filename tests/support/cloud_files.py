@@ -63,6 +63,7 @@ def write_text(
 
 
 def write_array(scene: Scene, path: Path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
     kinds = [("coord", "f8", 3), ("color", "u1", 3), ("normal", "f4", 3), ("label", "i4")]
     rows = np.empty(len(scene), dtype=kinds)
     rows["coord"], rows["color"], rows["normal"], rows["label"] = scene.coord, scene.color, scene.normal, scene.label
@@ -77,6 +78,7 @@ def write_sweep(scene: Scene, path: Path) -> None:
 
 
 def write_points(scene: Scene, path: Path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
     write_ply(path, dict(zip("xyz", scene.coord.T.astype(np.float32), strict=True)))
 
 

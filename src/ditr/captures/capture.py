@@ -55,7 +55,7 @@ from ditr.io.files import atomic_folder, write_image
 from ditr.io.ply import write_ply
 from ditr.scene import UNLABELLED, ReadOptions, Scene, View
 
-__all__ = ["read_capture", "write_capture"]
+__all__ = ["read", "read_capture", "write_capture"]
 
 TRANSFORMS = "transforms.json"
 POINTS = "points.ply"
@@ -119,6 +119,23 @@ def read_capture(folder: str | os.PathLike[str], options: ReadOptions | None = N
         if error.where.startswith("scene "):
             raise InputError(path if cloud is None else folder / cloud, error.fault, error.remedy) from None
         raise
+
+
+def read(source: str | os.PathLike[str], options: ReadOptions | None = None) -> Scene:
+    """Read whatever can be read: a capture of our own format, or a file or folder of another tool's, recognised by its
+    content. What it was taken for, and why, is the first of ``Scene.findings``.
+
+    Args:
+        source: a folder with ``transforms.json``, or a path that one of :data:`ditr.captures.sources.FORMATS` knows.
+        options: how it is to be read, before what the source says itself.
+
+    Returns:
+        Points (N, 3) in metres with their attributes, and the views, none for a cloud alone.
+
+    Raises:
+        InputError: something that cannot be read, or as for :func:`read_capture`.
+    """
+    return read_capture(source, options)
 
 
 def _cloud(folder: Path, transforms: Transforms, notes: Notes) -> str | None:

@@ -98,10 +98,11 @@ def run(args: Segment) -> None:
     with phase("look at it"):
         scene = judged(scene, force=args.reading.force, photographs=photographs)
     model = args.model if args.model is not None else _chosen_model(scene)
-    _require_inputs(scene, model)
+    _require_inputs(scene, model, force=args.reading.force)
     with phase(f"load {model}"):
         cache = make_cache(args.cache, use_cache=not args.no_cache)
         segmenter = Segmenter.from_pretrained(model, device=args.device, cache=cache, precision=args.precision)
+    _require_photographs(scene, segmenter.config, model, force=args.reading.force)
     if segmenter.config.labels is not None and (meaning := segmenter.config.labels.meaning()) is not None:
         say_finding(meaning)
         scene = replace(scene, findings=(*scene.findings, meaning))
@@ -133,7 +134,7 @@ def run(args: Segment) -> None:
     print(f"written to {out}")
 
 
-def _require_inputs(scene: Scene, model: str) -> None:
+def _require_inputs(scene: Scene, model: str, *, force: bool) -> None:
     """What the model takes, where this is known before it is loaded.
 
     Raises:
@@ -144,6 +145,29 @@ def _require_inputs(scene: Scene, model: str) -> None:
 
     if (config := known_config(model)) is not None:
         require_attributes(scene, config.preparation, estimate=True)
+        _require_photographs(scene, config, model, force=force)
+
+
+def _require_photographs(scene: Scene, config: ModelConfig, model: str, *, force: bool) -> None:
+    """Refuse a cloud without photographs for a model that takes them, unless that is wanted.
+
+    Raises:
+        InputError: naming a model that takes none.
+    """
+    from ditr.errors import InputError
+    from ditr.weights.suggest import suggest_model
+
+    if scene.views or not config.takes_images or force or scene.reading.max_views == 0:
+        return
+    try:
+        other = f"Use {suggest_model(scene).model.name} (--model), which takes none; or train"
+    except InputError:
+        other = "Train"
+    raise InputError(
+        f"scene {scene.name}",
+        f"it has no photographs, and {model} takes them as input",
+        f"{other} a model without (`ditr train --encoder none`); --force labels it as if no photograph showed it",
+    )
 
 
 def _chosen_model(scene: Scene) -> str:

@@ -1,0 +1,68 @@
+"""``ditr import``: anything that can be read, as a capture in our own format."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import tyro
+
+from ditr.cli.options import Reading
+
+if TYPE_CHECKING:
+    from ditr.scene import ReadOptions
+
+__all__ = ["Import", "run"]
+
+
+@dataclass(frozen=True)
+class Import:
+    """Write a capture in our own format, or many, from a file or folder of any format that can be read.
+
+    Commands read such sources themselves; a capture of one's own is for handing on, for mending by hand, and for what
+    is read often.
+    """
+
+    source: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="SOURCE")]
+    """File or folder, or a folder of many."""
+    out: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="OUT")]
+    """Folder to write, with transforms.json, points.ply and images; for many sources the folder of their folders."""
+    overwrite: bool = False
+    """Replace captures that are there, whole folders of them; a folder that is no capture is never replaced."""
+    reading: Reading = field(default_factory=Reading)
+
+
+def run(args: Import) -> None:
+    """Read, judge, write, and say what it is."""
+    from ditr.captures.folders import find_captures
+
+    options = args.reading.options()
+    found = find_captures(args.source)
+    if found == [args.source]:
+        _import(args, args.source, args.out, options)
+        return
+    for source in found:
+        _import(args, source, args.out / source.name.partition(".")[0], options)
+
+
+def _import(args: Import, source: Path, out: Path, options: ReadOptions) -> None:
+    from ditr.captures.capture import read_capture, write_capture
+    from ditr.captures.formats import is_capture
+    from ditr.cli.common import judged, require_new
+    from ditr.errors import InputError
+    from ditr.runtime import phase
+
+    require_new([out], overwrite=args.overwrite)
+    if out.exists() and not is_capture(out):
+        raise InputError(out, "it is there already, and is no capture", "Name another place")
+    with phase(f"read {source}"):
+        scene = read_capture(source, options)
+    with phase("look at it"):
+        scene = judged(scene, force=args.reading.force, needs_unit=False)
+    with phase(f"write to {out}"):
+        write_capture(scene, out)
+    has = [name for name in ("color", "normal", "strength", "label") if getattr(scene, name) is not None]
+    attributes = f" with {', '.join(has)}" if has else ""
+    print(f"{scene.name}: {len(scene)} points{attributes}, {len(scene.views)} views")
+    print(f"written to {out}")

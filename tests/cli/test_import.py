@@ -1,0 +1,77 @@
+"""``ditr import`` writes our own format; other commands take the sources themselves."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import cloud_files
+import numpy as np
+import pytest
+from small_world import make_scene, write_model, write_world
+
+import ditr
+from ditr.cli import main
+from ditr.io.ply import read_ply
+
+
+def refused(capsys: pytest.CaptureFixture[str], *command: object) -> str:
+    capsys.readouterr()
+    with pytest.raises(SystemExit) as stopped:
+        main(list(map(str, command)))
+    assert stopped.value.code == 2
+    return capsys.readouterr().err
+
+
+def test_a_file_becomes_a_capture(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    room = make_scene(3, views=0)
+    cloud_files.write_las(room, tmp_path / "hall.las")
+    main(["import", str(tmp_path / "hall.las"), str(tmp_path / "hall")])
+    said = capsys.readouterr().out
+    assert "read as a LAS or LAZ point cloud, since it begins with LASF" in said
+    assert f"hall: {len(room)} points with color, strength, label, 0 views" in said
+    first, again = ditr.read(tmp_path / "hall.las"), ditr.read(tmp_path / "hall")
+    np.testing.assert_array_equal(again.coord, first.coord)
+    assert again.class_names == first.class_names and again.properties["las"] == first.properties["las"]
+    assert "it is there already" in refused(capsys, "import", tmp_path / "hall.las", tmp_path / "hall")
+    main(["import", str(tmp_path / "hall.las"), str(tmp_path / "hall"), "--overwrite"])
+
+
+def test_a_folder_of_files_becomes_a_folder_of_captures(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for name in ("a.ply", "b.ply"):
+        cloud_files.write_points(make_scene(1, views=0), tmp_path / "scans" / name)
+    main(["import", str(tmp_path / "scans"), str(tmp_path / "out")])
+    assert [len(ditr.read(tmp_path / "out" / name)) for name in "ab"] == [400, 400]
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "letter.txt").write_text("dear", encoding="utf-8")
+    source = tmp_path / "scans" / "a.ply"
+    assert "is no capture" in refused(capsys, "import", source, tmp_path / "mine", "--overwrite")
+    assert (tmp_path / "mine" / "letter.txt").exists()
+    assert "What can be read is" in refused(capsys, "import", tmp_path / "mine" / "letter.txt", tmp_path / "new")
+
+
+def test_photographs_come_along(tmp_path: Path) -> None:
+    (world,) = write_world(tmp_path / "world", 1)
+    main(["import", str(world), str(tmp_path / "copy")])
+    assert [view.name for view in ditr.read(tmp_path / "copy").views] == ["photo_0", "photo_1"]
+
+
+def test_a_cloud_is_labelled_trained_on_evaluated_and_checked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    write_model(tmp_path / "ptv3")
+    for seed in range(2):
+        room = make_scene(seed, views=0)
+        cloud_files.write_array(room, tmp_path / f"scans/room_{seed}.npy")
+    (tmp_path / "scans" / "labels.json").write_text(json.dumps({"classes": list(room.class_names)}), encoding="utf-8")
+    main(["segment", "scans/room_0.npy", "--model", "ptv3", "--device", "cpu", "--no-pictures"])
+    columns = read_ply(tmp_path / "room_0-labels" / "labels.ply")
+    assert len(columns["label"]) == 400 and {"true_label", "red", "nx"} <= columns.keys()
+    main(["evaluate", "ptv3", "--data", "scans", "--device", "cpu", "--out", "figures"])
+    assert "mIoU" in capsys.readouterr().out
+    main(["check", "scans/room_1.npy"])
+    assert (tmp_path / "room_1-check" / "check.json").exists()
+    options = ["--encoder", "none", "--steps", "1", "--device", "cpu", "--set", "preparation.voxel_size=0.25"]
+    main(["train", "small", "run", "--data", "scans", *options])
+    assert (tmp_path / "run" / "config.json").exists()
