@@ -13,6 +13,7 @@ from phone_folders import WRITERS, save_depth, write_arkitscenes, write_open3d, 
 from small_world import CAMERA, look_at, photograph
 
 from ditr.captures.capture import read_capture, write_capture
+from ditr.captures.folders import find_captures
 from ditr.captures.images import read_depth
 from ditr.errors import Grade, InputError
 from ditr.geometry.projection import patch_of, project
@@ -320,6 +321,14 @@ def test_damaged_folders_are_refused_or_read(tmp_path: Path, kind: str, count: i
     read = mutants_end_well(tmp_path / "scan", 1, count)
     assert 0 < read < count
     assert len(read_capture(tmp_path / "scan").views) == 2
+
+
+def test_a_folder_of_several_scans_asks_for_one(tmp_path: Path) -> None:
+    write_tum(box_scene(2), tmp_path / "desk")
+    write_polycam(box_scene(2), tmp_path / "hall")
+    with pytest.raises(InputError, match="this folder holds desk, hall"):
+        read_capture(tmp_path)
+    assert find_captures(tmp_path) == [tmp_path / "desk", tmp_path / "hall"]
 
 
 def test_a_room_is_fused_as_it_is(tmp_path: Path) -> None:

@@ -18,6 +18,7 @@ import os
 import shutil
 from collections import Counter
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from typing import Any, Literal
 
@@ -25,6 +26,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from ditr.captures.archive import is_archive, unpacked
 from ditr.captures.as_read import options_to_write, read_as
 from ditr.captures.colors import COLOR
 from ditr.captures.formats import is_capture
@@ -50,7 +52,7 @@ from ditr.captures.transforms import (
     world_to_camera,
 )
 from ditr.captures.unit import unscaled_by
-from ditr.errors import InputError, few
+from ditr.errors import Finding, Grade, InputError, few
 from ditr.io.files import atomic_folder, write_image
 from ditr.io.ply import write_ply
 from ditr.scene import UNLABELLED, ReadOptions, Scene, View
@@ -82,6 +84,8 @@ def read_capture(folder: str | os.PathLike[str], options: ReadOptions | None = N
             classes of one name.
     """
     folder = Path(folder)
+    if is_archive(folder):
+        return _read_archive(folder, options)
     if not is_capture(folder):
         return read_source(folder, options or ReadOptions())
     path = folder / TRANSFORMS
@@ -136,6 +140,17 @@ def read(source: str | os.PathLike[str], options: ReadOptions | None = None) -> 
         InputError: something that cannot be read, or as for :func:`read_capture`.
     """
     return read_capture(source, options)
+
+
+def _read_archive(path: Path, options: ReadOptions | None) -> Scene:
+    """What an archive holds; errors name its files as parts of it."""
+    folder = unpacked(path)
+    try:
+        scene = read_capture(folder, options)
+    except InputError as error:
+        raise InputError(error.where.replace(str(folder), str(path)), error.fault, error.remedy) from None
+    note = Finding(Grade.NOTED, "format", f"{path.name} is an archive, and was unpacked for this command")
+    return replace(scene, name=path.stem, findings=(note, *scene.findings))
 
 
 def _cloud(folder: Path, transforms: Transforms, notes: Notes) -> str | None:

@@ -25,7 +25,7 @@ _OPENGL = np.array([1.0, -1.0, -1.0])
 def recognise(path: Path) -> str | None:
     """By the cameras of its keyframes."""
     places = [name for name in ("keyframes/corrected_cameras", "keyframes/cameras") if (path / name).is_dir()]
-    return f"there are {places[0]}" if places else None
+    return f"it has {places[0]}" if places else None
 
 
 def read(path: Path, options: ReadOptions) -> Scene:

@@ -25,10 +25,11 @@ from ditr.captures import (
     text_cloud,
     tum,
 )
+from ditr.captures.archive import is_archive
 from ditr.captures.as_read import read_as
 from ditr.captures.formats import is_capture, refuse_stranger
 from ditr.captures.read_options import read_options
-from ditr.errors import Finding, Grade, InputError
+from ditr.errors import Finding, Grade, InputError, few
 from ditr.scene import ReadOptions, Scene
 
 __all__ = ["FORMATS", "SourceFormat", "is_source", "read_source", "readable"]
@@ -72,7 +73,7 @@ FORMATS: tuple[SourceFormat, ...] = (
 
 def is_source(path: Path) -> bool:
     """Whether a path can be read as a scene, by what it seems to be."""
-    return is_capture(path) or _format_of(path) is not None
+    return is_capture(path) or _format_of(path) is not None or is_archive(path)
 
 
 def readable() -> str:
@@ -89,6 +90,10 @@ def read_source(path: Path, options: ReadOptions) -> Scene:
     """
     if (found := _format_of(path)) is None:
         refuse_stranger(path, readable())
+        if inner := [entry.name for entry in sorted(path.iterdir()) if is_source(entry)]:
+            raise InputError(
+                path, f"this folder holds {few(inner, 3)} and is none of what can be read", "Name one of them"
+            )
         raise InputError(path / "transforms.json", "the file cannot be read, since there is none", readable())
     kind, reason = found
     reading = options.over(read_options(path))
