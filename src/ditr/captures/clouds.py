@@ -53,13 +53,15 @@ class Cloud:
 def cloud_scene(path: Path, cloud: Cloud) -> Scene:
     """The scene of one file; a ``labels.json`` beside it is its class list, before what its format says.
 
+    The cloud's columns are taken out of it, so that those which become something else need no memory then.
+
     Raises:
         InputError: as for :func:`~ditr.captures.points.points_of`, or a damaged ``labels.json``.
     """
     notes = Notes()
     for grade, about, text in cloud.said:
         notes.say(about, text, grade=grade)
-    columns = {_plain_name(name): values for name, values in cloud.columns.items()}
+    columns = {_plain_name(name): cloud.columns.pop(name) for name in list(cloud.columns)}
     labels, beside = None, path.parent / LABELS
     if beside.is_file():
         labels = load_json(beside, Labels)
@@ -84,11 +86,13 @@ def cloud_scene(path: Path, cloud: Cloud) -> Scene:
 
 
 def _classified(values: NDArray[Any], names: Mapping[int, str]) -> NDArray[np.int32] | None:
-    """(N,) indices into the list of different names; None where no point has one of these numbers."""
+    """(N,) indices into the list of different names, for numbers of 8 or 16 bits; None where no point has one of those
+    that have a name."""
     classes = {name: index for index, name in enumerate(dict.fromkeys(names.values()))}
-    numbers, where = np.unique(values, return_inverse=True)
+    numbers = np.arange(int(values.max()) + 1 if len(values) else 0)
     table = np.array([classes.get(names.get(int(number), ""), UNLABELLED) for number in numbers], dtype=np.int32)
-    return table[where] if (table >= 0).any() else None
+    label = table[values]
+    return label if (label >= 0).any() else None
 
 
 def _plain_name(name: str) -> str:

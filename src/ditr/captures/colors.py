@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,8 @@ _HARDLY = 2.0
 """Floats whose largest is between 1 and this are rather of no known range than the darkest of 0..255."""
 _TWELVE_BIT = 4095
 """Colours of 16 bit reach more than this."""
+_ROWS = 1 << 18
+"""Points that are converted at a time."""
 _FEWEST = 50
 """Points of which one has to have another colour than the others."""
 _SPLAT = ("f_dc_0", "f_dc_1", "f_dc_2")
@@ -38,8 +40,13 @@ def colors_of(path: Path, channels: Sequence[NDArray[Any]], notes: Notes) -> NDA
     if len({channel.dtype.kind == "f" for channel in channels}) > 1:
         types = ", ".join(str(channel.dtype) for channel in channels)
         raise InputError(path, f"the colours are of different types ({types})", "Store all three as uchar, 0..255")
-    values = np.stack(channels, axis=1)
-    color = values if values.dtype == np.uint8 else np.rint(_scaled(path, channels, values, notes)).astype(np.uint8)
+    kind = np.result_type(*channels)
+    scaled = (lambda values: values) if kind == np.uint8 else _scaling(path, channels, kind, notes)
+    color = np.empty((len(channels[0]), 3), dtype=np.uint8)
+    for start in range(0, len(color), _ROWS):
+        for index, channel in enumerate(channels):
+            part = channel[start : start + _ROWS].astype(kind, copy=False)
+            color[start : start + _ROWS, index] = np.rint(scaled(part))
     return _unless_missing(color, notes)
 
 
@@ -52,19 +59,22 @@ def _unless_missing(color: NDArray[np.uint8], notes: Notes) -> NDArray[np.uint8]
     return color
 
 
-def _scaled(path: Path, channels: Sequence[NDArray[Any]], values: NDArray[Any], notes: Notes) -> NDArray[Any]:
-    low, high = float(values.min()), float(values.max())
-    is_float = values.dtype.kind == "f"
+def _scaling(
+    path: Path, channels: Sequence[NDArray[Any]], kind: np.dtype[Any], notes: Notes
+) -> Callable[[NDArray[Any]], NDArray[Any]]:
+    """What makes 0..255 of the values of a channel."""
+    low, high = float(np.min([c.min() for c in channels])), float(np.max([c.max() for c in channels]))
+    is_float = kind.kind == "f"
     if is_float and low >= -_OVER and high <= 1 + _OVER:
-        return np.asarray(values.clip(0, 1) * 255.0)
+        return lambda values: values.clip(0, 1) * 255.0
     if low >= 0 and high <= 255 and not (is_float and high < _HARDLY):
-        return values
+        return lambda values: values
     if low >= 0 and (_TWELVE_BIT if is_float else 255) < high <= 65535:
         notes.say("colours", "they have 16 bits and were divided by 257")
         if high <= _TWELVE_BIT:
             text = f"they are nearly black, as 16 bits that reach {high:g} are"
             notes.warn("colours", text, "Store them as uchar, 0..255, if they are of 10 or 12 bits")
-        return np.asarray(values / 257.0)
+        return lambda values: values / 257.0
     # The first channel that is outside every range, for whoever looks into the file.
     bad = [name for name, v in zip(COLOR, channels, strict=True) if not ((v >= 0) & (v <= 255)).all()]
     raise InputError(

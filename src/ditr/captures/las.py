@@ -11,6 +11,7 @@ import numpy as np
 
 from ditr.captures.apart import guarded, read_apart
 from ditr.captures.clouds import Cloud, cloud_scene, first_bytes, require_library
+from ditr.captures.colors import COLOR
 from ditr.captures.crs import coordinate_system
 from ditr.captures.points import Columns
 from ditr.errors import InputError
@@ -27,7 +28,7 @@ STANDARD_CLASSES = {
 }  # fmt: skip
 """Names of classifications by the specification of LAS; 0 and 1 are points that nobody classified, 12 an old mark of
 overlap."""
-_CHUNK = 1 << 18
+_CHUNK = 1 << 17
 _CUT = "The file is cut off or its header is wrong; copy or write it again"
 
 
@@ -79,33 +80,36 @@ def cloud_of(path: Path) -> Cloud:
 
 
 def _columns(path: Path, reader: Any) -> Columns:
-    """All dimensions that say something, filled piece by piece; those that are 0 everywhere are left out."""
+    """All dimensions that say something, filled piece by piece; what is 0 everywhere is left out.
+
+    x, y and z are columns of one array.
+    """
     total = int(reader.header.point_count)
     if total == 0:
         raise InputError(path, "the cloud has no points", "At least one point is needed")
-    columns: Columns = {}
+    coord = np.empty((total, 3))
+    columns: Columns = dict(zip("xyz", coord.T, strict=True))
     names = [name for name in reader.header.point_format.dimension_names if name not in "XYZ"]
     done = 0
     while done < total:
         points = reader.read_points(_CHUNK)
         if len(points) == 0:
             raise InputError(path, f"the header promises {total} points, the file holds {done}", _CUT)
-        parts = {"x": points.x, "y": points.y, "z": points.z} | {name: points[name] for name in names}
-        for name, part in parts.items():
-            values = np.asarray(part)
-            if values.ndim == 1 and name not in columns:
-                columns[name] = np.zeros(total, np.uint8 if values.dtype == bool else values.dtype)
-            if values.ndim == 1:
-                columns[name][done : done + len(values)] = values
-            for index in range(values.shape[1] if values.ndim == 2 else 0):
-                column = columns.setdefault(f"{name}_{index}", np.zeros(total, values.dtype))
-                column[done : done + len(values)] = values[:, index]
+        rows = slice(done, done + len(points))
+        coord[rows, 0], coord[rows, 1], coord[rows, 2] = points.x, points.y, points.z
+        for name in names:
+            values = np.asarray(points[name])
+            inner = {name: values} if values.ndim == 1 else {f"{name}_{i}": v for i, v in enumerate(values.T)}
+            for part, stored in inner.items():
+                if part not in columns and stored.any():
+                    columns[part] = np.zeros(total, np.uint8 if stored.dtype == bool else stored.dtype)
+                if part in columns:
+                    columns[part][rows] = stored
         done += len(points)
-    colors = {"red", "green", "blue"}
-    if not any(columns[name].any() for name in colors & columns.keys()):
-        colors = set()
-    kept = {"x", "y", "z"} | colors
-    return {name: values for name, values in columns.items() if name in kept or values.any()}
+    for name in COLOR:
+        if any(other in columns for other in COLOR):
+            columns.setdefault(name, np.zeros(total, np.uint16))
+    return columns
 
 
 # ---- header and records, looked at before anything is allocated ---------------------------------------------------

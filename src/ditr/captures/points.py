@@ -85,15 +85,15 @@ def points_of(path: Path, columns: Columns, labels: Labels | None, notes: Notes)
     found = {role: _role(role, columns, notes, labels) for role in ("colours", "normals", "intensities", "labels")}
     taken = {role: [columns.pop(name) for name in names] for role, names in found.items() if names is not None}
     if "colours" in taken:
-        color = colors_of(path, taken["colours"], notes)
+        color = colors_of(path, taken.pop("colours"), notes)
     else:
         color, read = other_colors(path, columns, notes)
     if "normals" in taken:
-        normal = _normals(taken["normals"], notes)
+        normal = _normals(taken.pop("normals"), notes)
     if "intensities" in taken:
-        strength = _strengths(path, taken["intensities"][0])
+        strength = _strengths(path, taken.pop("intensities")[0])
     if "labels" in taken:
-        label = _labels(path, taken["labels"][0], labels)
+        label = _labels(path, taken.pop("labels")[0], labels)
     lacking = [role for role, names in found.items() if names is None and (role != "labels" or labels is not None)]
     lacking = [role for role in lacking if role != "colours" or color is None]
     if lacking and (unread := [name for name in columns if name not in read]):
@@ -133,7 +133,7 @@ def _role(role: str, columns: Columns, notes: Notes, labels: Labels | None = Non
         found = found[:1]
     elif role == "labels":
         # Under another name only what the class list knows: there are other classes than these.
-        found = [] if labels is None else [f for f in found if _known(columns[f[0]].astype(np.float64), labels).all()]
+        found = [] if labels is None else [f for f in found if _known(_exact(columns[f[0]]), labels).all()]
     if len(found) > 1:
         notes.say(
             "columns", f"{' and '.join(names[0] for names in found)} may both be {role}, and none is read as such"
@@ -153,6 +153,11 @@ def _coordinates(columns: Sequence[NDArray[Any]], notes: Notes) -> NDArray[np.fl
     if (step := float(np.spacing(np.float32(far)))) > _COARSE:
         text = f"they reach {far:.3g} and are stored as float, which has steps of {step:.2g} there"
         notes.warn("coordinates", text, "Store them as double, or subtract an offset first (from the poses, too)")
+    whole = columns[0].base
+    if whole is not None and whole.dtype == np.float64 and whole.shape == (len(columns[0]), 3):
+        places = [column.__array_interface__["data"][0] - whole.__array_interface__["data"][0] for column in columns]
+        if places == [0, 8, 16] and all(column.base is whole for column in columns):
+            return whole  # what is together already needs no copy
     return np.stack([column.astype(np.float64) for column in columns], axis=1)
 
 
@@ -207,7 +212,14 @@ def _strengths(path: Path, values: NDArray[Any]) -> NDArray[np.float32]:
     return strength
 
 
-def _known(numbers: NDArray[np.float64], labels: Labels | None) -> NDArray[np.bool_]:
+def _exact(values: NDArray[Any]) -> NDArray[Any]:
+    """Signed integers or float64 of the same numbers."""
+    if values.dtype.kind in "iu" and values.dtype != np.uint64:
+        return values.astype(np.int32 if np.can_cast(values.dtype, np.int32) else np.int64, copy=False)
+    return values.astype(np.float64)
+
+
+def _known(numbers: NDArray[Any], labels: Labels | None) -> NDArray[np.bool_]:
     """(N,) whether a number is that of a class, or the one for "not labelled"."""
     highest = np.iinfo(np.int32).max if labels is None else len(labels.classes) - 1
     in_list = (numbers >= 0) & (numbers <= highest) & (numbers == np.floor(numbers))
@@ -216,7 +228,7 @@ def _known(numbers: NDArray[np.float64], labels: Labels | None) -> NDArray[np.bo
 
 def _labels(path: Path, values: NDArray[Any], labels: Labels | None) -> NDArray[np.int32]:
     """Labels as int32; the class list's value for "not labelled" becomes -1."""
-    numbers = values.astype(np.float64)
+    numbers = _exact(values)
     unlabelled = UNLABELLED if labels is None else labels.unlabelled
     good = _known(numbers, labels)
     if not good.all():
@@ -229,4 +241,4 @@ def _labels(path: Path, values: NDArray[Any], labels: Labels | None) -> NDArray[
             f"{np.count_nonzero(~good)} labels are outside the class list; point {first} has {values[first]}",
             f"Labels are {known}, or {unlabelled} for unlabelled",
         )
-    return np.where(numbers == unlabelled, UNLABELLED, numbers).astype(np.int32)
+    return np.where(numbers == unlabelled, UNLABELLED, numbers).astype(np.int32, copy=False)
