@@ -153,8 +153,10 @@ def test_a_dense_cloud_and_its_depth_maps(tmp_path: Path) -> None:
             np.testing.assert_allclose(depth, stored * wanted, rtol=1e-5)
             np.testing.assert_allclose(after.center, before.center * wanted, rtol=1e-5)
     write_capture(read, tmp_path / "ours")
-    again = read_depth(read_capture(tmp_path / "ours").views[0])
-    np.testing.assert_array_equal(again, read_depth(read.views[0]))
+    ours = read_capture(tmp_path / "ours", ReadOptions(unit=2.0))
+    before, after = read_depth(read.views[0]), read_depth(ours.views[0])
+    assert before is not None and ours.unscaled is None
+    np.testing.assert_array_equal(after, 2 * before)
 
 
 def test_the_scale_has_to_be_told(tmp_path: Path) -> None:
@@ -162,9 +164,13 @@ def test_the_scale_has_to_be_told(tmp_path: Path) -> None:
     rule = VisibilityRule()
     with pytest.raises(InputError, match=r"COLMAP.*--scale-by"):
         judge(read_capture(tmp_path), rule).require()
+    write_capture(read_capture(tmp_path), tmp_path / "ours")
+    assert read_capture(tmp_path / "ours").unscaled == "it is a reconstruction of COLMAP"
     told = read_capture(tmp_path, ReadOptions(scale_by=("photo_0", "photo_1", 1.5)))
     judge(told, rule).require()
     assert told.unscaled is None
+    write_capture(told, tmp_path / "told")
+    assert read_capture(tmp_path / "told").unscaled is None
 
 
 def test_an_image_that_lacks_is_named_and_can_be_left_out(tmp_path: Path) -> None:

@@ -232,6 +232,8 @@ def write_capture(scene: Scene, folder: str | os.PathLike[str], *, image_format:
         if scene.applied_transform is not None:
             content["applied_transform"] = np.asarray(scene.applied_transform, dtype=np.float64).tolist()
         content["frames"] = [_write_view(view, target, image_format, len(units) > 1) for view in scene.views]
+        if scene.unscaled is not None and unscaled_by(Transforms.model_validate(content)) is None:
+            content["unscaled"] = scene.unscaled
         _write_json(target / TRANSFORMS, content)
         rest = scene.properties.get(LABELS)
         if scene.class_names:

@@ -82,6 +82,7 @@ class TransformsFrame(Intrinsics):
 class Transforms(Intrinsics):
     ply_file_path: str | None = None
     applied_transform: list[list[float]] | None = None
+    unscaled: str | None = None
     frames: list[TransformsFrame]
 
 

@@ -31,6 +31,8 @@ def unscaled_by(transforms: Transforms) -> str | None:
 
     Depth maps are measured in metres, and so are the poses that fit them.
     """
+    if transforms.unscaled:
+        return transforms.unscaled
     frames = transforms.frames
     if not frames or any(frame.depth_file_path is not None for frame in frames):
         return None
