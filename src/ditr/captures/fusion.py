@@ -38,7 +38,7 @@ _PIXELS = 100_000
 """Largest number of pixels that are taken of one depth map, as every second or third of a row and column."""
 _MAPS = 400
 """Largest number of depth maps, spread evenly."""
-_PENDING = 1 << 20
+_PENDING = 1 << 18
 """Rows of sums that wait to be joined."""
 _AXIS = 1 << 20
 """Voxels from the origin to the farthest, on each axis; three of them fit 64 bits."""
