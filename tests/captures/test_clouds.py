@@ -14,6 +14,7 @@ from small_world import make_scene
 from ditr.captures import apart
 from ditr.captures.capture import read_capture, write_capture
 from ditr.captures.las import STANDARD_CLASSES
+from ditr.captures.las_labels import las_name, standard_numbers, write_las_labels
 from ditr.errors import InputError
 from ditr.scene import Scene
 
@@ -317,3 +318,43 @@ def test_real_sweeps_of_semantic_kitti_and_nuscenes() -> None:
     for path in sorted(SAMPLES.glob("nuscenes_keyframe/**/*.pcd.bin")):
         scene = read_capture(path)
         assert set(scene.extra) == {"ring"} and scene.strength is not None and scene.strength.max() > 1
+
+
+# ---- labels in a copy of the LAS file -------------------------------------------------------------------------------
+
+
+def test_classes_have_standard_numbers_where_there_are_such() -> None:
+    names = ("building", "car", "driveable_surface", "rail-track", "Low Vegetation", "sofa")
+    assert standard_numbers(names) == [6, 64, 11, 10, 3, 65]
+    many = standard_numbers([f"thing {index}" for index in range(200)])
+    assert many[:2] == [64, 65] and many[191] == 255 and set(many[192:]) == {1}
+
+
+@pytest.mark.parametrize(("kind", "ending"), [(1, "las"), (3, "laz"), (7, "las")])
+def test_labels_go_into_a_copy_of_the_file(tmp_path: Path, kind: int, ending: str) -> None:
+    import laspy
+
+    rng = np.random.default_rng(0)
+    header = laspy.LasHeader(point_format=kind)
+    header.scales, header.offsets = np.full(3, 1e-3), np.full(3, 4e5)
+    las = laspy.LasData(header)
+    las.x, las.y, las.z = 4e5 + rng.uniform(0, 50, (3, 300))
+    las["intensity"], las["gps_time"] = rng.integers(0, 60000, 300), rng.uniform(0, 1, 300)
+    las.add_extra_dim(laspy.ExtraBytesParams("label", "f4"))
+    source = tmp_path / f"in.{ending}"
+    las.write(str(source))
+    assert las_name(source) == f"labels.{ending}" and las_name(tmp_path) is None
+    label, confidence = rng.integers(-1, 3, 300).astype(np.int32), rng.random(300).astype(np.float32)
+    path = tmp_path / f"labels.{ending}"
+    write_las_labels(source, path, label, confidence, ("building", "sofa", "terrain"))
+    again = laspy.read(str(path))
+    np.testing.assert_array_equal(again.classification, np.array([6, 64, 2, 1])[label])
+    np.testing.assert_array_equal(again["ditr_label"], label)
+    np.testing.assert_array_equal(again["confidence"], confidence)
+    for name in ("X", "Y", "Z", "intensity", "gps_time", "label"):
+        np.testing.assert_array_equal(again[name], las[name])
+    scene = read_capture(path)
+    assert scene.class_names[-1] == "sofa" and scene.label is not None
+    np.testing.assert_array_equal(scene.label == len(scene.class_names) - 1, label == 1)
+    with pytest.raises(InputError, match="300 points, and there are 9 labels"):
+        write_las_labels(source, path, label[:9], confidence[:9], ("building", "sofa", "terrain"))

@@ -75,3 +75,20 @@ def test_a_cloud_is_labelled_trained_on_evaluated_and_checked(
     options = ["--encoder", "none", "--steps", "1", "--device", "cpu", "--set", "preparation.voxel_size=0.25"]
     main(["train", "small", "run", "--data", "scans", *options])
     assert (tmp_path / "run" / "config.json").exists()
+
+
+def test_labels_in_colours_and_in_a_copy_of_a_las_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    write_model(tmp_path / "ptv3")
+    cloud_files.write_las(make_scene(0, views=0), tmp_path / "hall.laz")
+    options = ["--model", "ptv3", "--device", "cpu", "--no-pictures", "--class-colors", "--profile", "indoor"]
+    main(["segment", "hall.laz", *options])
+    columns = read_ply(tmp_path / "hall-labels" / "labels.ply")
+    colors = np.column_stack([columns[name] for name in ("red", "green", "blue")])
+    assert len(np.unique(colors, axis=0)) == len(np.unique(columns["label"]))
+    scene = ditr.read(tmp_path / "hall.laz")
+    assert scene.color is not None
+    np.testing.assert_array_equal(columns["original_red"], scene.color[:, 0])
+    copy = ditr.read(tmp_path / "hall-labels" / "labels.laz")
+    np.testing.assert_array_equal(copy.extra["confidence"], columns["confidence"])
+    np.testing.assert_array_equal(copy.coord, scene.coord)

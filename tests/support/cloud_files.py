@@ -24,7 +24,7 @@ def write_las(scene: Scene, path: Path) -> None:
     las.x, las.y, las.z = scene.coord.T
     las.red, las.green, las.blue = scene.color.T.astype(np.uint16) * 257
     las.intensity = np.arange(len(scene)) % 5000
-    las.classification = (scene.label + 2).clip(1)
+    las["classification"] = (scene.label + 2).clip(1)
     las.write(str(path))
 
 

@@ -31,8 +31,9 @@ class Segment:
     Without --model a published one is chosen by what the capture has, named, and downloaded when it is first used.
 
     Writes labels.ply (all properties of the points, with label and confidence), label.npy, confidence.npy,
-    summary.json and pictures. A model that takes images needs all photographs; for one that takes none, a photograph
-    that cannot be read is only missing from the pictures.
+    summary.json and pictures; of a LAS or LAZ file a copy of it, too, with the labels as its classifications. A model
+    that takes images needs all photographs; for one that takes none, a photograph that cannot be read is only missing
+    from the pictures.
     """
 
     capture: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="CAPTURE")]
@@ -67,6 +68,8 @@ class Segment:
     """Encode photographs anew and do not round their features to 16 bits."""
     no_pictures: bool = False
     """Write no pictures."""
+    class_colors: bool = False
+    """Colour the points of labels.ply by their classes; their own colours stay, as original_red and so on."""
 
 
 def run(args: Segment) -> None:
@@ -76,6 +79,7 @@ def run(args: Segment) -> None:
 
     with phase(f"read {args.capture}"):
         scene = read_capture(args.capture, args.reading.options())  # a mistyped path is told before torch has loaded
+    from ditr.captures.las_labels import LAS_FILES
     from ditr.captures.read_options import stated_options
     from ditr.cli.captures import takes_photographs
     from ditr.cli.common import folder_for, judged, make_cache, say_finding, voting
@@ -88,7 +92,7 @@ def run(args: Segment) -> None:
     from ditr.runtime import progress_bars
 
     votes = voting(args.vote, args.variants, args.thin)
-    names = (*LABEL_FILES, _PICTURE)
+    names = (*LABEL_FILES, *LAS_FILES, _PICTURE)
     out = folder_for(
         args.out or Path(f"{scene.name}-labels"), names, overwrite=args.overwrite, needed=_POINT_BYTES * len(scene)
     )
@@ -125,9 +129,7 @@ def run(args: Segment) -> None:
     if args.min_confidence is not None:
         prediction = prediction.at_least(args.min_confidence)
     with phase(f"write to {out}"), results_folder(out, names) as new:
-        prediction.save(new)
-        if not args.no_pictures:
-            _draw(prediction, segmenter.config, new / _PICTURE)
+        _write(args, prediction, segmenter.config, new)
     _account(segmenter.config, prediction)
     if unlike is not None:
         print(f"ditr: warning: {unlike}", file=sys.stderr)
@@ -202,6 +204,19 @@ def _account(config: ModelConfig, prediction: Prediction) -> None:
     for name, count in sorted(summary["points_per_class"].items(), key=lambda item: -item[1]):
         if count:
             print(f"  {name:20} {count:9d}  {count / summary['points']:6.1%}")
+
+
+def _write(args: Segment, prediction: Prediction, config: ModelConfig, new: Path) -> None:
+    """All results, or none."""
+    from ditr.captures.las_labels import las_name, write_las_labels
+    from ditr.pictures.palette import label_colors
+
+    label, names = prediction.label, prediction.class_names
+    prediction.save(new, colors=label_colors(label, len(names), config.class_colors) if args.class_colors else None)
+    if (name := las_name(args.capture)) is not None:
+        write_las_labels(args.capture, new / name, label, prediction.confidence, names)
+    if not args.no_pictures:
+        _draw(prediction, config, new / _PICTURE)
 
 
 def _draw(prediction: Prediction, config: ModelConfig, path: Path) -> None:

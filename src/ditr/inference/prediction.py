@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ditr.captures.colors import COLOR
 from ditr.errors import InputError
 from ditr.io.files import results_folder, write_array, write_json
 from ditr.io.ply import write_ply
@@ -99,12 +100,17 @@ class Prediction:
             result["share_of_points_seen"] = round(float((self.seen_by > 0).mean()), 4)
         return result
 
-    def save(self, folder: str | Path) -> Path:
+    def save(self, folder: str | Path, *, colors: NDArray[np.uint8] | None = None) -> Path:
         """Write ``labels.ply``, ``label.npy``, ``confidence.npy`` and ``summary.json``, all or none; the PLY's path.
 
         Earlier results of these names are replaced, and other files of the folder stay. The PLY keeps all properties of
         the scene's points; labels that the scene had already become ``true_label``, and another property that has the
         name of a new one gets ``original_`` before it.
+
+        Args:
+            folder: made where there is none.
+            colors: (N, 3) for the points of the PLY, as those of their classes; the scene's own become
+                ``original_red`` and so on.
 
         Raises:
             OSError: they cannot be written; the folder is as it was then.
@@ -113,20 +119,23 @@ class Prediction:
         names = (name.encode("unicode_escape").decode("ascii") for name in self.class_names)
         comments = tuple(f"label {index} {name}" for index, name in enumerate(names))
         with results_folder(folder, LABEL_FILES) as new:
-            write_ply(new / "labels.ply", self._columns(), comments=comments)
+            write_ply(new / "labels.ply", self._columns(colors), comments=comments)
             write_array(new / "label.npy", self.label)
             write_array(new / "confidence.npy", self.confidence)
             write_json(new / "summary.json", self.summary())
         return Path(folder) / "labels.ply"
 
-    def _columns(self) -> dict[str, NDArray[Any]]:
+    def _columns(self, colors: NDArray[np.uint8] | None) -> dict[str, NDArray[Any]]:
         scene = self.scene
         coord = scene.coord
         single = coord.astype(np.float32)
         stored = single if np.array_equal(single, coord) else coord
         columns: dict[str, NDArray[Any]] = {axis: stored[:, i] for i, axis in enumerate("xyz")}
-        if scene.color is not None:
-            columns |= {name: scene.color[:, i] for i, name in enumerate(("red", "green", "blue"))}
+        shown = scene.color if colors is None else colors
+        if shown is not None:
+            columns |= {name: shown[:, i] for i, name in enumerate(COLOR)}
+        if colors is not None and scene.color is not None:
+            columns |= {f"original_{name}": scene.color[:, i] for i, name in enumerate(COLOR)}
         if scene.normal is not None:
             columns |= {name: scene.normal[:, i] for i, name in enumerate(("nx", "ny", "nz"))}
         if scene.strength is not None:
