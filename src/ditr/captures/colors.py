@@ -40,13 +40,13 @@ def colors_of(path: Path, channels: Sequence[NDArray[Any]], notes: Notes) -> NDA
     if len({channel.dtype.kind == "f" for channel in channels}) > 1:
         types = ", ".join(str(channel.dtype) for channel in channels)
         raise InputError(path, f"the colours are of different types ({types})", "Store all three as uchar, 0..255")
-    kind = np.result_type(*channels)
-    scaled = (lambda values: values) if kind == np.uint8 else _scaling(path, channels, kind, notes)
+    dtype = np.result_type(*channels)
+    scaled = None if dtype == np.uint8 else _scaling(path, channels, dtype, notes)
     color = np.empty((len(channels[0]), 3), dtype=np.uint8)
     for start in range(0, len(color), _ROWS):
         for index, channel in enumerate(channels):
-            part = channel[start : start + _ROWS].astype(kind, copy=False)
-            color[start : start + _ROWS, index] = np.rint(scaled(part))
+            part = channel[start : start + _ROWS].astype(dtype, copy=False)
+            color[start : start + _ROWS, index] = part if scaled is None else np.rint(scaled(part))
     return _unless_missing(color, notes)
 
 
@@ -60,11 +60,11 @@ def _unless_missing(color: NDArray[np.uint8], notes: Notes) -> NDArray[np.uint8]
 
 
 def _scaling(
-    path: Path, channels: Sequence[NDArray[Any]], kind: np.dtype[Any], notes: Notes
+    path: Path, channels: Sequence[NDArray[Any]], dtype: np.dtype[Any], notes: Notes
 ) -> Callable[[NDArray[Any]], NDArray[Any]]:
     """What makes 0..255 of the values of a channel."""
     low, high = float(np.min([c.min() for c in channels])), float(np.max([c.max() for c in channels]))
-    is_float = kind.kind == "f"
+    is_float = dtype.kind == "f"
     if is_float and low >= -_OVER and high <= 1 + _OVER:
         return lambda values: values.clip(0, 1) * 255.0
     if low >= 0 and high <= 255 and not (is_float and high < _HARDLY):
