@@ -199,7 +199,9 @@ def read_depth(view: View) -> NDArray[np.float32] | None:
     if stored.dtype == np.float16 and np.isposinf(stored).all():
         fault = "the depth map holds no number: half precision ends at 65504, so all of it became infinite"
         raise InputError(view.depth, fault, "Store it as float32 or uint16")
-    return _turned(_only_positive((stored.astype(np.float64) * view.depth_unit).astype(np.float32)), view)
+    with np.errstate(over="ignore", invalid="ignore"):  # what is no number then is no value
+        depth = (stored.astype(np.float64) * view.depth_unit).astype(np.float32)
+    return _turned(_only_positive(depth), view)
 
 
 def read_pixels(view: View, points: int) -> tuple[NDArray[np.int64], NDArray[np.float64]] | None:

@@ -28,9 +28,11 @@ def rotations_of(quaternion: ArrayLike) -> Array:
 def turns_of(axis_angle: ArrayLike) -> Array:
     """Axes times angles in radians (..., 3) as matrices (..., 3, 3)."""
     turn = np.asarray(axis_angle, dtype=np.float64)
-    half = np.linalg.norm(turn, axis=-1, keepdims=True) / 2
-    # sinc is the sine over its argument, and 1 where that is zero.
-    return rotations_of(np.concatenate([np.cos(half), turn / 2 * np.sinc(half / np.pi)], axis=-1))
+    with np.errstate(over="ignore", invalid="ignore"):
+        half = np.linalg.norm(turn, axis=-1, keepdims=True) / 2
+        # sinc is the sine over its argument, and 1 where that is zero.
+        quaternion = np.concatenate([np.cos(half), turn / 2 * np.sinc(half / np.pi)], axis=-1)
+    return rotations_of(quaternion)
 
 
 def between(first: ArrayLike, second: ArrayLike, share: ArrayLike) -> Array:
