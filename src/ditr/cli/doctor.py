@@ -120,7 +120,7 @@ def _kernels(kernels: Kernels) -> list[str]:
     return [
         _row("attention", f"{chosen} (enabled: {', '.join(kernels.attention_enabled)})"),
         _row("fp32 products", f"precision {kernels.matmul_precision}, {tf32}"),
-        _row("linear algebra", kernels.linear_algebra),
+        _row("linear algebra", f"{kernels.linear_algebra}; our layers multiply by {kernels.products}"),
         _row("sparse convolution", kernels.sparse_convolution),
         _row("bf16 in hardware", bf16),
     ]

@@ -14,6 +14,8 @@ from typing import Any
 import torch
 from torch.nn.attention import SDPBackend
 
+from ditr.nn.products import Products, products
+
 __all__ = ["Device", "Kernels", "Machine", "describe_devices", "describe_kernels", "describe_machine"]
 
 
@@ -72,6 +74,7 @@ class Kernels:
         matmul_precision: of float32 products: "highest" is full precision.
         tf32: whether such products may be computed in TF32.
         linear_algebra: the libraries behind products.
+        products: which of them multiplies float32 matrices in our layers, see :mod:`ditr.nn.products`.
         sparse_convolution: ours, on every device.
         bf16: whether the device computes in bfloat16 by itself; None where torch does not tell.
     """
@@ -84,6 +87,7 @@ class Kernels:
     matmul_precision: str
     tf32: bool
     linear_algebra: str
+    products: str
     sparse_convolution: str
     bf16: bool | None
 
@@ -132,6 +136,7 @@ def describe_kernels(device: str) -> Kernels:
         matmul_precision=precision,
         tf32=kind == "cuda" and precision != "highest",
         linear_algebra=_linear_algebra(kind),
+        products=(products() if kind == "cpu" else Products.TORCH).value,
         sparse_convolution="gather and matrix products, of ditr",
         bf16=_has_bf16(device),
     )

@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ditr.errors import InputError
+from ditr.nn.products import Linear
 
 __all__ = [
     "IMAGENET_MEAN",
@@ -318,4 +319,7 @@ def load_network(model_class: Any, config: Any, weights: Mapping[str, Tensor]) -
             f"transformers has no place or no value for {strange[0]}",
             "pip install -U transformers",
         )
+    for module in network.modules():
+        if type(module) is nn.Linear:
+            module.__class__ = Linear  # the same parameters, multiplied as this process multiplies
     return network.float().eval().requires_grad_(False)

@@ -14,6 +14,7 @@ from ditr.captures.colors import COLOR
 from ditr.errors import InputError
 from ditr.io.files import results_folder, write_array, write_json
 from ditr.io.ply import write_ply
+from ditr.nn.products import products
 from ditr.scene import UNLABELLED, Scene
 
 __all__ = ["LABEL_FILES", "Prediction"]
@@ -84,6 +85,7 @@ class Prediction:
             "voxels": self.voxels,
             "views": len(self.scene.views),
             "seed": self.seed,
+            "products": products().value,
             "up": list(self.up),
             "mean_confidence": round(float(self.confidence.mean()), 4),
             "confidence": "calibrated on the validation scenes of its training" if self.calibrated else "uncalibrated",

@@ -13,6 +13,7 @@ from ditr.geometry.pyramid import Pyramid
 from ditr.models.backbone import NetworkConfig, build_backbone
 from ditr.models.segmentation import Segmentation
 from ditr.nn.norms import Conditions
+from ditr.nn.products import Linear
 
 __all__ = ["Distillation", "Distilled", "Student", "Whitening", "load_backbone"]
 
@@ -125,14 +126,14 @@ class Distillation(nn.Module):
         if student.head_per_dataset:
             if config.norms is None:
                 raise ValueError("heads per dataset need a network whose norms name the datasets")
-            self.projection = nn.ModuleList(nn.Linear(channels, student.width) for _ in config.norms.datasets)
+            self.projection = nn.ModuleList(Linear(channels, student.width) for _ in config.norms.datasets)
         else:
-            self.projection = nn.Linear(channels, student.width)
+            self.projection = Linear(channels, student.width)
         self.whitening = Whitening(student.width, student.whiten) if student.whiten else None
         self.cls_projection: nn.Linear | None = None
         if student.cls_tokens:
             width = student.cls_tokens * student.width
-            self.cls_projection = nn.Linear(self.backbone.bottleneck_channels, width)
+            self.cls_projection = Linear(self.backbone.bottleneck_channels, width)
 
     def forward(self, features: Tensor, pyramid: Pyramid, dataset: str | None = None) -> Distilled:
         """(M, in_channels) features of voxels -> what the student predicts.

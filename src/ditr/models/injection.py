@@ -10,18 +10,20 @@ The other places that the paper's Table 5 compares are in :mod:`ditr.models.inje
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import Enum
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
 from ditr.geometry.lift import gather
 from ditr.geometry.lift_pyramid import LiftPyramid
 from ditr.geometry.pyramid import Pyramid
 from ditr.nn.blocks import DropPath, LinearNormAct
-from ditr.nn.norms import Condition, DatasetNorms, normalize
+from ditr.nn.norms import Condition, DatasetNorms, as_affine, normalize
+from ditr.nn.pieces import GATHERED_BYTES, add, keeps_no_gradients, largest
+from ditr.nn.products import linear
 
 __all__ = ["Fusion", "ImageBranch", "Injection", "TokenTable", "pooled_tokens"]
 
@@ -76,10 +78,42 @@ def pooled_tokens(tokens: Tensor, lift: LiftPyramid, level: int) -> Tensor:
         (cells, D).
     """
     pairs = lift.levels[level]
-    rows = tokens.index_select(0, torch.where(pairs.token < 0, len(tokens) - 1, pairs.token))
+    row = torch.where(pairs.token < 0, len(tokens) - 1, pairs.token)
     if level == 0:
-        return rows
-    return torch.segment_reduce(rows, "max", lengths=pairs.count, unsafe=True)
+        return tokens.index_select(0, row)
+    if tokens.requires_grad and torch.is_grad_enabled():
+        # Where several tokens are largest, each has its share of the gradient.
+        return torch.segment_reduce(tokens.index_select(0, row), "max", lengths=pairs.count, unsafe=True)
+    out = tokens.new_empty(len(pairs.count), tokens.shape[1])
+    for cells, some in _in_pieces(tokens, row, pairs.count):
+        out.index_copy_(0, cells, some)
+    return out
+
+
+def _in_pieces(tokens: Tensor, row: Tensor, count: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
+    """The cells of a level, some at a time, with their largest tokens: (some,) cells and (some, D).
+
+    Cells with about as many tokens come together, so that a table of all their rows has few repetitions; the maximum
+    of such a table runs on all cores, where that of segments of any length runs on one.
+
+    Args:
+        tokens: (T, D).
+        row: (pairs,) which of them each cell sees, sorted by cell.
+        count: (n,) how many of them each cell sees.
+    """
+    order = count.argsort()
+    sizes, begin = count[order], (count.cumsum(0) - count)[order]
+    slot = torch.arange(int(sizes[-1]) if len(sizes) else 0, device=row.device)
+    start = 0
+    while start < len(order):
+        # At most half of such a table repeats rows.
+        most = 2 * int(sizes[start])
+        at_once = max(1, GATHERED_BYTES // (most * tokens.shape[1] * tokens.element_size()))
+        stop = min(start + at_once, int(torch.searchsorted(sizes, most)), len(order))
+        stop = max(stop, start + 1)
+        lines = torch.minimum(slot[: int(sizes[stop - 1])], sizes[start:stop, None] - 1) + begin[start:stop, None]
+        yield order[start:stop], largest(tokens, row[lines])
+        start = stop
 
 
 class ImageBranch(LinearNormAct):
@@ -101,14 +135,27 @@ class ImageBranch(LinearNormAct):
 
     def inject(self, image: TokenTable, level: int, condition: Condition | None = None) -> Tensor:
         """f_2D(X_2D) of a level, (n, channels)."""
+        if level > 0 and keeps_no_gradients(self, image.rows):
+            return self._inject_in_pieces(image, level, condition)
         if level > 0:
             out: Tensor = self(self.drop(pooled_tokens(image.rows, image.lift, level)), condition)
             return out
         # Every finest cell sees one token, and a linear layer commutes with the gather: project the few tokens.
-        projected = functional.linear(image.rows, self.linear.weight)
+        if as_affine(self.norm, condition) is not None:
+            return pooled_tokens(self(image.rows, condition), image.lift, 0)
+        projected = linear(image.rows, self.linear.weight)
         features: Tensor = self.drop(pooled_tokens(projected, image.lift, 0)) + self.linear.bias
         result: Tensor = self.act(normalize(self.norm, features, condition))
         return result
+
+    def _inject_in_pieces(self, image: TokenTable, level: int, condition: Condition | None) -> Tensor:
+        """Of few cells at a time, so that no copy of tokens per cell is ever there."""
+        pairs = image.lift.levels[level]
+        row = torch.where(pairs.token < 0, len(image.rows) - 1, pairs.token)
+        out = image.rows.new_empty(len(pairs.count), self.linear.out_features)
+        for cells, some in _in_pieces(image.rows, row, pairs.count):
+            out.index_copy_(0, cells, self(some, condition))
+        return out
 
 
 class Fusion(nn.Module):
@@ -159,7 +206,7 @@ class Fusion(nn.Module):
         parent = pyramid.levels[stage].parent
         assert parent is not None
         skip_branch: Tensor = self.skip(skip, condition)
-        fused = self.up(coarse, condition).index_select(0, parent) + skip_branch
+        fused = add(self.up(coarse, condition).index_select(0, parent), skip_branch)
         if self.image is not None and image is not None:
-            fused = fused + self.image.inject(image, stage, condition)
+            fused = add(fused, self.image.inject(image, stage, condition))
         return fused, skip_branch

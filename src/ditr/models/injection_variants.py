@@ -16,6 +16,7 @@ from ditr.models.ptv3 import DecoderStage, PTv3, PTv3Config, learned_embedding
 from ditr.nn.attention import SampleTokens
 from ditr.nn.image_features import ImageFeatures
 from ditr.nn.norms import Condition, DatasetNorms, layer_norm, normalize
+from ditr.nn.products import Linear
 
 __all__ = ["VARIANTS"]
 
@@ -80,7 +81,7 @@ class ClsTokens(nn.Module):
 
     def __init__(self, image_width: int, channels: int, norms: DatasetNorms | None = None) -> None:
         super().__init__()
-        self.linear = nn.Linear(image_width, channels)
+        self.linear = Linear(image_width, channels)
         self.norm = layer_norm(channels, norms)
 
     def forward(self, cls: Tensor, views: tuple[int, ...], condition: Condition | None = None) -> SampleTokens:

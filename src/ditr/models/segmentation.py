@@ -8,6 +8,7 @@ from ditr.geometry.pyramid import Pyramid
 from ditr.models.backbone import NetworkConfig, build_backbone
 from ditr.nn.image_features import ImageFeatures
 from ditr.nn.norms import Conditions
+from ditr.nn.products import Linear
 
 __all__ = ["Segmentation"]
 
@@ -26,7 +27,7 @@ class Segmentation(nn.Module):
         self.dataset = dataset
         self.conditions = Conditions(config.norms)
         self.backbone = build_backbone(config)
-        self.head = nn.Linear(self.backbone.out_channels, classes)
+        self.head = Linear(self.backbone.out_channels, classes)
         if config.head_std is not None:
             nn.init.trunc_normal_(self.head.weight, std=config.head_std)
             nn.init.zeros_(self.head.bias)

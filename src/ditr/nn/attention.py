@@ -11,6 +11,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from ditr.geometry.pyramid import Level, PatchRun
+from ditr.nn.pieces import ROWS, keeps_no_gradients
+from ditr.nn.products import Linear, linear
 
 __all__ = ["PatchAttention", "SampleTokens", "position_bound"]
 
@@ -58,8 +60,8 @@ class PatchAttention(nn.Module):
             raise ValueError(f"{channels} channels do not divide into {heads} heads")
         self.heads = heads
         self.half_precision = half
-        self.qkv = nn.Linear(channels, 3 * channels)
-        self.proj = nn.Linear(channels, channels)
+        self.qkv = Linear(channels, 3 * channels)
+        self.proj = Linear(channels, channels)
         self.bound = position_bound
         self.position_table: nn.Parameter | None = None
         if position_bound is not None:
@@ -71,27 +73,36 @@ class PatchAttention(nn.Module):
 
         ``extra`` are further keys and values in all patches of their sample, at no position.
         """
-        patches = level.patches
-        qkv = self.qkv(x)
-        slots = qkv.index_select(0, patches.gather[curve])
-        if self.half_precision:
-            slots = _rounded_to_half(slots)
+        gather, scatter = level.patches.gather[curve], level.patches.scatter[curve]
+        # Without gradients a few patches at a time: queries, keys and values of all cells are never there at once.
+        few = keeps_no_gradients(self, x)
+        whole = None if few else self.qkv(x).index_select(0, gather)
         beside = None if extra is None else self._keys_and_values(extra)
-        grid = None if self.position_table is None else level.grid.index_select(0, patches.gather[curve])
         attended = []
         for run, more in _runs(level, beside):
-            span = slice(run.start, run.start + run.count * run.length)
-            attended.append(self._attend(slots[span], None if grid is None else grid[span], run, more))
+            for part in _cut(run, ROWS) if few else (run,):
+                span = slice(part.start, part.start + part.count * part.length)
+                slots = self.qkv(x.index_select(0, gather[span])) if whole is None else whole[span]
+                if self.half_precision:
+                    slots = _rounded_to_half(slots)
+                grid = None if self.position_table is None else level.grid.index_select(0, gather[span])
+                attended.append(self._attend(slots, grid, part, more))
         joined = attended[0] if len(attended) == 1 else torch.cat(attended)
+        del attended
         if self.half_precision:
             joined = joined.half()
-        result: Tensor = self.proj(joined.index_select(0, patches.scatter[curve]).to(qkv.dtype))
-        return result
+        if whole is not None:
+            result: Tensor = self.proj(joined.index_select(0, scatter).to(whole.dtype))
+            return result
+        out = torch.empty_like(x)
+        for slots, into in zip(torch.split(scatter, ROWS), torch.split(out, ROWS), strict=True):
+            into.copy_(self.proj(joined.index_select(0, slots).to(x.dtype)))
+        return out
 
     def _keys_and_values(self, extra: SampleTokens) -> SampleTokens:
         """(V, channels) -> (V, 2 channels), as the cells' own keys and values are made."""
         channels = extra.rows.shape[1]
-        rows = functional.linear(extra.rows, self.qkv.weight[channels:], self.qkv.bias[channels:])
+        rows = linear(extra.rows, self.qkv.weight[channels:], self.qkv.bias[channels:])
         return SampleTokens(_rounded_to_half(rows) if self.half_precision else rows, extra.counts)
 
     def _attend(self, slots: Tensor, grid: Tensor | None, run: PatchRun, more: Tensor | None) -> Tensor:
@@ -142,6 +153,13 @@ def _runs(level: Level, extra: SampleTokens | None) -> Iterator[tuple[PatchRun, 
         yield PatchRun(start, count, left.length), rows
         start += count * left.length
         left = PatchRun(start, left.count - count, left.length)
+
+
+def _cut(run: PatchRun, slots: int) -> Iterator[PatchRun]:
+    """A run as runs of at most so many slots, and of at least one patch."""
+    at_once = max(1, slots // run.length)
+    for first in range(0, run.count, at_once):
+        yield PatchRun(run.start + first * run.length, min(at_once, run.count - first), run.length)
 
 
 def _rounded_to_half(x: Tensor) -> Tensor:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -9,7 +10,9 @@ from torch import Tensor, nn
 
 from ditr.geometry.pyramid import Level, Pyramid
 from ditr.nn.attention import PatchAttention, SampleTokens
-from ditr.nn.norms import Condition, DatasetNorms, batch_norm, layer_norm, normalize
+from ditr.nn.norms import Condition, DatasetNorms, as_affine, batch_norm, layer_norm, normalize
+from ditr.nn.pieces import add, by_rows, keeps_no_gradients, largest
+from ditr.nn.products import Linear, linear
 from ditr.nn.sparse_conv import SubmanifoldConv
 
 __all__ = ["Block", "BlockOptions", "DropPath", "LayerScale", "LinearNormAct", "Pool", "Stem", "check_input"]
@@ -46,8 +49,10 @@ class Stem(nn.Module):
 
     def forward(self, x: Tensor, level: Level, condition: Condition | None = None) -> Tensor:
         """(n, in_channels) -> (n, channels)."""
-        out: Tensor = self.act(normalize(self.norm, self.conv(x, level), condition))
-        return out
+        fold = as_affine(self.norm, condition)
+        out = self.conv(x, level, fold)
+        activated: Tensor = self.act(out if fold is not None else normalize(self.norm, out, condition))
+        return activated
 
 
 class LinearNormAct(nn.Module):
@@ -55,12 +60,16 @@ class LinearNormAct(nn.Module):
 
     def __init__(self, in_channels: int, channels: int, norms: DatasetNorms | None = None) -> None:
         super().__init__()
-        self.linear = nn.Linear(in_channels, channels)
+        self.linear = Linear(in_channels, channels)
         self.norm = batch_norm(channels, norms)
         self.act = nn.GELU()
 
     def forward(self, x: Tensor, condition: Condition | None = None) -> Tensor:
         """(n, in_channels) -> (n, channels)."""
+        fold = as_affine(self.norm, condition)
+        if fold is not None:
+            weight, bias = self.linear.weight * fold.scale[:, None], self.linear.bias * fold.scale + fold.shift
+            return linear(x, weight, bias, gelu=True)
         out: Tensor = self.act(normalize(self.norm, self.linear(x), condition))
         return out
 
@@ -71,12 +80,15 @@ class Position(nn.Module):
     def __init__(self, channels: int, kernel: int, norms: DatasetNorms | None = None) -> None:
         super().__init__()
         self.conv = SubmanifoldConv(channels, channels, kernel, bias=True)
-        self.linear = nn.Linear(channels, channels)
+        self.linear = Linear(channels, channels)
         self.norm = layer_norm(channels, norms)
 
     def forward(self, x: Tensor, level: Level, condition: Condition | None = None) -> Tensor:
         """(n, channels) -> (n, channels)."""
-        return normalize(self.norm, self.linear(self.conv(x, level)), condition)
+        out = self.conv(x, level)
+        if keeps_no_gradients(self, out):
+            return by_rows(lambda rows: normalize(self.norm, self.linear(rows), condition), out)
+        return normalize(self.norm, self.linear(out), condition)
 
 
 class LayerScale(nn.Module):
@@ -114,6 +126,19 @@ class BlockOptions:
     norms: DatasetNorms | None = None
 
 
+class MLP(nn.Sequential):
+    """Two linear layers with GELU between them."""
+
+    def __init__(self, channels: int, width: int) -> None:
+        super().__init__(Linear(channels, width), nn.GELU(), Linear(width, channels))
+
+    def forward(self, input: Tensor) -> Tensor:
+        """(n, channels) -> (n, channels)."""
+        first, _, second = self
+        out: Tensor = second(first(input, gelu=True))
+        return out
+
+
 class Block(nn.Module):
     """One transformer block: positional branch, attention, MLP; each is added to what came before.
 
@@ -138,7 +163,7 @@ class Block(nn.Module):
         )
         self.norm2 = layer_norm(channels, options.norms)
         width = options.mlp_ratio * channels
-        self.mlp = nn.Sequential(nn.Linear(channels, width), nn.GELU(), nn.Linear(width, channels))
+        self.mlp = MLP(channels, width)
         scale = options.layer_scale
         self.scale1 = None if scale is None else LayerScale(channels, scale)
         self.scale2 = None if scale is None else LayerScale(channels, scale)
@@ -158,12 +183,19 @@ class Block(nn.Module):
         ``conv_input`` is what the positional convolution reads, where that is not ``x`` (see ``DecoderStage``);
         ``extra`` is what the cells attend to beside one another.
         """
-        x = x + self.position(x if conv_input is None else conv_input, level, condition)
+        # From here on x is this block's own, and may be overwritten.
+        x = add(self.position(x if conv_input is None else conv_input, level, condition), x)
         if self.pre_norm:
-            x = x + self._attend(normalize(self.norm1, x, condition), level, extra)
-            return x + self._transform(normalize(self.norm2, x, condition))
-        x = normalize(self.norm1, x + self._attend(x, level, extra), condition)
-        return normalize(self.norm2, x + self._transform(x), condition)
+            x = add(x, self._attend(normalize(self.norm1, x, condition), level, extra))
+        else:
+            x = normalize(self.norm1, add(x, self._attend(x, level, extra)), condition)
+        return by_rows(self._last(condition), x) if keeps_no_gradients(self, x) else self._last(condition)(x)
+
+    def _last(self, condition: Condition | None) -> Callable[[Tensor], Tensor]:
+        """The MLP with its norm and the sum around it, a function of single rows."""
+        if self.pre_norm:
+            return lambda x: add(self._transform(normalize(self.norm2, x, condition)), x)
+        return lambda x: normalize(self.norm2, add(self._transform(x), x), condition)
 
     def _attend(self, x: Tensor, level: Level, extra: SampleTokens | None) -> Tensor:
         out: Tensor = self.attention(x, level, self.curve, extra)
@@ -185,7 +217,7 @@ class Pool(nn.Module):
 
     def __init__(self, in_channels: int, channels: int, norms: DatasetNorms | None = None) -> None:
         super().__init__()
-        self.linear = nn.Linear(in_channels, channels)
+        self.linear = Linear(in_channels, channels)
         self.norm = batch_norm(channels, norms)
         self.act = nn.GELU()
 
@@ -194,8 +226,12 @@ class Pool(nn.Module):
         if level.children is None:
             raise ValueError("the coarsest level cannot be pooled")
         projected = self.linear(x)
-        children = projected.index_select(0, level.children.view(-1)).view(*level.children.shape, -1)
-        out: Tensor = self.act(normalize(self.norm, children.max(dim=1).values, condition))
+        if keeps_no_gradients(self, x):
+            most = largest(projected, level.children)
+        else:
+            children = projected.index_select(0, level.children.view(-1)).view(*level.children.shape, -1)
+            most = children.max(dim=1).values
+        out: Tensor = self.act(normalize(self.norm, most, condition))
         return out
 
 

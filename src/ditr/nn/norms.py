@@ -9,15 +9,19 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor, nn
 
 from ditr.errors import nearest
+from ditr.nn.products import Linear
 
 __all__ = [
+    "Affine",
     "Condition",
     "Conditions",
     "DatasetNorm",
     "DatasetNorms",
+    "as_affine",
     "batch_norm",
     "layer_norm",
     "normalize",
@@ -110,7 +114,7 @@ class DatasetNorm(nn.Module):
         self.norm = nn.ModuleList(make(channels) for _ in norms.datasets)
         self.modulation: nn.Sequential | None = None
         if norms.adaptive and norms.context_width is not None:
-            self.modulation = nn.Sequential(nn.SiLU(), nn.Linear(norms.context_width, 2 * channels))
+            self.modulation = nn.Sequential(nn.SiLU(), Linear(norms.context_width, 2 * channels))
 
     def forward(self, x: Tensor, condition: Condition) -> Tensor:
         """(n, channels) -> (n, channels)."""
@@ -133,6 +137,36 @@ def normalize(norm: nn.Module, x: Tensor, condition: Condition | None) -> Tensor
     if condition is None:
         raise ValueError("this network has norms per dataset: say which dataset the batch comes from")
     return norm(x, condition)  # type: ignore[no-any-return]
+
+
+@dataclass(frozen=True, eq=False)
+class Affine:
+    """What a BatchNorm does where its statistics are fixed: x * scale + shift, each (channels,)."""
+
+    scale: Tensor
+    shift: Tensor
+
+
+def as_affine(norm: nn.Module, condition: Condition | None) -> Affine | None:
+    """What may be folded into the weights before a norm: that of a BatchNorm in inference; None for all else.
+
+    Folded results differ from others by rounding alone. Under autocast nothing is folded, since the weights would be
+    rounded after it and not before.
+    """
+    if isinstance(norm, DatasetNorm):
+        if condition is None or norm.modulation is not None:
+            return None
+        norm = norm.norm[condition.index]
+    if not isinstance(norm, nn.BatchNorm1d) or norm.training or torch.is_grad_enabled():
+        return None
+    mean, var = norm.running_mean, norm.running_var
+    if mean is None or var is None or torch.is_autocast_enabled(mean.device.type):
+        return None
+    scale = torch.rsqrt(var + norm.eps)
+    if not norm.affine:
+        return Affine(scale, -mean * scale)
+    scale = scale * norm.weight
+    return Affine(scale, norm.bias - mean * scale)
 
 
 def batch_norm(channels: int, norms: DatasetNorms | None = None) -> nn.Module:

@@ -15,6 +15,9 @@ from torch.nn import functional
 
 from ditr.geometry.neighbours import Pairs, octant_of
 from ditr.geometry.pyramid import Level
+from ditr.nn.norms import Affine
+from ditr.nn.pieces import ROWS, add, keeps_no_gradients
+from ditr.nn.products import add_transposed_product, linear, product
 
 __all__ = [
     "InverseConv",
@@ -125,7 +128,7 @@ def _weight_gradient_of_pairs(x: Tensor, pairs: Sequence[Pairs], gradient: Tenso
         row[piece.of_rows.long()] = torch.arange(piece.start, piece.stop, dtype=row.dtype).repeat_interleave(degree)
         for offset, first, last in _by_offset(piece):
             rows = x.index_select(0, piece.neighbours[first:last])
-            total[offset].addmm_(rows.t(), gradient.index_select(0, row[first:last]))
+            add_transposed_product(total[offset], rows, gradient.index_select(0, row[first:last]))
     return total
 
 
@@ -138,20 +141,19 @@ def _by_offset(piece: Pairs) -> Iterator[tuple[int, int, int]]:
         first = last
 
 
-def _pieces(x: Tensor, table: Tensor) -> list[tuple[int, int]]:
-    if x.is_cuda:
-        rows = max(1, (1 << 29) // (table.shape[1] * x.shape[1] * x.element_size()))
-    else:
-        rows = max(64, _CHUNK_BYTES // (table.shape[1] * x.shape[1] * x.element_size()))
-    return [(start, min(start + rows, len(table))) for start in range(0, len(table), rows)]
+def _piece(x: Tensor, table: Tensor) -> int:
+    """How many rows of a table are gathered at a time."""
+    least, most = (1, 1 << 29) if x.is_cuda else (64, _CHUNK_BYTES)
+    return max(least, most // (table.shape[1] * x.shape[1] * x.element_size()))
 
 
 def _gather_product(x: Tensor, table: Tensor, matrix: Tensor) -> Tensor:
     padded = torch.cat([x, x.new_zeros(1, x.shape[1])])
     out = x.new_empty(len(table), matrix.shape[1])
-    for start, stop in _pieces(x, table):
-        rows = padded.index_select(0, table[start:stop].reshape(-1))
-        torch.mm(rows.view(stop - start, -1), matrix, out=out[start:stop])
+    size = _piece(x, table)
+    for part, into in zip(torch.split(table, size), torch.split(out, size), strict=True):
+        rows = padded.index_select(0, part.reshape(-1)).view(len(part), -1)
+        product(rows, matrix, out=into, at_once=size)
     return out
 
 
@@ -181,12 +183,10 @@ def _weight_gradient(x: Tensor, table: Tensor, gradient: Tensor) -> Tensor:
     padded = torch.cat([x, x.new_zeros(1, x.shape[1])])
     wide = torch.promote_types(x.dtype, torch.float32)
     total = x.new_zeros(table.shape[1] * x.shape[1], gradient.shape[1], dtype=wide)
-    for start, stop in _pieces(x, table):
-        rows = padded.index_select(0, table[start:stop].reshape(-1)).view(stop - start, -1)
-        if wide == x.dtype:
-            total.addmm_(rows.t(), gradient[start:stop])
-        else:
-            total += rows.t() @ gradient[start:stop]
+    size = _piece(x, table)
+    for part, upstream in zip(torch.split(table, size), torch.split(gradient, size), strict=True):
+        rows = padded.index_select(0, part.reshape(-1)).view(len(part), -1)
+        add_transposed_product(total, rows, upstream, at_once=size)
     return total
 
 
@@ -224,7 +224,7 @@ def stride(x: Tensor, level: Level, weight: Tensor) -> Tensor:
         (coarser n, out): out[q] = sum over children p of q of x[p] @ weight[octant of p].
     """
     children: Tensor = _SideBySide.apply(x, level)  # type: ignore[no-untyped-call]
-    return children @ weight.reshape(-1, weight.shape[2])
+    return linear(children, weight.reshape(-1, weight.shape[2]).t())
 
 
 def invert(x: Tensor, level: Level, weight: Tensor) -> Tensor:
@@ -241,7 +241,7 @@ def invert(x: Tensor, level: Level, weight: Tensor) -> Tensor:
     Returns:
         (n, out): out[p] = x[parent of p] @ weight[octant of p].
     """
-    values = x @ weight.permute(1, 0, 2).reshape(weight.shape[1], -1)
+    values = linear(x, weight.permute(1, 0, 2).reshape(weight.shape[1], -1).t())
     out: Tensor = _OneEach.apply(values, level)  # type: ignore[no-untyped-call]
     return out
 
@@ -292,6 +292,30 @@ class _OneEach(torch.autograd.Function):
         return _side_by_side(gradients[0], ctx.level), None  # type: ignore[attr-defined]
 
 
+def _invert_present(x: Tensor, level: Level, weight: Tensor) -> Tensor:
+    """:func:`invert`, octant by octant: only the children that are there are multiplied; knows no gradients."""
+    parent, octants = _family(level)
+    out = x.new_empty(len(parent), weight.shape[2])
+    for o, matrix in enumerate(weight):
+        rows = octants[:, o]
+        there = (rows < len(parent)).nonzero().squeeze(1)
+        for some in torch.split(there, ROWS):
+            result = x.new_empty(len(some), weight.shape[2])
+            product(x.index_select(0, some), matrix, out=result)
+            out.index_copy_(0, rows.index_select(0, some).long(), result)
+    return out
+
+
+def _folded(weight: Tensor, fold: Affine | None) -> Tensor:
+    return weight if fold is None else weight * fold.scale
+
+
+def _folded_bias(bias: Tensor | None, fold: Affine | None) -> Tensor | None:
+    if fold is None:
+        return bias
+    return fold.shift if bias is None else bias * fold.scale + fold.shift
+
+
 def _uniform(parameter: Tensor, inputs: int) -> None:
     """The initialization of the published layers (and of torch's own): uniform within 1 / sqrt(inputs)."""
     bound = 1 / math.sqrt(inputs)
@@ -323,13 +347,14 @@ class SubmanifoldConv(nn.Module):
         if self.bias is not None:
             _uniform(self.bias, in_channels * kernel**3)
 
-    def forward(self, x: Tensor, level: Level) -> Tensor:
-        """(n, in) features of a level -> (n, out)."""
-        x, weight = _for_autocast(x, self.weight)
+    def forward(self, x: Tensor, level: Level, fold: Affine | None = None) -> Tensor:
+        """(n, in) features of a level -> (n, out); ``fold`` is applied to the result."""
+        x, weight = _for_autocast(x, _folded(self.weight, fold))
         pairs = level.pairs(self.kernel) if self._in_pairs(x) else None
         first = level.first_rows(self.kernel) if level.repeated_cells else None
         out = convolve(x, level.neighbours[self.kernel], weight, first=first, pairs=pairs)
-        return out if self.bias is None else out + self.bias.to(out.dtype)
+        bias = _folded_bias(self.bias, fold)
+        return out if bias is None else add(out, bias.to(out.dtype))
 
     def _in_pairs(self, x: Tensor) -> bool:
         """Pays on one core, where arithmetic costs more than many small steps.
@@ -354,24 +379,29 @@ class _BetweenLevels(nn.Module):
 class StridedConv(_BetweenLevels):
     """Sparse convolution to the next coarser level, kernel and stride 2, without a bias."""
 
-    def forward(self, x: Tensor, level: Level) -> Tensor:
-        """(n, in) features of ``level`` -> (m, out) features of the next coarser one.
+    def forward(self, x: Tensor, level: Level, fold: Affine | None = None) -> Tensor:
+        """(n, in) features of ``level`` -> (m, out) features of the next coarser one; ``fold`` is applied to them.
 
         Raises:
             ValueError: the coarsest level, or a pyramid built without ``strided``.
         """
-        x, weight = _for_autocast(x, self.weight)
-        return stride(x, level, weight)
+        x, weight = _for_autocast(x, _folded(self.weight, fold))
+        out = stride(x, level, weight)
+        return out if fold is None else add(out, fold.shift)
 
 
 class InverseConv(_BetweenLevels):
     """Sparse convolution back from the next coarser level, kernel 2, without a bias."""
 
-    def forward(self, x: Tensor, level: Level) -> Tensor:
-        """(m, in) features of the level next coarser than ``level`` -> (n, out) features of ``level``.
+    def forward(self, x: Tensor, level: Level, fold: Affine | None = None) -> Tensor:
+        """(m, in) features of the level next coarser than ``level`` -> (n, out) of ``level``; ``fold`` is applied.
 
         Raises:
             ValueError: the coarsest level, or a pyramid built without ``strided``.
         """
-        x, weight = _for_autocast(x, self.weight)
-        return invert(x, level, weight)
+        x, weight = _for_autocast(x, _folded(self.weight, fold))
+        if keeps_no_gradients(self, x) and not level.repeated_cells:
+            out = _invert_present(x, level, weight)
+        else:
+            out = invert(x, level, weight)
+        return out if fold is None else add(out, fold.shift)

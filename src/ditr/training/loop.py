@@ -73,6 +73,7 @@ def train(recipe: Recipe, run: TrainingRun) -> ModelConfig:
         Stopped: SIGTERM, SIGINT or SIGUSR1 came. The step in hand is finished then and a checkpoint written, and the
             same call goes on. It is a ``SystemExit`` with the status of :data:`ditr.stopping.STATUS`.
     """
+    RunRecord.choose_products(run.folder)
     fabric = make_fabric(run, leaves_out=recipe.network.norms is not None)
     if run.encoding is not None:
         encoding = run.encoding.at(recipe.preparation.image_size).computed_in(run.precision)

@@ -17,6 +17,7 @@ from ditr.doctor.machine import describe_kernels
 from ditr.errors import InputError, few
 from ditr.io.files import file_sha256, write_json
 from ditr.io.settings_json import to_json_values
+from ditr.nn.products import Products, use_products
 from ditr.scene import ReadOptions
 from ditr.training.checkpoint import Progress, has_checkpoint
 from ditr.training.recipe import Recipe
@@ -83,6 +84,21 @@ class RunRecord:
             remedy = "Give what the run began with, or choose another folder"
             raise InputError(folder, f"the run here has another recipe or other data: {few(found, 3)}", remedy)
 
+    @classmethod
+    def choose_products(cls, folder: Path) -> None:
+        """Multiply matrices as the run in a folder does; a new one as is best on this machine.
+
+        Raises:
+            InputError: a damaged record, or products that this machine does not offer.
+        """
+        before = cls._before(folder)
+        name = None if before is None else before["machines"][-1].get("products", Products.TORCH.value)
+        try:
+            use_products(None if name is None else Products(name))
+        except ValueError as error:
+            remedy = "Go on where it was begun, or begin anew"
+            raise InputError(folder, f"the run multiplied matrices in another way ({error})", remedy) from None
+
     def other_machine(self, folder: Path, *, allowed: bool) -> list[str]:
         """What a run that is taken up has to say of the machine, if that is another now.
 
@@ -126,7 +142,8 @@ class RunRecord:
             machines.append({"from_step": step, **self.machine})
         write_json(folder / _FILE, {"recipe": self.recipe, "data": self.data, "machines": machines})
 
-    def _before(self, folder: Path) -> dict[str, Any] | None:
+    @staticmethod
+    def _before(folder: Path) -> dict[str, Any] | None:
         """What stands in the folder; None where nothing does, as in a run of ditr 0.1.
 
         Raises:
@@ -186,6 +203,7 @@ def _machine(run: TrainingRun, fabric: Fabric) -> dict[str, Any]:
         "attention": getattr(kernels, _ATTENTION.get(precision, "attention_fp32")),
         "matmul_precision": kernels.matmul_precision,
         "linear_algebra": kernels.linear_algebra,
+        "products": kernels.products,
         "torch": torch.__version__,
     }
 

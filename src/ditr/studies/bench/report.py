@@ -30,8 +30,8 @@ def _machine(content: dict[str, Any]) -> str:
         *(f"* GPU: {name}" for name in found["gpus"]),
         f"* {found['system']}, Python {found['python']}, torch {found['torch']}",
         f"* Kernels: {kernels['linear_algebra']}; sparse convolution: {kernels['sparse_convolution']}; attention: "
-        f"{kernels['attention_fp32']}; products of fp32: {kernels['matmul_precision']}; OMP_WAIT_POLICY "
-        f"{found['omp_wait_policy'] or 'not set'}",
+        f"{kernels['attention_fp32']}; products of fp32 by {kernels['products']}, {kernels['matmul_precision']}; "
+        f"OMP_WAIT_POLICY {found['omp_wait_policy'] or 'not set'}",
     ]
     if content["busy"]:
         lines.append(f"* Foreign processes kept busy on purpose: {content['busy']}")
