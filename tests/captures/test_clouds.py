@@ -205,6 +205,23 @@ def test_meshes_are_sampled_where_their_vertices_lie_far_apart(tmp_path: Path, e
     np.testing.assert_allclose(np.linalg.norm(scene.coord, axis=1), 1, atol=1e-6)
 
 
+def test_vertices_of_a_ply_stay_where_they_have_labels_or_no_sound_faces(tmp_path: Path) -> None:
+    header = "ply\nformat ascii 1.0\nelement vertex 4\nproperty float x\nproperty float y\nproperty float z\n{}"
+    header += "element face 2\nproperty list uchar int vertex_indices\nend_header\n"
+    corners = ["0 0 0", "1 0 0", "1 1 0", "0 1 0"]
+    path = tmp_path / "square.ply"
+    plain = header.format("") + "\n".join(corners) + "\n"
+    path.write_text(plain + "3 0 1 2\n3 0 2 3\n", encoding="utf-8")
+    assert len(read_capture(path)) == 200_000
+    path.write_text(plain + "3 0 1 9\n3 0 2 3\n", encoding="utf-8")
+    scene = read_capture(path)
+    assert len(scene) == 4 and "the faces cannot be read" in said(scene)
+    labelled = header.format("property int label\n") + "".join(f"{corner} 1\n" for corner in corners)
+    path.write_text(labelled + "3 0 1 2\n3 0 2 3\n", encoding="utf-8")
+    scene = read_capture(path)
+    assert len(scene) == 4 and scene.label is not None and scene.label.tolist() == [1, 1, 1, 1]
+
+
 # ---- every reader ---------------------------------------------------------------------------------------------------
 
 

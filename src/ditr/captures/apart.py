@@ -28,7 +28,8 @@ _READERS = {
     "e57": "ditr.captures.e57",
     "mesh": "ditr.captures.mesh",
 }
-"""Modules by name; each has ``cloud_of``, which reads a file where it is called."""
+"""Modules by name; each has ``cloud_of``, which reads a file where it is called, and the ``LIBRARIES`` that it needs.
+One may have ``memory_of``, the bytes that a file becomes by what its header says."""
 _MEMORY, _TIMES = 256 << 20, 24
 """Bytes that a reader may take, and how many more for each byte of its file."""
 _SECONDS, _PER_MEGABYTE = 60, 2
@@ -102,6 +103,7 @@ def guarded(path: Path, read: Callable[[Path], Cloud]) -> Cloud:
 
     Raises:
         InputError: its errors.
+        OSError: those of the machine.
     """
     try:
         return read(path)
@@ -110,14 +112,14 @@ def guarded(path: Path, read: Callable[[Path], Cloud]) -> Cloud:
     except MemoryError:
         raise InputError(path, "it asks for more memory than any sound file of its size", _REMEDY) from None
     except BaseException as error:  # a panic of Rust is no Exception
-        if isinstance(error, KeyboardInterrupt | SystemExit):
+        if isinstance(error, KeyboardInterrupt | SystemExit) or getattr(error, "errno", None) is not None:
             raise
         text = " ".join(str(error).split())[:200]
         raise InputError(path, f"its reader refuses it ({type(error).__name__}: {text})", _REMEDY) from None
 
 
-def _limit(path: Path) -> None:
-    """Set the limits of this process, which has imported what it needs."""
+def _limit(path: Path, memory: int) -> None:
+    """Set the limits of this process, which has imported what it needs; ``memory`` is in bytes."""
     if sys.platform == "win32":
         return
     import resource
@@ -127,7 +129,7 @@ def _limit(path: Path) -> None:
     statm = Path("/proc/self/statm")
     if statm.exists():
         used = int(statm.read_text(encoding="ascii").split()[0]) * resource.getpagesize()
-        resource.setrlimit(resource.RLIMIT_AS, (used + _MEMORY + _TIMES * size,) * 2)
+        resource.setrlimit(resource.RLIMIT_AS, (used + _MEMORY + max(memory, _TIMES * size),) * 2)
     resource.setrlimit(resource.RLIMIT_CPU, (_SECONDS + _PER_MEGABYTE * (size >> 20),) * 2)
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 
@@ -139,7 +141,7 @@ def main(reader: str, file: str, folder: str) -> None:
     try:
         for library in module.LIBRARIES:
             import_module(library)
-        _limit(path)
+        _limit(path, module.memory_of(path) if hasattr(module, "memory_of") else 0)
         _save(guarded(path, module.cloud_of), Path(folder))
     except InputError as error:
         told = {"fault": error.fault, "remedy": error.remedy}

@@ -116,7 +116,7 @@ def _values(file: Any, header: Any, names: list[str]) -> dict[str, NDArray[np.fl
         for name in names:
             pieces[name].append(held[name][:count].copy())
     reader.close()
-    return {name: np.concatenate(parts) for name, parts in pieces.items()}
+    return {name: np.concatenate(pieces.pop(name)) for name in names}
 
 
 def _from_spherical(values: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -29,6 +29,7 @@ STANDARD_CLASSES = {
 """Names of classifications by the specification of LAS; 0 and 1 are points that nobody classified, 12 an old mark of
 overlap."""
 _CHUNK = 1 << 17
+_MOST = 1 << 40
 _CUT = "The file is cut off or its header is wrong; copy or write it again"
 
 
@@ -49,6 +50,17 @@ def read(path: Path, options: ReadOptions) -> Scene:
         require_library(path, "lazrs", "las")
         return cloud_scene(path, read_apart(path, "laz"))
     return cloud_scene(path, guarded(path, cloud_of))
+
+
+def memory_of(path: Path) -> int:
+    """Bytes of the points once they are not compressed, three times over: how small LAZ makes them is not limited."""
+    start = first_bytes(path, 375)
+    if len(start) < 255:
+        return 0
+    point_size, points = struct.unpack_from("<HI", start, 105)
+    if start[25] >= 4:
+        points = max(points, struct.unpack_from("<Q", start, 247)[0])
+    return int(min(points * (point_size + 24) * 3, _MOST))
 
 
 def cloud_of(path: Path) -> Cloud:

@@ -6,11 +6,16 @@ from pathlib import Path
 
 from ditr.captures.apart import read_apart
 from ditr.captures.clouds import Cloud, cloud_scene, first_bytes
+from ditr.captures.colors import COLOR
 from ditr.captures.mesh import is_sparse_ply
-from ditr.captures.points import ply_columns
+from ditr.captures.points import NORMAL, ply_columns
+from ditr.errors import InputError
 from ditr.scene import ReadOptions, Scene
 
 __all__ = ["read", "recognise"]
+
+_OF_MESHES = {"x", "y", "z", *NORMAL, *COLOR, "alpha", "s", "t", "u", "v", "texture_u", "texture_v"}
+"""Columns that points between the vertices have, too, or need not have; labels are none of them."""
 
 
 def recognise(path: Path) -> str | None:
@@ -25,8 +30,12 @@ def read(path: Path, options: ReadOptions) -> Scene:
     Raises:
         InputError: as for :func:`~ditr.captures.points.points_of`, or a file that is damaged.
     """
-    if is_sparse_ply(path):
-        cloud = read_apart(path, "mesh")
-        if any("of its surface" in text for _, _, text in cloud.said):
-            return cloud_scene(path, cloud)
-    return cloud_scene(path, Cloud(ply_columns(path)))
+    cloud = Cloud(ply_columns(path))
+    if is_sparse_ply(path) and not {name for name in cloud.columns if name.lower() not in _OF_MESHES}:
+        try:
+            surface = read_apart(path, "mesh")
+        except InputError as error:
+            cloud.say("points", f"they are the vertices; the faces cannot be read ({error.fault})")
+        else:
+            cloud = surface if len(surface.columns["x"]) != len(cloud.columns["x"]) else cloud
+    return cloud_scene(path, cloud)
