@@ -145,6 +145,25 @@ def mutants(data: bytes, count: int, seed: int = 0) -> Iterable[bytes]:
         yield bytes(mutant)
 
 
+def with_checksums(data: bytes) -> bytes:
+    """An E57 file of 1024-byte pages whose checksums (CRC-32C) are right again, so that damage gets past them."""
+    pages = [data[at : at + 1020].ljust(1020, b"\0") for at in range(0, len(data), 1024)]
+    crc = np.full(len(pages), 0xFFFFFFFF, dtype=np.uint32)
+    for column in np.frombuffer(b"".join(pages), np.uint8).reshape(-1, 1020).T:
+        crc = _CRC_TABLE[(crc ^ column) & 255] ^ (crc >> 8)
+    return b"".join(page + int(c ^ 0xFFFFFFFF).to_bytes(4, "big") for page, c in zip(pages, crc, strict=True))
+
+
+def _crc_table() -> np.ndarray:
+    table = np.arange(256, dtype=np.uint32)
+    for _ in range(8):
+        table = np.where(table & 1, (table >> 1) ^ np.uint32(0x82F63B78), table >> 1)
+    return table
+
+
+_CRC_TABLE = _crc_table()
+
+
 # Reads every file named on its input where a reader would read it, with a limit of memory, and writes what happened.
 _PROGRAM = """
 import json, resource, sys, time
