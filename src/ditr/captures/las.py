@@ -149,6 +149,8 @@ def _checked_records(path: Path) -> dict[tuple[str, int], bytes]:
         if not compressed and points * point_size > size - data_at:
             fault = f"the header promises {points} points of {point_size} bytes, {size - data_at} bytes follow"
             raise InputError(path, fault, _CUT)
+        if compressed and points:
+            _check_chunks(path, file, data_at, point_size)
         records: dict[tuple[str, int], bytes] = {}
         file.seek(header_size)
         for _ in range(count):
@@ -161,6 +163,21 @@ def _checked_records(path: Path) -> dict[tuple[str, int], bytes]:
             for _ in range(extended):
                 _record(path, file, records, "<2x16sHQ32x", size)
     return records
+
+
+def _check_chunks(path: Path, file: Any, data_at: int, point_size: int) -> None:
+    """Refuse a table with more compressed chunks than fit: each begins with a point that is not compressed."""
+    size = path.stat().st_size
+    file.seek(data_at)
+    table = int.from_bytes(file.read(8), "little", signed=True)
+    if table == -1:  # written to something that could not go back
+        file.seek(max(0, size - 8))
+        table = int.from_bytes(file.read(8), "little", signed=True)
+    if data_at + 8 <= table <= size - 8:
+        file.seek(table + 4)
+        if int.from_bytes(file.read(4), "little") * point_size <= table - data_at:
+            return
+    raise InputError(path, "its table of compressed chunks does not go with its size", _CUT)
 
 
 def _record(path: Path, file: Any, records: dict[tuple[str, int], bytes], layout: str, end: int) -> None:
