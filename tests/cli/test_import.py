@@ -71,6 +71,7 @@ def test_a_cloud_is_labelled_trained_on_evaluated_and_checked(
     main(["evaluate", "ptv3", "--data", "scans", "--device", "cpu", "--out", "figures"])
     assert "mIoU" in capsys.readouterr().out
     main(["check", "scans/room_1.npy"])
+    assert "it has no photographs" in refused(capsys, "features", "scans/room_1.npy")
     assert (tmp_path / "room_1-check" / "check.json").exists()
     options = ["--encoder", "none", "--steps", "1", "--device", "cpu", "--set", "preparation.voxel_size=0.25"]
     main(["train", "small", "run", "--data", "scans", *options])

@@ -13,6 +13,7 @@ from ditr.cli.options import Reading
 if TYPE_CHECKING:
     from ditr.inference.lifting import LiftedFeatures
     from ditr.inference.student_features import StudentFeatures
+    from ditr.scene import Scene
 
 __all__ = ["Features", "run"]
 
@@ -81,6 +82,7 @@ def run(args: Features) -> None:
     from ditr.runtime import progress_bar
 
     out = folder_for(args.out or Path(f"{scene.name}-features"), _names(), overwrite=args.overwrite)
+    _require_photographs(args, scene)
     with phase("look at it"):
         scene = judged(scene, force=args.reading.force, needs_unit=args.model is not None)
     student = None
@@ -120,6 +122,20 @@ def run(args: Features) -> None:
             f"  mean cosine similarity of student and teacher: {'no point is seen' if mean is None else f'{mean:.4f}'}"
         )
     print(f"written to {out}")
+
+
+def _require_photographs(args: Features, scene: Scene) -> None:
+    """Refuse a cloud alone, unless a student looks at its points.
+
+    Raises:
+        InputError: there are none.
+    """
+    from ditr.errors import InputError
+
+    if not scene.views and args.model is None and not args.reading.force:
+        fault = "it has no photographs, and image features are those of photographs"
+        remedy = "Name a capture that has some; `ditr segment` labels points alone"
+        raise InputError(f"scene {scene.name}", fault, remedy)
 
 
 def _names() -> tuple[str, ...]:

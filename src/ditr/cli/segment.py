@@ -79,20 +79,18 @@ def run(args: Segment) -> None:
 
     with phase(f"read {args.capture}"):
         scene = read_capture(args.capture, args.reading.options())  # a mistyped path is told before torch has loaded
-    from ditr.captures.las_labels import LAS_FILES
     from ditr.captures.read_options import stated_options
     from ditr.cli.captures import takes_photographs
     from ditr.cli.common import folder_for, judged, make_cache, say_finding, voting
     from ditr.cli.output import remark
     from ditr.data.preparation import profile_rule
     from ditr.inference.explain import unlike_training, used_views
-    from ditr.inference.prediction import LABEL_FILES
     from ditr.inference.segmenter import Segmenter
     from ditr.io.files import results_folder
     from ditr.runtime import progress_bars
 
     votes = voting(args.vote, args.variants, args.thin)
-    names = (*LABEL_FILES, *LAS_FILES, _PICTURE)
+    names = _names()
     out = folder_for(
         args.out or Path(f"{scene.name}-labels"), names, overwrite=args.overwrite, needed=_POINT_BYTES * len(scene)
     )
@@ -204,6 +202,14 @@ def _account(config: ModelConfig, prediction: Prediction) -> None:
     for name, count in sorted(summary["points_per_class"].items(), key=lambda item: -item[1]):
         if count:
             print(f"  {name:20} {count:9d}  {count / summary['points']:6.1%}")
+
+
+def _names() -> tuple[str, ...]:
+    """All files that results may have."""
+    from ditr.captures.las_labels import LAS_FILES
+    from ditr.inference.prediction import LABEL_FILES
+
+    return (*LABEL_FILES, *LAS_FILES, _PICTURE)
 
 
 def _write(args: Segment, prediction: Prediction, config: ModelConfig, new: Path) -> None:
