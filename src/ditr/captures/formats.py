@@ -10,7 +10,7 @@ from ditr.errors import InputError, few
 __all__ = ["format_of", "is_capture", "refuse_stranger"]
 
 _TO_JPEG = "Convert it to JPEG or PNG"
-_TO_PLY = "Convert it to PLY, as CloudCompare or `pdal translate` does"
+_TO_PLY = "Convert it to PLY, as `ditr import` or CloudCompare does"
 _SAMPLE = "Sample points of its surface and save them as PLY"
 _REWRITE = "Write what it holds as the format that belongs here"
 _EXR = (
