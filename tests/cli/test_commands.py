@@ -27,7 +27,7 @@ def test_version_and_help() -> None:
         ("segmnet", "Did you mean 'segment'?"),
         ("feature", "Did you mean 'features'?"),
         ("Train", "Did you mean 'train'?"),
-        ("xyz", "Use one of demo, rooms, streets, check, features, train, segment,"),
+        ("xyz", "Use one of demo, rooms, streets, check, import, features, train, segment,"),
     ],
 )
 def test_unknown_command_is_one_line_with_a_suggestion(typed: str, hint: str) -> None:

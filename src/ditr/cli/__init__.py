@@ -8,6 +8,7 @@ a line in :func:`_commands`.
 from __future__ import annotations
 
 import io
+import os
 import shlex
 import sys
 from collections.abc import Callable
@@ -28,6 +29,10 @@ def main(arguments: list[str] | None = None) -> None:
     from ditr import __version__
 
     arguments = sys.argv[1:] if arguments is None else arguments
+    if "OMP_WAIT_POLICY" not in os.environ:
+        # Threads of torch wait for each other hundreds of times in a pass. By default they spin for long, which is no
+        # faster on a quiet machine and takes two to three times as long beside other work. It is read as torch loads.
+        os.environ.setdefault("GOMP_SPINCOUNT", "3000")
     if isinstance(sys.stdout, io.TextIOWrapper):
         # A job's log is read while the job runs.
         sys.stdout.reconfigure(line_buffering=True)

@@ -9,12 +9,13 @@ from __future__ import annotations
 import math
 from enum import Enum
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from ditr.errors import InputError
 
-__all__ = ["ALL_CURVES", "MAX_DEPTH", "Curve", "curve_depth", "encode"]
+__all__ = ["ALL_CURVES", "MAX_DEPTH", "Curve", "curve_depth", "encode", "sorted_rows"]
 
 MAX_DEPTH = 16
 """Bits per axis: 3 x 16 bits of code leave room for a sample's number in an int64."""
@@ -106,3 +107,14 @@ def _gray_to_binary(code: Tensor) -> Tensor:
     for shift in (1, 2, 4, 8, 16, 32):
         code = code ^ (code >> shift)
     return code
+
+
+def sorted_rows(codes: Tensor) -> Tensor:
+    """(curves, n) -> the rows in order of their codes along each curve; equal ones in their own order."""
+    if codes.is_cuda:
+        return torch.argsort(codes, dim=1, stable=True)
+    # NumPy's sort that does not keep the order of equals uses vector instructions, and mostly there are no equals.
+    order = torch.from_numpy(np.argsort(codes.numpy(), axis=1))
+    if bool((codes[0].gather(0, order[0]).diff() == 0).any()):
+        return torch.argsort(codes, dim=1, stable=True)
+    return order

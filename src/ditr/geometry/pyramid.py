@@ -23,7 +23,7 @@ import torch
 from torch import Tensor
 
 from ditr.errors import InputError
-from ditr.geometry.curves import ALL_CURVES, MAX_DEPTH, Curve, curve_depth, encode
+from ditr.geometry.curves import ALL_CURVES, MAX_DEPTH, Curve, curve_depth, encode, sorted_rows
 from ditr.geometry.neighbours import (
     Pairs,
     first_rows,
@@ -201,7 +201,7 @@ def build_pyramid(
         raise ValueError(f"a curve depth of {depth} for cells of {own_depth} bits")
     grid = grid.to(torch.int64)
     codes = torch.stack([encode(grid, curve, depth) for curve in spec.curves])
-    order = _sorted_rows(codes)
+    order = sorted_rows(codes)
     levels: list[Level] = []
     for index in range(spec.levels):
         if permutations is not None:
@@ -305,17 +305,6 @@ def _with_neighbours(levels: list[Level], spec: PyramidSpec) -> tuple[Level, ...
 
 def _kernels(spec: PyramidSpec, level: int) -> tuple[int, ...]:
     return tuple(sorted({spec.kernel, spec.stem_kernel})) if level == 0 else (spec.kernel,)
-
-
-def _sorted_rows(codes: Tensor) -> Tensor:
-    """(curves, n) -> the rows in order of their codes along each curve; equal ones in their own order."""
-    if codes.is_cuda:
-        return torch.argsort(codes, dim=1, stable=True)
-    # NumPy's sort that does not keep the order of equals uses vector instructions, and mostly there are no equals.
-    order = torch.from_numpy(np.argsort(codes.numpy(), axis=1))
-    if bool((codes[0].gather(0, order[0]).diff() == 0).any()):
-        return torch.argsort(codes, dim=1, stable=True)
-    return order
 
 
 def _cut_patches(order: Tensor, patch_size: int) -> Patches:

@@ -23,6 +23,8 @@ __all__ = [
     "DatasetNorms",
     "as_affine",
     "batch_norm",
+    "folded",
+    "folded_bias",
     "layer_norm",
     "normalize",
     "set_momentum",
@@ -167,6 +169,18 @@ def as_affine(norm: nn.Module, condition: Condition | None) -> Affine | None:
         return Affine(scale, -mean * scale)
     scale = scale * norm.weight
     return Affine(scale, norm.bias - mean * scale)
+
+
+def folded(weight: Tensor, fold: Affine | None) -> Tensor:
+    """The weights (..., out) of a product whose result is to be scaled."""
+    return weight if fold is None else weight * fold.scale
+
+
+def folded_bias(bias: Tensor | None, fold: Affine | None) -> Tensor | None:
+    """The bias (out,) of a product whose result is to be scaled and shifted; None for none."""
+    if fold is None:
+        return bias
+    return fold.shift if bias is None else bias * fold.scale + fold.shift
 
 
 def batch_norm(channels: int, norms: DatasetNorms | None = None) -> nn.Module:

@@ -15,7 +15,7 @@ from torch.nn import functional
 
 from ditr.geometry.neighbours import Pairs, octant_of
 from ditr.geometry.pyramid import Level
-from ditr.nn.norms import Affine
+from ditr.nn.norms import Affine, folded, folded_bias
 from ditr.nn.pieces import ROWS, add, keeps_no_gradients
 from ditr.nn.products import add_transposed_product, linear, product
 
@@ -306,16 +306,6 @@ def _invert_present(x: Tensor, level: Level, weight: Tensor) -> Tensor:
     return out
 
 
-def _folded(weight: Tensor, fold: Affine | None) -> Tensor:
-    return weight if fold is None else weight * fold.scale
-
-
-def _folded_bias(bias: Tensor | None, fold: Affine | None) -> Tensor | None:
-    if fold is None:
-        return bias
-    return fold.shift if bias is None else bias * fold.scale + fold.shift
-
-
 def _uniform(parameter: Tensor, inputs: int) -> None:
     """The initialization of the published layers (and of torch's own): uniform within 1 / sqrt(inputs)."""
     bound = 1 / math.sqrt(inputs)
@@ -349,11 +339,11 @@ class SubmanifoldConv(nn.Module):
 
     def forward(self, x: Tensor, level: Level, fold: Affine | None = None) -> Tensor:
         """(n, in) features of a level -> (n, out); ``fold`` is applied to the result."""
-        x, weight = _for_autocast(x, _folded(self.weight, fold))
+        x, weight = _for_autocast(x, folded(self.weight, fold))
         pairs = level.pairs(self.kernel) if self._in_pairs(x) else None
         first = level.first_rows(self.kernel) if level.repeated_cells else None
         out = convolve(x, level.neighbours[self.kernel], weight, first=first, pairs=pairs)
-        bias = _folded_bias(self.bias, fold)
+        bias = folded_bias(self.bias, fold)
         return out if bias is None else add(out, bias.to(out.dtype))
 
     def _in_pairs(self, x: Tensor) -> bool:
@@ -385,7 +375,7 @@ class StridedConv(_BetweenLevels):
         Raises:
             ValueError: the coarsest level, or a pyramid built without ``strided``.
         """
-        x, weight = _for_autocast(x, _folded(self.weight, fold))
+        x, weight = _for_autocast(x, folded(self.weight, fold))
         out = stride(x, level, weight)
         return out if fold is None else add(out, fold.shift)
 
@@ -399,7 +389,7 @@ class InverseConv(_BetweenLevels):
         Raises:
             ValueError: the coarsest level, or a pyramid built without ``strided``.
         """
-        x, weight = _for_autocast(x, _folded(self.weight, fold))
+        x, weight = _for_autocast(x, folded(self.weight, fold))
         if keeps_no_gradients(self, x) and not level.repeated_cells:
             out = _invert_present(x, level, weight)
         else:
