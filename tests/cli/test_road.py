@@ -232,6 +232,10 @@ def test_one_point_or_no_view_is_labelled(world: Path, tmp_path: Path, points: i
     small = type(scene)("few", scene.coord[few], scene.views, scene.color[few], scene.normal[few])
     write_capture(small, tmp_path / "capture", image_format="png")
     options = ["--model", world / "run", "--device", "cpu", "--cache", tmp_path / "features", "--no-pictures"]
+    if not views:
+        refused = ditr("segment", tmp_path / "capture", *options, "--out", tmp_path / "out", cwd=tmp_path)
+        assert refused.returncode == 2 and "it has no photographs" in refused.stderr, refused.stderr
+        options.append("--force")
     done = ditr("segment", tmp_path / "capture", *options, "--out", tmp_path / "out", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert len(np.load(tmp_path / "out" / "label.npy", allow_pickle=False)) == len(small)

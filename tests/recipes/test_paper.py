@@ -201,8 +201,9 @@ def test_the_list_fits_a_terminal(capsys: pytest.CaptureFixture[str]) -> None:
 
 @pytest.mark.parametrize("name", ["scannet200/ditr", "nuscenes+semantic_kitti+waymo/distill"])
 def test_a_recipe_fits_a_terminal_and_can_be_set_as_it_is_printed(
-    name: str, capsys: pytest.CaptureFixture[str]
+    name: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setenv("COLUMNS", "120")
     list_recipes(Recipes(name))
     lines = capsys.readouterr().out.splitlines()
     assert len(lines) < 25 and max(map(len, lines)) <= 120 and lines[0].startswith(f"{name}: ")

@@ -41,7 +41,8 @@ class Part:
         module: as it is imported.
         serves: what does not work without it.
         install: the one command that brings it.
-        by_option: whether only those need it who ask for it with an option, which then says how to install it.
+        by_option: whether only those need it who ask for it with an option or by what they read, and are then told how
+            to install it.
     """
 
     module: str
@@ -57,6 +58,11 @@ PARTS = (
     Part("tensorboard", "the curves of a training: `ditr train`", "pip install tensorboard"),
     Part("jinja2", "the pages of `ditr demo` and `ditr reproduce`", "pip install jinja2"),
     Part("wandb", "sending the curves to Weights & Biases: `ditr train --wandb`", "pip install wandb", by_option=True),
+    Part("laspy", "clouds in LAS and LAZ files", "pip install 'ditr[las]'", by_option=True),
+    Part("lzf", "clouds in compressed PCD files", "pip install 'ditr[pcd]'", by_option=True),
+    Part("pye57", "clouds in E57 files", "pip install 'ditr[e57]'", by_option=True),
+    Part("trimesh", "meshes", "pip install 'ditr[mesh]'", by_option=True),
+    Part("lzfse", "depth maps of Record3D", "pip install 'ditr[record3d]'", by_option=True),
     Part("transformers.models.dinov3_vit", "DINOv3 as image encoder", "pip install -U transformers"),
     Part("transformers.models.aimv2", "AIMv2 as image encoder", "pip install -U transformers"),
 )
