@@ -23,9 +23,11 @@ from ditr.data.dataset import Shuffle, TrainingSet
 from ditr.encoders.encoding import CachedEncoding
 from ditr.errors import InputError
 from ditr.inference.segmenter import Segmenter
+from ditr.nn.products import Products, best_products, products, use_products
 from ditr.training.loading import RankShare, load_batches
 from ditr.training.loop import TrainingRun, train
 from ditr.training.recipe import Augmentation, OptimizerSettings, Recipe
+from ditr.training.run_record import RunRecord
 from ditr.weights.saved_model import load_model
 
 
@@ -323,6 +325,25 @@ def test_a_run_goes_on_elsewhere_only_where_that_is_allowed(
     machines = json.loads((folder / "run.json").read_text())["machines"]
     assert [(one["from_step"], one["precision"]) for one in machines] == [(0, "32-true"), (2, "bf16-mixed")]
     assert machines[0]["processes"] == 1 and machines[0]["attention"] and machines[0]["linear_algebra"]
+
+
+def test_products_are_those_that_a_run_began_with(world: Path, tmp_path: Path) -> None:
+    folder = run(world, tmp_path / "run", tiny_recipe(steps=1))
+    record = json.loads((folder / "run.json").read_text())
+    assert record["machines"][0]["products"] == best_products().value
+    try:
+        for name, chosen in (("torch", Products.TORCH), ("another", best_products())):
+            record["machines"][0]["products"] = name
+            (folder / "run.json").write_text(json.dumps(record))
+            RunRecord.choose_products(folder)
+            assert products() is chosen
+        (folder / "run.json").unlink()  # as a run of ditr 0.1 left it
+        RunRecord.choose_products(folder)
+        assert products() is Products.TORCH
+        RunRecord.choose_products(tmp_path / "new")
+        assert products() is best_products()
+    finally:
+        use_products(None)
 
 
 def test_checkpoints_after_minutes_change_no_bit(world: Path, encoding: CachedEncoding, tmp_path: Path) -> None:

@@ -86,18 +86,20 @@ class RunRecord:
 
     @classmethod
     def choose_products(cls, folder: Path) -> None:
-        """Multiply matrices as the run in a folder does; a new one as is best on this machine.
+        """Multiply matrices as the run in a folder does, torch's way in one of ditr 0.1; a new run as is best here.
+
+        What this machine does not offer is left to :meth:`other_machine`, which names it.
 
         Raises:
-            InputError: a damaged record, or products that this machine does not offer.
+            InputError: a damaged record.
         """
         before = cls._before(folder)
-        name = None if before is None else before["machines"][-1].get("products", Products.TORCH.value)
+        begun = has_checkpoint(folder / "checkpoints")
+        name = before["machines"][-1].get("products") if before else Products.TORCH.value if begun else None
         try:
             use_products(None if name is None else Products(name))
-        except ValueError as error:
-            remedy = "Go on where it was begun, or begin anew"
-            raise InputError(folder, f"the run multiplied matrices in another way ({error})", remedy) from None
+        except ValueError:
+            use_products(None)
 
     def other_machine(self, folder: Path, *, allowed: bool) -> list[str]:
         """What a run that is taken up has to say of the machine, if that is another now.
