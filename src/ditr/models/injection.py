@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from ditr.geometry.lift import gather
-from ditr.geometry.lift_pyramid import LiftPyramid
+from ditr.geometry.lift_pyramid import LiftLevel, LiftPyramid
 from ditr.geometry.pyramid import Pyramid
 from ditr.nn.blocks import DropPath, LinearNormAct
 from ditr.nn.norms import Condition, DatasetNorms, as_affine, normalize
@@ -78,29 +78,34 @@ def pooled_tokens(tokens: Tensor, lift: LiftPyramid, level: int) -> Tensor:
         (cells, D).
     """
     pairs = lift.levels[level]
-    row = torch.where(pairs.token < 0, len(tokens) - 1, pairs.token)
     if level == 0:
-        return tokens.index_select(0, row)
-    if tokens.requires_grad and torch.is_grad_enabled():
-        # Where several tokens are largest, each has its share of the gradient.
-        return torch.segment_reduce(tokens.index_select(0, row), "max", lengths=pairs.count, unsafe=True)
+        return tokens.index_select(0, _rows(tokens, pairs))
+    if tokens.is_cuda or (tokens.requires_grad and torch.is_grad_enabled()):
+        # On all cores of a GPU anyway, and where several tokens are largest, each has its share of the gradient.
+        rows = tokens.index_select(0, _rows(tokens, pairs))
+        return torch.segment_reduce(rows, "max", lengths=pairs.count, unsafe=True)
     out = tokens.new_empty(len(pairs.count), tokens.shape[1])
-    for cells, some in _in_pieces(tokens, row, pairs.count):
+    for cells, some in _in_pieces(tokens, pairs):
         out.index_copy_(0, cells, some)
     return out
 
 
-def _in_pieces(tokens: Tensor, row: Tensor, count: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
+def _rows(tokens: Tensor, pairs: LiftLevel) -> Tensor:
+    """(pairs,) which of the (T + 1, D) tokens each pair takes."""
+    return torch.where(pairs.token < 0, len(tokens) - 1, pairs.token)
+
+
+def _in_pieces(tokens: Tensor, pairs: LiftLevel) -> Iterator[tuple[Tensor, Tensor]]:
     """The cells of a level, some at a time, with their largest tokens: (some,) cells and (some, D).
 
     Cells with about as many tokens come together, so that a table of all their rows has few repetitions; the maximum
     of such a table runs on all cores, where that of segments of any length runs on one.
 
     Args:
-        tokens: (T, D).
-        row: (pairs,) which of them each cell sees, sorted by cell.
-        count: (n,) how many of them each cell sees.
+        tokens: (T + 1, D) as in :class:`TokenTable`.
+        pairs: of the level.
     """
+    row, count = _rows(tokens, pairs), pairs.count
     order = count.argsort()
     sizes, begin = count[order], (count.cumsum(0) - count)[order]
     slot = torch.arange(int(sizes[-1]) if len(sizes) else 0, device=row.device)
@@ -151,9 +156,8 @@ class ImageBranch(LinearNormAct):
     def _inject_in_pieces(self, image: TokenTable, level: int, condition: Condition | None) -> Tensor:
         """Of few cells at a time, so that no copy of tokens per cell is ever there."""
         pairs = image.lift.levels[level]
-        row = torch.where(pairs.token < 0, len(image.rows) - 1, pairs.token)
         out = image.rows.new_empty(len(pairs.count), self.linear.out_features)
-        for cells, some in _in_pieces(image.rows, row, pairs.count):
+        for cells, some in _in_pieces(image.rows, pairs):
             out.index_copy_(0, cells, self(some, condition))
         return out
 

@@ -123,9 +123,6 @@ def product(x: Tensor, matrix: Tensor, out: Tensor, *, at_once: int = 0) -> None
 def add_transposed_product(total: Tensor, x: Tensor, y: Tensor, *, at_once: int = 0) -> None:
     """Add x.T @ y, of (n, k) and (n, m), to ``total`` (k, m): the gradient of a matrix; knows no gradients itself."""
     if _by_onednn(x, y) and min(x.shape[1], y.shape[1]) >= _NARROW:
-        if len(x) == at_once:
-            total += _transposed(x, y)
-            return
         for part, size in _blocks(len(x), (at_once,) if at_once else _BLOCKS):
             total += _transposed(_padded(x[part], size), _padded(y[part], size))
     elif total.dtype == x.dtype:
