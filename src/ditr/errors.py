@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any
 
-__all__ = ["Finding", "Grade", "InputError", "few", "nearest"]
+__all__ = ["Finding", "Grade", "InputError", "causes", "few", "nearest"]
 
 
 def nearest(name: str, known: Iterable[str], *, cutoff: float = 0.6) -> str | None:
@@ -22,6 +22,16 @@ def few(names: Iterable[str], most: int) -> str:
     listed = list(names)
     more = f" and {len(listed) - most} more" if len(listed) > most else ""
     return ", ".join(listed[:most]) + more
+
+
+def causes(error: BaseException) -> list[BaseException]:
+    """An error and all that led to it, hidden ones (``from None``) too, the last first."""
+    chain: list[BaseException] = []
+    cause: BaseException | None = error
+    while cause is not None and cause not in chain:
+        chain.append(cause)
+        cause = cause.__cause__ or cause.__context__
+    return chain
 
 
 class InputError(ValueError):

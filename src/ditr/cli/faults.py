@@ -12,7 +12,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import NoReturn, TextIO
 
-from ditr.errors import InputError
+from ditr.errors import InputError, causes
 from ditr.stopping import STATUS, Stopped
 
 __all__ = ["reported"]
@@ -119,10 +119,5 @@ def _show_causes(error: BaseException) -> None:
     """The traceback of an error and of all that led to it, hidden ones (``from None``) too."""
     import traceback
 
-    chain: list[BaseException] = []
-    cause: BaseException | None = error
-    while cause is not None and cause not in chain:
-        chain.append(cause)
-        cause = cause.__cause__ or cause.__context__
-    for each in reversed(chain):
+    for each in reversed(causes(error)):
         print("".join(traceback.format_exception(each, chain=False)), end="", file=sys.stderr)

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
+
+if TYPE_CHECKING:
+    from ditr.evaluation.verify import Verification
 
 __all__ = ["Verify", "run"]
 
@@ -71,11 +74,8 @@ def run(args: Verify) -> None:
     # In single precision whatever the model learned with: a figure to compare must not depend on the machine.
     precision = "32-true"
     with phase(f"load {args.model}"):
-        folder = find_model(args.model)
-        name = folder.name
-        if not args.last and (folder / "best" / "config.json").exists():
-            folder /= "best"
-            print(f"model: {folder}, the best checkpoint of the run, as for published figures (--last: the last one)")
+        given = find_model(args.model)
+        name, folder = given.name, _best(given, last=args.last)
         out = folder_for(args.out or Path(f"verify-{benchmark.name}-{args.split}-{name}"))
         segmenter = Segmenter.from_pretrained(folder, device=args.device, dataset=args.norms, precision=precision)
     settings = {"dataset": benchmark.name, "split": args.split, "norms": args.norms}
@@ -104,10 +104,7 @@ def run(args: Verify) -> None:
             seed=args.seed,
             progress=scenes,
         )
-    for name, iou in zip(found.class_names, found.matrix.iou, strict=True):
-        print(f"  {name:28} {100 * iou:6.1f}")
-    figure = "none known" if expected is None else f"{expected:.1f}"
-    print(f"mIoU {found.miou:.1f}, published {figure}, on {found.scenes} of {found.total} scenes")
+    _say(found, expected)
     print(f"written to {out}")
     if found.passed is not None:
         print("pass" if found.passed else "fail")
@@ -115,3 +112,18 @@ def run(args: Verify) -> None:
         print("no verdict: only the whole split has one")
     if found.passed is False:
         sys.exit(1)
+
+
+def _best(folder: Path, *, last: bool) -> Path:
+    """The best checkpoint of a run, where it has one, unless its last one is asked for."""
+    if last or not (folder / "best" / "config.json").exists():
+        return folder
+    print(f"model: {folder / 'best'}, the best checkpoint of the run, as for published figures (--last: the last one)")
+    return folder / "best"
+
+
+def _say(found: Verification, expected: float | None) -> None:
+    for name, iou in zip(found.class_names, found.matrix.iou, strict=True):
+        print(f"  {name:28} {100 * iou:6.1f}")
+    figure = "none known" if expected is None else f"{expected:.1f}"
+    print(f"mIoU {found.miou:.1f}, published {figure}, on {found.scenes} of {found.total} scenes")

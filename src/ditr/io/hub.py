@@ -33,7 +33,7 @@ from huggingface_hub.utils import (
     validate_repo_id,
 )
 
-from ditr.errors import InputError, few
+from ditr.errors import InputError, causes, few
 from ditr.io.files import atomic_path
 
 __all__ = ["Unreachable", "fetch_folder", "file_sizes", "folder_in_cache"]
@@ -319,11 +319,7 @@ def _explain(fault: BaseException, asked: _Asked) -> InputError:
 
 def _cause(fault: BaseException) -> str:
     """Why there is no connection, as the system says it."""
-    chain: list[BaseException] = []
-    following: BaseException | None = fault
-    while following is not None and following not in chain:
-        chain.append(following)
-        following = following.__cause__ or following.__context__
+    chain = causes(fault)
     if any("timeout" in type(each).__name__.lower() for each in chain):
         return f"no answer in {PATIENCE:g} s; HF_HUB_ETAG_TIMEOUT gives it more"
     told = [each.strerror for each in chain if isinstance(each, OSError) and each.strerror]

@@ -13,9 +13,9 @@ from ditr.geometry.curves import Curve
 from ditr.geometry.pyramid import Level, Pyramid, PyramidSpec
 from ditr.models.minkunet_names import STEMS, MinkUNetNames, stages
 from ditr.models.published_names import Shapes, Unseen, norms_of, shape_of
-from ditr.nn.blocks import check_input
+from ditr.nn.blocks import check_input, conv_norm
 from ditr.nn.image_features import ImageFeatures
-from ditr.nn.norms import Condition, DatasetNorms, as_affine, batch_norm, normalize
+from ditr.nn.norms import Condition, DatasetNorms, batch_norm, normalize
 from ditr.nn.products import Linear
 from ditr.nn.sparse_conv import InverseConv, StridedConv, SubmanifoldConv
 
@@ -100,18 +100,6 @@ class MinkUNetConfig:
         )
 
 
-def _conv_norm(
-    conv: SubmanifoldConv | StridedConv | InverseConv,
-    norm: nn.Module,
-    x: Tensor,
-    level: Level,
-    condition: Condition | None,
-) -> Tensor:
-    """A convolution and its norm, in one where nothing is learned."""
-    fold = as_affine(norm, condition)
-    return normalize(norm, conv(x, level), condition) if fold is None else conv(x, level, fold)
-
-
 class ConvNormAct(nn.Module):
     """A sparse convolution, a norm and ReLU."""
 
@@ -124,7 +112,7 @@ class ConvNormAct(nn.Module):
 
     def forward(self, x: Tensor, level: Level, condition: Condition | None) -> Tensor:
         """``level`` is the finer one of those that the convolution connects."""
-        return _conv_norm(self.conv, self.norm, x, level, condition).relu_()
+        return conv_norm(self.conv, self.norm, x, level, condition).relu_()
 
 
 class Shortcut(nn.Module):
@@ -159,8 +147,8 @@ class ResidualBlock(nn.Module):
 
     def forward(self, x: Tensor, level: Level, condition: Condition | None) -> Tensor:
         """(n, in_channels) -> (n, channels)."""
-        out = _conv_norm(self.conv1, self.norm1, x, level, condition).relu_()
-        out = _conv_norm(self.conv2, self.norm2, out, level, condition)
+        out = conv_norm(self.conv1, self.norm1, x, level, condition).relu_()
+        out = conv_norm(self.conv2, self.norm2, out, level, condition)
         return out.add_(x if self.shortcut is None else self.shortcut(x, condition)).relu_()
 
 

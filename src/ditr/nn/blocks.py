@@ -13,9 +13,10 @@ from ditr.nn.attention import PatchAttention, SampleTokens
 from ditr.nn.norms import Condition, DatasetNorms, as_affine, batch_norm, layer_norm, normalize
 from ditr.nn.pieces import add, by_rows, keeps_no_gradients, largest
 from ditr.nn.products import Linear, linear
-from ditr.nn.sparse_conv import SubmanifoldConv
+from ditr.nn.sparse_conv import InverseConv, StridedConv, SubmanifoldConv
 
 __all__ = ["Block", "BlockOptions", "DropPath", "LayerScale", "LinearNormAct", "Pool", "Stem", "check_input"]
+__all__ += ["conv_norm"]
 
 
 class DropPath(nn.Module):
@@ -38,6 +39,18 @@ class DropPath(nn.Module):
         return x * (torch.rand(len(x), 1, device=x.device, dtype=x.dtype) < keep) / keep
 
 
+def conv_norm(
+    conv: SubmanifoldConv | StridedConv | InverseConv,
+    norm: nn.Module,
+    x: Tensor,
+    level: Level,
+    condition: Condition | None,
+) -> Tensor:
+    """A convolution and its norm, in one where nothing is learned."""
+    fold = as_affine(norm, condition)
+    return normalize(norm, conv(x, level), condition) if fold is None else conv(x, level, fold)
+
+
 class Stem(nn.Module):
     """Input features to the width of the first stage: convolution, BatchNorm, GELU."""
 
@@ -49,10 +62,8 @@ class Stem(nn.Module):
 
     def forward(self, x: Tensor, level: Level, condition: Condition | None = None) -> Tensor:
         """(n, in_channels) -> (n, channels)."""
-        fold = as_affine(self.norm, condition)
-        out = self.conv(x, level, fold)
-        activated: Tensor = self.act(out if fold is not None else normalize(self.norm, out, condition))
-        return activated
+        out: Tensor = self.act(conv_norm(self.conv, self.norm, x, level, condition))
+        return out
 
 
 class LinearNormAct(nn.Module):
