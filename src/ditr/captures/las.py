@@ -17,7 +17,7 @@ from ditr.captures.points import Columns
 from ditr.errors import InputError
 from ditr.scene import ReadOptions, Scene
 
-__all__ = ["STANDARD_CLASSES", "cloud_of", "read", "recognise"]
+__all__ = ["STANDARD_CLASSES", "cloud_of", "is_compressed", "read", "recognise"]
 
 LIBRARIES = ("laspy", "lazrs")
 STANDARD_CLASSES = {
@@ -45,11 +45,23 @@ def read(path: Path, options: ReadOptions) -> Scene:
         InputError: laspy is not installed; a damaged file; or as for :func:`~ditr.captures.points.points_of`.
     """
     require_library(path, "laspy", "las")
-    start = first_bytes(path, 105)
-    if len(start) == 105 and start[104] & 0xC0:
+    if is_compressed(first_bytes(path, 105)):
         require_library(path, "lazrs", "las")
         return cloud_scene(path, read_apart(path, "laz"))
     return cloud_scene(path, guarded(path, cloud_of))
+
+
+def is_compressed(start: bytes) -> bool:
+    """Whether a header, or its beginning, is that of a LAZ file."""
+    return len(start) >= 105 and bool(start[104] & 0xC0)
+
+
+def _point_count(start: bytes) -> tuple[int, int]:
+    """Bytes of a point, and how many points a header promises."""
+    point_size, points = struct.unpack_from("<HI", start, 105)
+    if start[25] >= 4 and len(start) >= 255:
+        points = max(points, struct.unpack_from("<Q", start, 247)[0])
+    return point_size, points
 
 
 def memory_of(path: Path) -> int:
@@ -57,9 +69,7 @@ def memory_of(path: Path) -> int:
     start = first_bytes(path, 375)
     if len(start) < 255:
         return 0
-    point_size, points = struct.unpack_from("<HI", start, 105)
-    if start[25] >= 4:
-        points = max(points, struct.unpack_from("<Q", start, 247)[0])
+    point_size, points = _point_count(start)
     return int(min(points * (point_size + 24) * 3, _MOST))
 
 
@@ -140,10 +150,8 @@ def _checked_records(path: Path) -> dict[tuple[str, int], bytes]:
             raise InputError(path, f"its header is cut off after {len(start)} bytes", _CUT)
         minor = start[25]
         header_size, data_at, count = struct.unpack_from("<HII", start, 94)
-        point_size, points = struct.unpack_from("<HI", start, 105)
-        compressed = bool(start[104] & 0xC0)
-        if minor >= 4 and len(start) >= 255:
-            points = max(points, struct.unpack_from("<Q", start, 247)[0])
+        point_size, points = _point_count(start)
+        compressed = is_compressed(start)
         if not 227 <= header_size <= data_at <= size or count * 54 > data_at - header_size or point_size == 0:
             raise InputError(path, "its header names places that the file does not have", _CUT)
         if not compressed and points * point_size > size - data_at:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from ditr.captures.apart import guarded
 from ditr.captures.clouds import Cloud, first_bytes
-from ditr.captures.las import STANDARD_CLASSES
+from ditr.captures.las import STANDARD_CLASSES, is_compressed
 from ditr.errors import InputError
 from ditr.io.files import atomic_path
 
@@ -41,7 +41,7 @@ def las_name(source: Path) -> str | None:
     start = first_bytes(source, 105)
     if start[:4] != b"LASF" or len(start) < 105:
         return None
-    return LAS_FILES[bool(start[104] & 0xC0)]
+    return LAS_FILES[is_compressed(start)]
 
 
 def standard_numbers(class_names: Sequence[str]) -> list[int]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +10,7 @@ from numpy.typing import NDArray
 
 from ditr.captures.images import image_size
 from ditr.captures.notes import Notes
-from ditr.captures.rgbd import KINECT, doubt_depth, stated_camera
+from ditr.captures.rgbd import KINECT, camera_from, doubt_depth, stated_camera
 from ditr.captures.shots import Shot, only_cloud, scene_of
 from ditr.captures.tables import by_stem, json_object, rows_of
 from ditr.errors import InputError
@@ -64,7 +63,7 @@ def read(path: Path, options: ReadOptions) -> Scene:
         raise InputError(path, fault, "Give as many of each: they belong together by their order")
     camera = _camera(path, image_size(images[0]), notes)
     shots = [
-        Shot(image.name, image, partial(_same, camera), pose, depth=depth, depth_unit=_UNIT)
+        Shot(image.name, image, lambda: camera, pose, depth=depth, depth_unit=_UNIT)
         for image, depth, pose in zip(images, depths, poses, strict=True)
     ]
     doubt_depth(shots, camera, options, notes)
@@ -72,17 +71,12 @@ def read(path: Path, options: ReadOptions) -> Scene:
     return scene_of(path, shots, cloud, notes, options)
 
 
-def _same(camera: Camera) -> Camera:
-    return camera
-
-
 def _camera(path: Path, size: tuple[int, int], notes: Notes) -> Camera:
     if (stated := stated_camera(path, size)) is not None:
         return stated
     remedy = "Put camera_intrinsic.json beside if it is another"
     notes.warn("cameras", "the folder does not say which camera it was: that of a Kinect is taken", remedy)
-    (fx, fy, cx, cy), _ = KINECT
-    return Camera(640, 480, fx, fy, cx + 0.5, cy + 0.5)
+    return camera_from(path, (640, 480), *KINECT)
 
 
 def _poses(path: Path) -> NDArray[np.float64]:

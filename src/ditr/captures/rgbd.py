@@ -14,7 +14,7 @@ from ditr.captures.tables import json_object, rows_of
 from ditr.errors import InputError
 from ditr.scene import Camera, CameraModel, ReadOptions, View
 
-__all__ = ["KINECT", "doubt_depth", "stated_camera"]
+__all__ = ["KINECT", "camera_from", "doubt_depth", "stated_camera"]
 
 KINECT: tuple[tuple[float, float, float, float], tuple[float, ...]] = ((525.0, 525.0, 319.5, 239.5), ())
 """Focal lengths, principal point and distortion of sensors of its kind, for 640x480, the first pixel's centre at 0."""
@@ -39,7 +39,7 @@ def stated_camera(path: Path, size: tuple[int, int]) -> Camera | None:
         if len(numbers) != 9 or not all(type(n) in (int, float) for n in (*numbers, width, height)):
             raise InputError(open3d, "it has no width, height and intrinsic_matrix of 9 numbers", "Write it again")
         fx, fy, cx, cy = (float(numbers[place]) for place in (0, 4, 6, 7))  # column by column
-        return _made(open3d, (int(str(width)), int(str(height))), (fx, fy, cx, cy), ())
+        return camera_from(open3d, (int(str(width)), int(str(height))), (fx, fy, cx, cy), ())
     simple = path / "calibration.txt"
     if simple.is_file():
         words = [word for row in rows_of(simple) for word in row]
@@ -49,13 +49,18 @@ def stated_camera(path: Path, size: tuple[int, int]) -> Camera | None:
             values = []
         if len(values) not in (4, 8, 9):
             raise InputError(simple, "it is not fx fy cx cy, with k1 k2 p1 p2 (k3) at most", "Write these numbers")
-        return _made(simple, size, (values[0], values[1], values[2], values[3]), tuple(values[4:]))
+        return camera_from(simple, size, (values[0], values[1], values[2], values[3]), tuple(values[4:]))
     return None
 
 
-def _made(
+def camera_from(
     path: Path, size: tuple[int, int], lens: tuple[float, float, float, float], distortion: tuple[float, ...]
 ) -> Camera:
+    """The camera of focal lengths and a principal point that counts pixels from the middle of the first one.
+
+    Raises:
+        InputError: numbers that no camera has; ``path`` is named.
+    """
     fx, fy, cx, cy = lens
     model = CameraModel.OPENCV if distortion else CameraModel.PINHOLE
     try:

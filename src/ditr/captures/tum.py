@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -10,12 +9,12 @@ from numpy.typing import NDArray
 
 from ditr.captures.images import image_size
 from ditr.captures.notes import Notes
-from ditr.captures.rgbd import KINECT, doubt_depth, stated_camera
+from ditr.captures.rgbd import KINECT, camera_from, doubt_depth, stated_camera
 from ditr.captures.shots import Shot, only_cloud, scene_of
 from ditr.captures.tables import nearest_in_time, numbers_of, rows_of
 from ditr.errors import InputError
 from ditr.geometry.rotations import between, inverse, poses_of, rotations_of
-from ditr.scene import Camera, CameraModel, ReadOptions, Scene
+from ditr.scene import Camera, ReadOptions, Scene
 
 __all__ = ["read", "recognise"]
 
@@ -68,7 +67,7 @@ def read(path: Path, options: ReadOptions) -> Scene:
         Shot(
             name=images[row],
             image=path / images[row],
-            camera=partial(_same, camera),
+            camera=lambda: camera,
             world_to_camera=poses[row],
             depth=path / depths[partner[row]] if partner[row] >= 0 else None,
             depth_unit=_UNIT,
@@ -77,10 +76,6 @@ def read(path: Path, options: ReadOptions) -> Scene:
     ]
     doubt_depth(shots, camera, options, notes)
     return scene_of(path, shots, only_cloud(path, notes), notes, options)
-
-
-def _same(camera: Camera) -> Camera:
-    return camera
 
 
 def _listed(path: Path) -> tuple[NDArray[np.float64], list[str]]:
@@ -126,7 +121,4 @@ def _camera(path: Path, image: Path, notes: Notes) -> Camera:
     which = "freiburg" + str(number) if number is not None else "a Kinect"
     remedy = "Put calibration.txt beside (fx fy cx cy) if it is another"
     notes.warn("cameras", f"the folder does not say which camera it was: that of {which} is taken", remedy)
-    fx, fy, cx, cy = lens
-    model = CameraModel.OPENCV if distortion else CameraModel.PINHOLE
-    # The benchmark counts pixels from the middle of the first one.
-    return Camera(640, 480, fx, fy, cx + 0.5, cy + 0.5, model, distortion)
+    return camera_from(path, (640, 480), lens, distortion)

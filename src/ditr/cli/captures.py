@@ -63,7 +63,8 @@ def look_at_all(
         for index, folder in enumerate(captures):
             looks.append(look_at(folder, reading, rule, force=force, photographs=photographs, labelled=labelled))
             report(index + 1, len(captures))
-    unknown = [old for old, _ in reading.class_map if not any(old in names for names in map(_classes_of, captures))]
+    known = {name for capture in captures for name in _classes_of(capture)} if reading.class_map else set()
+    unknown = [old for old, _ in reading.class_map if old not in known]
     if unknown:
         raise InputError("--map", f"no capture has a class {few(map(repr, unknown), 8)}", "Mend the name")
     return looks
