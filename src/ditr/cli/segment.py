@@ -14,12 +14,11 @@ from ditr.cli.options import Reading
 
 if TYPE_CHECKING:
     from ditr.inference.prediction import Prediction
-    from ditr.scene import Scene, View
+    from ditr.scene import Scene
     from ditr.weights.saved_model import ModelConfig
 
 __all__ = ["Segment", "run"]
 
-_PICTURE = "labels.png"
 _POINT_BYTES = 28
 """At least: its place, label and confidence in the PLY, and the latter in files of their own."""
 
@@ -83,91 +82,48 @@ def run(args: Segment) -> None:
     from ditr.cli.captures import takes_photographs
     from ditr.cli.common import folder_for, judged, make_cache, say_finding, voting
     from ditr.cli.output import remark
-    from ditr.data.preparation import profile_rule
-    from ditr.inference.explain import unlike_training, used_views
+    from ditr.inference.explain import used_views
+    from ditr.inference.results import RESULT_FILES, Outputs, write_results
+    from ditr.inference.scene_labels import Labelling, require_inputs, rule_of, with_meaning
     from ditr.inference.segmenter import Segmenter
     from ditr.io.files import results_folder
     from ditr.runtime import progress_bars
+    from ditr.weights.pretrained import known_config
 
     votes = voting(args.vote, args.variants, args.thin)
-    names = _names()
-    out = folder_for(
-        args.out or Path(f"{scene.name}-labels"), names, overwrite=args.overwrite, needed=_POINT_BYTES * len(scene)
-    )
+    out = args.out or Path(f"{scene.name}-labels")
+    folder_for(out, RESULT_FILES, overwrite=args.overwrite, needed=_POINT_BYTES * len(scene))
     if (said := stated_options([args.capture])) is not None:
         remark(said)
     photographs = args.model is None or takes_photographs(args.model)
     with phase("look at it"):
         scene = judged(scene, force=args.reading.force, photographs=photographs)
     model = args.model if args.model is not None else _chosen_model(scene)
-    _require_inputs(scene, model, force=args.reading.force)
+    if (known := known_config(model)) is not None:
+        require_inputs(scene, known, model, force=args.reading.force)
     with phase(f"load {model}"):
         cache = make_cache(args.cache, use_cache=not args.no_cache)
         segmenter = Segmenter.from_pretrained(model, device=args.device, cache=cache, precision=args.precision)
-    _require_photographs(scene, segmenter.config, model, force=args.reading.force)
-    if segmenter.config.labels is not None and (meaning := segmenter.config.labels.meaning()) is not None:
-        say_finding(meaning)
-        scene = replace(scene, findings=(*scene.findings, meaning))
-    rule = None if args.reading.profile is None else profile_rule(scene)[1]
-    remark("\n".join(used_views(segmenter, scene, rule, seed=args.seed)))
+    require_inputs(scene, segmenter.config, model, force=args.reading.force)
+    scene, before = with_meaning(scene, segmenter.config), scene
+    for finding in scene.findings[len(before.findings) :]:
+        say_finding(finding)
+    how = Labelling(args.seed, votes, args.min_confidence, by_profile=args.reading.profile is not None)
+    remark("\n".join(used_views(segmenter, scene, rule_of(scene, how), seed=args.seed)))
     titles = (*(() if segmenter.encoding is None else ("photographs",)), "votes")
     alone = segmenter.encoding is None and votes is None
     with phase("label the points") if alone else nullcontext(), progress_bars(*titles, quiet=alone) as reports:
         if segmenter.encoding is not None:
             segmenter.encoding.progress = reports[0]
-        prediction = segmenter(
-            scene,
-            seed=args.seed,
-            rule=rule,
-            votes=voting(args.vote, args.variants, args.thin, reports[-1]),
-        )
-    unlike = unlike_training(segmenter.config, prediction)
-    if unlike is not None:
-        prediction = replace(prediction, scene=replace(prediction.scene, findings=(*prediction.scene.findings, unlike)))
-    if args.min_confidence is not None:
-        prediction = prediction.at_least(args.min_confidence)
-    with phase(f"write to {out}"), results_folder(out, names) as new:
-        _write(args, prediction, segmenter.config, new)
+        votes = voting(args.vote, args.variants, args.thin, reports[-1])
+        prediction = replace(how, votes=votes)(segmenter, scene)
+    with phase(f"write to {out}"), results_folder(out, RESULT_FILES) as new:
+        outputs = Outputs(pictures=not args.no_pictures, class_colors=args.class_colors)
+        write_results(prediction, segmenter.config, new, outputs, args.capture)
     _account(segmenter.config, prediction)
-    if unlike is not None:
-        print(f"ditr: warning: {unlike}", file=sys.stderr)
+    for finding in prediction.scene.findings[len(scene.findings) :]:
+        print(f"ditr: warning: {finding}", file=sys.stderr)
     print(f"written to {out}")
-
-
-def _require_inputs(scene: Scene, model: str, *, force: bool) -> None:
-    """What the model takes, where this is known before it is loaded.
-
-    Raises:
-        InputError: naming all that the points lack.
-    """
-    from ditr.data.sample import require_attributes
-    from ditr.weights.pretrained import known_config
-
-    if (config := known_config(model)) is not None:
-        require_attributes(scene, config.preparation, estimate=True)
-        _require_photographs(scene, config, model, force=force)
-
-
-def _require_photographs(scene: Scene, config: ModelConfig, model: str, *, force: bool) -> None:
-    """Refuse a cloud without photographs for a model that takes them, unless that is wanted.
-
-    Raises:
-        InputError: naming a model that takes none.
-    """
-    from ditr.errors import InputError
-    from ditr.weights.suggest import suggest_model
-
-    if scene.views or not config.takes_images or force or scene.reading.max_views == 0:
-        return
-    try:
-        other = f"Use {suggest_model(scene).model.name} (--model), which takes none; or train"
-    except InputError:
-        other = "Train"
-    raise InputError(
-        f"scene {scene.name}",
-        f"it has no photographs, and {model} takes them as input",
-        f"{other} a model without (`ditr train --encoder none`); --force labels it as if no photograph showed it",
-    )
 
 
 def _chosen_model(scene: Scene) -> str:
@@ -202,48 +158,3 @@ def _account(config: ModelConfig, prediction: Prediction) -> None:
     for name, count in sorted(summary["points_per_class"].items(), key=lambda item: -item[1]):
         if count:
             print(f"  {name:20} {count:9d}  {count / summary['points']:6.1%}")
-
-
-def _names() -> tuple[str, ...]:
-    """All files that results may have."""
-    from ditr.captures.las_labels import LAS_FILES
-    from ditr.inference.prediction import LABEL_FILES
-
-    return (*LABEL_FILES, *LAS_FILES, _PICTURE)
-
-
-def _write(args: Segment, prediction: Prediction, config: ModelConfig, new: Path) -> None:
-    """All results, or none."""
-    from ditr.captures.las_labels import las_name, write_las_labels
-    from ditr.pictures.palette import label_colors
-
-    label, names = prediction.label, prediction.class_names
-    prediction.save(new, colors=label_colors(label, len(names), config.class_colors) if args.class_colors else None)
-    if (name := las_name(args.capture)) is not None:
-        write_las_labels(args.capture, new / name, label, prediction.confidence, names)
-    if not args.no_pictures:
-        _draw(prediction, config, new / _PICTURE)
-
-
-def _draw(prediction: Prediction, config: ModelConfig, path: Path) -> None:
-    """The labels in some photographs and in 3D; those that cannot be read are named, since the labels are there."""
-    from ditr.pictures.panels import class_legend, save_picture, sheet
-    from ditr.pictures.pictures import labels_panels, spread_views
-
-    scene, colors = prediction.scene, config.class_colors
-    views = [view for view in spread_views(scene.posed_views, 4) if _can_be_read(view, path)]
-    panels = labels_panels(scene, prediction.label, prediction.class_names, views, what="Labels", colors=colors)
-    legend = class_legend(prediction.class_names, prediction.label, colors=colors)
-    save_picture(path, sheet(panels, title=scene.name, legends=[legend]))
-
-
-def _can_be_read(view: View, picture: Path) -> bool:
-    from ditr.captures.images import read_image
-    from ditr.errors import InputError
-
-    try:
-        read_image(view)
-    except InputError as error:
-        print(f"ditr: warning: {error} It is left out of {picture.name}.", file=sys.stderr)
-        return False
-    return True

@@ -1,0 +1,80 @@
+"""All files that the labels of one scene are written to; whoever labels scenes, one or many, writes them here."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from pathlib import Path
+
+from ditr.captures.images import read_image
+from ditr.captures.las_labels import LAS_FILES, las_name, write_las_labels
+from ditr.errors import InputError
+from ditr.inference.prediction import LABEL_FILES, Prediction
+from ditr.pictures.palette import label_colors
+from ditr.pictures.panels import class_legend, save_picture, sheet
+from ditr.pictures.pictures import labels_panels, spread_views
+from ditr.scene import View
+from ditr.weights.saved_model import ModelConfig
+
+__all__ = ["RESULT_FILES", "Outputs", "write_results"]
+
+_PICTURE = "labels.png"
+RESULT_FILES = (*LABEL_FILES, *LAS_FILES, _PICTURE)
+"""Names that the results of a scene may have."""
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Outputs:
+    """What is written of a scene's labels.
+
+    Attributes:
+        pictures: whether they are drawn.
+        class_colors: whether the points of the PLY get the colours of their classes.
+    """
+
+    pictures: bool = True
+    class_colors: bool = False
+
+
+def write_results(
+    prediction: Prediction, config: ModelConfig, folder: Path, outputs: Outputs, source: Path | None = None
+) -> None:
+    """Write all results into a folder, which is best one of :func:`ditr.io.files.results_folder`.
+
+    Args:
+        prediction: the labels.
+        config: of the model that made them.
+        folder: where the files go.
+        outputs: which files.
+        source: what the scene was read from: labels of a LAS file go into a copy of it.
+
+    Raises:
+        OSError: they cannot be written.
+    """
+    label, names = prediction.label, prediction.class_names
+    colors = label_colors(label, len(names), config.class_colors) if outputs.class_colors else None
+    prediction.save(folder, colors=colors)
+    if source is not None and (name := las_name(source)) is not None:
+        write_las_labels(source, folder / name, label, prediction.confidence, names)
+    if outputs.pictures:
+        _draw(prediction, config, folder / _PICTURE)
+
+
+def _draw(prediction: Prediction, config: ModelConfig, path: Path) -> None:
+    """The labels in some photographs and in 3D; those that cannot be read are named, since the labels are there."""
+    scene, colors = prediction.scene, config.class_colors
+    views = [view for view in spread_views(scene.posed_views, 4) if _can_be_read(view, path)]
+    panels = labels_panels(scene, prediction.label, prediction.class_names, views, what="Labels", colors=colors)
+    legend = class_legend(prediction.class_names, prediction.label, colors=colors)
+    save_picture(path, sheet(panels, title=scene.name, legends=[legend]))
+
+
+def _can_be_read(view: View, picture: Path) -> bool:
+    try:
+        read_image(view)
+    except InputError as error:
+        _log.warning("%s It is left out of %s.", error, picture.name)
+        return False
+    return True
