@@ -232,6 +232,8 @@ class ReadOptions:
         cloud_axes: how the cloud's axes become those of the poses; None for as they are stored.
         class_map: new names of classes, each with the old one before it; no name for a class that is not to count.
         background: class that unlabelled points become; None to leave them unlabelled.
+        every: of a drive, each so manieth scene alone; None for all.
+        first: of a drive, so many scenes at most; None for all.
         skip_bad_views: leave out the views that cannot be used, and say so, instead of refusing the capture.
         unit: metres of one unit of points and poses; None for metres, which is looked at.
         depth_unit: metres of one unit of the depth maps; None for what their capture says.
@@ -256,10 +258,15 @@ class ReadOptions:
     scale_by: tuple[str, str, float] | None = None
     class_map: tuple[tuple[str, str], ...] = ()
     background: str | None = None
+    every: int | None = None
+    first: int | None = None
 
     def __post_init__(self) -> None:
         if self.max_views is not None and self.max_views < 0:
             raise InputError("max_views", f"it is {self.max_views}", "Give 0 or more, or leave it out for all views")
+        for name, count in (("every", self.every), ("first", self.first)):
+            if count is not None and count < 1:
+                raise InputError(name, f"it is {count}", "Give 1 or more, or leave it out for all scenes")
         if self.up is not None and (not all(map(math.isfinite, self.up)) or not any(self.up)):
             raise InputError("up", f"{list(self.up)} is no direction", "Give three finite numbers, not all zero")
         for name, value in self.substitute:

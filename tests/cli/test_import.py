@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 import cloud_files
+import kitti_trees
 import numpy as np
 import pytest
 from small_world import make_scene, write_model, write_world
@@ -93,3 +94,16 @@ def test_labels_in_colours_and_in_a_copy_of_a_las_file(tmp_path: Path, monkeypat
     copy = ditr.read(tmp_path / "hall-labels" / "labels.laz")
     np.testing.assert_array_equal(copy.extra["confidence"], columns["confidence"])
     np.testing.assert_array_equal(copy.coord, scene.coord)
+
+
+def test_a_drive_becomes_a_capture_for_each_sweep(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    sweeps = [kitti_trees.rectified_scene(make_scene(seed)) for seed in range(4)]
+    kitti_trees.write_odometry(sweeps, tmp_path / "sequences" / "04")
+    main(["import", str(tmp_path / "sequences" / "04"), str(tmp_path / "out"), "--every", "2"])
+    said = capsys.readouterr().out
+    assert "read as a sequence of KITTI odometry" in said and "with strength, label, 2 views" in said
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["000000", "000002"]
+    assert [view.name for view in ditr.read_capture(tmp_path / "out" / "000002").views] == ["image_2", "image_3"]
+    main(["import", str(tmp_path / "sequences"), str(tmp_path / "all"), "--first", "1"])
+    assert [path.relative_to(tmp_path).as_posix() for path in (tmp_path / "all").glob("*/*")] == ["all/04/000000"]
+    assert "with 4 scenes, and one is wanted" in refused(capsys, "check", tmp_path / "sequences" / "04")

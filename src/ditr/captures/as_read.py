@@ -38,8 +38,10 @@ def options_to_write(scene: Scene) -> ReadOptions:
     """How the scene is to be read once it is written: what was applied is in its points, poses and views."""
     before = scene.reading
     left = replace(
-        before, poses=None, cloud_axes=None, skip_bad_views=False, depth_unit=None, scale=None, scale_by=None
-    )
+        before,
+        poses=None, cloud_axes=None, skip_bad_views=False, depth_unit=None, scale=None, scale_by=None,
+        every=None, first=None,
+    )  # fmt: skip
     up = None if scene.up is None else tuple(scene.up.tolist())
     return replace(left, up=up, unit=1.0 if before.tells_unit else None)
 

@@ -29,6 +29,7 @@ from PIL import Image
 from ditr.captures.archive import is_archive, unpacked
 from ditr.captures.as_read import options_to_write, read_as
 from ditr.captures.colors import COLOR
+from ditr.captures.drives import Drive, drive_of_scene, open_drive
 from ditr.captures.formats import is_capture
 from ditr.captures.frames import DEPTH_ENDINGS, may_be_called, read_views
 from ditr.captures.fusion import fused_points
@@ -65,8 +66,8 @@ _OWN_PROPERTIES = frozenset({"x", "y", "z", *COLOR, *NORMAL, "intensity", "label
 
 
 def read_capture(folder: str | os.PathLike[str], options: ReadOptions | None = None) -> Scene:
-    """Read a capture, or a file or folder of another format (:data:`ditr.captures.sources.FORMATS`). Images and depth
-    maps stay files; their headers are checked.
+    """Read a capture, or a file or folder of another format (:data:`ditr.captures.sources.FORMATS`), or a scene of a
+    drive by its address (``DRIVE/000012``). Images and depth maps stay files; their headers are checked.
 
     How it is to be read is in ``options`` and, where these say nothing, in its ``capture.json``; what neither says is
     left open.
@@ -87,7 +88,7 @@ def read_capture(folder: str | os.PathLike[str], options: ReadOptions | None = N
     if is_archive(folder):
         return _read_archive(folder, options)
     if not is_capture(folder):
-        return read_source(folder, options or ReadOptions())
+        return _read_other(folder, options or ReadOptions())
     path = folder / TRANSFORMS
     notes = Notes()
     transforms = load_transforms(path, notes)
@@ -125,21 +126,41 @@ def read_capture(folder: str | os.PathLike[str], options: ReadOptions | None = N
         raise
 
 
-def read(source: str | os.PathLike[str], options: ReadOptions | None = None) -> Scene:
+def read(source: str | os.PathLike[str], options: ReadOptions | None = None) -> Scene | Drive:
     """Read whatever can be read: a capture of our own format, or a file or folder of another tool's, recognised by its
     content. What it was taken for, and why, is the first of ``Scene.findings``.
 
     Args:
-        source: a folder with ``transforms.json``, or a path that one of :data:`ditr.captures.sources.FORMATS` knows.
+        source: a folder with ``transforms.json``, or a path that one of :data:`ditr.captures.sources.FORMATS` or
+            :data:`ditr.captures.drives.DRIVES` knows.
         options: how it is to be read, before what the source says itself.
 
     Returns:
-        Points (N, 3) in metres with their attributes, and the views, none for a cloud alone.
+        A scene: points (N, 3) in metres with their attributes, and the views, none for a cloud alone. Of a drive an
+        iterable of such scenes, each of which is read when its turn comes; ``names()`` says what they are called.
 
     Raises:
         InputError: something that cannot be read, or as for :func:`read_capture`.
     """
-    return read_capture(source, options)
+    path = Path(source)
+    drive = None if is_capture(path) else open_drive(path, options or ReadOptions())
+    return read_capture(source, options) if drive is None else drive
+
+
+def _read_other(path: Path, options: ReadOptions) -> Scene:
+    """A source of another format; of a drive the scene that the path names, or its only one.
+
+    Raises:
+        InputError: a drive of several scenes, or as for :func:`~ditr.captures.sources.read_source`.
+    """
+    if (drive := open_drive(path, options)) is not None:
+        if len(drive) != 1:
+            fault = f"this is {drive.title} with {len(drive)} scenes, and one is wanted"
+            raise InputError(path, fault, f"Name one of them, as {path / drive.names()[0]}")
+        return drive.scene(0)
+    if (drive := drive_of_scene(path, options)) is not None:
+        return drive.scene_called(path.name)
+    return read_source(path, options)
 
 
 def _read_archive(path: Path, options: ReadOptions | None) -> Scene:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Sequence
+from functools import lru_cache
 from pathlib import Path
 
 from ditr.captures.formats import is_capture, refuse_stranger
@@ -13,6 +14,10 @@ from ditr.io.files import file_sha256
 from ditr.scene import ReadOptions, Scene
 
 __all__ = ["Captures", "find_captures", "fingerprint"]
+
+
+_END = 1 << 20
+"""Bytes at the end of a bag, where its index is, that tell it from others."""
 
 
 class Captures:
@@ -41,23 +46,36 @@ class Captures:
         return read_capture(self.folders[index], self.options)
 
 
-def find_captures(folder: str | Path) -> list[Path]:
+def find_captures(folder: str | Path, options: ReadOptions | None = None) -> list[Path]:
     """The captures in a folder (or the folder itself if it is one), sorted by name; where there are none, the files and
-    folders of other formats that lie there.
+    folders of other formats that lie there. Of drives these are the addresses of their scenes.
+
+    Args:
+        folder: of captures, or a source.
+        options: how drives are read, and which of their scenes count.
 
     Raises:
-        InputError: there is none.
+        InputError: there is none, or a drive that cannot be opened.
     """
     root = Path(folder)
     if is_capture(root):
         return [root]
     if found := sorted(path.parent for path in root.glob("*/transforms.json")):
         return found
-    from ditr.captures.sources import is_source, readable  # see Captures.scene
+    from ditr.captures.drives import open_drive  # see Captures.scene
+    from ditr.captures.sources import is_source, readable
 
+    reading = options or ReadOptions()
+    if (drive := open_drive(root, reading)) is not None:
+        return drive.paths()
     if is_source(root):
         return [root]
-    if found := [path for path in sorted(root.iterdir()) if is_source(path)] if root.is_dir() else []:
+    entries = sorted(root.iterdir()) if root.is_dir() else []
+    found = []
+    for entry in entries:
+        inner = None if is_capture(entry) else open_drive(entry, reading)
+        found += inner.paths() if inner is not None else [entry] if is_source(entry) else []
+    if found:
         return found
     if root.exists():
         refuse_stranger(root, readable())
@@ -66,12 +84,30 @@ def find_captures(folder: str | Path) -> list[Path]:
 
 
 def fingerprint(path: Path) -> list[str]:
-    """What tells a source from another: its name, and digests of what its cameras or points are."""
+    """What tells a source from another: its name, and digests of what its cameras or points are; for a scene of a drive
+    its name and what tells the drive from another."""
+    if not os.path.lexists(path):
+        return [f"{path.parent.name}/{path.name}", *_drive_digest(path.parent, os.getpid())]
     if is_capture(path):
         own = ("transforms.json", "capture.json")
         return [path.name, *(file_sha256(path / name) for name in own if (path / name).exists())]
     if path.is_file():
         return [path.name, file_sha256(path)]
+    return [path.name, _listing(path)]
+
+
+@lru_cache(maxsize=64)
+def _drive_digest(path: Path, _process: int) -> tuple[str, ...]:
+    """Asked once in a process, since each scene of a drive asks."""
+    if path.is_file():
+        with path.open("rb") as file:
+            size = file.seek(0, os.SEEK_END)
+            file.seek(max(0, size - _END))
+            return (f"{size} bytes", hashlib.sha256(file.read()).hexdigest())
+    return (_listing(path),) if path.is_dir() else ()
+
+
+def _listing(path: Path) -> str:
     files = sorted(file for file in path.rglob("*") if file.is_file())
     listed = "\n".join(f"{file.relative_to(path).as_posix()} {file.stat().st_size}" for file in files)
-    return [path.name, hashlib.sha256(listed.encode()).hexdigest()]
+    return hashlib.sha256(listed.encode()).hexdigest()

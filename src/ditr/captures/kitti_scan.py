@@ -13,7 +13,7 @@ from ditr.captures.semantic_kitti_ids import SEMANTIC_KITTI_IDS
 from ditr.errors import InputError
 from ditr.scene import ReadOptions, Scene
 
-__all__ = ["read", "recognise"]
+__all__ = ["read", "read_sweep", "recognise"]
 
 _LAYOUTS = (("x", "y", "z", "intensity"), ("x", "y", "z", "intensity", "ring"))
 _FARTHEST = 1000.0
@@ -38,6 +38,27 @@ def read(path: Path, options: ReadOptions) -> Scene:
     names = _layout_of(path)
     if names is None:
         raise InputError(path, "its numbers are no points of a LiDAR", _BROKEN)
+    return _read(path, names)
+
+
+def read_sweep(path: Path) -> Scene:
+    """The points of a file that is known to be a sweep of KITTI's, with its labels as for :func:`read`.
+
+    Raises:
+        InputError: a file that is damaged, or labels that are not as many as the points.
+    """
+    names = _LAYOUTS[0]
+    width = 4 * len(names)
+    try:
+        size = path.stat().st_size
+    except OSError as error:
+        raise InputError(path, f"the points cannot be read ({error.strerror or error})", _BROKEN) from None
+    if not size or size % width:
+        raise InputError(path, f"its {size} bytes are not {width} for each point", _BROKEN)
+    return _read(path, names)
+
+
+def _read(path: Path, names: tuple[str, ...]) -> Scene:
     try:
         values = np.fromfile(path, dtype="<f4").reshape(-1, len(names))
     except (OSError, ValueError) as error:

@@ -6,7 +6,7 @@ A new format is a file beside this one with two functions, and a line in :data:`
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 from ditr.captures import (
@@ -26,10 +26,11 @@ from ditr.captures import (
     tum,
 )
 from ditr.captures.archive import is_archive
-from ditr.captures.as_read import read_as
+from ditr.captures.drives import DRIVES, is_drive
 from ditr.captures.formats import is_capture, refuse_stranger
 from ditr.captures.read_options import read_options
-from ditr.errors import Finding, Grade, InputError, few
+from ditr.captures.recognised import Recognised
+from ditr.errors import InputError, few
 from ditr.scene import ReadOptions, Scene
 
 __all__ = ["FORMATS", "SourceFormat", "is_source", "read_source", "readable"]
@@ -72,13 +73,13 @@ FORMATS: tuple[SourceFormat, ...] = (
 
 
 def is_source(path: Path) -> bool:
-    """Whether a path can be read as a scene, by what it seems to be."""
-    return is_capture(path) or _format_of(path) is not None or is_archive(path)
+    """Whether a path can be read as a scene, or as a drive of many, by what it seems to be."""
+    return is_capture(path) or _format_of(path) is not None or is_archive(path) or is_drive(path)
 
 
 def readable() -> str:
     """What can be read, as a remedy."""
-    kinds = ["a folder with transforms.json", *(kind.title for kind in FORMATS)]
+    kinds = ["a folder with transforms.json", *(kind.title for kind in FORMATS), *(kind.title for kind in DRIVES)]
     return f"What can be read is {', '.join(kinds[:-1])} or {kinds[-1]}"
 
 
@@ -96,19 +97,8 @@ def read_source(path: Path, options: ReadOptions) -> Scene:
             )
         raise InputError(path / "transforms.json", "the file cannot be read, since there is none", readable())
     kind, reason = found
-    reading = options.over(read_options(path))
-    try:
-        scene = kind.read(path, reading)
-        note = Finding(Grade.NOTED, "format", f"read as {kind.title}, since {reason}")
-        scene = replace(scene, findings=(note, *scene.findings))
-        return read_as(scene, reading.over(scene.reading))
-    except InputError as error:
-        if error.where.startswith("scene "):
-            raise InputError(path, error.fault, error.remedy) from None
-        raise
-    except OSError as error:
-        fault = f"it cannot be read ({error.strerror or error})"
-        raise InputError(error.filename or path, fault, "Check its permissions") from error
+    recognised = Recognised(path, kind.title, reason, options.over(read_options(path)))
+    return recognised.read(lambda: kind.read(path, recognised.reading))
 
 
 def _format_of(path: Path) -> tuple[SourceFormat, str] | None:

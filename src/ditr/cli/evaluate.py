@@ -66,7 +66,8 @@ def run(args: Evaluate) -> None:
 
     from ditr.captures.folders import find_captures
 
-    captures, reading = find_captures(args.data), args.reading.options()  # told before torch has loaded
+    reading = args.reading.options()
+    captures = find_captures(args.data, reading)  # told before torch has loaded
     from ditr.captures.read_options import options_as_json, stated_options
     from ditr.cli.common import make_cache, voting
     from ditr.cli.output import remark

@@ -25,7 +25,8 @@ class Import:
     """
 
     source: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="SOURCE")]
-    """File or folder, or a folder of many."""
+    """File or folder, or a folder of many; of a drive (a sequence of KITTI, a bag of ROS) each sweep becomes a capture,
+    or those that --every and --first choose."""
     out: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="OUT")]
     """Folder to write, with transforms.json, points.ply and images; for many sources the folder of their folders."""
     overwrite: bool = False
@@ -38,12 +39,13 @@ def run(args: Import) -> None:
     from ditr.captures.folders import find_captures
 
     options = args.reading.options()
-    found = find_captures(args.source)
+    found = find_captures(args.source, options)
     if found == [args.source]:
         _import(args, args.source, args.out, options)
         return
     for source in found:
-        _import(args, source, args.out / source.name.partition(".")[0], options)
+        inner = source.relative_to(args.source)
+        _import(args, source, args.out / inner.with_name(inner.name.partition(".")[0]), options)
 
 
 def _import(args: Import, source: Path, out: Path, options: ReadOptions) -> None:

@@ -52,6 +52,10 @@ class Reading:
     captures that were labelled apart. OLD= takes a class out: its points are unlabelled."""
     background: Annotated[str | None, tyro.conf.arg(metavar="NAME")] = None
     """Class that unlabelled points become; by default they are left out of learning and of figures."""
+    every: int | None = None
+    """Of a drive (a sequence of KITTI, a bag of ROS), take each so manieth sweep alone."""
+    first: int | None = None
+    """Of a drive, take so many sweeps at most."""
     force: bool = False
     """Go on with a capture that is refused because it is implausible (never with one that is broken)."""
 
@@ -82,6 +86,8 @@ class Reading:
                 scale_by=self.scale_by,
                 class_map=tuple(pair for text in self.map for pair in _renamed(text)),
                 background=self.background,
+                every=self.every,
+                first=self.first,
             )
         except InputError as error:
             raise InputError(f"--{error.where.replace('_', '-')}", error.fault, error.remedy) from None

@@ -221,8 +221,8 @@ def _look(args: Train, data: Path, reading: ReadOptions, recipe: Recipe | None =
     if photographs and args.network.encoder is None and args.network.init is not None and not args.network.distill:
         photographs = takes_photographs(args.network.init)
     return Found.of(
-        {name: find_captures(data / name) for name in names or ("",)},
-        [] if args.data.validate is None else find_captures(args.data.validate),
+        {name: find_captures(data / name, reading) for name in names or ("",)},
+        [] if args.data.validate is None else find_captures(args.data.validate, reading),
         reading,
         force=args.reading.force,
         photographs=photographs,

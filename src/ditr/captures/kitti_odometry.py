@@ -1,0 +1,150 @@
+"""Sequences of KITTI's odometry benchmark and of SemanticKITTI: sweeps with the photographs of the same moments."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ditr.captures.kitti_files import (
+    Photograph,
+    calibration,
+    inner_camera,
+    matrix_of,
+    rigid,
+    sweep_with_photographs,
+)
+from ditr.captures.notes import Notes
+from ditr.captures.tables import by_stem, numbers_of
+from ditr.errors import InputError
+from ditr.geometry.rotations import inverse
+from ditr.scene import ReadOptions, Scene
+
+__all__ = ["CAMERAS", "Sequence", "open_drive", "recognise"]
+
+CAMERAS = (("image_2", "image_3"), ("image_0", "image_1"))
+"""Folders of the photographs: the colour cameras, or else the grey ones."""
+_ENDINGS = (".png", ".jpg", ".jpeg")
+_NO_TR = "The calib.txt beside the images lacks it: take that of the odometry calibration files (data_odometry_calib)"
+
+
+def recognise(path: Path) -> str | None:
+    """By its folder of sweeps, with a calibration or labels."""
+    if not (path / "velodyne").is_dir() or (path / "calib").is_dir():
+        return None
+    beside = next((name for name in ("calib.txt", "labels") if (path / name).exists()), None)
+    if beside is None or next((path / "velodyne").glob("*.bin"), None) is None:
+        return None
+    return f"velodyne/*.bin and {beside} lie there"
+
+
+def open_drive(path: Path, options: ReadOptions) -> Sequence:
+    """The sequence in a folder.
+
+    Raises:
+        InputError: photographs without a calibration, or one that is damaged.
+    """
+    return Sequence(path, options)
+
+
+class Sequence:
+    """Sweeps, called by their files: ``000012``; see :class:`~ditr.scene.SceneSource`."""
+
+    def __init__(self, path: Path, options: ReadOptions) -> None:
+        self.path = path
+        self.options = options
+        self.name = path.resolve().name
+        self._sweeps = by_stem(path / "velodyne", ".bin")
+        names = next((names for names in CAMERAS if any((path / name).is_dir() for name in names)), ())
+        self._images = {name: files for name in names if (files := by_stem(path / name, *_ENDINGS))}
+        self._cameras = {name: self._camera(name) for name in self._images}
+
+    def __len__(self) -> int:
+        return len(self._sweeps)
+
+    def names(self) -> list[str]:
+        return list(self._sweeps)
+
+    def scene(self, index: int) -> Scene:
+        """A sweep in the LiDAR's frame, with the photographs of its number.
+
+        Its pose and time, where the sequence has them, are ``lidar_to_world`` (4, 4) and ``time`` (seconds) of
+        ``Scene.properties``.
+
+        Raises:
+            InputError: damaged files, or poses and times that are not as many as the sweeps.
+        """
+        stem, sweep = list(self._sweeps.items())[index]
+        notes = Notes()
+        photographs = [
+            Photograph(name, files[stem], *self._cameras[name]) for name, files in self._images.items() if stem in files
+        ]
+        if lost := [name for name, files in self._images.items() if stem not in files]:
+            notes.say("views", f"there is no photograph of {' and '.join(lost)} for this sweep")
+        scene = sweep_with_photographs(
+            sweep, f"{self.name}_{stem}", photographs, self.path / "calib.txt", notes, self.options
+        )
+        return replace(scene, properties={**scene.properties, **self._facts(stem, index)})
+
+    def _facts(self, stem: str, index: int) -> dict[str, object]:
+        """By the number of the sweep: there may be some of a sequence alone."""
+        row = int(stem) if stem.isdecimal() else index
+        facts: dict[str, object] = {}
+        if self._poses is not None:
+            facts["lidar_to_world"] = self._poses[row].tolist()
+        if self._times is not None:
+            facts["time"] = float(self._times[row])
+        return facts
+
+    def _camera(self, name: str) -> tuple[tuple[float, float, float, float], NDArray[np.float64]]:
+        """Lens, and the pose from the LiDAR."""
+        path = self.path / "calib.txt"
+        which = f"P{name[-1]}"
+        lens, offset = inner_camera(path, matrix_of(path, self._lines, (which,), (3, 4)), which)
+        return lens, offset @ self._lidar
+
+    @cached_property
+    def _lines(self) -> dict[str, NDArray[np.float64]]:
+        return calibration(self.path / "calib.txt")
+
+    @cached_property
+    def _lidar(self) -> NDArray[np.float64]:
+        """(4, 4) from the LiDAR to camera 0."""
+        path = self.path / "calib.txt"
+        return rigid(path, matrix_of(path, self._lines, ("Tr", "Tr_velo_to_cam", "Tr_velo_cam"), (3, 4), _NO_TR), "Tr")
+
+    @cached_property
+    def _poses(self) -> NDArray[np.float64] | None:
+        """(n, 4, 4) LiDAR to the frame of the first sweep; files have those of camera 0."""
+        places = (self.path / "poses.txt", self.path.resolve().parent.parent / "poses" / f"{self.name}.txt")
+        place = next((place for place in places if place.is_file()), None)
+        if place is None or not (self.path / "calib.txt").is_file():
+            return None
+        rows = numbers_of(place, 12)
+        self._require_all(place, len(rows))
+        poses = np.tile(np.eye(4), (len(rows), 1, 1))
+        poses[:, :3] = rows.reshape(-1, 3, 4)
+        return np.asarray(inverse(self._lidar) @ poses @ self._lidar)
+
+    @cached_property
+    def _times(self) -> NDArray[np.float64] | None:
+        place = self.path / "times.txt"
+        if not place.is_file():
+            return None
+        times = numbers_of(place, 1)[:, 0]
+        self._require_all(place, len(times))
+        return times
+
+    def _require_all(self, place: Path, count: int) -> None:
+        """A list has a line for each number of a sweep.
+
+        Raises:
+            InputError: it ends before the last one.
+        """
+        last = max((int(stem) for stem in self._sweeps if stem.isdecimal()), default=len(self) - 1)
+        if count <= last:
+            fault = f"it has {count} lines, and the last sweep is number {last}"
+            raise InputError(place, fault, "Copy the file again, or take it away")

@@ -1,0 +1,150 @@
+"""Drives of KITTI: read sweep by sweep, with the patches of the scenes that they were written from."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from kitti_trees import rectified_scene, write_odometry
+from small_world import make_scene
+
+import ditr
+from ditr.captures.capture import read_capture, write_capture
+from ditr.captures.drives import Drive
+from ditr.captures.folders import find_captures, fingerprint
+from ditr.errors import InputError
+from ditr.geometry.projection import patch_of, project
+from ditr.scene import ReadOptions, Scene, View
+
+
+def patches(scene: Scene, view: View) -> np.ndarray:
+    """(N,) the patch of 14 pixels in which each point lies, -1 outside."""
+    seen = project(scene.coord, view.camera, view.world_to_camera)
+    rows, columns = view.camera.height // 14, view.camera.width // 14
+    patch = patch_of(seen.pixel, scale=(1.0, 1.0), patch_size=14, rows=rows, columns=columns)
+    return np.where(seen.visible, patch, -1)
+
+
+def same_patches(scene: Scene, read: Scene) -> float:
+    """The share of points and views that see the same."""
+    assert len(read.views) == len(scene.views) > 0
+    pairs = list(zip(scene.views, read.views, strict=True))
+    assert all((patches(scene, one) >= 0).mean() > 0.05 for one, _ in pairs)
+    return float(np.mean([patches(scene, one) == patches(scene, other) for one, other in pairs]))
+
+
+def sweeps(count: int = 3) -> list[Scene]:
+    return [rectified_scene(make_scene(seed)) for seed in range(count)]
+
+
+def moves(count: int = 3) -> list[np.ndarray]:
+    """Poses (4, 4) of a LiDAR that drives a bend."""
+    poses = []
+    for number in range(count):
+        angle, pose = 0.1 * number, np.eye(4)
+        pose[:2, :2] = [[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]]
+        pose[:3, 3] = (1.5 * number, 0.2 * number**2, 0.01 * number)
+        poses.append(pose)
+    return poses
+
+
+@pytest.fixture
+def sequence(tmp_path: Path) -> Path:
+    write_odometry(sweeps(), tmp_path / "sequences" / "04", moves(), (0.0, 0.1036, 0.2072))
+    return tmp_path / "sequences" / "04"
+
+
+def test_a_sequence_is_an_iterable_of_its_sweeps(sequence: Path) -> None:
+    drive = ditr.read(sequence)
+    assert isinstance(drive, Drive)
+    assert drive.names() == ["000000", "000001", "000002"] and len(drive) == 3 and drive.name == "04"
+    for number, (scene, before, pose) in enumerate(zip(drive, sweeps(), moves(), strict=True)):
+        assert scene.name == f"04_00000{number}"
+        assert str(scene.findings[0]) == (
+            "format: read as a sequence of KITTI odometry, since velodyne/*.bin and calib.txt lie there."
+        )
+        assert same_patches(before, scene) >= 0.999
+        np.testing.assert_allclose(scene.coord, before.coord, atol=1e-6)
+        assert [view.name for view in scene.views] == ["image_2", "image_3"]
+        for view, true in zip(scene.views, before.views, strict=True):
+            np.testing.assert_allclose(view.world_to_camera, true.world_to_camera, atol=1e-9)
+            np.testing.assert_allclose(view.camera.intrinsics, true.camera.intrinsics, atol=1e-9)
+            assert (view.camera.width, view.camera.height) == (true.camera.width, true.camera.height)
+        assert scene.up is not None and scene.up.tolist() == [0, 0, 1]
+        assert scene.label is not None and before.label is not None
+        names = [scene.class_names[label] if label >= 0 else "" for label in scene.label]
+        assert names == [("car", "road", "building", "")[label] for label in before.label]
+        np.testing.assert_allclose(scene.properties["lidar_to_world"], np.linalg.inv(moves()[0]) @ pose, atol=1e-9)
+        assert scene.properties["time"] == pytest.approx(0.1036 * number)
+
+
+def test_a_sweep_has_an_address_that_whatever_takes_captures_takes(sequence: Path, tmp_path: Path) -> None:
+    addresses = find_captures(sequence)
+    assert addresses == [sequence / f"00000{number}" for number in range(3)]
+    scene = read_capture(addresses[1])
+    assert scene.name == "04_000001" and len(scene.views) == 2
+    write_capture(scene, tmp_path / "ours")
+    again = read_capture(tmp_path / "ours")
+    assert again.properties["lidar_to_world"] == scene.properties["lidar_to_world"]
+    np.testing.assert_array_equal(again.coord, scene.coord)
+    assert find_captures(sequence.parent) == addresses
+    assert find_captures(sequence, ReadOptions(every=2)) == addresses[::2]
+    assert find_captures(sequence, ReadOptions(first=2)) == addresses[:2]
+    digests = [fingerprint(address) for address in addresses]
+    assert len({tuple(digest) for digest in digests}) == 3 and digests[0] == fingerprint(addresses[0])
+
+
+def test_one_scene_is_wanted_and_a_drive_has_many(sequence: Path) -> None:
+    with pytest.raises(InputError, match=r"with 3 scenes, and one is wanted. Name one of them, as .*04/000000"):
+        read_capture(sequence)
+    with pytest.raises(InputError, match=r"no such scene. Did you mean 000001"):
+        read_capture(sequence / "00001")
+    assert read_capture(sequence, ReadOptions(first=1)).name == "04_000000"
+
+
+def test_a_sequence_without_photographs_is_sweeps_alone(sequence: Path) -> None:
+    import shutil
+
+    for name in ("image_2", "image_3"):
+        shutil.rmtree(sequence / name)
+    (sequence / "calib.txt").unlink()
+    scene = read_capture(sequence / "000002")
+    assert scene.views == () and scene.label is not None and "lidar_to_world" not in scene.properties
+
+
+def test_photographs_that_are_missing_are_said(sequence: Path) -> None:
+    (sequence / "image_3" / "000001.png").unlink()
+    scene = read_capture(sequence / "000001")
+    assert [view.name for view in scene.views] == ["image_2"]
+    assert any("no photograph of image_3" in finding.text for finding in scene.findings)
+
+
+@pytest.mark.parametrize(
+    ("line", "instead", "said"),
+    [
+        ("Tr: ", "Qr: ", r"it has no Tr. The calib.txt beside the images lacks it"),
+        ("P2: ", "P9: ", "it has no P2"),
+        ("P3: ", "P3: 1 ", "P3 is not 3 x 4 finite numbers"),
+        ("Tr: ", "Tr: nan ", "Tr is not 3 x 4"),
+        ("Tr: ", "Tr: 9 9 9 9 9 9 9 9 9 9 9 9\nOther: ", "Tr is no rotation"),
+        ("P2: ", "P2: 1 2 3 4 5 6 7 8 9 10 11 12\nOther: ", "P2 is no projection of a rectified camera"),
+    ],
+)
+def test_a_calibration_with_a_fault_is_named(sequence: Path, line: str, instead: str, said: str) -> None:
+    path = sequence / "calib.txt"
+    path.write_text(path.read_text(encoding="utf-8").replace(line, instead), encoding="utf-8")
+    with pytest.raises(InputError, match=said) as caught:
+        read_capture(sequence / "000000")
+    assert caught.value.where == str(path)
+
+
+def test_lists_that_end_too_early_and_damaged_sweeps_are_named(sequence: Path) -> None:
+    (sequence / "times.txt").write_text("0\n0.1\n", encoding="utf-8")
+    with pytest.raises(InputError, match="it has 2 lines, and the last sweep is number 2"):
+        read_capture(sequence / "000000")
+    (sequence / "times.txt").unlink()
+    sweep = sequence / "velodyne" / "000001.bin"
+    sweep.write_bytes(sweep.read_bytes()[:-3])
+    with pytest.raises(InputError, match=r"000001.bin: its .* bytes are not 16 for each point"):
+        read_capture(sequence / "000001")
