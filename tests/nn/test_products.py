@@ -112,13 +112,14 @@ def test_what_is_not_float32_on_a_cpu_is_left_to_torch() -> None:
 
 def test_the_choice_follows_from_the_machine(monkeypatch: pytest.MonkeyPatch) -> None:
     use_products(None)
-    for vendor, capability, choice in (
-        ("AuthenticAMD", "AVX512", Products.ONEDNN),
-        ("AuthenticAMD", "AVX2", Products.TORCH),
-        ("GenuineIntel", "AVX512", Products.TORCH),
-        ("", "DEFAULT", Products.TORCH),
+    for processor, capability, choice in (
+        (("AuthenticAMD", 26), "AVX512", Products.ONEDNN),
+        (("AuthenticAMD", 25), "AVX512", Products.TORCH),
+        (("AuthenticAMD", 26), "AVX2", Products.TORCH),
+        (("GenuineIntel", 6), "AVX512", Products.TORCH),
+        (("", 0), "DEFAULT", Products.TORCH),
     ):
-        monkeypatch.setattr(products, "_vendor", lambda vendor=vendor: vendor)
+        monkeypatch.setattr(products, "_processor", lambda processor=processor: processor)
         monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda capability=capability: capability)
         products.best_products.cache_clear()
         assert products.best_products() is (choice if products._has_operator() else Products.TORCH)

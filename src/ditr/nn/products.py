@@ -1,8 +1,9 @@
 """Products of dense matrices on a CPU: by torch's own choice (MKL), or by oneDNN's operators.
 
 MKL takes AVX2 code on processors that are not Intel's; oneDNN takes AVX-512 wherever it is there, and applies GELU
-while a result is still in the cache. Both compute in single precision: oneDNN's operators are called by name, so that
-no setting of torch is touched which would also round to bfloat16 (on AMX) or TF32 (on a GPU).
+while a result is still in the cache; that pays where AVX-512 units have their full width. Both compute in single
+precision: oneDNN's operators are called by name, so that no setting of torch is touched which would also round to
+bfloat16 (on AMX) or TF32 (on a GPU).
 
 The choice follows from facts about the machine, never from a clock, so that a machine always gives the same bits.
 """
@@ -11,6 +12,7 @@ from __future__ import annotations
 
 import functools
 import platform
+import re
 from collections.abc import Iterator
 from enum import Enum
 from pathlib import Path
@@ -47,25 +49,36 @@ class Products(Enum):
     ONEDNN = "onednn"
 
 
+_FULL_WIDTH = 26
+"""AMD's family (Zen 5) from which on AVX-512 units are 512 bits wide. Before, oneDNN's peak is 1.16 times MKL's, a pass
+takes as long with either, and a training step with oneDNN 1.16 times as long (``docs/performance.md``)."""
+
+
 @functools.cache
 def best_products() -> Products:
-    """What is faster on this machine: oneDNN on AMD's processors with AVX-512, torch's choice on all others."""
+    """What is faster on this machine: oneDNN on AMD's processors from Zen 5 on, torch's choice on all others."""
     wide = torch.backends.cpu.get_cpu_capability().startswith("AVX512")
-    return Products.ONEDNN if wide and _has_operator() and _vendor() == "AuthenticAMD" else Products.TORCH
+    vendor, family = _processor()
+    fast = wide and vendor == "AuthenticAMD" and family >= _FULL_WIDTH
+    return Products.ONEDNN if fast and _has_operator() else Products.TORCH
 
 
 def _has_operator() -> bool:
     return bool(torch._C._has_mkldnn) and hasattr(torch.ops.mkldnn, "_linear_pointwise")
 
 
-def _vendor() -> str:
-    """As the processor itself calls its maker; "" where the system does not tell."""
+def _processor() -> tuple[str, int]:
+    """Its maker as it calls itself, and its family; "" and 0 where the system does not tell."""
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="ascii", errors="replace").splitlines()
     except OSError:
-        # Windows has it at the end of "AMD64 Family 25 Model 97 Stepping 2, AuthenticAMD".
-        return platform.processor().rpartition(", ")[2]
-    return next((line.partition(":")[2].strip() for line in lines if line.startswith("vendor_id")), "")
+        # Windows has "AMD64 Family 25 Model 97 Stepping 2, AuthenticAMD".
+        name, _, vendor = platform.processor().rpartition(", ")
+        family = re.search(r"Family (\d+)", name)
+        return vendor, int(family[1]) if family else 0
+    fields = {key.strip(): value.strip() for key, _, value in (line.partition(":") for line in reversed(lines))}
+    family_text = fields.get("cpu family", "")
+    return fields.get("vendor_id", ""), int(family_text) if family_text.isdigit() else 0
 
 
 _chosen: Products | None = None
