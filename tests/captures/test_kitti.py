@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
-from kitti_trees import rectified_scene, write_odometry
+from kitti_trees import numbers, rectified_scene, write_object, write_odometry, write_raw
 from small_world import make_scene
 
 import ditr
@@ -15,7 +16,11 @@ from ditr.captures.drives import Drive
 from ditr.captures.folders import find_captures, fingerprint
 from ditr.errors import InputError
 from ditr.geometry.projection import patch_of, project
+from ditr.io.pickle_reader import read_pickle_file
 from ditr.scene import ReadOptions, Scene, View
+
+SAMPLES = Path(__file__).parents[3] / "shared" / "samples"
+needs_samples = pytest.mark.skipif(not SAMPLES.exists(), reason="../shared is missing")
 
 
 def patches(scene: Scene, view: View) -> np.ndarray:
@@ -104,8 +109,6 @@ def test_one_scene_is_wanted_and_a_drive_has_many(sequence: Path) -> None:
 
 
 def test_a_sequence_without_photographs_is_sweeps_alone(sequence: Path) -> None:
-    import shutil
-
     for name in ("image_2", "image_3"):
         shutil.rmtree(sequence / name)
     (sequence / "calib.txt").unlink()
@@ -148,3 +151,74 @@ def test_lists_that_end_too_early_and_damaged_sweeps_are_named(sequence: Path) -
     sweep.write_bytes(sweep.read_bytes()[:-3])
     with pytest.raises(InputError, match=r"000001.bin: its .* bytes are not 16 for each point"):
         read_capture(sequence / "000001")
+
+
+def test_frames_of_the_object_benchmark_have_a_calibration_each(tmp_path: Path) -> None:
+    scenes = [
+        rectified_scene(scene, [offset])
+        for scene, offset in zip([make_scene(0), make_scene(1)], [(0.06, 0.0, 0.003), (0.1, -0.2, 0.05)], strict=True)
+    ]
+    write_object(scenes, tmp_path / "training", first=7)
+    drive = ditr.read(tmp_path / "training")
+    assert isinstance(drive, Drive) and drive.names() == ["000007", "000008"]
+    for before, scene in zip(scenes, drive, strict=True):
+        assert same_patches(before, scene) >= 0.999
+        assert scene.findings[0].text.startswith("read as frames of KITTI object, since velodyne/*.bin and calib/")
+    path = tmp_path / "training" / "calib" / "000008.txt"
+    # Files of the tracking benchmark have other names, and no colon behind some.
+    text = path.read_text(encoding="utf-8").replace("R0_rect:", "R_rect").replace("Tr_velo_to_cam:", "Tr_velo_cam")
+    path.write_text(text, encoding="utf-8")
+    assert same_patches(scenes[1], read_capture(tmp_path / "training" / "000008")) >= 0.999
+    path.unlink()
+    with pytest.raises(InputError, match=r"000008.txt: the photographs of this frame have no calibration"):
+        drive.scene(1)
+
+
+def test_a_raw_drive_is_read_with_the_calibration_of_its_date_and_the_poses_of_the_car(tmp_path: Path) -> None:
+    drive_folder = tmp_path / "2011_09_26" / "2011_09_26_drive_0001_sync"
+    write_raw(sweeps(), drive_folder, moves(), [46800.5 + 0.1 * number for number in range(3)])
+    drive = ditr.read(drive_folder)
+    assert isinstance(drive, Drive) and drive.names()[2] == "0000000002"
+    imu_to_lidar = np.eye(4)
+    imu_to_lidar[:3, 3] = (-0.8, 0.3, -0.8)
+    for number, (before, scene) in enumerate(zip(sweeps(), drive, strict=True)):
+        assert same_patches(before, scene) >= 0.999
+        assert [view.name for view in scene.views] == ["image_02", "image_03"]
+        expected = moves()[number] @ np.linalg.inv(imu_to_lidar)
+        np.testing.assert_allclose(scene.properties["lidar_to_world"], expected, atol=1e-4)
+    assert find_captures(tmp_path / "2011_09_26") == drive.paths()
+    (tmp_path / "2011_09_26" / "calib_velo_to_cam.txt").unlink()
+    with pytest.raises(InputError, match=r"calib_velo_to_cam.txt: the calibration of these photographs is missing"):
+        ditr.read(drive_folder)
+
+
+@needs_samples
+def test_the_real_frame_of_the_object_benchmark(tmp_path: Path) -> None:
+    """Its calibration is kept in a pickle of another tool, and is written here as the benchmark has it."""
+    folder = SAMPLES / "kitti_object_000008"
+    (info,) = read_pickle_file(folder / "000008.pkl")["data_list"]  # type: ignore[index, call-overload]
+    matrix = {name: np.array(info["images"]["CAM2"][name]) for name in ("cam2img", "lidar2img")}
+    turn, lidar = np.array(info["images"]["R0_rect"]), np.array(info["lidar_points"]["Tr_velo_to_cam"])
+    lines = [f"P2: {numbers(matrix['cam2img'][:3])}", f"R0_rect: {numbers(turn[:3, :3])}"]
+    lines += [f"Tr_velo_to_cam: {numbers(lidar[:3])}"]
+    for place, name in (("velodyne", "000008.bin"), ("image_2", "000008.png")):
+        (tmp_path / place).mkdir()
+        shutil.copy(folder / name, tmp_path / place / name)
+    (tmp_path / "calib").mkdir()
+    (tmp_path / "calib" / "000008.txt").write_text("\n".join(lines), encoding="utf-8")
+    scene = read_capture(tmp_path)
+    assert len(scene) == 17238 and (scene.views[0].camera.width, scene.views[0].camera.height) == (1242, 375)
+    pixel = matrix["lidar2img"] @ np.vstack([scene.coord.T, np.ones(len(scene))])
+    seen = project(scene.coord, scene.views[0].camera, scene.views[0].world_to_camera)
+    assert seen.visible.mean() > 0.99  # these are the points that the camera shows
+    np.testing.assert_allclose(seen.pixel, (pixel[:2] / pixel[2]).T + 0.5, atol=1e-3)
+
+
+@needs_samples
+def test_the_real_sweep_of_semantic_kitti() -> None:
+    scene = read_capture(SAMPLES / "semantickitti_tiny" / "sequences" / "00")
+    assert len(scene) == 50 and scene.label is not None and scene.views == ()
+    assert {scene.class_names[label] for label in np.unique(scene.label[scene.label >= 0])} >= {
+        "building",
+        "vegetation",
+    }

@@ -14,7 +14,7 @@ from PIL import Image
 from ditr.captures.images import read_image
 from ditr.scene import Camera, Scene, View
 
-__all__ = ["rectified_scene", "write_object", "write_odometry", "write_raw"]
+__all__ = ["numbers", "rectified_scene", "write_object", "write_odometry", "write_raw"]
 
 IDS = (10, 40, 50)
 """Of SemanticKITTI: car, road, building."""

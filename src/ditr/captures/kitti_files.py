@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -19,7 +19,8 @@ from ditr.errors import InputError
 from ditr.geometry.rotations import poses_of
 from ditr.scene import Camera, ReadOptions, Scene
 
-__all__ = ["Photograph", "calibration", "inner_camera", "matrix_of", "rigid", "sweep_with_photographs"]
+__all__ = ["Photograph", "calibration", "inner_camera", "matrix_of", "photographs_of", "rigid"]
+__all__ += ["sweep_with_photographs"]
 
 _LARGEST = 1 << 16
 """Bytes that no file of a calibration has."""
@@ -134,6 +135,25 @@ def inner_camera(
     offset = np.eye(4)
     offset[:3, 3] = np.linalg.solve(inner, projection[:, 3])
     return (inner[0, 0], inner[1, 1], inner[0, 2], inner[1, 2]), offset
+
+
+def photographs_of(
+    stem: str,
+    images: Mapping[str, Mapping[str, Path]],
+    cameras: Mapping[str, tuple[tuple[float, float, float, float], NDArray[np.float64]]],
+    notes: Notes,
+) -> list[Photograph]:
+    """Those of one sweep; cameras without one are said.
+
+    Args:
+        stem: of the names of its files.
+        images: by camera, files by their stems.
+        cameras: lens, and the pose from the LiDAR, of each camera.
+        notes: is told.
+    """
+    if lost := [name for name, files in images.items() if stem not in files]:
+        notes.say("views", f"there is no photograph of {' and '.join(lost)} for this sweep")
+    return [Photograph(name, files[stem], *cameras[name]) for name, files in images.items() if stem in files]
 
 
 def sweep_with_photographs(

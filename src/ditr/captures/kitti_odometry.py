@@ -10,10 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ditr.captures.kitti_files import (
-    Photograph,
     calibration,
     inner_camera,
     matrix_of,
+    photographs_of,
     rigid,
     sweep_with_photographs,
 )
@@ -79,11 +79,7 @@ class Sequence:
         """
         stem, sweep = list(self._sweeps.items())[index]
         notes = Notes()
-        photographs = [
-            Photograph(name, files[stem], *self._cameras[name]) for name, files in self._images.items() if stem in files
-        ]
-        if lost := [name for name, files in self._images.items() if stem not in files]:
-            notes.say("views", f"there is no photograph of {' and '.join(lost)} for this sweep")
+        photographs = photographs_of(stem, self._images, self._cameras, notes)
         scene = sweep_with_photographs(
             sweep, f"{self.name}_{stem}", photographs, self.path / "calib.txt", notes, self.options
         )
