@@ -45,6 +45,8 @@ class CameraModel(Enum):
     PINHOLE = "PINHOLE"
     OPENCV = "OPENCV"
     """Radial and tangential distortion ``k1 k2 p1 p2``, or ``k1 k2 p1 p2 k3``."""
+    FULL_OPENCV = "FULL_OPENCV"
+    """``k1 k2 p1 p2 k3 k4 k5 k6``: as OPENCV, with the radial polynomial divided by another, of the last three."""
     OPENCV_FISHEYE = "OPENCV_FISHEYE"
     """Equidistant projection with the polynomial ``k1 k2 k3 k4`` in the angle off the axis."""
 
@@ -55,7 +57,8 @@ class Camera:
 
     Raises:
         InputError: a size or focal length that is not positive, a number that is not finite, or a number of distortion
-            coefficients that does not fit the model (none for PINHOLE, four for the others, or five for OPENCV).
+            coefficients that does not fit the model (none for PINHOLE, four or five for OPENCV, eight for FULL_OPENCV,
+            four for OPENCV_FISHEYE).
     """
 
     width: int
@@ -77,13 +80,15 @@ class Camera:
                 f"size {self.width}x{self.height} with focal lengths {self.fx}, {self.fy}",
                 "Sizes and focal lengths are positive, in pixels",
             )
-        expected = {CameraModel.PINHOLE: (0,), CameraModel.OPENCV: (4, 5)}.get(self.model, (4,))
+        counts = {CameraModel.PINHOLE: (0,), CameraModel.OPENCV: (4, 5), CameraModel.FULL_OPENCV: (8,)}
+        expected = counts.get(self.model, (4,))
         if len(self.distortion) not in expected:
             raise InputError(
                 "camera",
                 f"{self.model.value} has {' or '.join(map(str, expected))} distortion coefficients, got "
                 f"{len(self.distortion)}",
-                "Give k1 k2 p1 p2 (and k3) for OPENCV, k1 k2 k3 k4 for OPENCV_FISHEYE, none for PINHOLE",
+                "Give k1 k2 p1 p2 (and k3) for OPENCV, k1 k2 p1 p2 k3 k4 k5 k6 for FULL_OPENCV, k1 k2 k3 k4 for "
+                "OPENCV_FISHEYE, none for PINHOLE",
             )
 
     @property

@@ -145,6 +145,11 @@ def test_opengl_axes_become_opencv_axes(capture: Path) -> None:
         ({"camera_model": "OPENCV"}, (CameraModel.OPENCV, (0.0, 0.0, 0.0, 0.0))),
         ({"camera_model": "PINHOLE", "k1": 0.1, "p2": 0.2}, (CameraModel.OPENCV, (0.1, 0.0, 0.0, 0.2))),
         ({"k2": 0.1}, (CameraModel.OPENCV, (0.0, 0.1, 0.0, 0.0))),
+        (
+            {"camera_model": "FULL_OPENCV", "k1": 0.1, "k6": 0.2},
+            (CameraModel.FULL_OPENCV, (0.1, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.2)),
+        ),
+        ({"camera_model": "FULL_OPENCV", "k3": 0.1}, (CameraModel.OPENCV, (0.0, 0.0, 0.0, 0.0, 0.1))),
         ({"camera_model": "OPENCV_FISHEYE", "k3": 0.1}, (CameraModel.OPENCV_FISHEYE, (0.0, 0.0, 0.1, 0.0))),
     ],
 )
@@ -242,7 +247,8 @@ finite = st.floats(allow_nan=False, allow_infinity=False, width=64, min_value=-1
 @st.composite
 def cameras(draw: st.DrawFn) -> Camera:
     model = draw(st.sampled_from(list(CameraModel)))
-    count = {CameraModel.PINHOLE: 0, CameraModel.OPENCV: draw(st.sampled_from([4, 5]))}.get(model, 4)
+    counts = {CameraModel.PINHOLE: 0, CameraModel.OPENCV: draw(st.sampled_from([4, 5])), CameraModel.FULL_OPENCV: 8}
+    count = counts.get(model, 4)
     lens = tuple(draw(st.floats(-0.3, 0.3).filter(bool)) for _ in range(count))
     focal = st.floats(1.0, 1e4)
     return Camera(12, 8, draw(focal), draw(focal), draw(st.floats(4, 8)), draw(st.floats(3, 5)), model, lens)

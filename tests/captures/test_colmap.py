@@ -212,8 +212,10 @@ def pixel_of(name: str, p: tuple[float, ...], x: float, y: float) -> tuple[float
     else:
         if "OPENCV" in name:
             tangential = (2 * k[2] * x * y + k[3] * (r2 + 2 * x * x), 2 * k[3] * x * y + k[2] * (r2 + 2 * y * y))
+        below = k[5:] if name == "FULL_OPENCV" else []
         k = [*k[:2], *k[4:5]] if "OPENCV" in name else k if "RADIAL" in name else []
         growth = 1 + sum(c * r2 ** (i + 1) for i, c in enumerate(k))
+        growth /= 1 + sum(c * r2 ** (i + 1) for i, c in enumerate(below))
     return fx * (x * growth + tangential[0]) + cx, fy * (y * growth + tangential[1]) + cy
 
 

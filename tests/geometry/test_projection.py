@@ -44,6 +44,7 @@ def cameras(draw: st.DrawFn) -> Camera:
         CameraModel.PINHOLE: st.just(()),
         CameraModel.OPENCV: st.tuples(radial, radial, *[st.floats(-0.005, 0.005)] * 2)
         | st.tuples(radial, radial, *[st.floats(-0.005, 0.005)] * 2, radial),
+        CameraModel.FULL_OPENCV: st.tuples(radial, radial, *[st.floats(-0.005, 0.005)] * 2, *[radial] * 4),
         CameraModel.OPENCV_FISHEYE: st.tuples(*[st.floats(-0.1, 0.1)] * 4),
     }[model]
     focal = st.floats(200, 2000)
@@ -72,18 +73,20 @@ def test_visible_is_half_open_at_the_image_border_and_needs_positive_depth() -> 
     assert np.isfinite(found.pixel[:5]).all()
 
 
-@pytest.mark.parametrize("k3", [None, 0.3])
-def test_the_opencv_formula(k3: float | None) -> None:
+@pytest.mark.parametrize(("k3", "below"), [(None, ()), (0.3, ()), (0.3, (0.4, -0.1, 0.2))])
+def test_the_opencv_formula(k3: float | None, below: tuple[float, ...]) -> None:
     x, y = 0.3, -0.2
     k1, k2, p1, p2 = lens = (0.1, -0.05, 0.01, -0.02)
     r2 = x * x + y * y
     radial = 1 + k1 * r2 + k2 * r2**2 + (k3 or 0) * r2**3
-    lens += () if k3 is None else (k3,)
+    radial /= 1 + sum(k * r2 ** (power + 1) for power, k in enumerate(below))
+    lens += () if k3 is None else (k3, *below)
+    model = CameraModel.FULL_OPENCV if below else CameraModel.OPENCV
     expected = (
         x * radial + 2 * p1 * x * y + p2 * (r2 + 2 * x * x),
         y * radial + p1 * (r2 + 2 * y * y) + 2 * p2 * x * y,
     )
-    camera = Camera(WIDTH, HEIGHT, 1.0, 1.0, 0.0, 0.0, CameraModel.OPENCV, lens)
+    camera = Camera(WIDTH, HEIGHT, 1.0, 1.0, 0.0, 0.0, model, lens)
     np.testing.assert_allclose(project(np.array([[3 * x, 3 * y, 3.0]]), camera, np.eye(4)).pixel[0], expected)
 
 
@@ -143,11 +146,23 @@ def test_a_fisheye_polynomial_folds_in_the_angle() -> None:
     assert project(coord, camera, np.eye(4)).visible.tolist() == [True, True, False, False]
 
 
+def test_a_quotient_folds_where_it_turns_back_and_where_it_is_divided_by_zero() -> None:
+    # r / (1 + r^2) turns back at 1; r / (1 - r^2 / 4) is infinite at 2.
+    radius = np.array([0.5, 0.999, 1.001, 1.9, 2.1])
+    coord = np.stack([radius, np.zeros(5), np.ones(5)], axis=1)
+    for k4, known in ((1.0, 2), (-0.25, 4)):
+        lens = (0.0, 0.0, 0.0, 0.0, 0.0, k4, 0.0, 0.0)
+        camera = Camera(WIDTH, HEIGHT, 1.0, 1.0, 0.0, 0.0, CameraModel.FULL_OPENCV, lens)
+        pixel = project(coord, camera, np.eye(4)).pixel[:, 0]
+        np.testing.assert_allclose(pixel[:known], (radius / (1 + k4 * radius**2))[:known])
+        assert np.isnan(pixel[known:]).all()
+
+
 @given(cameras())
 def test_the_image_radius_grows_with_the_angle_up_to_the_fold(camera: Camera) -> None:
-    if camera.model is CameraModel.OPENCV:  # the fold is that of the radial part
-        k1, k2, _, _, *k3 = camera.distortion
-        lens = (k1, k2, 0.0, 0.0, *k3)
+    if camera.model in (CameraModel.OPENCV, CameraModel.FULL_OPENCV):  # the fold is that of the radial part
+        k1, k2, _, _, *others = camera.distortion
+        lens = (k1, k2, 0.0, 0.0, *others)
         camera = Camera(WIDTH, HEIGHT, camera.fx, camera.fy, camera.cx, camera.cy, camera.model, lens)
     angle = np.linspace(0, 1.5, 2000)
     coord = np.stack([np.sin(angle), np.zeros_like(angle), np.cos(angle)], axis=1)

@@ -20,6 +20,9 @@ CAMERAS = {
     "pinhole": Camera(40, 30, 30.0, 33.0, 19.0, 16.5),
     "opencv": Camera(40, 30, 30.0, 33.0, 19.0, 16.5, CameraModel.OPENCV, (0.1, -0.02, 0.03, -0.01)),
     "k3": Camera(40, 30, 30.0, 33.0, 19.0, 16.5, CameraModel.OPENCV, (0.1, -0.02, 0.03, -0.01, 0.005)),
+    "full": Camera(
+        40, 30, 30.0, 33.0, 19.0, 16.5, CameraModel.FULL_OPENCV, (0.1, -0.02, 0.03, -0.01, 0.005, 0.2, 0.01, -0.02)
+    ),
     "fisheye": Camera(40, 30, 15.0, 16.0, 19.0, 16.5, CameraModel.OPENCV_FISHEYE, (0.05, -0.01, 0.002, 0.0)),
 }
 

@@ -6,12 +6,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
+from ditr.captures.intrinsics import plainest_lens
 from ditr.errors import InputError
 from ditr.scene import Camera, CameraModel
 
 __all__ = ["LENSES", "ColmapCamera", "Lens", "lens_called"]
 
-_PLANE, _ANGLE = CameraModel.OPENCV, CameraModel.OPENCV_FISHEYE
+_PLANE, _ANGLE = CameraModel.FULL_OPENCV, CameraModel.OPENCV_FISHEYE
 _UNDISTORT = "Undistort the images with `colmap image_undistorter`, and give the folder that it writes"
 
 
@@ -48,7 +49,7 @@ LENSES: tuple[Lens, ...] = (
     _lens("RADIAL", 1, _PLANE, "k1 k2"),
     _lens("OPENCV", 2, _PLANE, "k1 k2 p1 p2"),
     _lens("OPENCV_FISHEYE", 2, _ANGLE, "k1 k2 k3 k4"),
-    _lens("FULL_OPENCV", 2, _PLANE, "k1 k2 p1 p2 k3 - - -"),
+    _lens("FULL_OPENCV", 2, _PLANE, "k1 k2 p1 p2 k3 k4 k5 k6"),
     _lens("FOV", 2, _PLANE, "-"),
     _lens("SIMPLE_RADIAL_FISHEYE", 1, _ANGLE, "k1"),
     _lens("RADIAL_FISHEYE", 1, _ANGLE, "k1 k2"),
@@ -63,7 +64,7 @@ LENSES: tuple[Lens, ...] = (
 )
 """By their numbers in binary files."""
 _BY_NAME: Mapping[str, Lens] = MappingProxyType({lens.name: lens for lens in LENSES})
-_ORDER = {_PLANE: ("k1", "k2", "p1", "p2", "k3"), _ANGLE: ("k1", "k2", "k3", "k4")}
+_ORDER = {_PLANE: ("k1", "k2", "p1", "p2", "k3", "k4", "k5", "k6"), _ANGLE: ("k1", "k2", "k3", "k4")}
 
 
 def lens_called(name: str) -> Lens | None:
@@ -97,9 +98,7 @@ class ColmapCamera:
         distortion = tuple(known.get(term, 0.0) for term in _ORDER[lens.model])
         model = lens.model
         if model is _PLANE:
-            distortion = distortion if distortion[4] else distortion[:4]
-            if not any(distortion):
-                model, distortion = CameraModel.PINHOLE, ()
+            model, distortion = plainest_lens(distortion)
         cx, cy = self.parameters[focals : focals + 2]
         fx, fy = self.parameters[0], self.parameters[focals - 1]
         try:

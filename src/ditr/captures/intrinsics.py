@@ -6,7 +6,7 @@ What would change a camera's meaning is honoured or refused, never passed over.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ditr.captures.notes import Notes
@@ -14,12 +14,13 @@ from ditr.captures.transforms import Intrinsics, Transforms, TransformsFrame
 from ditr.errors import Grade, InputError
 from ditr.scene import Camera, CameraModel
 
-__all__ = ["camera_fields", "camera_of"]
+__all__ = ["camera_fields", "camera_of", "plainest_lens"]
 
 _PERSPECTIVE = frozenset({"SIMPLE_PINHOLE", "PINHOLE", "SIMPLE_RADIAL", "RADIAL", "OPENCV", "FULL_OPENCV"})
 _FISHEYE = frozenset({"OPENCV_FISHEYE", "RADIAL_FISHEYE", "SIMPLE_RADIAL_FISHEYE"})
 _PLAIN_NAMES = {"PERSPECTIVE": "PINHOLE", "FISHEYE": "OPENCV_FISHEYE"}
 _OPENCV_KEYS = ("k1", "k2", "p1", "p2", "k3")
+_FULL_KEYS = (*_OPENCV_KEYS, "k4", "k5", "k6")
 _FISHEYE_KEYS = ("k1", "k2", "k3", "k4")
 _DISTORTION_KEYS = ("k1", "k2", "k3", "k4", "k5", "k6", "p1", "p2")
 _OTHER_LENSES = frozenset({
@@ -181,7 +182,7 @@ def _lens(where: str, entry: Mapping[str, Any]) -> tuple[CameraModel, tuple[floa
         raise InputError(where, fault, "Leave out the one that is wrong")
     if told:
         name = "OPENCV_FISHEYE"
-    keys = _FISHEYE_KEYS if name in _FISHEYE else _OPENCV_KEYS
+    keys = _FISHEYE_KEYS if name in _FISHEYE else _FULL_KEYS if name == "FULL_OPENCV" else _OPENCV_KEYS
     beyond = [key for key in _DISTORTION_KEYS if key not in keys and entry[key]]
     if beyond:
         raise InputError(
@@ -192,9 +193,20 @@ def _lens(where: str, entry: Mapping[str, Any]) -> tuple[CameraModel, tuple[floa
     distortion = tuple(0.0 if entry[key] is None else entry[key] for key in keys)
     if name in _FISHEYE:
         return CameraModel.OPENCV_FISHEYE, distortion
-    distortion = distortion if distortion[4] else distortion[:4]
-    if name in ("OPENCV", "FULL_OPENCV") or any(distortion):
-        return CameraModel.OPENCV, distortion
+    model, distortion = plainest_lens(distortion)
+    if model is CameraModel.PINHOLE and name in ("OPENCV", "FULL_OPENCV"):
+        return CameraModel.OPENCV, (0.0,) * 4
+    return model, distortion
+
+
+def plainest_lens(distortion: Sequence[float]) -> tuple[CameraModel, tuple[float, ...]]:
+    """The perspective model with the fewest coefficients that says the same as ``k1 k2 p1 p2 k3 k4 k5 k6``, of which
+    the last ones may be missing."""
+    k = (*distortion, *[0.0] * (8 - len(distortion)))
+    if any(k[5:]):
+        return CameraModel.FULL_OPENCV, k
+    if any(k):
+        return CameraModel.OPENCV, k[: 5 if k[4] else 4]
     return CameraModel.PINHOLE, ()
 
 
@@ -209,6 +221,6 @@ def camera_fields(camera: Camera) -> dict[str, Any]:
         "cx": float(camera.cx),
         "cy": float(camera.cy),
     }
-    keys = _FISHEYE_KEYS if camera.model is CameraModel.OPENCV_FISHEYE else _OPENCV_KEYS
+    keys = _FISHEYE_KEYS if camera.model is CameraModel.OPENCV_FISHEYE else _FULL_KEYS
     fields.update((key, float(value)) for key, value in zip(keys, camera.distortion, strict=False))
     return fields

@@ -44,7 +44,7 @@ def turned(view: View, turns: int) -> View:
 
 def _turned_camera(camera: Camera) -> Camera:
     distortion = camera.distortion
-    if camera.model is CameraModel.OPENCV:
+    if camera.model in (CameraModel.OPENCV, CameraModel.FULL_OPENCV):
         # Tangential distortion is along the vector (p2, p1), which turns with the image.
         k1, k2, p1, p2, *rest = distortion
         distortion = (k1, k2, -p2, p1, *rest)
