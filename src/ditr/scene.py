@@ -120,10 +120,11 @@ class View:
     """One photograph: where its pixels are, and from where it was taken.
 
     ``image`` and ``depth`` are files, or arrays for scenes that were never on disk: (height, width, 3) uint8, and
-    (h, w) float32 metres along the optical axis with 0 for "no value". A depth map may have another size than its
-    image; ``depth_unit`` is the length in metres of one unit of a depth file. ``extra`` keeps what the reader of a
-    format does not know, so that writing the scene loses nothing. ``mask`` says which pixels count, as a file (0 is "do
-    not use") or (h, w) bool; it may have another size, too.
+    (h, w) float32 metres along the optical axis with 0 for "no value". ``image`` may be the bytes of an image file,
+    too, for sources that keep many in one. A depth map may have another size than its image; ``depth_unit`` is the
+    length in metres of one unit of a depth file. ``extra`` keeps what the reader of a format does not know, so that
+    writing the scene loses nothing. ``mask`` says which pixels count, as a file (0 is "do not use") or (h, w) bool; it
+    may have another size, too.
 
     With ``pixels`` the data say themselves which points the view shows; then there is no pose (``world_to_camera`` is
     the identity and means nothing), and of ``camera`` only the size counts. An image file has ``cut_top`` rows more
@@ -139,7 +140,7 @@ class View:
     name: str
     camera: Camera
     world_to_camera: NDArray[np.float64]
-    image: Path | NDArray[np.uint8]
+    image: Path | bytes | NDArray[np.uint8]
     depth: Path | NDArray[np.float32] | None = None
     depth_unit: float = 0.001
     extra: Mapping[str, Any] = field(default_factory=dict)

@@ -33,7 +33,7 @@ from ditr.captures.drives import Drive, drive_of_scene, open_drive
 from ditr.captures.formats import is_capture
 from ditr.captures.frames import DEPTH_ENDINGS, may_be_called, read_views
 from ditr.captures.fusion import fused_points
-from ditr.captures.images import read_depth, read_image, read_mask
+from ditr.captures.images import image_suffix, read_depth, read_image, read_mask
 from ditr.captures.intrinsics import camera_fields
 from ditr.captures.notes import Notes
 from ditr.captures.places import located
@@ -215,11 +215,11 @@ def _applied_transform(path: Path, rows: list[list[float]] | None) -> NDArray[np
 def write_capture(scene: Scene, folder: str | os.PathLike[str], *, image_format: Literal["jpg", "png"] = "jpg") -> None:
     """Write a scene as a capture, whole or not at all; an existing folder of that name is replaced.
 
-    Image and depth files are copied byte for byte, to the place that ``View.extra`` names or to ``images/`` and
-    ``depth/``. Image arrays become JPEG (quality 95) or PNG, depth arrays 16-bit PNG in the view's ``depth_unit`` (so
-    rounded to it). Coordinates are stored as float where that is exact for every point, else as double; everything
-    else is read back by :func:`read_capture` with the same bits, poses of views that do not come from a capture to
-    1e-12 relative.
+    Image and depth files, and images that are the bytes of one, are copied byte for byte, to the place that
+    ``View.extra`` names or to ``images/`` and ``depth/``. Image arrays become JPEG (quality 95) or PNG, depth arrays
+    16-bit PNG in the view's ``depth_unit`` (so rounded to it). Coordinates are stored as float where that is exact for
+    every point, else as double; everything else is read back by :func:`read_capture` with the same bits, poses of views
+    that do not come from a capture to 1e-12 relative.
 
     Raises:
         InputError: what the format cannot hold: two views of one name, views without a pose, depth beyond 65535
@@ -318,6 +318,10 @@ def _matrix_of(view: View) -> list[list[float]]:
 def _write_image(view: View, target: Path, image_format: str) -> str:
     if isinstance(view.image, Path):
         return _copy(view.image, target, _place(view, "file_path", "images", view.image.suffix))
+    if isinstance(view.image, bytes):
+        place = _place(view, "file_path", "images", image_suffix(view.image, f"view {view.name}"))
+        _made(target, place).write_bytes(view.image)
+        return place
     place = _place(view, "file_path", "images", f".{image_format}")
     path = _made(target, place)
     write_image(path, Image.fromarray(read_image(view)), quality=95)  # PNG has no quality and ignores it

@@ -6,6 +6,7 @@ EXIF orientation is not applied: a calibration refers to the pixels as they are 
 from __future__ import annotations
 
 import glob
+import io
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -24,6 +25,7 @@ from ditr.scene import View
 __all__ = [
     "check_depth",
     "image_size",
+    "image_suffix",
     "is_turned",
     "read_depth",
     "read_image",
@@ -43,16 +45,28 @@ _ORIENTATION = 0x0112
 _SIXTEEN_BIT = frozenset({"I;16", "I;16B", "I;16L", "I"})
 
 
-def image_size(path: Path) -> tuple[int, int]:
-    """Width and height from an image file's header, without decoding it.
+def image_size(source: Path | bytes, where: str = "") -> tuple[int, int]:
+    """Width and height from the header of an image file, or of its bytes, without decoding it; ``where`` names the
+    latter in errors.
 
     Raises:
         InputError: a missing file, one that is no image, or one of a kind that is no photograph.
     """
-    with _opened(path, _IMAGE_FORMATS) as image:
+    with _opened(source, _IMAGE_FORMATS, where) as image:
         if image.mode not in _EIGHT_BIT | _SIXTEEN_BIT:
-            raise InputError(path, f"the image is not 8 or 16 bit (mode {image.mode})", "Convert it to 8-bit RGB")
+            fault = f"the image is not 8 or 16 bit (mode {image.mode})"
+            raise InputError(where or str(source), fault, "Convert it to 8-bit RGB")
         return image.size
+
+
+def image_suffix(content: bytes, where: str) -> str:
+    """The ending of a file with these bytes; ``where`` names them in errors.
+
+    Raises:
+        InputError: they are no image.
+    """
+    with _opened(content, _IMAGE_FORMATS, where) as image:
+        return ".jpg" if image.format == "JPEG" else f".{str(image.format).lower()}"
 
 
 def is_turned(path: Path) -> bool:
@@ -85,7 +99,7 @@ def _stored_size(view: View) -> tuple[int, int]:
 
 def _stored_image(view: View) -> NDArray[np.uint8]:
     width, height = _stored_size(view)
-    if not isinstance(view.image, Path):
+    if isinstance(view.image, np.ndarray):
         array = view.image
         if array.dtype != np.uint8 or array.shape != (height, width, 3):
             raise InputError(
@@ -94,25 +108,26 @@ def _stored_image(view: View) -> NDArray[np.uint8]:
                 f"Give uint8 of shape ({height}, {width}, 3), as the camera says",
             )
         return array
-    with _opened(view.image, _IMAGE_FORMATS) as image:
+    where = str(view.image) if isinstance(view.image, Path) else f"view {view.name}"
+    with _opened(view.image, _IMAGE_FORMATS, where) as image:
         if image.size != (width, height + view.cut_top):
             cut = f" below {view.cut_top} rows that are cut" if view.cut_top else ""
             raise InputError(
-                view.image,
+                where,
                 f"the image is {image.width}x{image.height}, its camera {width}x{height}{cut}",
                 "Scale the intrinsics with the image",
             )
         if image.mode in _SIXTEEN_BIT:
-            return _from_sixteen_bit(np.array(image), view.image)[view.cut_top :]
+            return _from_sixteen_bit(np.array(image), where)[view.cut_top :]
         if image.mode not in _EIGHT_BIT:
-            raise InputError(view.image, f"the image is not 8 bit (mode {image.mode})", "Convert it to 8-bit RGB")
+            raise InputError(where, f"the image is not 8 bit (mode {image.mode})", "Convert it to 8-bit RGB")
         return np.array(image.convert("RGB"))[view.cut_top :]
 
 
-def _from_sixteen_bit(values: NDArray[Any], path: Path) -> NDArray[np.uint8]:
+def _from_sixteen_bit(values: NDArray[Any], where: str) -> NDArray[np.uint8]:
     """Grey of 16 bits as (height, width, 3) of 8; Pillow itself would cut everything above 255 off."""
     if values.size and not 0 <= int(values.min()) <= int(values.max()) <= 65535:
-        raise InputError(path, "the image has more than 16 bits", "Convert it to 8-bit RGB")
+        raise InputError(where, "the image has more than 16 bits", "Convert it to 8-bit RGB")
     grey = np.rint(values / 257.0).astype(np.uint8)
     return np.repeat(grey[:, :, None], 3, axis=2)
 
@@ -262,23 +277,29 @@ def _only_positive(depth: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 @contextmanager
-def _opened(path: Path, formats: tuple[str, ...]) -> Iterator[Image.Image]:
-    """Open an image file; whatever goes wrong until the block ends is an InputError that names it."""
+def _opened(source: Path | bytes, formats: tuple[str, ...], where: str = "") -> Iterator[Image.Image]:
+    """Open an image file, or its bytes, which ``where`` names; whatever goes wrong until the block ends is an
+    InputError that names it."""
+    if isinstance(source, Path):
+        _require_there(source)
+    try:
+        with Image.open(source if isinstance(source, Path) else io.BytesIO(source), formats=formats) as image:
+            yield image
+    except InputError:
+        raise
+    except Exception as error:  # Pillow's decoders raise almost anything on damaged files, also for "too large"
+        known = format_of(source) if isinstance(source, Path) else None
+        if known is None or not known[1]:
+            fault, remedy = f"the image cannot be decoded ({error})", "Copy or convert the image again"
+        else:
+            fault, remedy = f"the image cannot be decoded, since it is {known[0]}", known[1]
+        raise InputError(where or str(source), fault, remedy) from error
+
+
+def _require_there(path: Path) -> None:
     if not present(path):
         beside = [other.name for other in path.parent.glob(f"{glob.escape(path.stem)}.*")]
         near = f" (there is {few(beside, 3)})" if beside else ""
         raise InputError(
             path, f"there is no such image{near}", "Put it there, or take its frame out of transforms.json"
         )
-    try:
-        with Image.open(path, formats=formats) as image:
-            yield image
-    except InputError:
-        raise
-    except Exception as error:  # Pillow's decoders raise almost anything on damaged files, also for "too large"
-        known = format_of(path)
-        if known is None or not known[1]:
-            fault, remedy = f"the image cannot be decoded ({error})", "Copy or convert the image again"
-        else:
-            fault, remedy = f"the image cannot be decoded, since it is {known[0]}", known[1]
-        raise InputError(path, fault, remedy) from error

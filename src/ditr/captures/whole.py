@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -28,7 +30,7 @@ def file_faults(views: Sequence[View], *, photographs: bool = True) -> list[Inpu
     for view in views:
         wanted = [(view.depth, read_depth), (view.mask, read_mask)]
         for file, read in [(view.image, read_image), *wanted] if photographs else wanted:
-            if isinstance(file, Path) and _is_whole(file):
+            if isinstance(file, Path | bytes) and _is_whole(file):
                 continue
             try:
                 read(view)
@@ -37,18 +39,19 @@ def file_faults(views: Sequence[View], *, photographs: bool = True) -> list[Inpu
     return faults
 
 
-def _is_whole(path: Path) -> bool:
+def _is_whole(source: Path | bytes) -> bool:
     """Whether this is a PNG with right checksums or a JPEG with its end mark; of other files it is not known."""
     try:
-        with path.open("rb") as file:
+        with io.BytesIO(source) if isinstance(source, bytes) else source.open("rb") as file:
             start = file.read(8)
             if start.startswith(_JPEG):
-                file.seek(max(0, path.stat().st_size - 4096))
+                file.seek(max(0, file.seek(0, os.SEEK_END) - 4096))
                 return file.read().rstrip(b"\0").endswith(_JPEG_END)
-        if start == _PNG:
-            with Image.open(path, formats=("PNG",)) as image:
+            if start != _PNG:
+                return False
+            file.seek(0)
+            with Image.open(file, formats=("PNG",)) as image:
                 image.verify()
             return True
     except Exception:  # Pillow raises almost anything on damaged files; whoever reads the file says what is wrong
         return False
-    return False

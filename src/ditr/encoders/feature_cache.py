@@ -300,7 +300,9 @@ def _pixels(image: View | NDArray[np.uint8]) -> NDArray[np.uint8]:
 
 def _key(encoder: ImageEncoder, image: View | NDArray[np.uint8], size: tuple[int, int]) -> str:
     source = image.image if isinstance(image, View) else image
-    if isinstance(source, Path):
+    if isinstance(source, bytes):
+        content = hashlib.sha256(source).hexdigest()
+    elif isinstance(source, Path):
         try:
             content = hashlib.sha256(source.read_bytes()).hexdigest()
         except OSError as fault:
