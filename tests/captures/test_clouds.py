@@ -13,8 +13,8 @@ from small_world import make_scene
 
 from ditr.captures import apart
 from ditr.captures.capture import read_capture, write_capture
-from ditr.captures.las import STANDARD_CLASSES
-from ditr.captures.las_labels import las_name, standard_numbers, write_las_labels
+from ditr.captures.las_classes import STANDARD_CLASSES, standard_numbers
+from ditr.captures.las_labels import las_name, write_las_labels
 from ditr.errors import InputError
 from ditr.scene import Scene
 

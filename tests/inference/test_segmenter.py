@@ -388,7 +388,7 @@ def test_what_is_written(ditr: Segmenter, tmp_path: Path) -> None:
     prediction = ditr(scene, seed=3)
     path = prediction.save(tmp_path / "out")
     assert sorted(file.name for file in (tmp_path / "out").iterdir()) == [
-        *("confidence.npy", "label.npy", "labels.ply", "summary.json"),
+        *("classes.json", "confidence.npy", "label.npy", "labels.ply", "summary.json"),
     ]
     found = read_ply(path)
     np.testing.assert_array_equal(np.stack([found[axis] for axis in "xyz"], axis=1), scene.coord)

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ditr.captures.class_table import CLASSES, names_in
 from ditr.captures.notes import Notes
 from ditr.captures.points import Columns, points_of
 from ditr.captures.transforms import LABELS, Labels, load_json
@@ -51,7 +52,8 @@ class Cloud:
 
 
 def cloud_scene(path: Path, cloud: Cloud) -> Scene:
-    """The scene of one file; a ``labels.json`` beside it is its class list, before what its format says.
+    """The scene of one file; a ``labels.json`` or ``classes.json`` beside it is its class list, before what its format
+    says.
 
     The cloud's columns are taken out of it, so that those which become something else need no memory then.
 
@@ -62,10 +64,10 @@ def cloud_scene(path: Path, cloud: Cloud) -> Scene:
     for grade, about, text in cloud.said:
         notes.say(about, text, grade=grade)
     columns = {_plain_name(name): cloud.columns.pop(name) for name in list(cloud.columns)}
-    labels, beside = None, path.parent / LABELS
-    if beside.is_file():
-        labels = load_json(beside, Labels)
-        notes.say("classes", f"the class list is that of {LABELS}, which lies beside the file")
+    labels = None
+    if (found := _labels_beside(path)) is not None:
+        labels, beside = found
+        notes.say("classes", f"the class list is that of {beside}, which lies beside the file")
     elif cloud.class_column and (label := _classified(columns[cloud.class_column], cloud.class_names)) is not None:
         labels = Labels(classes=list(dict.fromkeys(cloud.class_names.values())))
         columns["label"] = label
@@ -83,6 +85,17 @@ def cloud_scene(path: Path, cloud: Cloud) -> Scene:
         findings=notes.findings(),
         reading=cloud.reading,
     )
+
+
+def _labels_beside(path: Path) -> tuple[Labels, str] | None:
+    """The class list that lies beside a file, and the name of its own; ``labels.json`` comes first."""
+    if (path.parent / LABELS).is_file():
+        return load_json(path.parent / LABELS, Labels), LABELS
+    names = names_in(path.parent)
+    try:
+        return None if names is None else (Labels(classes=names), CLASSES)
+    except ValueError:  # two of one name, or one that is none
+        return None
 
 
 def _classified(values: NDArray[Any], names: Mapping[int, str]) -> NDArray[np.int32] | None:

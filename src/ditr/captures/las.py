@@ -13,21 +13,14 @@ from ditr.captures.apart import guarded, read_apart
 from ditr.captures.clouds import Cloud, cloud_scene, first_bytes, require_library
 from ditr.captures.colors import COLOR
 from ditr.captures.crs import coordinate_system
+from ditr.captures.las_classes import STANDARD_CLASSES
 from ditr.captures.points import Columns
 from ditr.errors import InputError
 from ditr.scene import ReadOptions, Scene
 
-__all__ = ["STANDARD_CLASSES", "cloud_of", "is_compressed", "read", "recognise"]
+__all__ = ["cloud_of", "is_compressed", "read", "recognise"]
 
 LIBRARIES = ("laspy", "lazrs")
-STANDARD_CLASSES = {
-    2: "ground", 3: "low vegetation", 4: "medium vegetation", 5: "high vegetation", 6: "building", 7: "low noise",
-    8: "model key point", 9: "water", 10: "rail", 11: "road surface", 13: "wire guard", 14: "wire conductor",
-    15: "transmission tower", 16: "wire connector", 17: "bridge deck", 18: "high noise", 19: "overhead structure",
-    20: "ignored ground", 21: "snow", 22: "temporal exclusion",
-}  # fmt: skip
-"""Names of classifications by the specification of LAS; 0 and 1 are points that nobody classified, 12 an old mark of
-overlap."""
 _CHUNK = 1 << 17
 _MOST = 1 << 40
 _CUT = "The file is cut off or its header is wrong; copy or write it again"

@@ -12,25 +12,15 @@ from numpy.typing import NDArray
 
 from ditr.captures.apart import guarded
 from ditr.captures.clouds import Cloud, first_bytes
-from ditr.captures.las import STANDARD_CLASSES, is_compressed
+from ditr.captures.las import is_compressed
+from ditr.captures.las_classes import OWN, UNCLASSIFIED, standard_numbers
 from ditr.errors import InputError
 from ditr.io.files import atomic_path
 
-__all__ = ["LAS_FILES", "las_name", "standard_numbers", "write_las_labels"]
+__all__ = ["LAS_FILES", "las_name", "write_las_labels"]
 
 LAS_FILES = ("labels.las", "labels.laz")
 """What results may be called, as their source is compressed or not."""
-_UNCLASSIFIED, _OWN, _LAST = 1, 64, 255
-_SAME_AS = {
-    2: ("floor", "terrain"),
-    5: ("vegetation", "tree", "trees", "trunk", "plant"),
-    6: ("wall", "roof"),
-    9: ("river", "lake"),
-    10: ("rail track", "railway"),
-    11: ("road", "driveable surface", "drivable surface", "street"),
-    17: ("bridge",),
-}
-"""Names that classes of the specification have elsewhere."""
 _WIDER = {0: 6, 1: 6, 2: 7, 3: 7, 4: 9, 5: 10}
 """Formats of points whose classifications end at 31, and those with the same columns that go to 255."""
 _TABLE = ("LASF_Spec", 0)
@@ -42,17 +32,6 @@ def las_name(source: Path) -> str | None:
     if start[:4] != b"LASF" or len(start) < 105:
         return None
     return LAS_FILES[is_compressed(start)]
-
-
-def standard_numbers(class_names: Sequence[str]) -> list[int]:
-    """The classification of each class: that of the specification where there is one, else one of 64 to 255 in order;
-    1 (unclassified) where these are not enough."""
-    known = {name: number for number, name in STANDARD_CLASSES.items()}
-    known |= {name: number for number, names in _SAME_AS.items() for name in names}
-    plain = [name.lower().replace("_", " ").replace("-", " ").strip() for name in class_names]
-    own = [name for name in plain if name not in known]
-    free = {name: _OWN + index if _OWN + index <= _LAST else _UNCLASSIFIED for index, name in enumerate(own)}
-    return [known[name] if name in known else free[name] for name in plain]
 
 
 def write_las_labels(
@@ -88,7 +67,7 @@ def _copy(
         raise InputError(source, f"it has {len(las.points)} points, and there are {len(label)} labels", "Label it anew")
     if (wider := _WIDER.get(int(las.header.point_format.id))) is not None:
         las = laspy.convert(las, point_format_id=wider)
-    numbers = np.array([*standard_numbers(class_names), _UNCLASSIFIED], dtype=np.uint8)
+    numbers = np.array([*standard_numbers(class_names), UNCLASSIFIED], dtype=np.uint8)
     las["classification"] = numbers[label]
     for name, values in (("label", label), ("confidence", confidence)):
         there = set(las.point_format.dimension_names)
@@ -98,7 +77,7 @@ def _copy(
     rows = b"".join(
         bytes([number]) + name.encode("ascii", "replace")[:15].ljust(15, b"\0")
         for number, name in sorted(zip(numbers[:-1].tolist(), class_names, strict=True))
-        if number >= _OWN
+        if number >= OWN
     )
     kept = [record for record in las.header.vlrs if (record.user_id, record.record_id) != _TABLE]
     table = [laspy.VLR(*_TABLE, "classes by ditr", rows)] if rows else []

@@ -29,8 +29,9 @@ class Segment:
 
     Without --model a published one is chosen by what the capture has, named, and downloaded when it is first used.
 
-    Writes labels.ply (all properties of the points, with label and confidence), label.npy, confidence.npy,
-    summary.json and pictures; of a LAS or LAZ file a copy of it, too, with the labels as its classifications. A model
+    Writes labels.ply (all properties of the points, with label and confidence), label.npy, confidence.npy, classes.json
+    (ids, names and colours), summary.json and pictures; of a LAS or LAZ file a copy of it, too, with the labels as its
+    classifications. What opens them is in docs/outputs.md. A model
     that takes images needs all photographs; for one that takes none, a photograph that cannot be read is only missing
     from the pictures.
     """
@@ -69,6 +70,8 @@ class Segment:
     """Write no pictures."""
     class_colors: bool = False
     """Colour the points of labels.ply by their classes; their own colours stay, as original_red and so on."""
+    cloudcompare: bool = False
+    """Name further columns of labels.ply scalar_label and so on: CloudCompare loads no others without asking."""
 
 
 def run(args: Segment) -> None:
@@ -118,7 +121,7 @@ def run(args: Segment) -> None:
         votes = voting(args.vote, args.variants, args.thin, reports[-1])
         prediction = replace(how, votes=votes)(segmenter, scene)
     with phase(f"write to {out}"), results_folder(out, RESULT_FILES) as new:
-        outputs = Outputs(pictures=not args.no_pictures, class_colors=args.class_colors)
+        outputs = Outputs(pictures=not args.no_pictures, class_colors=args.class_colors, cloudcompare=args.cloudcompare)
         write_results(prediction, segmenter.config, new, outputs, args.capture)
     _account(segmenter.config, prediction)
     for finding in prediction.scene.findings[len(scene.findings) :]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -10,17 +10,24 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ditr.captures.class_table import CLASSES, ClassEntry, class_table
 from ditr.captures.colors import COLOR
+from ditr.captures.las_classes import standard_numbers
 from ditr.errors import InputError
 from ditr.io.files import results_folder, write_array, write_json
 from ditr.io.ply import write_ply
 from ditr.nn.products import products
+from ditr.pictures.palette import GREY, Color, chosen_colors, label_colors
 from ditr.scene import UNLABELLED, Scene
 
 __all__ = ["LABEL_FILES", "Prediction"]
 
-LABEL_FILES = ("labels.ply", "label.npy", "confidence.npy", "summary.json")
+LABEL_FILES = ("labels.ply", "label.npy", "confidence.npy", CLASSES, "summary.json")
 """What :meth:`Prediction.save` writes."""
+
+
+_KNOWN = frozenset({"x", "y", "z", *COLOR, "nx", "ny", "nz", "intensity"})
+"""Properties that CloudCompare loads by these names."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,6 +47,7 @@ class Prediction:
         min_confidence: labels below it were taken back (-1); None where all stand.
         normals: how they were made, for a network that takes them and a scene that has none; None otherwise.
         turned: degrees counterclockwise by which images were turned upright, by view; the others lay as they should.
+        class_colors: of the classes, where their dataset has its own; None for those of :mod:`ditr.pictures.palette`.
     """
 
     scene: Scene
@@ -54,6 +62,7 @@ class Prediction:
     calibrated: bool = False
     min_confidence: float | None = None
     turned: Mapping[str, int] = field(default_factory=dict)
+    class_colors: Sequence[Color] | None = None
 
     def __repr__(self) -> str:
         count, used = len(self.class_names), len(np.unique(self.label[self.label >= 0]))
@@ -102,41 +111,78 @@ class Prediction:
             result["share_of_points_seen"] = round(float((self.seen_by > 0).mean()), 4)
         return result
 
-    def save(self, folder: str | Path, *, colors: NDArray[np.uint8] | None = None) -> Path:
-        """Write ``labels.ply``, ``label.npy``, ``confidence.npy`` and ``summary.json``, all or none; the PLY's path.
+    def colors(self) -> NDArray[np.uint8]:
+        """(N, 3), of each point's class; grey where there is no label."""
+        return label_colors(self.label, len(self.class_names), self.class_colors)
+
+    def save(self, folder: str | Path, *, colored: bool = False, cloudcompare: bool = False) -> Path:
+        """Write ``labels.ply``, ``label.npy``, ``confidence.npy``, ``classes.json`` and ``summary.json``, all or none.
 
         Earlier results of these names are replaced, and other files of the folder stay. The PLY keeps all properties of
         the scene's points; labels that the scene had already become ``true_label``, and another property that has the
-        name of a new one gets ``original_`` before it.
+        name of a new one gets ``original_`` before it. ``classes.json`` has ids, names and colours of the classes, and
+        where ``true_label`` has names, those.
 
         Args:
             folder: made where there is none.
-            colors: (N, 3) for the points of the PLY, as those of their classes; the scene's own become
+            colored: whether the points of the PLY get the colours of their classes; the scene's own become
                 ``original_red`` and so on.
+            cloudcompare: whether its further properties are called ``scalar_label`` and so on: without asking,
+                CloudCompare loads none of another name (but ``intensity``).
+
+        Returns:
+            The PLY's path.
 
         Raises:
             OSError: they cannot be written; the folder is as it was then.
         """
-        # A PLY header is ASCII.
-        names = (name.encode("unicode_escape").decode("ascii") for name in self.class_names)
-        comments = tuple(f"label {index} {name}" for index, name in enumerate(names))
         with results_folder(folder, LABEL_FILES) as new:
-            write_ply(new / "labels.ply", self._columns(colors), comments=comments)
+            write_ply(
+                new / "labels.ply", self.columns(colored=colored, cloudcompare=cloudcompare), comments=self.comments()
+            )
             write_array(new / "label.npy", self.label)
             write_array(new / "confidence.npy", self.confidence)
+            write_json(new / CLASSES, self.class_table())
             write_json(new / "summary.json", self.summary())
         return Path(folder) / "labels.ply"
 
-    def _columns(self, colors: NDArray[np.uint8] | None) -> dict[str, NDArray[Any]]:
+    def comments(self) -> tuple[str, ...]:
+        """Lines of a PLY's header: the classes' numbers and names."""
+        lists = [("label", self.class_names)]
+        if self.scene.label is not None:
+            lists.append(("true_label", self.scene.class_names))
+        # A PLY header is ASCII.
+        return tuple(
+            f"{what} {index} {name.encode('unicode_escape').decode('ascii')}"
+            for what, names in lists
+            for index, name in enumerate(names)
+        )
+
+    def class_table(self) -> dict[str, Any]:
+        """What stands in ``classes.json``."""
+        names, own = self.class_names, self.scene.class_names if self.scene.label is not None else ()
+        others = [name for name in own if name not in names]
+        further = chosen_colors(len(names) + len(others), None)[len(names) :]
+        listed = [*chosen_colors(len(names), self.class_colors).tolist(), *further.tolist()]
+        color = {name: (red, green, blue) for name, (red, green, blue) in zip((*names, *others), listed, strict=True)}
+        las = standard_numbers(names)
+        return class_table(
+            [ClassEntry(id=i, name=name, color=color[name], las=las[i]) for i, name in enumerate(names)],
+            ClassEntry(id=UNLABELLED, name="unlabelled", color=GREY),
+            [ClassEntry(id=i, name=name, color=color[name]) for i, name in enumerate(own)],
+        )
+
+    def columns(self, *, colored: bool = False, cloudcompare: bool = False) -> dict[str, NDArray[Any]]:
+        """The properties of the PLY's points by name, (N,) each, as for :meth:`save`."""
         scene = self.scene
         coord = scene.coord
         single = coord.astype(np.float32)
         stored = single if np.array_equal(single, coord) else coord
         columns: dict[str, NDArray[Any]] = {axis: stored[:, i] for i, axis in enumerate("xyz")}
-        shown = scene.color if colors is None else colors
+        shown = self.colors() if colored else scene.color
         if shown is not None:
             columns |= {name: shown[:, i] for i, name in enumerate(COLOR)}
-        if colors is not None and scene.color is not None:
+        if colored and scene.color is not None:
             columns |= {f"original_{name}": scene.color[:, i] for i, name in enumerate(COLOR)}
         if scene.normal is not None:
             columns |= {name: scene.normal[:, i] for i, name in enumerate(("nx", "ny", "nz"))}
@@ -147,4 +193,4 @@ class Prediction:
         columns |= {"label": self.label, "confidence": self.confidence}
         for name, values in scene.extra.items():
             columns[f"original_{name}" if name in columns else name] = values
-        return columns
+        return {f"scalar_{n}" if cloudcompare and n not in _KNOWN else n: v for n, v in columns.items()}

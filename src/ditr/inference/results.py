@@ -10,7 +10,6 @@ from ditr.captures.images import read_image
 from ditr.captures.las_labels import LAS_FILES, las_name, write_las_labels
 from ditr.errors import InputError
 from ditr.inference.prediction import LABEL_FILES, Prediction
-from ditr.pictures.palette import label_colors
 from ditr.pictures.panels import class_legend, save_picture, sheet
 from ditr.pictures.pictures import labels_panels, spread_views
 from ditr.scene import View
@@ -32,10 +31,12 @@ class Outputs:
     Attributes:
         pictures: whether they are drawn.
         class_colors: whether the points of the PLY get the colours of their classes.
+        cloudcompare: whether its columns are named as CloudCompare loads them by itself.
     """
 
     pictures: bool = True
     class_colors: bool = False
+    cloudcompare: bool = False
 
 
 def write_results(
@@ -53,11 +54,9 @@ def write_results(
     Raises:
         OSError: they cannot be written.
     """
-    label, names = prediction.label, prediction.class_names
-    colors = label_colors(label, len(names), config.class_colors) if outputs.class_colors else None
-    prediction.save(folder, colors=colors)
+    prediction.save(folder, colored=outputs.class_colors, cloudcompare=outputs.cloudcompare)
     if source is not None and (name := las_name(source)) is not None:
-        write_las_labels(source, folder / name, label, prediction.confidence, names)
+        write_las_labels(source, folder / name, prediction.label, prediction.confidence, prediction.class_names)
     if outputs.pictures:
         _draw(prediction, config, folder / _PICTURE)
 

@@ -219,6 +219,7 @@ class Segmenter:
             seed=seed,
             calibrated=self.config.temperature is not None,
             normals=None if complete is scene else _how_made(scene),
+            class_colors=self.config.class_colors,
         )
 
     def logits(self, sample: Sample) -> Tensor:

@@ -16,7 +16,7 @@ from ditr.errors import InputError
 from ditr.scene import UNLABELLED
 
 __all__ = ["BOTH_SAME", "GREY", "LIGHT_GREY", "ONLY_FIRST", "ONLY_SECOND", "class_colors", "difference_colors"]
-__all__ += ["chosen_colors", "label_colors", "value_colors"]
+__all__ += ["Color", "chosen_colors", "label_colors", "value_colors"]
 
 Color = tuple[int, int, int]
 
