@@ -50,7 +50,7 @@ def test_ids_names_and_colours_are_one_file(tmp_path: Path) -> None:
         (0, "floor", colors[0]), (1, "wall", colors[1]), (2, "box", colors[2]),
     ]  # fmt: skip
     assert [entry["las"] for entry in table["classes"]] == [2, 6, 64]
-    assert table["unlabelled"]["id"] == -1
+    assert table["unlabelled"] == {"id": -1, "name": "unlabelled", "color": [150] * 3, "las": 1, "image_id": 255}
     true = table["true_classes"]
     assert [entry["name"] for entry in true] == ["ground", "wall", "box"] and true[1]["color"] == [0, 255, 0]
     assert true[0]["color"] not in [list(color) for color in colors]

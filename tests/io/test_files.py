@@ -154,6 +154,20 @@ def test_a_link_to_a_folder_stays(tmp_path: Path) -> None:
     assert (tmp_path / "link").is_symlink() and contents(tmp_path / "real") == {"a": b"a"}
 
 
+def test_a_folder_of_results_is_replaced_as_a_whole(tmp_path: Path) -> None:
+    out, names = tmp_path / "out", ("labels.ply", "images/")
+    for rows in (("a.png", "b.png"), ("b.png", "c.png"), ()):
+        with results_folder(out, names) as new:
+            (new / "labels.ply").write_text("x")
+            for row in rows:
+                (new / "images").mkdir(exist_ok=True)
+                (new / "images" / row).write_text(row)
+        there = sorted(str(path.relative_to(out)) for path in out.rglob("*") if path.is_file())
+        assert there == [*(f"images/{row}" for row in rows), "labels.ply"]
+        assert not rows or (out / "images").is_dir()
+    assert not (out / "images").exists()
+
+
 def test_rests_of_processes_that_ended_are_removed_and_no_others(tmp_path: Path) -> None:
     host = re.sub(r"[^\w-]", "_", socket.gethostname())
     ended = os.fork()

@@ -16,13 +16,14 @@ CLASSES = "classes.json"
 
 @dataclass(frozen=True)
 class ClassEntry:
-    """A class: the number that stands for it, its name, its colour (red, green, blue of 0..255), and the classification
-    that it has in LAS files."""
+    """A class: the number that stands for it, its name, its colour (red, green, blue of 0..255), the classification
+    that it has in LAS files, and its index in label images where that is another than ``id``."""
 
     id: int
     name: str
     color: tuple[int, int, int]
     las: int | None = None
+    image_id: int | None = None
 
 
 def class_table(

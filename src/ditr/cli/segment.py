@@ -70,6 +70,9 @@ class Segment:
     """Write no pictures."""
     class_colors: bool = False
     """Colour the points of labels.ply by their classes; their own colours stay, as original_red and so on."""
+    label_images: bool = False
+    """Write label_images/NAME.png for each photograph: the class of what each pixel shows, as an indexed PNG of its
+    size."""
     cloudcompare: bool = False
     """Name further columns of labels.ply scalar_label and so on: CloudCompare loads no others without asking."""
 
@@ -121,7 +124,12 @@ def run(args: Segment) -> None:
         votes = voting(args.vote, args.variants, args.thin, reports[-1])
         prediction = replace(how, votes=votes)(segmenter, scene)
     with phase(f"write to {out}"), results_folder(out, RESULT_FILES) as new:
-        outputs = Outputs(pictures=not args.no_pictures, class_colors=args.class_colors, cloudcompare=args.cloudcompare)
+        outputs = Outputs(
+            pictures=not args.no_pictures,
+            class_colors=args.class_colors,
+            cloudcompare=args.cloudcompare,
+            label_images=args.label_images,
+        )
         write_results(prediction, segmenter.config, new, outputs, args.capture)
     _account(segmenter.config, prediction)
     for finding in prediction.scene.findings[len(scene.findings) :]:

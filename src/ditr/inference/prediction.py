@@ -12,11 +12,12 @@ from numpy.typing import NDArray
 
 from ditr.captures.class_table import CLASSES, ClassEntry, class_table
 from ditr.captures.colors import COLOR
-from ditr.captures.las_classes import standard_numbers
+from ditr.captures.las_classes import UNCLASSIFIED, standard_numbers
 from ditr.errors import InputError
 from ditr.io.files import results_folder, write_array, write_json
 from ditr.io.ply import write_ply
 from ditr.nn.products import products
+from ditr.pictures.label_images import unlabelled_index
 from ditr.pictures.palette import GREY, Color, chosen_colors, label_colors
 from ditr.scene import UNLABELLED, Scene
 
@@ -168,7 +169,7 @@ class Prediction:
         las = standard_numbers(names)
         return class_table(
             [ClassEntry(id=i, name=name, color=color[name], las=las[i]) for i, name in enumerate(names)],
-            ClassEntry(id=UNLABELLED, name="unlabelled", color=GREY),
+            ClassEntry(UNLABELLED, "unlabelled", GREY, las=UNCLASSIFIED, image_id=unlabelled_index(len(names))),
             [ClassEntry(id=i, name=name, color=color[name]) for i, name in enumerate(own)],
         )
 

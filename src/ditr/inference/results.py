@@ -10,16 +10,19 @@ from ditr.captures.images import read_image
 from ditr.captures.las_labels import LAS_FILES, las_name, write_las_labels
 from ditr.errors import InputError
 from ditr.inference.prediction import LABEL_FILES, Prediction
+from ditr.pictures.label_images import label_image, write_label_image
 from ditr.pictures.panels import class_legend, save_picture, sheet
 from ditr.pictures.pictures import labels_panels, spread_views
+from ditr.pictures.render import DrawnCloud
+from ditr.runtime import progress_bar
 from ditr.scene import View
 from ditr.weights.saved_model import ModelConfig
 
 __all__ = ["RESULT_FILES", "Outputs", "write_results"]
 
-_PICTURE = "labels.png"
-RESULT_FILES = (*LABEL_FILES, *LAS_FILES, _PICTURE)
-"""Names that the results of a scene may have."""
+_PICTURE, _IMAGES = "labels.png", "label_images/"
+RESULT_FILES = (*LABEL_FILES, *LAS_FILES, _PICTURE, _IMAGES)
+"""Names that the results of a scene may have; those of folders end with a slash."""
 
 _log = logging.getLogger(__name__)
 
@@ -32,11 +35,13 @@ class Outputs:
         pictures: whether they are drawn.
         class_colors: whether the points of the PLY get the colours of their classes.
         cloudcompare: whether its columns are named as CloudCompare loads them by itself.
+        label_images: whether there is an image of labels for each photograph.
     """
 
     pictures: bool = True
     class_colors: bool = False
     cloudcompare: bool = False
+    label_images: bool = False
 
 
 def write_results(
@@ -57,8 +62,23 @@ def write_results(
     prediction.save(folder, colored=outputs.class_colors, cloudcompare=outputs.cloudcompare)
     if source is not None and (name := las_name(source)) is not None:
         write_las_labels(source, folder / name, prediction.label, prediction.confidence, prediction.class_names)
+    if outputs.label_images:
+        _write_label_images(prediction, folder / _IMAGES)
     if outputs.pictures:
         _draw(prediction, config, folder / _PICTURE)
+
+
+def _write_label_images(prediction: Prediction, folder: Path) -> None:
+    """An indexed PNG for each photograph of which it is known from where it was taken, of its size and name."""
+    scene = prediction.scene
+    folder.mkdir()
+    cloud = DrawnCloud.of(scene)
+    with progress_bar("label images") as report:
+        for number, view in enumerate(scene.posed_views):
+            path = folder / f"{view.name.replace('/', '_')}.png"
+            label = label_image(cloud, prediction.label, view)
+            write_label_image(path, label, len(prediction.class_names), prediction.class_colors)
+            report(number + 1, len(scene.posed_views))
 
 
 def _draw(prediction: Prediction, config: ModelConfig, path: Path) -> None:

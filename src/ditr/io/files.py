@@ -147,7 +147,8 @@ def results_folder(path: str | os.PathLike[str], names: Collection[str]) -> Iter
 
     Args:
         path: of the results.
-        names: that results may have, in ``path`` and in its folders.
+        names: that results may have, in ``path`` and in its folders. A name that ends with a slash is that of a folder
+            in ``path`` that holds nothing but results, and is replaced as a whole.
 
     Raises:
         OSError: they cannot be written; ``path`` is as it was then, and the error names it or what is in it.
@@ -174,13 +175,24 @@ def _take_places(new: Path, target: Path, names: Collection[str]) -> None:
     What was written last, which may say that the others are there, comes last.
     """
     entries = sorted(new.iterdir(), key=lambda entry: (entry.stat().st_mtime_ns, entry.name))
+    lacking = set(names) - {f"{entry.name}/" if entry.is_dir() else entry.name for entry in entries}
+    gone = new / f".gone-{secrets.token_hex(4)}"
     for entry in entries:
         if entry.is_dir() and (target / entry.name).is_dir():
-            _take_places(entry, target / entry.name, names)
+            if f"{entry.name}/" not in names:
+                _take_places(entry, target / entry.name, [name for name in names if not name.endswith("/")])
+                continue
+            os.replace(target / entry.name, gone)
+            os.replace(entry, target / entry.name)
+            shutil.rmtree(gone)
         else:
             os.replace(entry, target / entry.name)
-    for name in set(names) - {entry.name for entry in entries}:
-        (target / name).unlink(missing_ok=True)
+    for name in lacking:
+        if not name.endswith("/"):
+            (target / name).unlink(missing_ok=True)
+        elif (target / name).is_dir():
+            os.replace(target / name, gone)
+            shutil.rmtree(gone)
 
 
 def require_room(path: Path, needed: int = 0) -> None:

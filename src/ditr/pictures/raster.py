@@ -100,6 +100,7 @@ def rasterise(
     size: tuple[int, int],
     number: NDArray[np.int64],
     supersampling: int = 2,
+    shaded: bool = True,
 ) -> Raster:
     """Draw each point as a disc, the nearest in front.
 
@@ -114,6 +115,7 @@ def rasterise(
         size: height and width of the picture.
         number: (M,) what :attr:`Raster.index` shall say for each point.
         supersampling: subpixels per pixel along each axis.
+        shaded: whether there is a shade; else it is 1.
     """
     height, width = size[0] * supersampling, size[1] * supersampling
     buffer = np.full(height * width, _EMPTY, dtype=np.uint64)
@@ -123,6 +125,8 @@ def rasterise(
         chosen = np.flatnonzero(steps == step)
         _splat(buffer, center[chosen], depth[chosen], reach[chosen], number[chosen], int(step), (height, width))
     index = buffer.astype(np.uint32).view(np.int32).reshape(height, width)  # the lower half; of an empty key it is -1
+    if not shaded:
+        return Raster(index, np.broadcast_to(np.float32(1), index.shape), supersampling)
     buffer >>= _DEPTH_BITS
     z = buffer.astype(np.uint32).view(np.float32).reshape(height, width)
     del buffer

@@ -54,6 +54,18 @@ class DrawnCloud:
         """
         return self._rasterise(scaled_camera(view.camera, width), view.world_to_camera, shown, closed=self.closed)
 
+    def pixels(self, view: View, shown: NDArray[np.bool_] | None = None) -> NDArray[np.int32]:
+        """The point that each pixel of a photograph shows, (height, width); -1 for none.
+
+        Args:
+            view: the camera.
+            shown: (N,) bool, the points that may be shown; by default all.
+        """
+        raster = self._rasterise(
+            view.camera, view.world_to_camera, shown, closed=self.closed, supersampling=1, shaded=False
+        )
+        return raster.index
+
     def _rasterise(
         self,
         camera: Camera,
@@ -61,6 +73,8 @@ class DrawnCloud:
         shown: NDArray[np.bool_] | None,
         *,
         closed: bool,
+        supersampling: int = 2,
+        shaded: bool = True,
     ) -> Raster:
         seen = project(self.coord, camera, world_to_camera)
         chosen = np.flatnonzero(seen.visible if shown is None else seen.visible & shown)
@@ -72,7 +86,14 @@ class DrawnCloud:
         largest = 2 * float(np.median(radius)) if closed and len(radius) else camera.width / 280
         radius = np.clip(radius, _SMALLEST, max(_SMALLEST, min(largest, camera.width / 40)))
         return rasterise(
-            seen.pixel[chosen], depth, radius, radius / scale, size=(camera.height, camera.width), number=chosen
+            seen.pixel[chosen],
+            depth,
+            radius,
+            radius / scale,
+            size=(camera.height, camera.width),
+            number=chosen,
+            supersampling=supersampling,
+            shaded=shaded,
         )
 
 
