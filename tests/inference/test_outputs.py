@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import os
 import shutil
@@ -15,6 +16,8 @@ import pytest
 from small_world import CLASSES, make_scene
 
 from ditr.captures.capture import read_capture
+from ditr.errors import InputError
+from ditr.inference.measure import measure
 from ditr.inference.prediction import Prediction
 from ditr.io.ply import read_ply, write_ply
 from ditr.scene import Scene
@@ -145,3 +148,82 @@ def test_nothing_is_lost_on_the_way_through_cloudcompare(
         np.testing.assert_array_equal(again.extra[f"scalar_{name}"], values)
     if scene.strength is not None:
         np.testing.assert_array_equal(again.strength, scene.strength)
+
+
+def test_what_there_is_of_each_class_is_measured(tmp_path: Path) -> None:
+    """A floor of 4 x 3 m and a wall of 4 x 2 m on it, of 400 points per square metre."""
+    rng = np.random.default_rng(0)
+    floor, wall = rng.uniform((0, 0, 0), (4, 3, 0), (4800, 3)), rng.uniform((0, 3, 0), (4, 3, 2), (3200, 3))
+    scene = replace(Scene("corner", np.concatenate([floor, wall])), label=np.repeat([0, 1], [4800, 3200]))
+    label = np.where(np.arange(8000) % 100 == 0, -1, np.repeat([0, 1], [4800, 3200])).astype(np.int32)
+    prediction = Prediction(scene, label, np.full(8000, 0.5, np.float32), None, CLASSES, 100, (0.0, 0.0, 1.0), 0)
+    for voxel in (None, 0.1):
+        found = measure(prediction, voxel)
+        assert 0.09 < found.voxel < 0.16
+        flat, upright, none = found.classes
+        assert (flat.name, upright.name, none.name, none.id) == ("floor", "wall", "unlabelled", -1)
+        assert flat.points + upright.points + none.points == 8000 and flat.confidence == 0.5
+        assert flat.area + upright.area + none.area == pytest.approx(20, rel=0.06)
+        assert flat.area == pytest.approx(12 * 0.99, rel=0.06) and upright.area == pytest.approx(8 * 0.99, rel=0.08)
+        assert flat.footprint == pytest.approx(12, rel=0.08) and upright.footprint < 1.3
+        assert flat.volume == pytest.approx(12 * found.voxel, rel=0.1)
+    found.write_csv(tmp_path / "classes.csv")
+    with (tmp_path / "classes.csv").open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["name"] for row in rows] == ["floor", "wall", "unlabelled"]
+    assert float(rows[0]["area_m2"]) == pytest.approx(flat.area, abs=1e-3) and rows[0]["voxel_m"] == "0.1"
+    with pytest.raises(InputError, match="no length"):
+        measure(prediction, -1.0)
+
+
+def test_a_map_of_footprints_lies_where_the_points_do(tmp_path: Path) -> None:
+    """In the coordinate system that the survey has, in its units; and without one in metres of the capture."""
+    scene = far_away(make_scene(points=6000))
+    prediction = labelled(scene)
+    for crs, name, unit in (
+        ({"epsg": 25832}, "urn:ogc:def:crs:EPSG::25832", 1.0),
+        ({"wkt": 'PROJCS["x"]', "unit": 0.3048}, 'PROJCS["x"]', 0.3048),
+        (None, "LOCAL_CS", 1.0),
+    ):
+        properties = {} if crs is None else {"crs": crs}
+        measure(replace(prediction, scene=replace(scene, properties=properties))).write_geojson(tmp_path / "map.json")
+        content = json.loads((tmp_path / "map.json").read_text())
+        assert content["crs"]["properties"]["name"].startswith(name)
+        assert [each["properties"]["name"] for each in content["features"]] == [*CLASSES, "unlabelled"]
+        low, high = scene.coord.min(axis=0)[:2] / unit, scene.coord.max(axis=0)[:2] / unit
+        for feature in content["features"]:
+            assert feature["geometry"]["type"] == "MultiPolygon"
+            for polygon in feature["geometry"]["coordinates"]:
+                for ring in polygon:
+                    assert ring[0] == ring[-1] and len(ring) >= 5
+                    corners = np.array(ring)
+                    assert (corners > low - 1 / unit).all() and (corners < high + 1 / unit).all()
+
+
+def test_a_map_of_a_capture_with_y_up_is_seen_from_above() -> None:
+    scene = make_scene(points=6000)
+    lying = replace(scene, coord=scene.coord[:, [0, 2, 1]] * (1, 1, -1))
+    flat, turned = (
+        measure(replace(labelled(each), up=up), 0.2)
+        for each, up in ((scene, (0.0, 0.0, 1.0)), (lying, (0.0, 1.0, 0.0)))
+    )
+    for one, other in zip(flat.classes, turned.classes, strict=True):
+        assert other.footprint == pytest.approx(one.footprint, rel=0.15)
+        assert other.area == pytest.approx(one.area, rel=0.15)
+
+
+def test_areas_of_a_room_are_those_of_its_mesh() -> None:
+    """Of the parts that the scan saw: it has a point for each so many square metres of the mesh."""
+    pytest.importorskip("embreex", reason="Rooms needs embreex")
+    from ditr.worlds.rooms import RoomsConfig, build_room, make_room
+
+    config = RoomsConfig(train=1, test=1, views=1, width=32, height=32)
+    room, mesh = make_room(config, "train", 0), build_room(config, "train", 0).mesh
+    unit = mesh.area.sum() / round(mesh.area.sum() / config.spacing**2)
+    assert room.label is not None
+    ones = np.ones(len(room), np.float32)
+    found = measure(Prediction(room, room.label, ones, None, room.class_names, 100, (0.0, 0.0, 1.0), 0))
+    assert sum(each.area for each in found.classes) == pytest.approx(len(room) * unit, rel=0.05)
+    for each in found.classes:
+        if each.name in ("wall", "floor"):
+            assert each.area == pytest.approx(each.points * unit, rel=0.05), each.name

@@ -42,6 +42,7 @@ def coordinate_system(cloud: Cloud, records: Mapping[tuple[str, int], bytes]) ->
     if is_degrees:
         cloud.warn("scale", "its coordinate system counts in degrees, which are no lengths; reproject it to metres")
     elif metres is not None and metres != 1.0:
+        crs["unit"] = metres
         cloud.reading = replace(cloud.reading, unit=metres)
         cloud.say("scale", f"its coordinate system counts in units of {metres:.4g} m")
 

@@ -70,6 +70,9 @@ class Segment:
     """Write no pictures."""
     class_colors: bool = False
     """Colour the points of labels.ply by their classes; their own colours stay, as original_red and so on."""
+    measure: Annotated[float | Literal["auto"] | None, tyro.conf.arg(metavar="auto|METRES")] = None
+    """Write classes.csv and classes.geojson: points, areas, volumes and footprints of each class, by voxels of this
+    size; auto takes 2.5 times the distance between points."""
     label_images: bool = False
     """Write label_images/NAME.png for each photograph: the class of what each pixel shows, as an indexed PNG of its
     size."""

@@ -5,10 +5,12 @@ from __future__ import annotations
 import logging
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from ditr.captures.images import read_image
 from ditr.captures.las_labels import LAS_FILES, las_name, write_las_labels
 from ditr.errors import InputError
+from ditr.inference.measure import measure
 from ditr.inference.prediction import LABEL_FILES, Prediction
 from ditr.pictures.label_images import label_image, write_label_image
 from ditr.pictures.panels import class_legend, save_picture, sheet
@@ -20,8 +22,8 @@ from ditr.weights.saved_model import ModelConfig
 
 __all__ = ["RESULT_FILES", "Outputs", "write_results"]
 
-_PICTURE, _IMAGES = "labels.png", "label_images/"
-RESULT_FILES = (*LABEL_FILES, *LAS_FILES, _PICTURE, _IMAGES)
+_PICTURE, _IMAGES, _TABLE, _MAP = "labels.png", "label_images/", "classes.csv", "classes.geojson"
+RESULT_FILES = (*LABEL_FILES, *LAS_FILES, _PICTURE, _IMAGES, _TABLE, _MAP)
 """Names that the results of a scene may have; those of folders end with a slash."""
 
 _log = logging.getLogger(__name__)
@@ -36,12 +38,15 @@ class Outputs:
         class_colors: whether the points of the PLY get the colours of their classes.
         cloudcompare: whether its columns are named as CloudCompare loads them by itself.
         label_images: whether there is an image of labels for each photograph.
+        measure: edge of the voxels, in metres, by which counts, areas and volumes of classes are measured; "auto" to
+            choose it by the points, None for no measures.
     """
 
     pictures: bool = True
     class_colors: bool = False
     cloudcompare: bool = False
     label_images: bool = False
+    measure: float | Literal["auto"] | None = None
 
 
 def write_results(
@@ -57,11 +62,17 @@ def write_results(
         source: what the scene was read from: labels of a LAS file go into a copy of it.
 
     Raises:
+        InputError: voxels of which too many would lie along an axis.
         OSError: they cannot be written.
     """
     prediction.save(folder, colored=outputs.class_colors, cloudcompare=outputs.cloudcompare)
     if source is not None and (name := las_name(source)) is not None:
         write_las_labels(source, folder / name, prediction.label, prediction.confidence, prediction.class_names)
+    if outputs.measure is not None:
+        voxel = None if outputs.measure == "auto" else outputs.measure
+        measures = measure(prediction, voxel, least=config.preparation.voxel_size)
+        measures.write_csv(folder / _TABLE)
+        measures.write_geojson(folder / _MAP)
     if outputs.label_images:
         _write_label_images(prediction, folder / _IMAGES)
     if outputs.pictures:
