@@ -11,12 +11,14 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+import cloud_files
 import numpy as np
 import pytest
 from small_world import CLASSES, make_scene
 
 from ditr.captures.capture import read_capture
 from ditr.errors import InputError
+from ditr.inference.by_class import write_by_class
 from ditr.inference.measure import measure
 from ditr.inference.prediction import Prediction
 from ditr.io.ply import read_ply, write_ply
@@ -227,3 +229,35 @@ def test_areas_of_a_room_are_those_of_its_mesh() -> None:
     for each in found.classes:
         if each.name in ("wall", "floor"):
             assert each.area == pytest.approx(each.points * unit, rel=0.05), each.name
+
+
+def test_each_class_is_a_file(tmp_path: Path) -> None:
+    scene = far_away(make_scene())
+    prediction = replace(labelled(scene), class_names=("floor", "wall / tiles", "box"))
+    paths = write_by_class(prediction, tmp_path / "parts", colored=True)
+    assert [path.name for path in paths] == ["0_floor.ply", "1_wall_tiles.ply", "2_box.ply", "unlabelled.ply"]
+    whole = prediction.columns(colored=True)
+    for number, path in zip((0, 1, 2, -1), paths, strict=True):
+        part = read_ply(path)
+        assert list(part) == list(whole)
+        for name, values in part.items():
+            np.testing.assert_array_equal(values, whole[name][prediction.label == number])
+
+
+@pytest.mark.parametrize("ending", ["las", "laz"])
+def test_each_class_of_a_survey_is_a_survey(tmp_path: Path, ending: str) -> None:
+    laspy = pytest.importorskip("laspy")
+    cloud_files.write_las(make_scene(points=500), tmp_path / f"survey.{ending}")
+    source = laspy.read(tmp_path / f"survey.{ending}")
+    prediction = labelled(read_capture(tmp_path / f"survey.{ending}"))
+    prediction = labelled(replace(prediction.scene, class_names=CLASSES, label=make_scene(points=500).label))
+    paths = write_by_class(prediction, tmp_path / "parts", tmp_path / f"survey.{ending}")
+    assert [path.name for path in paths] == [
+        f"{name}.{ending}" for name in ("0_floor", "1_wall", "2_box", "unlabelled")
+    ]
+    for number, las, path in zip((0, 1, 2, -1), (2, 6, 64, 1), paths, strict=True):
+        part, rows = laspy.read(path), prediction.label == number
+        assert len(part.points) == rows.sum() and (part.header.maxs <= source.header.maxs + 1e-9).all()
+        assert set(np.asarray(part.classification)) == {las} and set(np.asarray(part["label"])) == {number}
+        for name in ("X", "Y", "Z", "red", "intensity"):
+            np.testing.assert_array_equal(part[name], source[name][rows])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ from ditr.captures.las_classes import OWN, UNCLASSIFIED, standard_numbers
 from ditr.errors import InputError
 from ditr.io.files import atomic_path
 
-__all__ = ["LAS_FILES", "las_name", "write_las_labels"]
+__all__ = ["LAS_FILES", "las_name", "split_las", "write_las_labels"]
 
 LAS_FILES = ("labels.las", "labels.laz")
 """What results may be called, as their source is compressed or not."""
@@ -51,16 +51,41 @@ def write_las_labels(
     """
 
     def copied(source: Path) -> Cloud:
+        las = _labelled(source, label, confidence, class_names)
         with atomic_path(path) as temporary:
-            _copy(source, temporary, label, confidence, class_names)
+            las.write(str(temporary), do_compress=path.suffix == ".laz")
         return Cloud({})
 
     guarded(source, copied)
 
 
-def _copy(
-    source: Path, path: Path, label: NDArray[np.int32], confidence: NDArray[np.float32], class_names: Sequence[str]
+def split_las(
+    source: Path,
+    paths: Mapping[int, Path],
+    label: NDArray[np.int32],
+    confidence: NDArray[np.float32],
+    class_names: Sequence[str],
 ) -> None:
+    """As :func:`write_las_labels`, with a file for each of some labels, by label.
+
+    Raises:
+        InputError: another number of points than labels, or a file that is damaged.
+    """
+
+    def parted(source: Path) -> Cloud:
+        las = _labelled(source, label, confidence, class_names)
+        for number, path in paths.items():
+            with atomic_path(path) as temporary:
+                las[label == number].write(str(temporary), do_compress=path.suffix == ".laz")
+        return Cloud({})
+
+    guarded(source, parted)
+
+
+def _labelled(
+    source: Path, label: NDArray[np.int32], confidence: NDArray[np.float32], class_names: Sequence[str]
+) -> Any:
+    """The source as laspy reads it, with the labels in it."""
     laspy = import_module("laspy")
     las: Any = laspy.read(str(source))
     if len(las.points) != len(label):
@@ -82,4 +107,4 @@ def _copy(
     kept = [record for record in las.header.vlrs if (record.user_id, record.record_id) != _TABLE]
     table = [laspy.VLR(*_TABLE, "classes by ditr", rows)] if rows else []
     las.header.vlrs[:] = [*kept, *table]
-    las.write(str(path), do_compress=path.suffix == ".laz")
+    return las

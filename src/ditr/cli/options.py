@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import tyro
 
 if TYPE_CHECKING:
+    from ditr.inference.results import Outputs
     from ditr.scene import ReadOptions
 
-__all__ = ["Reading"]
+__all__ = ["Reading", "Writing"]
 
 
 @dataclass(frozen=True)
@@ -91,6 +92,39 @@ class Reading:
             )
         except InputError as error:
             raise InputError(f"--{error.where.replace('_', '-')}", error.fault, error.remedy) from None
+
+
+@dataclass(frozen=True)
+class Writing:
+    """What is written of labels, and what opens it: docs/outputs.md."""
+
+    no_pictures: bool = False
+    """Write no pictures."""
+    class_colors: bool = False
+    """Colour the points of labels.ply by their classes; their own colours stay, as original_red and so on."""
+    cloudcompare: bool = False
+    """Name further columns of labels.ply scalar_label and so on: CloudCompare loads no others without asking."""
+    split_classes: bool = False
+    """Write by_class/ID_NAME.ply for each class too, or .las and .laz for such a source."""
+    measure: Annotated[float | Literal["auto"] | None, tyro.conf.arg(metavar="auto|METRES")] = None
+    """Write classes.csv and classes.geojson: points, areas, volumes and footprints of each class, by voxels of this
+    size; auto takes 2.5 times the distance between points."""
+    label_images: bool = False
+    """Write label_images/NAME.png for each photograph: the class of what each pixel shows, as an indexed PNG of its
+    size."""
+
+    def outputs(self) -> Outputs:
+        """The same as data."""
+        from ditr.inference.results import Outputs
+
+        return Outputs(
+            pictures=not self.no_pictures,
+            class_colors=self.class_colors,
+            cloudcompare=self.cloudcompare,
+            split_classes=self.split_classes,
+            measure=self.measure,
+            label_images=self.label_images,
+        )
 
 
 def _direction(text: str | None) -> tuple[float, float, float] | None:

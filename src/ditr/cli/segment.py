@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
 
-from ditr.cli.options import Reading
+from ditr.cli.options import Reading, Writing
 
 if TYPE_CHECKING:
     from ditr.inference.prediction import Prediction
@@ -66,18 +66,7 @@ class Segment:
     """Folder in which features of photographs are kept; by default under the user's cache folder."""
     no_cache: bool = False
     """Encode photographs anew and do not round their features to 16 bits."""
-    no_pictures: bool = False
-    """Write no pictures."""
-    class_colors: bool = False
-    """Colour the points of labels.ply by their classes; their own colours stay, as original_red and so on."""
-    measure: Annotated[float | Literal["auto"] | None, tyro.conf.arg(metavar="auto|METRES")] = None
-    """Write classes.csv and classes.geojson: points, areas, volumes and footprints of each class, by voxels of this
-    size; auto takes 2.5 times the distance between points."""
-    label_images: bool = False
-    """Write label_images/NAME.png for each photograph: the class of what each pixel shows, as an indexed PNG of its
-    size."""
-    cloudcompare: bool = False
-    """Name further columns of labels.ply scalar_label and so on: CloudCompare loads no others without asking."""
+    writing: Writing = field(default_factory=Writing)
 
 
 def run(args: Segment) -> None:
@@ -92,14 +81,14 @@ def run(args: Segment) -> None:
     from ditr.cli.common import folder_for, judged, make_cache, say_finding, voting
     from ditr.cli.output import remark
     from ditr.inference.explain import used_views
-    from ditr.inference.results import RESULT_FILES, Outputs, write_results
+    from ditr.inference.results import RESULT_FILES, write_results
     from ditr.inference.scene_labels import Labelling, require_inputs, rule_of, with_meaning
     from ditr.inference.segmenter import Segmenter
     from ditr.io.files import results_folder
     from ditr.runtime import progress_bars
     from ditr.weights.pretrained import known_config
 
-    votes = voting(args.vote, args.variants, args.thin)
+    votes, outputs = voting(args.vote, args.variants, args.thin), args.writing.outputs()
     out = args.out or Path(f"{scene.name}-labels")
     folder_for(out, RESULT_FILES, overwrite=args.overwrite, needed=_POINT_BYTES * len(scene))
     if (said := stated_options([args.capture])) is not None:
@@ -127,12 +116,6 @@ def run(args: Segment) -> None:
         votes = voting(args.vote, args.variants, args.thin, reports[-1])
         prediction = replace(how, votes=votes)(segmenter, scene)
     with phase(f"write to {out}"), results_folder(out, RESULT_FILES) as new:
-        outputs = Outputs(
-            pictures=not args.no_pictures,
-            class_colors=args.class_colors,
-            cloudcompare=args.cloudcompare,
-            label_images=args.label_images,
-        )
         write_results(prediction, segmenter.config, new, outputs, args.capture)
     _account(segmenter.config, prediction)
     for finding in prediction.scene.findings[len(scene.findings) :]:

@@ -20,7 +20,7 @@ from ditr.inference.prediction import Prediction
 from ditr.io.files import atomic_path
 from ditr.pictures.render import point_spacing
 
-__all__ = ["ClassMeasure", "Measures", "measure"]
+__all__ = ["ClassMeasure", "Measures", "measure", "require_length"]
 
 _SPACINGS = 2.5
 """Edge of a voxel in distances between points: six points lie in one that a surface crosses in the middle."""
@@ -156,8 +156,7 @@ def measure(prediction: Prediction, voxel: float | None = None, *, least: float 
         extent = float(np.ptp(scene.coord, axis=0).max())
         spacing = float(np.median(point_spacing(scene.coord)))
         voxel = max(_SPACINGS * spacing, least, extent / _LARGEST)
-    elif not (np.isfinite(voxel) and voxel > 0):
-        raise InputError("--measure", f"{voxel} is no length", "Give metres, or auto")
+    require_length(voxel)
     up = np.array(prediction.up) / np.linalg.norm(prediction.up)
     crs, unit = _coordinate_system(scene.properties)
     turn = None if up[2] > 0.9 or crs is not None else rotation_upright(up)
@@ -180,6 +179,16 @@ def measure(prediction: Prediction, voxel: float | None = None, *, least: float 
         rings = [[each.exterior, *each.holes] for each in outline(cells)]
         polygons.append([[_closed(ring * voxel + corner) / unit for ring in part] for part in rings])
     return Measures(scene.name, voxel, tuple(classes), tuple(polygons), crs or _LOCAL)
+
+
+def require_length(voxel: float) -> None:
+    """Refuse an edge of voxels that is no length.
+
+    Raises:
+        InputError: it is none.
+    """
+    if not (np.isfinite(voxel) and voxel > 0):
+        raise InputError("--measure", f"{voxel} is no length", "Give metres, or auto")
 
 
 def _listed(prediction: Prediction) -> list[tuple[int, str, tuple[int, int, int]]]:

@@ -10,7 +10,8 @@ from typing import Literal
 from ditr.captures.images import read_image
 from ditr.captures.las_labels import LAS_FILES, las_name, write_las_labels
 from ditr.errors import InputError
-from ditr.inference.measure import measure
+from ditr.inference.by_class import write_by_class
+from ditr.inference.measure import measure, require_length
 from ditr.inference.prediction import LABEL_FILES, Prediction
 from ditr.pictures.label_images import label_image, write_label_image
 from ditr.pictures.panels import class_legend, save_picture, sheet
@@ -22,8 +23,9 @@ from ditr.weights.saved_model import ModelConfig
 
 __all__ = ["RESULT_FILES", "Outputs", "write_results"]
 
-_PICTURE, _IMAGES, _TABLE, _MAP = "labels.png", "label_images/", "classes.csv", "classes.geojson"
-RESULT_FILES = (*LABEL_FILES, *LAS_FILES, _PICTURE, _IMAGES, _TABLE, _MAP)
+_PICTURE, _TABLE, _MAP = "labels.png", "classes.csv", "classes.geojson"
+_IMAGES, _PARTS = "label_images/", "by_class/"
+RESULT_FILES = (*LABEL_FILES, *LAS_FILES, _PICTURE, _TABLE, _MAP, _IMAGES, _PARTS)
 """Names that the results of a scene may have; those of folders end with a slash."""
 
 _log = logging.getLogger(__name__)
@@ -40,6 +42,10 @@ class Outputs:
         label_images: whether there is an image of labels for each photograph.
         measure: edge of the voxels, in metres, by which counts, areas and volumes of classes are measured; "auto" to
             choose it by the points, None for no measures.
+        split_classes: whether there is a file for each class.
+
+    Raises:
+        InputError: an edge that is no length.
     """
 
     pictures: bool = True
@@ -47,6 +53,11 @@ class Outputs:
     cloudcompare: bool = False
     label_images: bool = False
     measure: float | Literal["auto"] | None = None
+    split_classes: bool = False
+
+    def __post_init__(self) -> None:
+        if self.measure is not None and self.measure != "auto":
+            require_length(self.measure)
 
 
 def write_results(
@@ -68,6 +79,10 @@ def write_results(
     prediction.save(folder, colored=outputs.class_colors, cloudcompare=outputs.cloudcompare)
     if source is not None and (name := las_name(source)) is not None:
         write_las_labels(source, folder / name, prediction.label, prediction.confidence, prediction.class_names)
+    if outputs.split_classes:
+        write_by_class(
+            prediction, folder / _PARTS, source, colored=outputs.class_colors, cloudcompare=outputs.cloudcompare
+        )
     if outputs.measure is not None:
         voxel = None if outputs.measure == "auto" else outputs.measure
         measures = measure(prediction, voxel, least=config.preparation.voxel_size)
