@@ -50,7 +50,7 @@ def test_a_pair_is_one_sample_of_the_pyramid_and_an_odd_one_stays_alone(world: P
     assert both.name == "scene_0 + scene_1" and alone.name == "scene_2"
     size = [len(part) for part in parts]
     assert both.pyramid.samples == 1 and len(both) == size[0] + size[1] and len(alone) == size[2]
-    assert both.pyramid.levels[0].repeated_cells, "the floors of both begin in the corner"
+    assert both.pyramid.levels[0].first_row is not None, "the floors of both begin in the corner"
     grid = both.pyramid.levels[0].grid
     assert torch.equal(grid[: size[0]], parts[0].pyramid.levels[0].grid)
     assert torch.equal(grid[size[0] :], parts[1].pyramid.levels[0].grid)

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from ditr.errors import InputError
-from ditr.geometry.curves import ALL_CURVES, MAX_DEPTH, Curve, curve_depth, encode
+from ditr.geometry.curves import ALL_CURVES, MAX_DEPTH, Curve, codes_along, curve_depth, encode
 
 HILBERT = (Curve.HILBERT, Curve.HILBERT_TRANS)
 
@@ -29,6 +29,21 @@ def test_codes_number_the_cells_of_a_cube(curve: Curve, depth: int) -> None:
     codes = encode(cube(depth), curve, depth)
     assert codes.dtype == torch.int64
     assert torch.equal(codes.sort().values, torch.arange(8**depth))
+
+
+@pytest.mark.parametrize("depth", [0, 1, 2, 3, 4, 5])
+def test_tables_give_the_codes_of_every_cell_of_a_cube(depth: int) -> None:
+    codes = codes_along(cube(depth).numpy(), ALL_CURVES, depth)
+    for found, curve in zip(codes, ALL_CURVES, strict=True):
+        assert found.tolist() == encode(cube(depth), curve, depth).tolist()
+
+
+@given(cells=far_cells, depth=st.integers(1, MAX_DEPTH))
+def test_tables_give_the_codes_of_far_cells(cells: Tensor, depth: int) -> None:
+    cells = cells >> (MAX_DEPTH - depth)
+    codes = codes_along(cells.numpy(), ALL_CURVES, depth)
+    for found, curve in zip(codes, ALL_CURVES, strict=True):
+        assert found.tolist() == encode(cells, curve, depth).tolist()
 
 
 @pytest.mark.parametrize("curve", HILBERT)

@@ -8,7 +8,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from ditr.geometry.neighbours import kernel_offsets, neighbours_by_search, neighbours_from_parents, pair_up
+from ditr.geometry.neighbours import (
+    Descent,
+    kernel_offsets,
+    neighbours_by_search,
+    octant_table,
+    pair_up,
+    pieces_of,
+)
 
 KERNELS = (1, 3, 5)
 
@@ -49,6 +56,12 @@ def with_parents(grid: Tensor) -> tuple[Tensor, Tensor]:
     return coarse[shuffle], shuffle.argsort()[parent]
 
 
+def descent(grid: Tensor, kernel: int) -> Descent:
+    coarse, parent = with_parents(grid)
+    octants = octant_table(grid, parent, len(coarse))
+    return Descent(grid, parent, neighbours_by_search(coarse, 3), octants, kernel)
+
+
 @pytest.mark.parametrize("kernel", KERNELS)
 @given(grid=st.one_of(cells, lines))
 def test_search_finds_what_a_dictionary_finds(kernel: int, grid: Tensor) -> None:
@@ -60,8 +73,7 @@ def test_search_finds_what_a_dictionary_finds(kernel: int, grid: Tensor) -> None
 @pytest.mark.parametrize("kernel", KERNELS)
 @given(grid=st.one_of(cells, lines))
 def test_descent_equals_search(kernel: int, grid: Tensor) -> None:
-    coarse, parent = with_parents(grid)
-    found = neighbours_from_parents(grid, parent, neighbours_by_search(coarse, 3), kernel)
+    found = descent(grid, kernel).table()
     assert found.dtype == torch.int32
     assert torch.equal(found, neighbours_by_search(grid, kernel))
 
@@ -70,10 +82,27 @@ def test_descent_equals_search(kernel: int, grid: Tensor) -> None:
 def test_descent_equals_search_on_a_full_cube_and_with_every_cell_twice(kernel: int) -> None:
     cube = torch.cartesian_prod(*[torch.arange(6)] * 3)
     for grid in (cube, torch.cat([cube, cube]), cube.repeat_interleave(2, dim=0)):
-        coarse, parent = with_parents(grid)
-        found = neighbours_from_parents(grid, parent, neighbours_by_search(coarse, 3), kernel)
+        found = descent(grid, kernel).table()
         assert torch.equal(found, neighbours_by_search(grid, kernel))
         assert torch.equal(found, by_dictionary(grid, kernel))
+
+
+@pytest.mark.parametrize("kernel", KERNELS)
+@given(grid=st.one_of(cells, lines))
+def test_a_gpu_gathers_what_a_cpu_takes(kernel: int, grid: Tensor) -> None:
+    """Both ways of the descent, here on the CPU."""
+    whole = descent(grid, kernel)
+    assert torch.equal(whole._gather(0, len(grid)), whole.table())
+
+
+@pytest.mark.parametrize("size", [1, 7, 1024, 5000])
+def test_rows_that_are_made_when_read_are_those_of_the_table(size: int) -> None:
+    grid = torch.unique(torch.randint(0, 16, (3000, 3), generator=torch.Generator().manual_seed(0)), dim=0)
+    whole, table = descent(grid, 5), neighbours_by_search(grid, 5)
+    assert whole.shape == table.shape and len(grid) > 1024
+    assert torch.equal(whole.table(), table)
+    for rows, expected in zip(pieces_of(whole, size), pieces_of(table, size), strict=True):
+        assert torch.equal(rows, expected)
 
 
 @pytest.mark.parametrize("kernel", KERNELS)
@@ -100,7 +129,7 @@ def test_one_voxel_has_only_itself() -> None:
     grid = torch.tensor([[5, 6, 7]])
     table = neighbours_by_search(grid, 3)
     assert table.tolist() == [[1] * 13 + [0] + [1] * 13]
-    assert torch.equal(neighbours_from_parents(grid, torch.tensor([0]), table, 3), table)
+    assert torch.equal(descent(grid, 3).table(), table)
 
 
 def test_offsets_run_over_x_slowest() -> None:
@@ -115,14 +144,14 @@ def test_offsets_run_over_x_slowest() -> None:
 def test_descent_refuses_a_kernel_that_reaches_too_far() -> None:
     grid = torch.tensor([[0, 0, 0]])
     with pytest.raises(ValueError, match="reaches beyond"):
-        neighbours_from_parents(grid, torch.tensor([0]), neighbours_by_search(grid, 3), 7)
+        descent(grid, 7)
 
 
 @pytest.mark.parametrize("kernel", KERNELS)
 @given(grid=cells)
 def test_pairs_are_what_the_table_holds(kernel: int, grid: Tensor) -> None:
     table = neighbours_by_search(grid, kernel)
-    (piece,) = pair_up(table)
+    (piece,) = pair_up(descent(grid, kernel))
     assert (piece.start, piece.stop) == (0, len(grid))
     expected = [[row for row in column if row < len(grid)] for column in table.T.tolist()]
     begins = [0, *piece.ends[:-1]]

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import fields, is_dataclass, replace
+from dataclasses import fields, is_dataclass
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,8 @@ from torch import Tensor
 
 from ditr.errors import InputError
 from ditr.geometry.curves import ALL_CURVES, Curve, curve_depth, encode
-from ditr.geometry.neighbours import neighbours_by_search
+from ditr.geometry.joined_pyramids import join_pyramids
+from ditr.geometry.neighbours import Neighbours, neighbours_by_search
 from ditr.geometry.pyramid import (
     Level,
     Patches,
@@ -23,12 +25,10 @@ from ditr.geometry.pyramid import (
     PyramidSpec,
     build_pyramid,
     draw_permutations,
-    join_pyramids,
     published_permutations,
 )
 
 SMALL = PyramidSpec(levels=4, patch_size=8)
-STRIDED = replace(SMALL, strided=True)
 
 FAR = 65535
 SPECIAL = {
@@ -96,17 +96,33 @@ def check_octants(fine: Level, coarse: Level) -> None:
     assert fine.octants.tolist() == expected
 
 
+def check_first_rows(level: Level) -> None:
+    """Of the cells of each sample; there are none where no cell repeats."""
+    expected: list[int] = []
+    for start, stop in pairwise(level.offsets):
+        cells = list(map(tuple, level.grid[start:stop].tolist()))
+        expected += [start + cells.index(cell) for cell in cells]
+    if expected == list(range(len(level))):
+        assert level.first_row is None
+    else:
+        assert level.first_row is not None and level.first_row.dtype == torch.int32
+        assert level.first_row.tolist() == expected
+
+
+def whole(neighbours: Neighbours) -> Tensor:
+    return neighbours if isinstance(neighbours, Tensor) else neighbours.table()
+
+
 def check_level(level: Level, curves: tuple[Curve, ...], depth: int, spec: PyramidSpec) -> None:
     n = len(level)
     for number, curve in enumerate(curves):
         codes = encode(level.grid, curve, depth)
-        assert torch.equal(level.order[number], torch.argsort(codes, stable=True))
-        cut = patches_by_definition(level.order[number].tolist(), spec.patch_size)
+        cut = patches_by_definition(torch.argsort(codes, stable=True).tolist(), spec.patch_size)
         assert patches_of(level.patches, number) == cut
         slots = [row for patch in cut for row in patch]
         assert level.patches.scatter[number].tolist() == [slots.index(row) for row in range(n)]
-    for kernel, table in level.neighbours.items():
-        assert torch.equal(table, neighbours_by_search(level.grid, kernel))
+    for kernel, neighbours in level.neighbours.items():
+        assert torch.equal(whole(neighbours), neighbours_by_search(level.grid, kernel))
 
 
 def check_pyramid(pyramid: Pyramid, grid: Tensor, spec: PyramidSpec, permutations: Any = None) -> None:
@@ -114,7 +130,7 @@ def check_pyramid(pyramid: Pyramid, grid: Tensor, spec: PyramidSpec, permutation
     assert len(pyramid.levels) == spec.levels
     assert pyramid.samples == 1
     assert torch.equal(pyramid.levels[0].grid, grid)
-    assert pyramid.levels[0].repeated_cells == (len(torch.unique(grid, dim=0)) < len(grid))
+    check_first_rows(pyramid.levels[0])
     for index, level in enumerate(pyramid.levels):
         if permutations is not None:
             curves = tuple(curves[i] for i in permutations[index])
@@ -124,12 +140,9 @@ def check_pyramid(pyramid: Pyramid, grid: Tensor, spec: PyramidSpec, permutation
         check_level(level, curves, max(depth - index, 0), spec)
         if index + 1 < spec.levels:
             check_pooling(level, pyramid.levels[index + 1])
-            if spec.strided:
-                check_octants(level, pyramid.levels[index + 1])
-            assert not pyramid.levels[index + 1].repeated_cells
+            check_octants(level, pyramid.levels[index + 1])
+            assert pyramid.levels[index + 1].first_row is None
     assert pyramid.levels[-1].parent is None and pyramid.levels[-1].children is None
-    if not spec.strided:
-        assert all(level.octants is None for level in pyramid.levels)
     assert pyramid.levels[-1].octants is None
 
 
@@ -147,16 +160,11 @@ def test_every_level_follows_from_its_cells(grid: Tensor) -> None:
         PyramidSpec(levels=2, curves=(Curve.HILBERT,), kernel=5, stem_kernel=3, patch_size=1),
         PyramidSpec(levels=3, curves=(Curve.Z, Curve.Z_TRANS), kernel=1, stem_kernel=1, patch_size=2),
         PyramidSpec(levels=20, patch_size=8),
-        PyramidSpec(levels=5, curves=(Curve.Z,), strided=True),
+        PyramidSpec(levels=5, curves=(Curve.Z,)),
     ],
 )
 def test_special_clouds(name: str, spec: PyramidSpec) -> None:
     check_pyramid(build_pyramid(SPECIAL[name], spec), SPECIAL[name], spec)
-
-
-@given(grid=grids)
-def test_strided_convolutions_find_each_child_in_its_octant(grid: Tensor) -> None:
-    check_pyramid(build_pyramid(grid, STRIDED), grid, STRIDED)
 
 
 @given(grid=grids, seed=st.integers(0, 100))
@@ -171,7 +179,7 @@ def test_the_order_of_voxels_changes_the_finest_level_only(grid: Tensor, seed: i
     moved = torch.randperm(len(grid), generator=torch.Generator().manual_seed(seed))
     one, other = build_pyramid(grid, SMALL), build_pyramid(grid[moved], SMALL)
     first, second = one.levels[0], other.levels[0]
-    assert torch.equal(moved[second.order], first.order)
+    assert torch.equal(moved[second.patches.gather], first.patches.gather)
     assert first.parent is not None and second.parent is not None
     assert torch.equal(second.parent, first.parent[moved])
     for left, right in zip(tensors(one.levels[1:]), tensors(other.levels[1:]), strict=True):
@@ -208,11 +216,11 @@ def test_patches_of_one_length_form_one_run() -> None:
 
 @given(parts=st.lists(grids, min_size=1, max_size=4), patch_size=st.sampled_from([1, 7, 64]))
 def test_joined_samples_are_what_they_were_alone(parts: list[Tensor], patch_size: int) -> None:
-    spec = PyramidSpec(levels=3, patch_size=patch_size, strided=True)
+    spec = PyramidSpec(levels=3, patch_size=patch_size)
     pyramids = [build_pyramid(grid, spec) for grid in parts]
     joined = join_pyramids(pyramids)
     assert joined.samples == len(parts)
-    assert joined.levels[0].repeated_cells == any(p.levels[0].repeated_cells for p in pyramids)
+    check_first_rows(joined.levels[0])
     for index, level in enumerate(joined.levels):
         for number, pyramid in enumerate(pyramids):
             check_joined(joined, number, pyramid.levels[index], index)
@@ -235,9 +243,8 @@ def check_joined(joined: Pyramid, number: int, alone: Level, index: int) -> None
     level = joined.levels[index]
     start, stop = level.offsets[number : number + 2]
     assert torch.equal(level.grid[start:stop], alone.grid)
-    assert torch.equal(level.order[:, start:stop] - start, alone.order)
-    for kernel, table in alone.neighbours.items():
-        own = level.neighbours[kernel][start:stop]
+    for kernel, neighbours in alone.neighbours.items():
+        own, table = whole(level.neighbours[kernel])[start:stop], whole(neighbours)
         assert own.dtype == torch.int32
         assert torch.equal(torch.where(own == len(level), len(alone), own - start), table)
     if alone.parent is None or alone.children is None or alone.octants is None:
@@ -272,9 +279,9 @@ def test_joining_refuses_pyramids_of_different_height() -> None:
         join_pyramids([])
 
 
-@pytest.mark.parametrize("spec", [SMALL, STRIDED])
-def test_moving_takes_every_tensor_along(spec: PyramidSpec) -> None:
-    pyramid = build_pyramid(SPECIAL["a line"], spec)
+@pytest.mark.parametrize("name", ["a line", "one voxel twice"])
+def test_moving_takes_every_tensor_along(name: str) -> None:
+    pyramid = build_pyramid(SPECIAL[name], SMALL)
     moved = pyramid.to("meta")
     assert all(tensor.device.type == "meta" for tensor in tensors(moved))
     assert [t.shape for t in tensors(moved)] == [t.shape for t in tensors(pyramid)]
@@ -297,8 +304,8 @@ def tensors(value: Any) -> list[Tensor]:
 
 def test_a_greater_depth_turns_hilbert_curves_only() -> None:
     grid = torch.cartesian_prod(*[torch.arange(4)] * 3)
-    own, deeper = build_pyramid(grid, SMALL).levels[0], build_pyramid(grid, SMALL, depth=3).levels[0]
-    assert [torch.equal(a, b) for a, b in zip(own.order, deeper.order, strict=True)] == [True, True, False, False]
+    own, deeper = (build_pyramid(grid, SMALL, depth=depth).levels[0].patches.gather for depth in (2, 3))
+    assert [torch.equal(a, b) for a, b in zip(own, deeper, strict=True)] == [True, True, False, False]
 
 
 def test_patch_sizes_can_be_given_by_level() -> None:

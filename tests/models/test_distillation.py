@@ -7,7 +7,8 @@ from dataclasses import replace
 import pytest
 import torch
 
-from ditr.geometry.pyramid import Pyramid, build_pyramid, join_pyramids
+from ditr.geometry.joined_pyramids import join_pyramids
+from ditr.geometry.pyramid import Pyramid, build_pyramid
 from ditr.models.distillation import Distillation, Student, load_backbone
 from ditr.models.ptv3 import PTv3Config
 from ditr.models.segmentation import Segmentation

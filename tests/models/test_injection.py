@@ -8,8 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
+from ditr.geometry.joined_pyramids import join_pyramids
 from ditr.geometry.lift_pyramid import LiftPyramid, build_lift_pyramid, join_lift_pyramids
-from ditr.geometry.pyramid import Pyramid, PyramidSpec, build_pyramid, join_pyramids
+from ditr.geometry.pyramid import Pyramid, PyramidSpec, build_pyramid
 from ditr.models.injection import Fusion, ImageBranch, TokenTable, pooled_tokens
 from ditr.models.ptv3 import PTv3, PTv3Config
 from ditr.nn.image_features import ImageFeatures

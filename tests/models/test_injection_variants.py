@@ -17,8 +17,9 @@ from small_world import tiny_config, tiny_encoding
 from torch import Tensor, nn
 from torch.nn import functional
 
+from ditr.geometry.joined_pyramids import join_pyramids
 from ditr.geometry.lift_pyramid import build_lift_pyramid, join_lift_pyramids
-from ditr.geometry.pyramid import Pyramid, PyramidSpec, build_pyramid, join_pyramids
+from ditr.geometry.pyramid import Pyramid, PyramidSpec, build_pyramid
 from ditr.io.settings_json import from_plain, to_json_values
 from ditr.models.injection import Injection
 from ditr.models.ptv3 import PTv3, PTv3Config

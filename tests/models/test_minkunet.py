@@ -15,7 +15,8 @@ from small_world import NETWORK
 from torch import Tensor, nn
 
 from ditr.geometry.curves import Curve
-from ditr.geometry.pyramid import PyramidSpec, build_pyramid, join_pyramids
+from ditr.geometry.joined_pyramids import join_pyramids
+from ditr.geometry.pyramid import PyramidSpec, build_pyramid
 from ditr.models.minkunet import MinkUNet, MinkUNetConfig
 from ditr.models.minkunet_names import MinkUNetNames
 from ditr.models.segmentation import Segmentation
@@ -117,7 +118,7 @@ def test_repeated_voxels_reach_the_coarser_levels() -> None:
     grid = torch.cat([blob(100, 6, 0), blob(100, 6, 1)])
     features = features_of(grid)
     pyramid = build_pyramid(grid, PLAIN.pyramid)
-    assert pyramid.levels[0].repeated_cells
+    assert pyramid.levels[0].first_row is not None
     twins = (grid[:, None] == grid[None]).all(dim=2).tril(-1)
     second, first = twins.nonzero()[0].tolist()
     changed = features.clone()
@@ -190,7 +191,7 @@ def test_default_sizes(config: MinkUNetConfig, parameters: int, entries: int) ->
     assert sum(p.numel() for p in network.parameters()) == parameters
     assert len(network.state_dict()) == entries
     assert (network.out_channels, network.bottleneck_channels) == (96, 256)
-    assert config.pyramid == PyramidSpec(levels=5, curves=(Curve.Z,), stem_kernel=5, kernel=3, strided=True)
+    assert config.pyramid == PyramidSpec(levels=5, curves=(Curve.Z,), stem_kernel=5, kernel=3)
 
 
 def test_weights_begin_as_published() -> None:
@@ -228,9 +229,7 @@ def test_inputs_that_do_not_belong_together_are_refused(models: dict[str, MinkUN
         with pytest.raises(ValueError, match="features of shape"):
             model(wrong, pyramid)
     with pytest.raises(ValueError, match="3 levels for a network of 4"):
-        model(features, build_pyramid(grid, PyramidSpec(levels=3, strided=True)))
-    with pytest.raises(ValueError, match="strided"):
-        model(features, build_pyramid(grid, PyramidSpec(levels=4)))
+        model(features, build_pyramid(grid, PyramidSpec(levels=3)))
 
 
 def state_of(norms: DatasetNorms | None) -> dict[str, Tensor]:

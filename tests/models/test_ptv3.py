@@ -19,8 +19,9 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from ditr.errors import InputError
+from ditr.geometry.joined_pyramids import join_pyramids
 from ditr.geometry.lift_pyramid import build_lift_pyramid, join_lift_pyramids
-from ditr.geometry.pyramid import PyramidSpec, build_pyramid, draw_permutations, join_pyramids
+from ditr.geometry.pyramid import PyramidSpec, build_pyramid, draw_permutations
 from ditr.models.ptv3 import PTv3, PTv3Config
 from ditr.models.segmentation import Segmentation
 from ditr.nn.blocks import Block

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from ditr.geometry.curves import ALL_CURVES, curve_depth, encode
-from ditr.geometry.pyramid import Pyramid, PyramidSpec, build_pyramid, join_pyramids
+from ditr.geometry.joined_pyramids import join_pyramids
+from ditr.geometry.pyramid import Pyramid, PyramidSpec, build_pyramid
 from ditr.nn.attention import PatchAttention, position_bound
 
 CHANNELS, HEADS = 8, 2

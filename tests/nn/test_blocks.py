@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 from torch.nn import functional
 
-from ditr.geometry.pyramid import Level, PyramidSpec, build_pyramid, join_pyramids
+from ditr.geometry.joined_pyramids import join_pyramids
+from ditr.geometry.pyramid import Level, PyramidSpec, build_pyramid
 from ditr.nn.blocks import Block, DropPath, LinearNormAct, Pool, Stem
 from ditr.nn.norms import batch_norm
 

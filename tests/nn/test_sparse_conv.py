@@ -14,8 +14,9 @@ from hypothesis import strategies as st
 from torch import Tensor
 from torch.nn import functional
 
-from ditr.geometry.neighbours import first_rows, neighbours_by_search, octant_of, pair_up
-from ditr.geometry.pyramid import Level, PyramidSpec, build_pyramid, join_pyramids
+from ditr.geometry.joined_pyramids import join_pyramids
+from ditr.geometry.neighbours import Descent, neighbours_by_search, octant_of, pair_up
+from ditr.geometry.pyramid import Level, PyramidSpec, build_pyramid
 from ditr.nn import sparse_conv
 from ditr.nn.sparse_conv import (
     InverseConv,
@@ -51,9 +52,17 @@ def values_and_gradients(function: Callable[[Tensor, Tensor], Tensor], x: Tensor
     return [out, *torch.autograd.grad(out, (x, weight), upstream)]
 
 
-def convolve_with(table: Tensor, mirrored: bool, x: Tensor, weight: Tensor, paired: bool = False) -> Tensor:
+def first_rows(grid: Tensor) -> Tensor:
+    """The first row of each row's cell."""
+    cells = list(map(tuple, grid.tolist()))
+    return torch.tensor([cells.index(cell) for cell in cells], dtype=torch.int32)
+
+
+def convolve_with(
+    grid: Tensor, table: Tensor, mirrored: bool, x: Tensor, weight: Tensor, paired: bool = False
+) -> Tensor:
     """``mirrored``: as where no cell repeats."""
-    first = None if mirrored else first_rows(table)
+    first = None if mirrored else first_rows(grid)
     return convolve(x, table, weight, first=first, pairs=pair_up(table) if paired else None)
 
 
@@ -74,7 +83,7 @@ def test_fast_path_equals_the_reference(kernel: int, grid: Tensor) -> None:
     x, table, weight = random_inputs(grid, kernel)
     reference = values_and_gradients(lambda x, w: convolve_by_offset(x, table, w), x, weight)
     for mirrored, paired in product({False, is_distinct(grid)}, (False, True)):
-        fast = values_and_gradients(partial(convolve_with, table, mirrored, paired=paired), x, weight)
+        fast = values_and_gradients(partial(convolve_with, grid, table, mirrored, paired=paired), x, weight)
         for found, expected in zip(fast, reference, strict=True):
             torch.testing.assert_close(found, expected)
 
@@ -86,7 +95,7 @@ def test_equal_to_a_dense_convolution(kernel: int, grid: Tensor) -> None:
     x, table, weight = random_inputs(grid, kernel)
     expected = values_and_gradients(lambda x, w: dense(grid, x, w), x, weight)
     for mirrored in (True, False):
-        found = values_and_gradients(partial(convolve_with, table, mirrored), x, weight)
+        found = values_and_gradients(partial(convolve_with, grid, table, mirrored), x, weight)
         for one, other in zip(found, expected, strict=True):
             torch.testing.assert_close(one, other)
 
@@ -96,18 +105,18 @@ def test_equal_to_a_dense_convolution(kernel: int, grid: Tensor) -> None:
 def test_gradients_are_those_of_finite_differences(kernel: int, repeats: bool) -> None:
     grid = torch.tensor([[0, 0, 0], [0, 0, 1], [1, 1, 1], [3, 3, 3], [0, 1, 0], [0, 0, 1] if repeats else [2, 0, 0]])
     x, table, weight = random_inputs(grid, kernel, (2, 3))
-    assert torch.autograd.gradcheck(partial(convolve_with, table, not repeats), (x, weight))
+    assert torch.autograd.gradcheck(partial(convolve_with, grid, table, not repeats), (x, weight))
 
 
 @pytest.mark.parametrize("mirrored", [True, False])
 def test_only_the_gradients_that_are_asked_for(mirrored: bool) -> None:
     grid = torch.tensor([[0, 0, 0], [0, 0, 1]])
     x, table, weight = random_inputs(grid, 3)
-    whole = values_and_gradients(partial(convolve_with, table, mirrored), x, weight)
-    out = convolve_with(table, mirrored, x.detach(), weight)
+    whole = values_and_gradients(partial(convolve_with, grid, table, mirrored), x, weight)
+    out = convolve_with(grid, table, mirrored, x.detach(), weight)
     upstream = torch.cos(torch.arange(out.numel(), dtype=out.dtype)).view(out.shape)
     torch.testing.assert_close(torch.autograd.grad(out, weight, upstream)[0], whole[2])
-    out = convolve_with(table, mirrored, x, weight.detach())
+    out = convolve_with(grid, table, mirrored, x, weight.detach())
     torch.testing.assert_close(torch.autograd.grad(out, x, upstream)[0], whole[1])
 
 
@@ -119,7 +128,7 @@ def test_many_pieces_give_what_one_offset_after_the_other_gives(mirrored: bool) 
     piece = sparse_conv._piece(x, table)
     assert len(table) > 2 * piece and len(table) % piece
     expected = values_and_gradients(lambda x, w: convolve_by_offset(x, table, w), x, weight)
-    found = values_and_gradients(partial(convolve_with, table, mirrored), x, weight)
+    found = values_and_gradients(partial(convolve_with, grid, table, mirrored), x, weight)
     for one, other in zip(found, expected, strict=True):
         torch.testing.assert_close(one, other)
 
@@ -132,7 +141,7 @@ def test_many_pieces_of_pairs_give_what_one_offset_after_the_other_gives(repeats
     x, table, weight = random_inputs(grid, 3, (8, 4))
     assert len(pair_up(table)) > 1
     expected = values_and_gradients(lambda x, w: convolve_by_offset(x, table, w), x, weight)
-    found = values_and_gradients(partial(convolve_with, table, not repeats, paired=True), x, weight)
+    found = values_and_gradients(partial(convolve_with, grid, table, not repeats, paired=True), x, weight)
     for one, other in zip(found, expected, strict=True):
         torch.testing.assert_close(one, other)
 
@@ -164,7 +173,9 @@ def test_module_knows_whether_cells_repeat(channels: int, kernel: int, grid: Ten
     conv = SubmanifoldConv(channels, 4, kernel, bias=True).double()
     x = torch.randn(len(level.levels[0]), channels, dtype=torch.float64, requires_grad=True)
     assert conv.bias is not None
-    table = level.levels[0].neighbours[kernel]
+    neighbours = level.levels[0].neighbours[kernel]
+    assert isinstance(neighbours, Descent) == (kernel == 5), "the stem's table is not kept"
+    table = neighbours if isinstance(neighbours, Tensor) else neighbours.table()
     expected = values_and_gradients(lambda x, w: convolve_by_offset(x, table, w) + conv.bias, x, conv.weight)
     found = values_and_gradients(lambda x, w: conv(x, level.levels[0]), x, conv.weight)
     for one, other in zip(found, expected, strict=True):
@@ -197,12 +208,12 @@ def test_mixed_precision_keeps_the_weights_gradients_whole() -> None:
     assert all(gradient.dtype == torch.float32 for gradient in gradients)
 
 
-STRIDED = PyramidSpec(levels=2, strided=True)
+TWO_LEVELS = PyramidSpec(levels=2)
 REPEATED = torch.tensor([[3, 3, 3], [2, 3, 3], [3, 3, 3], [0, 0, 0], [3, 3, 3]])
 
 
 def strided_level(parts: list[Tensor]) -> Level:
-    return join_pyramids([build_pyramid(part, STRIDED) for part in parts]).levels[0]
+    return join_pyramids([build_pyramid(part, TWO_LEVELS) for part in parts]).levels[0]
 
 
 def between_levels(level: Level, channels: tuple[int, int] = (3, 4)) -> tuple[Tensor, Tensor, Tensor]:
@@ -238,7 +249,7 @@ def test_inverse_fast_path_equals_the_reference(parts: list[Tensor]) -> None:
 def test_strided_equals_a_dense_convolution(grid: Tensor) -> None:
     """And the inverse the transposed one, at the cells that are there."""
     grid = torch.unique(grid, dim=0)
-    pyramid = build_pyramid(grid, STRIDED)
+    pyramid = build_pyramid(grid, TWO_LEVELS)
     fine, coarse = pyramid.levels
     x, y, weight = between_levels(fine)
     filters = weight.view(2, 2, 2, *weight.shape[1:]).permute(4, 3, 0, 1, 2)
@@ -252,7 +263,7 @@ def test_strided_equals_a_dense_convolution(grid: Tensor) -> None:
 
 def test_repeated_cells_are_all_summed_and_all_served() -> None:
     level = strided_level([REPEATED])
-    assert level.repeated_cells and level.parent is not None
+    assert level.first_row is not None and level.parent is not None
     ones = torch.ones(len(REPEATED), 1)
     assert stride(ones, level, torch.ones(8, 1, 1))[level.parent[0]].tolist() == [4]
     values = invert(torch.ones(2, 1), level, torch.arange(8.0).view(8, 1, 1)).squeeze(1)
@@ -298,14 +309,12 @@ def test_modules_between_levels(make: type[StridedConv] | type[InverseConv]) -> 
     assert all(gradient.dtype == torch.float32 for gradient in gradients)
 
 
-def test_a_pyramid_without_the_tables_is_refused() -> None:
-    grid = torch.tensor([[0, 0, 0], [0, 0, 1]])
-    plain, strided = build_pyramid(grid, PyramidSpec(levels=2)), build_pyramid(grid, STRIDED)
-    for level in (plain.levels[0], strided.levels[-1]):
-        with pytest.raises(ValueError, match=r"PyramidSpec\.strided"):
-            StridedConv(3, 4)(torch.zeros(2, 3), level)
-        with pytest.raises(ValueError, match=r"PyramidSpec\.strided"):
-            InverseConv(3, 4)(torch.zeros(1, 3), level)
+def test_the_coarsest_level_is_refused() -> None:
+    coarsest = build_pyramid(torch.tensor([[0, 0, 0], [0, 0, 1]]), TWO_LEVELS).levels[-1]
+    with pytest.raises(ValueError, match="the coarsest level"):
+        StridedConv(3, 4)(torch.zeros(2, 3), coarsest)
+    with pytest.raises(ValueError, match="the coarsest level"):
+        InverseConv(3, 4)(torch.zeros(1, 3), coarsest)
 
 
 def test_many_small_pieces_add_up_in_half_precision(monkeypatch: pytest.MonkeyPatch) -> None:

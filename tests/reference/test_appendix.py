@@ -8,8 +8,9 @@ import torch
 from torch import Tensor
 
 from ditr.geometry.curves import curve_depth
+from ditr.geometry.joined_pyramids import join_pyramids
 from ditr.geometry.lift_pyramid import build_lift_pyramid, join_lift_pyramids
-from ditr.geometry.pyramid import Pyramid, build_pyramid, join_pyramids
+from ditr.geometry.pyramid import Pyramid, build_pyramid
 from ditr.models.injection import pooled_tokens
 from ditr.models.ptv3 import PTv3, PTv3Config
 from ditr.nn.blocks import Block

@@ -10,7 +10,8 @@ from golden import GoldenCase, error, fill_value
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from ditr.geometry.pyramid import Pyramid, PyramidSpec, build_pyramid, join_pyramids
+from ditr.geometry.joined_pyramids import join_pyramids
+from ditr.geometry.pyramid import Pyramid, PyramidSpec, build_pyramid
 from ditr.models.minkunet_names import MinkUNetNames
 from ditr.nn.sparse_conv import InverseConv, StridedConv, SubmanifoldConv
 
@@ -28,7 +29,7 @@ def rows_of(pyramid: Pyramid, level: int, indices: NDArray[np.integer]) -> Tenso
 
 
 def pyramid_of(indices: NDArray[np.integer]) -> Pyramid:
-    spec = PyramidSpec(levels=2, strided=True)
+    spec = PyramidSpec(levels=2)
     cells = torch.from_numpy(indices.astype(np.int64))
     assert (cells[:, 0].diff() >= 0).all(), "samples follow each other"
     samples = [cells[cells[:, 0] == sample, 1:] for sample in cells[:, 0].unique()]

@@ -15,8 +15,9 @@ from ditr.encoders.dinov2 import SIZES, Architecture
 from ditr.encoders.image_encoder import ImageEncoder
 from ditr.encoders.weights import from_timm
 from ditr.geometry.curves import Curve, curve_depth
+from ditr.geometry.joined_pyramids import join_pyramids
 from ditr.geometry.lift_pyramid import build_lift_pyramid, join_lift_pyramids
-from ditr.geometry.pyramid import Pyramid, PyramidSpec, build_pyramid, join_pyramids
+from ditr.geometry.pyramid import Pyramid, PyramidSpec, build_pyramid
 from ditr.models.backbone import NetworkConfig
 from ditr.models.distillation import Distillation, Student
 from ditr.models.minkunet import MinkUNetConfig

@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ditr.data.sample import Sample
+from ditr.geometry.joined_pyramids import join_pyramids
 from ditr.geometry.lift_pyramid import LiftPyramid, join_lift_pyramids
-from ditr.geometry.pyramid import Pyramid, join_pyramids
+from ditr.geometry.pyramid import Pyramid
 from ditr.nn.image_features import ImageFeatures
 
 __all__ = ["Batch", "join_samples"]

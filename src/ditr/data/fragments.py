@@ -17,8 +17,9 @@ from ditr.data.batch import Batch
 from ditr.data.preparation import Preparation
 from ditr.data.sample import Sample, make_sample
 from ditr.data.scene_views import SceneViews
+from ditr.geometry.joined_pyramids import join_pyramids
 from ditr.geometry.lift_pyramid import join_lift_pyramids
-from ditr.geometry.pyramid import Pyramid, PyramidSpec, build_pyramid, join_pyramids, published_permutations
+from ditr.geometry.pyramid import Pyramid, PyramidSpec, build_pyramid, published_permutations
 from ditr.geometry.voxels import voxelize
 
 __all__ = ["Fragments"]

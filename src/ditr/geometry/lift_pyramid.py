@@ -13,11 +13,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from ditr.geometry.lift import Lift, join
 from ditr.geometry.pyramid import Pyramid
+from ditr.geometry.sorting import beginnings, stable_order
 
 __all__ = ["LiftLevel", "LiftPyramid", "blend_lift_pyramid", "build_lift_pyramid", "join_lift_pyramids"]
 
@@ -78,14 +80,18 @@ def build_lift_pyramid(patch_index: Tensor, tokens: int, pyramid: Pyramid) -> Li
         raise ValueError(f"tokens of shape {tuple(patch_index.shape)} for {len(pyramid.levels[0])} voxels")
     if int(patch_index.min()) < -1 or int(patch_index.max()) >= tokens:
         raise ValueError(f"tokens {int(patch_index.min())} to {int(patch_index.max())} of a list of {tokens}")
-    cell = torch.arange(len(patch_index))
+    # A cell and a token are one number. Zero stands for no token.
+    width, mask = tokens.bit_length(), (1 << tokens.bit_length()) - 1
     token = patch_index.to(torch.int64)
     levels = [LiftLevel(token, torch.ones_like(token))]
+    pairs = (torch.arange(len(token)) << width | token + 1).numpy()
     for fine, coarse in zip(pyramid.levels[:-1], pyramid.levels[1:], strict=True):
         assert fine.parent is not None
-        pair = torch.unique(fine.parent[cell] * (tokens + 1) + token + 1)
-        cell, token = pair // (tokens + 1), pair % (tokens + 1) - 1
-        levels.append(LiftLevel(token, torch.bincount(cell, minlength=len(coarse))))
+        pairs = fine.parent.numpy().take(pairs >> width) << width | (pairs & mask)
+        pairs = pairs.take(stable_order(pairs, width + len(coarse).bit_length()))
+        pairs = pairs.take(beginnings(pairs))
+        count = np.bincount(pairs >> width, minlength=len(coarse))
+        levels.append(LiftLevel(torch.from_numpy((pairs & mask) - 1), torch.from_numpy(count)))
     return LiftPyramid(tuple(levels), tokens)
 
 

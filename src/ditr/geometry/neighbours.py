@@ -2,28 +2,38 @@
 
 Two ways to the same table. The search is short and needs nothing but the cells; it serves the coarsest level. The
 descent gives a finer level's table from the coarser one's by indexing alone: a cell's neighbour is a child of a
-neighbour of its parent, and a kernel of up to 5 never reaches further than the parent's own 3 x 3 x 3. A table can then
-be written as pairs, without the neighbours that are not there.
+neighbour of its parent, and a kernel of up to 5 never reaches further than the parent's own 3 x 3 x 3. So the largest
+table, that of the stem, need not be kept: its rows are made where they are read. A table can also be written as pairs,
+without the neighbours that are not there.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache, cached_property
 from itertools import product
+from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 __all__ = [
+    "Descent",
+    "Neighbours",
     "Pairs",
-    "first_rows",
     "kernel_offsets",
     "neighbours_by_search",
-    "neighbours_from_parents",
     "octant_of",
     "octant_table",
     "pair_up",
+    "pieces_of",
 ]
+
+_ROWS = 1024
+"""Rows that are made at a time on a CPU: few enough for its second-level cache."""
 
 _PIECE = 4096
 """Rows of a piece: few enough for a cache to keep the products of its pairs, many enough for few steps."""
@@ -79,73 +89,104 @@ def octant_table(grid: Tensor, parent: Tensor, parents: int) -> Tensor:
     return table.view(parents, 8)
 
 
-def neighbours_from_parents(
-    grid: Tensor, parent: Tensor, parent_table: Tensor, kernel: int, octants: Tensor | None = None
-) -> Tensor:
-    """Neighbour rows from the coarser level's 3 x 3 x 3 table; equal to :func:`neighbours_by_search`.
+@dataclass(frozen=True, eq=False)
+class Descent:
+    """A table of neighbours as the coarser level's table gives it; equal to :func:`neighbours_by_search`.
 
-    Args:
+    Attributes:
         grid: (n, 3) int64 cell coordinates.
         parent: (n,) int64 rows of the coarser level (cell >> 1).
         parent_table: (m, 27) int32, the coarser level's neighbours; m where there is none.
+        octants: (m, 8) int32, the cells' :func:`octant_table`.
         kernel: odd edge of the kernel, at most 5.
-        octants: (m, 8) int32, the cells' :func:`octant_table`, where it is there already.
-
-    Returns:
-        (n, kernel^3) int32 rows; n where there is no cell.
 
     Raises:
         ValueError: a kernel that reaches beyond the parents' neighbours.
     """
-    if kernel > 5:
-        raise ValueError(f"a kernel of {kernel} reaches beyond the neighbours of a cell's parent")
-    n, m = len(grid), len(parent_table)
-    if octants is None:
-        octants = octant_table(grid, parent, m)
-    octant = octant_of(grid)
-    # children[p * 8 + o] is the row of the child of p in octant o; the row m is the parent that is not there.
-    children = torch.cat([octants.view(-1), octants.new_full((8,), n)])
 
-    offsets = kernel_offsets(kernel).to(grid.device)
-    table = torch.empty((n, kernel**3), dtype=torch.int32, device=grid.device)
-    for o, bits in enumerate(product((0, 1), repeat=3)):
-        members = (octant == o).nonzero().squeeze(1)
-        target = offsets + torch.tensor(bits, device=grid.device)
-        step = (target >> 1) + 1
-        column = (step[:, 0] * 3 + step[:, 1]) * 3 + step[:, 2]
-        there = parent_table[parent[members]].index_select(1, column)
-        slot = (there * 8).add_(octant_of(target).to(torch.int32))
-        table[members] = children.index_select(0, slot.view(-1)).view(slot.shape)
-    table[:, kernel**3 // 2] = torch.arange(n, dtype=torch.int32, device=grid.device)
-    return table
+    grid: Tensor
+    parent: Tensor
+    parent_table: Tensor
+    octants: Tensor
+    kernel: int
+
+    def __post_init__(self) -> None:
+        if self.kernel > 5:
+            raise ValueError(f"a kernel of {self.kernel} reaches beyond the neighbours of a cell's parent")
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """That of the table."""
+        return len(self.grid), self.kernel**3
+
+    def table(self) -> Tensor:
+        """(n, kernel^3) int32 rows; n where there is no cell."""
+        if self.grid.device.type != "cpu":
+            return self._gather(0, len(self.grid))
+        table = np.empty(self.shape, dtype=np.int32)
+        for start in range(0, len(table), _ROWS):
+            self._take(start, min(start + _ROWS, len(table)), table[start : start + _ROWS])
+        return torch.from_numpy(table)
+
+    def rows(self, start: int, stop: int) -> Tensor:
+        """The table's rows from ``start`` to ``stop``, as far as there are so many."""
+        stop = min(stop, len(self.grid))
+        if self.grid.device.type != "cpu":
+            return self._gather(start, stop)
+        return torch.from_numpy(self._take(start, stop, np.empty((stop - start, self.shape[1]), dtype=np.int32)))
+
+    def _gather(self, start: int, stop: int) -> Tensor:
+        """By torch alone: a neighbour is a child of a neighbour of the cell's parent."""
+        around = _around(self.kernel, self.grid.device).index_select(0, octant_of(self.grid[start:stop]))
+        parents = self.parent_table.index_select(0, self.parent[start:stop])
+        slot = parents.gather(1, around >> 3).mul_(8).add_(around & 7)
+        rows = self._children.view(-1).index_select(0, slot.view(-1)).view(slot.shape)
+        rows[:, self.kernel**3 // 2] = torch.arange(start, stop, dtype=torch.int32, device=rows.device)
+        return rows
+
+    def _take(self, start: int, stop: int, out: NDArray[np.int32]) -> NDArray[np.int32]:
+        """Equal to :meth:`_gather`: the 6 x 6 x 6 cells around each parent are copied in rows of eight, then picked."""
+        grid, parent, parent_table, children, around = self._arrays
+        cells = children.take(parent_table.take(parent[start:stop], axis=0).ravel(), axis=0, mode="clip").ravel()
+        picked = around.take((grid[start:stop] & 1) @ np.array([4, 2, 1]), axis=0, mode="clip")
+        picked += np.arange(0, cells.size, 27 * 8)[:, None]
+        cells.take(picked, out=out, mode="clip")
+        out[:, self.kernel**3 // 2] = np.arange(start, stop)
+        return out
+
+    @cached_property
+    def _arrays(self) -> tuple[NDArray[Any], ...]:
+        around = _around(self.kernel, self.grid.device)
+        return tuple(a.numpy() for a in (self.grid, self.parent, self.parent_table, self._children, around))
+
+    @cached_property
+    def _children(self) -> Tensor:
+        """(m + 1, 8) the octants, and those of a parent that is not there."""
+        return torch.cat([self.octants, self.octants.new_full((1, 8), len(self.grid))])
 
 
-def neighbours_within(table: Tensor, kernel: int) -> Tensor:
-    """The part of an (n, k^3) neighbour table that a kernel of the same or a smaller edge reaches, (n, kernel^3)."""
-    edge = round(table.shape[1] ** (1 / 3))
-    if edge == kernel:
-        return table
-    column = ((kernel_offsets(kernel) + edge // 2) * torch.tensor([edge * edge, edge, 1])).sum(dim=1)
-    return table.index_select(1, column.to(table.device))
+Neighbours = Tensor | Descent
+"""An (n, k^3) int32 table of neighbour rows, kept or not."""
 
 
-def first_rows(table: Tensor) -> Tensor:
-    """The first row of each row's cell, as far as it matters: where a cell has no neighbour it is the row itself.
+def pieces_of(neighbours: Neighbours, size: int) -> Iterator[Tensor]:
+    """The table's rows, so many at a time."""
+    if isinstance(neighbours, Tensor):
+        yield from torch.split(neighbours, size)
+    else:
+        yield from (neighbours.rows(start, start + size) for start in range(0, neighbours.shape[0], size))
 
-    Args:
-        table: (n, k^3) neighbour rows; one's neighbour's neighbour on the way back is the first row of one's own cell.
 
-    Returns:
-        (n,) int32.
+@cache
+def _around(kernel: int, device: torch.device) -> Tensor:
+    """(8, kernel^3) int64: for a cell in each octant, where its neighbours are among the children around its parent.
+
+    The number of the parent among its own 27 neighbours, times 8, and the octant in it.
     """
-    n, columns = table.shape
-    rows = torch.arange(n, dtype=table.dtype, device=table.device)
-    for column in range(columns // 2):
-        for there, back in ((column, columns - 1 - column), (columns - 1 - column, column)):
-            neighbour = table[:, there].long()
-            own = table[:, back].index_select(0, neighbour.clamp(max=n - 1))
-            rows = torch.where(neighbour < n, own, rows)
-    return rows
+    target = kernel_offsets(kernel) + torch.tensor(list(product((0, 1), repeat=3)))[:, None]
+    step = (target >> 1) + 1
+    parent = (step[..., 0] * 3 + step[..., 1]) * 3 + step[..., 2]
+    return (parent * 8 + octant_of(target.view(-1, 3)).view(parent.shape)).to(device)
 
 
 @dataclass(frozen=True, eq=False)
@@ -168,12 +209,12 @@ class Pairs:
     begins: Tensor
 
 
-def pair_up(table: Tensor) -> tuple[Pairs, ...]:
-    """The pairs of an (n, k^3) int32 neighbour table, in pieces."""
-    n = len(table)
+def pair_up(neighbours: Neighbours) -> tuple[Pairs, ...]:
+    """The pairs of a table, in pieces."""
+    n = neighbours.shape[0]
     pieces = []
-    for start in range(0, n, _PIECE):
-        part = table[start : start + _PIECE].t().contiguous()
+    for number, table in enumerate(pieces_of(neighbours, _PIECE)):
+        start, part = number * _PIECE, table.t().contiguous()
         there = part < n
         count = torch.cumsum(there.view(-1), 0, dtype=torch.int32).view(there.shape)
         by_row = there.t()

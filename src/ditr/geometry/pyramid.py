@@ -17,22 +17,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 from functools import cached_property
+from typing import NamedTuple
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from ditr.errors import InputError
-from ditr.geometry.curves import ALL_CURVES, MAX_DEPTH, Curve, curve_depth, encode, sorted_rows
-from ditr.geometry.neighbours import (
-    Pairs,
-    first_rows,
-    neighbours_by_search,
-    neighbours_from_parents,
-    neighbours_within,
-    octant_table,
-    pair_up,
-)
+from ditr.geometry.curves import ALL_CURVES, MAX_DEPTH, Curve, codes_along, curve_depth
+from ditr.geometry.neighbours import Descent, Neighbours, Pairs, neighbours_by_search, octant_table, pair_up
+from ditr.geometry.sorting import beginnings, stable_order
 
 __all__ = [
     "Level",
@@ -42,8 +37,8 @@ __all__ = [
     "PyramidSpec",
     "build_pyramid",
     "draw_permutations",
-    "join_pyramids",
     "published_permutations",
+    "with_descents",
 ]
 
 
@@ -51,7 +46,7 @@ __all__ = [
 class PyramidSpec:
     """What of the geometry a network asks for.
 
-    ``patch_size`` is the longest attention patch, in cells. ``strided`` adds the tables of strided convolutions.
+    ``patch_size`` is the longest attention patch, in cells.
 
     Raises:
         ValueError: numbers that describe no pyramid.
@@ -62,7 +57,6 @@ class PyramidSpec:
     stem_kernel: int = 5
     kernel: int = 3
     patch_size: int = 1024
-    strided: bool = False
 
     def __post_init__(self) -> None:
         if self.levels < 1 or self.patch_size < 1 or not self.curves:
@@ -105,27 +99,26 @@ class Level:
     Attributes:
         grid: (n, 3) int64, cell coordinates at this level's resolution.
         offsets: where samples begin and end: sample b has the rows ``offsets[b]`` to ``offsets[b + 1]``.
-        order: (curves, n) int64, the rows along each curve.
-        patches: the attention patches.
+        patches: the attention patches, along each curve.
         neighbours: kernel size k -> (n, k^3) int32, the rows at all offsets of a k x k x k kernel, x slowest; n where
-            there is no cell.
+            there is no cell. Where the stem has a kernel of its own, its table is not kept.
         parent: (n,) int64, each cell's row on the next coarser level; None on the coarsest.
         children: (coarser n, c) int64, the rows of this level in each coarser cell, the first one repeated to fill;
             None on the coarsest. c is at most 8, unless cells repeat.
         octants: (coarser n, 8) int32, the row of this level in each octant of each coarser cell, x slowest; n where
-            there is none, and of repeated cells the first. None on the coarsest, and unless the spec asks for it.
-        repeated_cells: whether two rows of a sample may be one cell (two mixed scenes).
+            there is none, and of repeated cells the first. None on the coarsest.
+        first_row: (n,) int32, the first row of each row's cell, where cells repeat (two mixed scenes); None where none
+            does.
     """
 
     grid: Tensor
     offsets: tuple[int, ...]
-    order: Tensor
     patches: Patches
-    neighbours: dict[int, Tensor]
+    neighbours: dict[int, Neighbours]
     parent: Tensor | None = None
     children: Tensor | None = None
     octants: Tensor | None = None
-    repeated_cells: bool = False
+    first_row: Tensor | None = None
 
     def __len__(self) -> int:
         return len(self.grid)
@@ -135,16 +128,6 @@ class Level:
         if kernel not in self._pairs:
             self._pairs[kernel] = pair_up(self.neighbours[kernel])
         return self._pairs[kernel]
-
-    def first_rows(self, kernel: int) -> Tensor:
-        """The first row of each row's cell among the neighbours of a kernel; only gradients of mixed scenes ask."""
-        if kernel not in self._first_rows:
-            self._first_rows[kernel] = first_rows(self.neighbours[kernel])
-        return self._first_rows[kernel]
-
-    @cached_property
-    def _first_rows(self) -> dict[int, Tensor]:
-        return {}
 
     @cached_property
     def _pairs(self) -> dict[int, tuple[Pairs, ...]]:
@@ -163,7 +146,7 @@ class Pyramid:
 
     def to(self, device: torch.device | str) -> Pyramid:
         """A copy whose tensors are on ``device``."""
-        return Pyramid(tuple(_level_to(level, device) for level in self.levels))
+        return Pyramid(with_descents([_level_to(level, device) for level in self.levels]))
 
 
 def build_pyramid(
@@ -199,19 +182,19 @@ def build_pyramid(
     depth = own_depth if depth is None else depth
     if not own_depth <= depth <= MAX_DEPTH:
         raise ValueError(f"a curve depth of {depth} for cells of {own_depth} bits")
-    grid = grid.to(torch.int64)
-    codes = torch.stack([encode(grid, curve, depth) for curve in spec.curves])
-    order = sorted_rows(codes)
+    cells = grid.to(torch.int64).numpy()
+    along = [_along(codes, 3 * depth) for codes in codes_along(cells, spec.curves, depth)]
+    first = _first_rows(along[0])
     levels: list[Level] = []
     for index in range(spec.levels):
         if permutations is not None:
-            order = order[torch.as_tensor(permutations[index])]
-        patch_size = spec.patch_size if patch_sizes is None else patch_sizes[index]
-        repeated = index == 0 and bool((codes.gather(1, order[:1])[0].diff() == 0).any())
-        level = Level(grid, (0, len(grid)), order, _cut_patches(order, patch_size), {}, repeated_cells=repeated)
+            along = [along[number] for number in permutations[index]]
+        patches = _cut_patches(along, spec.patch_size if patch_sizes is None else patch_sizes[index])
+        level = Level(torch.from_numpy(cells), (0, len(cells)), patches, {}, first_row=None if index else first)
         if index + 1 < spec.levels:
-            grid, order, parent, children = _pool(grid, order)
-            level = replace(level, parent=parent, children=children)
+            cells, along, parent, children = _pool(cells, along)
+            octants = octant_table(level.grid, parent, len(cells))
+            level = replace(level, parent=parent, children=children, octants=octants)
         levels.append(level)
     return Pyramid(_with_neighbours(levels, spec))
 
@@ -230,14 +213,18 @@ def published_permutations(seed: int, spec: PyramidSpec) -> list[list[int]]:
     return [torch.randperm(len(spec.curves), generator=generator).tolist() for _ in range(spec.levels)]
 
 
-def join_pyramids(pyramids: Sequence[Pyramid]) -> Pyramid:
-    """One pyramid of several samples: rows are concatenated, nothing is shared."""
-    if len(pyramids) == 1:
-        return pyramids[0]
-    counts = {len(pyramid.levels) for pyramid in pyramids}
-    if len(counts) != 1:
-        raise ValueError(f"pyramids of {sorted(counts)} levels cannot be joined")
-    return Pyramid(tuple(_join_levels([p.levels[i] for p in pyramids]) for i in range(counts.pop())))
+def with_descents(levels: list[Level]) -> tuple[Level, ...]:
+    """The levels with tables that are not kept made from what the levels themselves have now."""
+    for index, level in enumerate(levels):
+        tables = dict(level.neighbours)
+        for kernel, table in tables.items():
+            if isinstance(table, Descent):
+                assert level.parent is not None and level.octants is not None
+                parents = levels[index + 1].neighbours[3]
+                assert isinstance(parents, Tensor)
+                tables[kernel] = Descent(level.grid, level.parent, parents, level.octants, kernel)
+        levels[index] = replace(level, neighbours=tables)
+    return tuple(levels)
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -258,48 +245,63 @@ def _check_levels(
         raise ValueError(f"patch sizes {list(patch_sizes)}; give a positive one for each of the {spec.levels} levels")
 
 
-def _pool(grid: Tensor, order: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Coarser cells (coordinates halved), their order along the curves, and who is whose parent.
+class _Along(NamedTuple):
+    """Cells along one curve: their codes (n,), and their rows in this order (n,), both int64."""
+
+    codes: NDArray[np.int64]
+    rows: NDArray[np.int64]
+
+
+def _along(codes: NDArray[np.int64], bits: int) -> _Along:
+    rows = stable_order(codes, bits)
+    return _Along(codes.take(rows), rows)
+
+
+def _first_rows(along: _Along) -> Tensor | None:
+    """(n,) the first row of each row's cell; None where no cell repeats."""
+    start = beginnings(along.codes)
+    if len(start) == len(along.codes):
+        return None
+    first = np.empty(len(along.codes), dtype=np.int32)
+    first[along.rows] = along.rows[start].repeat(np.diff(start, append=len(first)))
+    return torch.from_numpy(first)
+
+
+def _pool(cells: NDArray[np.int64], along: Sequence[_Along]) -> tuple[NDArray[np.int64], list[_Along], Tensor, Tensor]:
+    """Coarser cells (coordinates halved), the same along the curves, and who is whose parent.
 
     Siblings are consecutive along every curve, so nothing is sorted: the coarse order is the fine one without
-    repetitions. Returns grid (m, 3), order (curves, m), parent (n,), children (m, at most 8).
+    repetitions. Returns cells (m, 3), as many curves as there were, parent (n,), children (m, at most 8).
     """
-    half = grid >> 1
-    along = half[order[0]]
-    begins = torch.ones(len(grid), dtype=torch.bool, device=grid.device)
-    begins[1:] = (along[1:] != along[:-1]).any(dim=1)
-    rank = begins.cumsum(0) - 1
-    parent = torch.empty_like(rank)
-    parent[order[0]] = rank
-    start = begins.nonzero().squeeze(1)
-
-    walk = parent[order]
-    new = torch.ones_like(walk, dtype=torch.bool)
-    new[:, 1:] = walk[:, 1:] != walk[:, :-1]
-    coarse_order = walk[new].view(len(order), len(start))
-
-    count = torch.diff(start, append=torch.tensor([len(grid)], device=grid.device))
-    slot = torch.arange(int(count.max()), device=grid.device)
-    position = start[:, None] + torch.where(slot < count[:, None], slot, 0)
-    return half[order[0][start]], coarse_order, parent, order[0][position]
+    rows, start = along[0].rows, beginnings(along[0].codes >> 3)
+    count = np.diff(start, append=len(cells))
+    parent = np.empty(len(cells), dtype=np.int64)
+    parent[rows] = np.arange(len(start)).repeat(count)
+    coarse = []
+    for codes, of_curve in along:
+        above = codes >> 3
+        first = beginnings(above)
+        coarse.append(_Along(above.take(first), parent.take(of_curve.take(first))))
+    slot = np.arange(count.max())
+    children = rows.take(start[:, None] + np.where(slot < count[:, None], slot, 0))
+    return cells.take(rows.take(start), axis=0) >> 1, coarse, torch.from_numpy(parent), torch.from_numpy(children)
 
 
 def _with_neighbours(levels: list[Level], spec: PyramidSpec) -> tuple[Level, ...]:
     """Fill in the neighbour tables from the coarsest level down: a neighbour is a child of a parent's neighbour."""
     coarsest = levels[-1]
-    table = neighbours_by_search(coarsest.grid, spec.kernel)
-    done = [replace(coarsest, neighbours={spec.kernel: table})]
-    if spec.levels == 1:
-        done = [replace(done[0], neighbours={k: neighbours_by_search(coarsest.grid, k) for k in _kernels(spec, 0)})]
+    kernels = _kernels(spec, len(levels) - 1)
+    done = [replace(coarsest, neighbours={k: neighbours_by_search(coarsest.grid, k) for k in kernels})]
     for index in range(len(levels) - 2, -1, -1):
-        level = levels[index]
-        parents = done[-1].neighbours[3] if 3 in done[-1].neighbours else neighbours_by_search(done[-1].grid, 3)
-        assert level.parent is not None
-        octants = octant_table(level.grid, level.parent, len(parents))
-        kernels = _kernels(spec, index)
-        widest = neighbours_from_parents(level.grid, level.parent, parents, max(kernels), octants)
-        tables = {k: neighbours_within(widest, k) for k in kernels}
-        done.append(replace(level, neighbours=tables, octants=octants if spec.strided else None))
+        level, coarser = levels[index], done[-1]
+        parents = coarser.neighbours.get(3)
+        kept = parents if isinstance(parents, Tensor) else neighbours_by_search(coarser.grid, 3)
+        tables: dict[int, Neighbours] = {}
+        for kernel in _kernels(spec, index):
+            assert level.parent is not None and level.octants is not None
+            descent = Descent(level.grid, level.parent, kept, level.octants, kernel)
+            tables[kernel] = descent.table() if kernel == spec.kernel or parents is None else descent
+        done.append(replace(level, neighbours=tables))
     return tuple(reversed(done))
 
 
@@ -307,81 +309,16 @@ def _kernels(spec: PyramidSpec, level: int) -> tuple[int, ...]:
     return tuple(sorted({spec.kernel, spec.stem_kernel})) if level == 0 else (spec.kernel,)
 
 
-def _cut_patches(order: Tensor, patch_size: int) -> Patches:
-    n = order.shape[1]
-    if n <= patch_size:
-        inverse = torch.empty_like(order)
-        inverse.scatter_(1, order, torch.arange(n, device=order.device).expand_as(order))
-        return Patches(order, inverse, (PatchRun(0, 1, n),))
-    count = -(-n // patch_size)
-    position = torch.arange(count * patch_size, device=order.device)
+def _cut_patches(along: Sequence[_Along], patch_size: int) -> Patches:
+    n = len(along[0].rows)
+    scatter = np.empty((len(along), n), dtype=np.int64)
+    for into, (_, rows) in zip(scatter, along, strict=True):
+        into[rows] = np.arange(n)
+    count, length = (1, n) if n <= patch_size else (-(-n // patch_size), patch_size)
     # The slots past the end repeat the slots one patch earlier.
-    gather = order[:, torch.where(position < n, position, position - patch_size)]
-    scatter = torch.empty_like(order)
-    scatter.scatter_(1, order, position[:n].expand_as(order))
-    return Patches(gather, scatter, (PatchRun(0, count, patch_size),))
-
-
-def _join_levels(levels: Sequence[Level]) -> Level:
-    rows = np.cumsum([0, *(len(level) for level in levels)]).tolist()
-    coarse = np.cumsum([0, *(0 if level.children is None else len(level.children) for level in levels)]).tolist()
-    tables = {
-        kernel: _join_tables([level.neighbours[kernel] for level in levels], rows) for kernel in levels[0].neighbours
-    }
-    has_parent = levels[0].parent is not None
-    return Level(
-        grid=torch.cat([level.grid for level in levels]),
-        offsets=(
-            *(start + o for level, start in zip(levels, rows, strict=False) for o in level.offsets[:-1]),
-            rows[-1],
-        ),
-        order=torch.cat([level.order + start for level, start in zip(levels, rows, strict=False)], dim=1),
-        patches=_join_patches([level.patches for level in levels], rows),
-        neighbours=tables,
-        parent=_join_rows([level.parent for level in levels], coarse) if has_parent else None,
-        children=_join_children([level.children for level in levels], rows) if has_parent else None,
-        octants=_join_tables([level.octants for level in levels], rows) if levels[0].octants is not None else None,
-        repeated_cells=any(level.repeated_cells for level in levels),
-    )
-
-
-def _join_tables(parts: Sequence[Tensor | None], rows: Sequence[int]) -> Tensor:
-    """Tables of rows, where each sample's number of rows stands for a cell that is not there."""
-    tables = [part for part in parts if part is not None]
-    return torch.cat(
-        [
-            torch.where(table == stop - start, rows[-1], table + start)
-            for table, start, stop in zip(tables, rows, rows[1:], strict=False)
-        ]
-    )
-
-
-def _join_rows(parts: Sequence[Tensor | None], starts: Sequence[int]) -> Tensor:
-    return torch.cat([part + start for part, start in zip(parts, starts, strict=False) if part is not None])
-
-
-def _join_children(parts: Sequence[Tensor | None], starts: Sequence[int]) -> Tensor:
-    tables = [part for part in parts if part is not None]
-    width = max(table.shape[1] for table in tables)
-    wide = [torch.cat([t, t[:, :1].expand(-1, width - t.shape[1])], dim=1) for t in tables]
-    return _join_rows(wide, starts)
-
-
-def _join_patches(parts: Sequence[Patches], rows: Sequence[int]) -> Patches:
-    slots = np.cumsum([0, *(part.gather.shape[1] for part in parts)]).tolist()
-    runs: list[PatchRun] = []
-    for part, start in zip(parts, slots, strict=False):
-        for run in part.runs:
-            last = runs[-1] if runs else None
-            if last is not None and last.length == run.length:
-                runs[-1] = replace(last, count=last.count + run.count)
-            else:
-                runs.append(replace(run, start=run.start + start))
-    return Patches(
-        gather=torch.cat([part.gather + start for part, start in zip(parts, rows, strict=False)], dim=1),
-        scatter=torch.cat([part.scatter + start for part, start in zip(parts, slots, strict=False)], dim=1),
-        runs=tuple(runs),
-    )
+    again = slice(n - length, (count - 1) * length)
+    gather = np.stack([np.append(rows, rows[again]) for _, rows in along])
+    return Patches(torch.from_numpy(gather), torch.from_numpy(scatter), (PatchRun(0, count, length),))
 
 
 def _level_to(level: Level, device: torch.device | str) -> Level:
@@ -391,5 +328,5 @@ def _level_to(level: Level, device: torch.device | str) -> Level:
         if isinstance(getattr(level, field.name), Tensor)
     }
     patches = replace(level.patches, gather=level.patches.gather.to(device), scatter=level.patches.scatter.to(device))
-    tables = {kernel: table.to(device) for kernel, table in level.neighbours.items()}
+    tables = {k: table.to(device) if isinstance(table, Tensor) else table for k, table in level.neighbours.items()}
     return replace(level, patches=patches, neighbours=tables, **moved)

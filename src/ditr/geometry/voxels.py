@@ -12,7 +12,8 @@ from torch import Tensor
 
 from ditr.errors import InputError
 from ditr.geometry.bounds import bounding_box
-from ditr.geometry.curves import MAX_DEPTH, Curve, encode
+from ditr.geometry.curves import MAX_DEPTH, Curve, codes_along
+from ditr.geometry.sorting import beginnings, stable_order
 
 __all__ = ["Voxels", "voxelize"]
 
@@ -107,7 +108,7 @@ def voxelize(coord: NDArray[np.floating] | Tensor, size: float) -> Voxels:
             f"the points span {extent:.6g} m, more than {1 << MAX_DEPTH} voxels of {size:g} m",
             f"Use voxels of at least {_smallest_size(extent):.3g} m, or crop the scene",
         )
-    return _group(torch.from_numpy((np.floor(points / size) - first).astype(np.int64)))
+    return _group((np.floor(points / size) - first).astype(np.int64))
 
 
 def _smallest_size(extent: float) -> float:
@@ -117,12 +118,13 @@ def _smallest_size(extent: float) -> float:
     return math.ceil(needed / unit) * unit
 
 
-def _group(cell: Tensor) -> Voxels:
-    code, members = torch.sort(encode(cell, Curve.Z, MAX_DEPTH), stable=True)
-    begins = torch.ones(len(code), dtype=torch.bool)
-    begins[1:] = code[1:] != code[:-1]
-    start = begins.nonzero().squeeze(1)
-    count = torch.diff(start, append=torch.tensor([len(code)]))
-    inverse = torch.empty_like(members)
-    inverse[members] = begins.cumsum(0) - 1
-    return Voxels(grid=cell[members[start]], inverse=inverse, members=members, start=start, count=count)
+def _group(cell: NDArray[np.int64]) -> Voxels:
+    depth = int(cell.max()).bit_length()
+    codes = codes_along(cell, (Curve.Z,), depth)[0]
+    members = stable_order(codes, 3 * depth)
+    start = beginnings(codes.take(members))
+    count = np.diff(start, append=len(cell))
+    inverse = np.empty_like(members)
+    inverse[members] = np.arange(len(start)).repeat(count)
+    grid = cell.take(members.take(start), axis=0)
+    return Voxels(*(torch.from_numpy(array) for array in (grid, inverse, members, start, count)))

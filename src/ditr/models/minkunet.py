@@ -59,13 +59,12 @@ class MinkUNetConfig:
 
     @property
     def pyramid(self) -> PyramidSpec:
-        """The geometry that this network asks for: one curve, which orders the cells, and strided convolutions."""
+        """The geometry that this network asks for: one curve, which orders the cells."""
         return PyramidSpec(
             levels=len(self.encoder_channels) + 1,
             curves=(Curve.Z,),
             stem_kernel=self.stem_kernel,
             kernel=self.kernel,
-            strided=True,
         )
 
     def for_input(self, in_channels: int, image_width: int | None) -> MinkUNetConfig:

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from ditr.geometry.neighbours import Pairs, octant_of
+from ditr.geometry.neighbours import Neighbours, Pairs, octant_of, pieces_of
 from ditr.geometry.pyramid import Level
 from ditr.nn.norms import Affine, folded, folded_bias
 from ditr.nn.pieces import ROWS, add, keeps_no_gradients
@@ -54,15 +54,15 @@ def convolve_by_offset(x: Tensor, table: Tensor, weight: Tensor) -> Tensor:
 
 
 def convolve(
-    x: Tensor, table: Tensor, weight: Tensor, *, first: Tensor | None = None, pairs: Sequence[Pairs] | None = None
+    x: Tensor, table: Neighbours, weight: Tensor, *, first: Tensor | None = None, pairs: Sequence[Pairs] | None = None
 ) -> Tensor:
     """The fast path, equal to :func:`convolve_by_offset`: rows of all neighbours side by side, one product per piece.
 
     Args:
-        x, table, weight: as for :func:`convolve_by_offset`.
-        first: (n,) the first row of each row's cell, as :func:`ditr.geometry.neighbours.first_rows` gives it, where
-            cells repeat: a neighbour is the first row of its cell, so that p need not be q's neighbour where q is p's.
-            None where no cell repeats.
+        x, weight: as for :func:`convolve_by_offset`.
+        table: its table, kept or not.
+        first: (n,) the first row of each row's cell, where cells repeat: a neighbour is the first row of its cell, so
+            that p need not be q's neighbour where q is p's. None where no cell repeats.
         pairs: the table's pairs. With them only neighbours that are there are multiplied, one product per piece and
             offset: half the arithmetic, in more and smaller steps.
     """
@@ -77,18 +77,19 @@ class _GatherConvolution(torch.autograd.Function):
     def forward(
         ctx: torch.autograd.function.FunctionCtx,
         x: Tensor,
-        table: Tensor,
+        table: Neighbours,
         weight: Tensor,
         first: Tensor | None,
         pairs: Sequence[Pairs] | None,
     ) -> Tensor:
-        ctx.save_for_backward(x, table, weight)
-        ctx.first, ctx.pairs = first, pairs  # type: ignore[attr-defined]
+        ctx.save_for_backward(x, weight)
+        ctx.table, ctx.first, ctx.pairs = table, first, pairs  # type: ignore[attr-defined]
         return _product(x, table, weight, pairs)
 
     @staticmethod
     def backward(ctx: torch.autograd.function.FunctionCtx, *gradients: Tensor) -> tuple[Tensor | None, ...]:
-        x, table, weight = ctx.saved_tensors  # type: ignore[attr-defined]
+        x, weight = ctx.saved_tensors  # type: ignore[attr-defined]
+        table: Neighbours = ctx.table  # type: ignore[attr-defined]
         pairs: Sequence[Pairs] | None = ctx.pairs  # type: ignore[attr-defined]
         gradient = gradients[0].contiguous()
         dx = dw = None
@@ -102,7 +103,7 @@ class _GatherConvolution(torch.autograd.Function):
         return dx, None, dw, None, None
 
 
-def _product(x: Tensor, table: Tensor, weight: Tensor, pairs: Sequence[Pairs] | None) -> Tensor:
+def _product(x: Tensor, table: Neighbours, weight: Tensor, pairs: Sequence[Pairs] | None) -> Tensor:
     if pairs is None:
         return _gather_product(x, table, weight.reshape(-1, weight.shape[2]))
     return _pair_product(x, pairs, weight)
@@ -141,24 +142,24 @@ def _by_offset(piece: Pairs) -> Iterator[tuple[int, int, int]]:
         first = last
 
 
-def _piece(x: Tensor, table: Tensor) -> int:
+def _piece(x: Tensor, table: Neighbours) -> int:
     """How many rows of a table are gathered at a time."""
     least, most = (1, 1 << 29) if x.is_cuda else (64, _CHUNK_BYTES)
     return max(least, most // (table.shape[1] * x.shape[1] * x.element_size()))
 
 
-def _gather_product(x: Tensor, table: Tensor, matrix: Tensor) -> Tensor:
+def _gather_product(x: Tensor, table: Neighbours, matrix: Tensor) -> Tensor:
     padded = torch.cat([x, x.new_zeros(1, x.shape[1])])
-    out = x.new_empty(len(table), matrix.shape[1])
+    out = x.new_empty(table.shape[0], matrix.shape[1])
     size = _piece(x, table)
-    for part, into in zip(torch.split(table, size), torch.split(out, size), strict=True):
+    for part, into in zip(pieces_of(table, size), torch.split(out, size), strict=True):
         rows = padded.index_select(0, part.reshape(-1)).view(len(part), -1)
         product(rows, matrix, out=into, at_once=size)
     return out
 
 
 def _feature_gradient(
-    gradient: Tensor, table: Tensor, weight: Tensor, first: Tensor | None, pairs: Sequence[Pairs] | None
+    gradient: Tensor, table: Neighbours, weight: Tensor, first: Tensor | None, pairs: Sequence[Pairs] | None
 ) -> Tensor:
     """A convolution with the mirrored kernel.
 
@@ -178,13 +179,13 @@ def _feature_gradient(
     return own + _product(together, table, around, pairs) * read[:, None]
 
 
-def _weight_gradient(x: Tensor, table: Tensor, gradient: Tensor) -> Tensor:
+def _weight_gradient(x: Tensor, table: Neighbours, gradient: Tensor) -> Tensor:
     """In float32 at least: in bfloat16 a sum of many pieces would soon be too large for the next one to count."""
     padded = torch.cat([x, x.new_zeros(1, x.shape[1])])
     wide = torch.promote_types(x.dtype, torch.float32)
     total = x.new_zeros(table.shape[1] * x.shape[1], gradient.shape[1], dtype=wide)
     size = _piece(x, table)
-    for part, upstream in zip(torch.split(table, size), torch.split(gradient, size), strict=True):
+    for part, upstream in zip(pieces_of(table, size), torch.split(gradient, size), strict=True):
         rows = padded.index_select(0, part.reshape(-1)).view(len(part), -1)
         add_transposed_product(total, rows, upstream, at_once=size)
     return total
@@ -248,14 +249,14 @@ def invert(x: Tensor, level: Level, weight: Tensor) -> Tensor:
 
 def _family(level: Level) -> tuple[Tensor, Tensor]:
     if level.parent is None or level.octants is None:
-        raise ValueError("no strided convolution here: the coarsest level, or a pyramid without PyramidSpec.strided")
+        raise ValueError("there is no strided convolution from the coarsest level, nor one back to it")
     return level.parent, level.octants
 
 
 def _side_by_side(x: Tensor, level: Level) -> Tensor:
     """(n, c) -> (coarser n, 8 c): each parent's children, those of one cell summed, zeros where there is none."""
     parent, octants = _family(level)
-    if level.repeated_cells:
+    if level.first_row is not None:
         slots = x.new_zeros(octants.numel(), x.shape[1])
         return slots.index_add_(0, parent * 8 + octant_of(level.grid), x).view(len(octants), -1)
     padded = torch.cat([x, x.new_zeros(1, x.shape[1])])
@@ -341,8 +342,7 @@ class SubmanifoldConv(nn.Module):
         """(n, in) features of a level -> (n, out); ``fold`` is applied to the result."""
         x, weight = _for_autocast(x, folded(self.weight, fold))
         pairs = level.pairs(self.kernel) if self._in_pairs(x) else None
-        first = level.first_rows(self.kernel) if level.repeated_cells else None
-        out = convolve(x, level.neighbours[self.kernel], weight, first=first, pairs=pairs)
+        out = convolve(x, level.neighbours[self.kernel], weight, first=level.first_row, pairs=pairs)
         bias = folded_bias(self.bias, fold)
         return out if bias is None else add(out, bias.to(out.dtype))
 
@@ -373,7 +373,7 @@ class StridedConv(_BetweenLevels):
         """(n, in) features of ``level`` -> (m, out) features of the next coarser one; ``fold`` is applied to them.
 
         Raises:
-            ValueError: the coarsest level, or a pyramid built without ``strided``.
+            ValueError: the coarsest level.
         """
         x, weight = _for_autocast(x, folded(self.weight, fold))
         out = stride(x, level, weight)
@@ -387,10 +387,10 @@ class InverseConv(_BetweenLevels):
         """(m, in) features of the level next coarser than ``level`` -> (n, out) of ``level``; ``fold`` is applied.
 
         Raises:
-            ValueError: the coarsest level, or a pyramid built without ``strided``.
+            ValueError: the coarsest level.
         """
         x, weight = _for_autocast(x, folded(self.weight, fold))
-        if keeps_no_gradients(self, x) and not level.repeated_cells:
+        if keeps_no_gradients(self, x) and level.first_row is None:
             out = _invert_present(x, level, weight)
         else:
             out = invert(x, level, weight)

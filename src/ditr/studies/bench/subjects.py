@@ -30,6 +30,8 @@ Lap = Callable[[str], AbstractContextManager[object]]
 """A part of a measured time, which is told of its own."""
 Results = dict[str, Tensor]
 IMAGES, HEIGHT, WIDTH = 4, 420, 560
+_ROWS = 1400
+"""Of a table that the stem reads at a time."""
 RECIPES = {"ptv3": "ptv3", "ditr": "ditr", "d-ditr": "distill", "minkunet": "minkunet-100"}
 """Of ScanNet."""
 
@@ -148,7 +150,7 @@ def _training(job: Job) -> Subject:
 
 
 def _pyramid(job: Job) -> Subject:
-    """The geometry of a network, and for ditr which tokens its cells see."""
+    """The geometry of a network, and for ditr which tokens its cells see; with what is made only when it is read."""
     from ditr.studies.bench.memory import tensor_bytes
 
     network = network_of(job.case)
@@ -160,15 +162,23 @@ def _pyramid(job: Job) -> Subject:
 
     def run(lap: Lap) -> Results:
         pyramid, _ = build()
+        for table in pyramid.levels[0].neighbours.values():
+            if not isinstance(table, Tensor):
+                for start in range(0, table.shape[0], _ROWS):
+                    table.rows(start, start + _ROWS)
         return {"cells": torch.tensor([len(level) for level in pyramid.levels])}
 
     def stages(clock: Stages) -> None:
-        for function in ("neighbours_by_search", "neighbours_from_parents", "neighbours_within", "octant_table"):
-            clock.function(f"ditr.geometry.neighbours:{function}", "neighbours")
-        clock.function("ditr.geometry.curves:encode", "curve codes")
+        _neighbours(clock)
+        clock.function("ditr.geometry.curves:codes_along", "curve codes")
         clock.function("ditr.geometry.lift_pyramid:build_lift_pyramid", "lift")
 
     return Subject(run, stages, "voxels", len(voxels["grid"]), {"bytes": tensor_bytes(build())})
+
+
+def _neighbours(clock: Stages) -> None:
+    for function in ("neighbours_by_search", "Descent.table", "Descent.rows", "octant_table"):
+        clock.function(f"ditr.geometry.neighbours:{function}", "neighbours")
 
 
 def _files(job: Job) -> Subject:
@@ -249,8 +259,7 @@ def _loader(job: Job) -> Subject:
         clock.function("ditr.data.augment.images:augment_image", "augment images")
         clock.function("ditr.geometry.projection:project", "projection")
         clock.function("ditr.geometry.voxels:voxelize", "voxels")
-        for function in ("neighbours_by_search", "neighbours_from_parents", "neighbours_within", "octant_table"):
-            clock.function(f"ditr.geometry.neighbours:{function}", "neighbours")
+        _neighbours(clock)
         clock.function("ditr.geometry.pyramid:build_pyramid", "curves and the rest of the pyramid")
         clock.function("ditr.geometry.lift_pyramid:build_lift_pyramid", "lift of all levels")
 
