@@ -240,6 +240,10 @@ class ReadOptions:
         background: class that unlabelled points become; None to leave them unlabelled.
         every: of a drive, each so manieth scene alone; None for all.
         first: of a drive, so many scenes at most; None for all.
+        topics: of a bag, those that are read, the cloud's among them; empty to choose them.
+        fixed_frame: of a bag, the frame that stands still while the sensors move; None to choose it.
+        tolerance: of a bag, seconds between a sweep and a photograph at most; None for 0.1.
+        transforms: of a bag, what tf lacks: parent, child, and the child's x y z and quaternion x y z w in the parent.
         skip_bad_views: leave out the views that cannot be used, and say so, instead of refusing the capture.
         unit: metres of one unit of points and poses; None for metres, which is looked at.
         depth_unit: metres of one unit of the depth maps; None for what their capture says.
@@ -266,6 +270,10 @@ class ReadOptions:
     background: str | None = None
     every: int | None = None
     first: int | None = None
+    topics: tuple[str, ...] = ()
+    fixed_frame: str | None = None
+    tolerance: float | None = None
+    transforms: tuple[tuple[str, str, float, float, float, float, float, float, float], ...] = ()
 
     def __post_init__(self) -> None:
         if self.max_views is not None and self.max_views < 0:
@@ -273,6 +281,11 @@ class ReadOptions:
         for name, count in (("every", self.every), ("first", self.first)):
             if count is not None and count < 1:
                 raise InputError(name, f"it is {count}", "Give 1 or more, or leave it out for all scenes")
+        if self.tolerance is not None and not (math.isfinite(self.tolerance) and self.tolerance >= 0):
+            raise InputError("tolerance", f"it is {self.tolerance}", "Give seconds, 0 or more")
+        for parent, child, *numbers in self.transforms:
+            if not all(map(math.isfinite, numbers)) or not any(numbers[3:]):
+                raise InputError("transforms", f"that of {child} in {parent} is none", "Give x y z and a quaternion")
         if self.up is not None and (not all(map(math.isfinite, self.up)) or not any(self.up)):
             raise InputError("up", f"{list(self.up)} is no direction", "Give three finite numbers, not all zero")
         for name, value in self.substitute:

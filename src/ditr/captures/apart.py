@@ -12,7 +12,7 @@ import tempfile
 from collections.abc import Callable
 from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,7 +21,9 @@ from ditr.captures.clouds import Cloud
 from ditr.captures.read_options import options_as_json, options_from_json
 from ditr.errors import Grade, InputError
 
-__all__ = ["read_apart"]
+__all__ = ["command_of", "environment", "guarded", "how_it_ended", "limit_memory", "read_apart"]
+
+T = TypeVar("T")
 
 _READERS = {
     "laz": "ditr.captures.las",
@@ -47,25 +49,34 @@ def read_apart(path: Path, reader: str) -> Cloud:
             size needs.
     """
     with tempfile.TemporaryDirectory(prefix="ditr-") as folder:
-        root = str(Path(__file__).resolve().parents[2])
-        command = [sys.executable, "-P", *_COMMAND, reader, str(path.resolve()), folder]
-        paths = os.pathsep.join(filter(None, [root, os.environ.get("PYTHONPATH", "")]))
-        # Threads of linear algebra would count as memory.
-        environment = os.environ | {"PYTHONPATH": paths, "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
-        done = subprocess.run(command, env=environment, stdin=subprocess.DEVNULL, capture_output=True, check=False)
+        command = command_of(*_COMMAND, reader, str(path.resolve()), folder)
+        done = subprocess.run(command, env=environment(), stdin=subprocess.DEVNULL, capture_output=True, check=False)
         result = Path(folder) / _RESULT
         if done.returncode == 0 and result.exists():
             return _loaded(path, Path(folder), json.loads(result.read_bytes()))
-        raise InputError(path, f"its reader stopped ({_how(done)})", _REMEDY)
+        raise InputError(path, f"its reader stopped ({how_it_ended(done.returncode, done.stderr)})", _REMEDY)
 
 
-def _how(done: subprocess.CompletedProcess[bytes]) -> str:
-    if done.returncode < 0:
-        number = -done.returncode
-        known = number in set(signal.Signals)
-        return f"signal {signal.Signals(number).name}" if known else f"signal {number}"
-    last = done.stderr.decode(errors="replace").strip().splitlines()[-1:] or ["without a word"]
-    return f"exit status {done.returncode}: {last[0][:200]}"
+def command_of(*arguments: str) -> list[str]:
+    """The command that starts a process with this package."""
+    return [sys.executable, "-P", *arguments]
+
+
+def environment() -> dict[str, str]:
+    """Of such a process: the package is found, and threads of linear algebra, which would count as memory, are not
+    started."""
+    root = str(Path(__file__).resolve().parents[2])
+    paths = os.pathsep.join(filter(None, [root, os.environ.get("PYTHONPATH", "")]))
+    return {**os.environ, "PYTHONPATH": paths, "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
+
+
+def how_it_ended(status: int, said: bytes) -> str:
+    """What a process' exit status and last words say."""
+    if status < 0:
+        known = -status in set(signal.Signals)
+        return f"signal {signal.Signals(-status).name}" if known else f"signal {-status}"
+    last = said.decode(errors="replace").strip().splitlines()[-1:] or ["without a word"]
+    return f"exit status {status}: {last[0][:200]}"
 
 
 def _loaded(path: Path, folder: Path, told: dict[str, Any]) -> Cloud:
@@ -98,7 +109,7 @@ def _save(cloud: Cloud, folder: Path) -> None:
     (folder / _RESULT).write_text(json.dumps(told), encoding="utf-8")
 
 
-def guarded(path: Path, read: Callable[[Path], Cloud]) -> Cloud:
+def guarded(path: Path, read: Callable[[Path], T]) -> T:
     """What a reader of another library gives, whose errors can be of any kind.
 
     Raises:
@@ -118,20 +129,25 @@ def guarded(path: Path, read: Callable[[Path], Cloud]) -> Cloud:
         raise InputError(path, f"its reader refuses it ({type(error).__name__}: {text})", _REMEDY) from None
 
 
-def _limit(path: Path, memory: int) -> None:
-    """Set the limits of this process, which has imported what it needs; ``memory`` is in bytes."""
+def limit_memory(most: int) -> None:
+    """Let this process, which has imported what it needs, take so many bytes more."""
     if sys.platform == "win32":
         return
     import resource
 
-    size = path.stat().st_size
-    used = 0
     statm = Path("/proc/self/statm")
     if statm.exists():
         used = int(statm.read_text(encoding="ascii").split()[0]) * resource.getpagesize()
-        resource.setrlimit(resource.RLIMIT_AS, (used + _MEMORY + max(memory, _TIMES * size),) * 2)
-    resource.setrlimit(resource.RLIMIT_CPU, (_SECONDS + _PER_MEGABYTE * (size >> 20),) * 2)
+        resource.setrlimit(resource.RLIMIT_AS, (used + most,) * 2)
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+
+
+def _limit_time(most: int) -> None:
+    if sys.platform == "win32":
+        return
+    import resource
+
+    resource.setrlimit(resource.RLIMIT_CPU, (most,) * 2)
 
 
 def main(reader: str, file: str, folder: str) -> None:
@@ -141,7 +157,9 @@ def main(reader: str, file: str, folder: str) -> None:
     try:
         for library in module.LIBRARIES:
             import_module(library)
-        _limit(path, module.memory_of(path) if hasattr(module, "memory_of") else 0)
+        size = path.stat().st_size
+        limit_memory(_MEMORY + max(module.memory_of(path) if hasattr(module, "memory_of") else 0, _TIMES * size))
+        _limit_time(_SECONDS + _PER_MEGABYTE * (size >> 20))
         _save(guarded(path, module.cloud_of), Path(folder))
     except InputError as error:
         told = {"fault": error.fault, "remedy": error.remedy}

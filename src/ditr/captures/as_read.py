@@ -40,7 +40,7 @@ def options_to_write(scene: Scene) -> ReadOptions:
     left = replace(
         before,
         poses=None, cloud_axes=None, skip_bad_views=False, depth_unit=None, scale=None, scale_by=None,
-        every=None, first=None,
+        every=None, first=None, topics=(), fixed_frame=None, tolerance=None, transforms=(),
     )  # fmt: skip
     up = None if scene.up is None else tuple(scene.up.tolist())
     return replace(left, up=up, unit=1.0 if before.tells_unit else None)

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from ditr.captures import kitti_object, kitti_odometry, kitti_raw
+from ditr.captures import kitti_object, kitti_odometry, kitti_raw, rosbag
 from ditr.captures.read_options import read_options
 from ditr.captures.recognised import Recognised
 from ditr.errors import InputError, few, nearest
@@ -40,6 +40,7 @@ DRIVES: tuple[DriveFormat, ...] = (
     DriveFormat("a sequence of KITTI odometry", kitti_odometry.recognise, kitti_odometry.open_drive),
     DriveFormat("a drive of KITTI raw", kitti_raw.recognise, kitti_raw.open_drive),
     DriveFormat("frames of KITTI object", kitti_object.recognise, kitti_object.open_drive),
+    DriveFormat("a bag of ROS", rosbag.recognise, rosbag.open_drive),
 )
 """Kinds of drives; the first that recognises a path opens it."""
 

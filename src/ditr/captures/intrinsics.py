@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from ditr.captures.notes import Notes
@@ -14,7 +15,7 @@ from ditr.captures.transforms import Intrinsics, Transforms, TransformsFrame
 from ditr.errors import Grade, InputError
 from ditr.scene import Camera, CameraModel
 
-__all__ = ["camera_fields", "camera_of", "plainest_lens"]
+__all__ = ["camera_fields", "camera_of", "plainest_lens", "resized"]
 
 _PERSPECTIVE = frozenset({"SIMPLE_PINHOLE", "PINHOLE", "SIMPLE_RADIAL", "RADIAL", "OPENCV", "FULL_OPENCV"})
 _FISHEYE = frozenset({"OPENCV_FISHEYE", "RADIAL_FISHEYE", "SIMPLE_RADIAL_FISHEYE"})
@@ -208,6 +209,19 @@ def plainest_lens(distortion: Sequence[float]) -> tuple[CameraModel, tuple[float
     if any(k):
         return CameraModel.OPENCV, k[: 5 if k[4] else 4]
     return CameraModel.PINHOLE, ()
+
+
+def resized(camera: Camera, size: tuple[int, int]) -> Camera | None:
+    """The camera of a smaller or larger copy of its images, of ``size`` (width, height); None for other proportions."""
+    across, down = (part / whole for part, whole in zip(size, (camera.width, camera.height), strict=True))
+    # A side is rounded, by the larger of the two pixels.
+    if abs(across - down) > max(across, down) / min(*size, camera.width, camera.height):
+        return None
+    return replace(
+        camera,
+        width=size[0], height=size[1],
+        fx=camera.fx * across, fy=camera.fy * down, cx=camera.cx * across, cy=camera.cy * down,
+    )  # fmt: skip
 
 
 def camera_fields(camera: Camera) -> dict[str, Any]:

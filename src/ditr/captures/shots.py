@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from ditr.captures.frames import gathered, view_names
 from ditr.captures.fusion import fused_points
 from ditr.captures.images import check_depth, image_size, is_turned
+from ditr.captures.intrinsics import resized
 from ditr.captures.notes import Notes
 from ditr.captures.points import Points, read_points
 from ditr.captures.transforms import LABELS, Labels, load_json
@@ -85,22 +86,15 @@ def _fitted(shot: Shot, size: tuple[int, int], notes: Notes) -> Camera:
     camera = shot.camera()
     if (camera.width, camera.height) == size:
         return camera
-    across, down = (part / whole for part, whole in zip(size, (camera.width, camera.height), strict=True))
-    # A side is rounded, by the larger of the two pixels.
-    if abs(across - down) > max(across, down) / min(*size, camera.width, camera.height):
+    if (scaled := resized(camera, size)) is None:
         fault = f"the image is {size[0]}x{size[1]}, its camera {camera.width}x{camera.height}"
         remedy = "Give the images that were calibrated"
         if size[::-1] == (camera.width, camera.height) and is_turned(shot.image):
             remedy += ": these ask to be turned for viewing (EXIF), so save them turned, as `exiftran -ai` does"
         raise InputError(shot.image, fault, remedy)
-    notes.say(
-        "cameras", f"the images have {math.sqrt(across * down):.3g} times the size of their cameras, which are scaled"
-    )
-    return replace(
-        camera,
-        width=size[0], height=size[1],
-        fx=camera.fx * across, fy=camera.fy * down, cx=camera.cx * across, cy=camera.cy * down,
-    )  # fmt: skip
+    times = math.sqrt(size[0] * size[1] / (camera.width * camera.height))
+    notes.say("cameras", f"the images have {times:.3g} times the size of their cameras, which are scaled")
+    return scaled
 
 
 def scene_of(

@@ -57,6 +57,18 @@ class Reading:
     """Of a drive (a sequence of KITTI, a bag of ROS), take each so manieth sweep alone."""
     first: int | None = None
     """Of a drive, take so many sweeps at most."""
+    topics: tuple[str, ...] = ()
+    """Of a bag, the topics to read: that of the clouds, and those of images; by default the largest cloud and an image
+    topic of each camera."""
+    fixed_frame: str | None = None
+    """Of a bag, the frame that stands still, in which motion is compensated; that of the vehicle for none. By default
+    odom, or the root of tf."""
+    tolerance: float | None = None
+    """Of a bag, seconds between a sweep and a photograph at most (0.1)."""
+    transform: Annotated[
+        tuple[str, ...], tyro.conf.UseAppendAction, tyro.conf.arg(metavar="'PARENT CHILD X Y Z ...'")
+    ] = ()
+    """Of a bag, a transform that its tf lacks, any number of times: 'PARENT CHILD X Y Z QX QY QZ QW'."""
     force: bool = False
     """Go on with a capture that is refused because it is implausible (never with one that is broken)."""
 
@@ -89,6 +101,10 @@ class Reading:
                 background=self.background,
                 every=self.every,
                 first=self.first,
+                topics=self.topics,
+                fixed_frame=self.fixed_frame,
+                tolerance=self.tolerance,
+                transforms=tuple(map(_transform, self.transform)),
             )
         except InputError as error:
             raise InputError(f"--{error.where.replace('_', '-')}", error.fault, error.remedy) from None
@@ -151,6 +167,18 @@ def _substitute(text: str) -> tuple[str, float]:
         return name, float(value)
     except ValueError:
         raise InputError("--substitute", f"{text!r} is not ATTRIBUTE=NUMBER", "Write color=127.5, say") from None
+
+
+def _transform(text: str) -> tuple[str, str, float, float, float, float, float, float, float]:
+    from ditr.errors import InputError
+
+    try:
+        parent, child, *numbers = text.split()
+        x, y, z, qx, qy, qz, qw = map(float, numbers)
+    except ValueError:
+        remedy = "Write two frames, a position and a quaternion, as 'base_link velodyne 0 0 1.7 0 0 0 1'"
+        raise InputError("--transform", f"{text!r} is no transform", remedy) from None
+    return parent, child, x, y, z, qx, qy, qz, qw
 
 
 def _renamed(text: str) -> list[tuple[str, str]]:
