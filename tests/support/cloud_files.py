@@ -165,7 +165,7 @@ _CRC_TABLE = _crc_table()
 
 
 # Reads every file named on its input where a reader would read it, with a limit of memory, and writes what happened.
-_PROGRAM = """
+_SET_UP = """
 import json, resource, sys, time
 from importlib import import_module
 from pathlib import Path
@@ -180,6 +180,11 @@ for module in (sources.las, sources.e57, sources.mesh, sources.ply):
     module.read_apart = here
 for name in ("laspy", "lazrs", "lzf", "pye57", "trimesh", "PIL.Image", "scipy.spatial"):
     import_module(name)
+
+def read(path):
+    return len(sources.read_source(path, ReadOptions()))
+"""
+_LOOP = """
 used = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
 for line in sys.stdin:
     path = Path(json.loads(line))
@@ -187,8 +192,7 @@ for line in sys.stdin:
     resource.setrlimit(resource.RLIMIT_AS, (most, resource.RLIM_INFINITY))
     begin = time.process_time()
     try:
-        scene = sources.read_source(path, ReadOptions())
-        outcome = f"read {len(scene)}"
+        outcome = f"read {read(path)}"
     except InputError as error:
         outcome = f"InputError {error}"
     except BaseException as error:
@@ -200,8 +204,10 @@ for line in sys.stdin:
 class Victim:
     """A process that reads damaged files; where it dies of one, another takes its place."""
 
-    def __init__(self, megabytes: int) -> None:
+    def __init__(self, megabytes: int, set_up: str = _SET_UP) -> None:
+        """``set_up`` is a program that defines ``read``, which takes a path."""
         self.megabytes = megabytes
+        self.program = set_up + _LOOP
         self.process: subprocess.Popen[str] | None = None
 
     def __enter__(self) -> Victim:
@@ -216,7 +222,7 @@ class Victim:
         """What came of a file, and the seconds; "died" where that was the process's end."""
         if self.process is None:
             self.process = subprocess.Popen(
-                [sys.executable, "-c", _PROGRAM, str(self.megabytes)],
+                [sys.executable, "-c", self.program, str(self.megabytes)],
                 stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
             )  # fmt: skip
         assert self.process.stdin is not None and self.process.stdout is not None

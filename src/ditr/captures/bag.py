@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
@@ -26,13 +27,13 @@ class Topic:
 
     Attributes:
         name: of it.
-        kind: type of its messages, in the spelling of ROS 2: ``sensor_msgs/msg/Image``.
+        type: of its messages, in the spelling of ROS 2: ``sensor_msgs/msg/Image``.
         encoding: of the bytes, ``ros1`` or ``cdr``.
         count: how many messages there are, by the bag's own account.
     """
 
     name: str
-    kind: str
+    type: str
     encoding: str
     count: int
 
@@ -90,12 +91,13 @@ class Bag:
             raise InputError(metadata, f"it has more than {_LARGEST_METADATA >> 20} MB", "Copy or record it again")
         self._reader = import_module(LIBRARIES[0 if self._is_first else 1]).Reader(path)
 
-        self._reader.open()
+        self._open = ExitStack()
+        self._open.enter_context(self._reader)
         self._connections: list[Any] = list(self._reader.connections)
 
     def close(self) -> None:
         """Close it."""
-        self._reader.close()
+        self._open.close()
 
     def topics(self) -> list[Topic]:
         """All of them; those of several writers of one type come once."""

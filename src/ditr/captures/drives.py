@@ -119,7 +119,8 @@ def open_drive(path: Path, options: ReadOptions) -> Drive | None:
     if (found := _format_of(path)) is None:
         return None
     kind, reason = found
-    recognised = Recognised(path, kind.title, reason, options.over(read_options(path)))
+    folder = path if path.is_dir() else path.parent
+    recognised = Recognised(path, kind.title, reason, options.over(read_options(folder)))
     with recognised.faults():
         return Drive(path, kind.open(path, recognised.reading), recognised)
 

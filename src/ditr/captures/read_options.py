@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Sequence
 from dataclasses import fields
 from pathlib import Path
@@ -74,11 +75,19 @@ def options_as_json(options: ReadOptions) -> dict[str, Any]:
 
 def stated_options(captures: Sequence[Path]) -> str | None:
     """What the ``capture.json`` of some captures say, in a line; None where none says anything."""
-    found = [options for options in map(read_options, captures) if options != ReadOptions()]
+    places = list(dict.fromkeys(map(_place_of, captures)))
+    found = [options for options in map(read_options, places) if options != ReadOptions()]
     if not found:
         return None
-    if len(captures) == 1:
+    if len(places) == 1:
         said = ", ".join(f"{name} {json.dumps(value)}" for name, value in options_as_json(found[0]).items())
         return f"{CAPTURE}: {said}"
     names = [f.name for f in fields(ReadOptions) if any(getattr(options, f.name) != f.default for options in found)]
-    return f"{CAPTURE} of {len(found)} of {len(captures)} captures: {', '.join(names)}"
+    return f"{CAPTURE} of {len(found)} of {len(places)} captures: {', '.join(names)}"
+
+
+def _place_of(capture: Path) -> Path:
+    """The folder in which its file is: for a scene of a drive that of the drive, or the one that a bag lies in."""
+    if os.path.lexists(capture):
+        return capture
+    return capture.parent if capture.parent.is_dir() else capture.parent.parent

@@ -85,14 +85,14 @@ def survey(path: Path, bag: BagAsked, options: ReadOptions) -> Survey:
     notes = Notes()
     topics = {topic.name: topic for topic in bag.topics}
     chosen = wanted_topics(path, bag.topics, options.topics)
-    moving = [topic.name for topic in bag.topics if topic.kind in (*TF_KINDS, ODOMETRY)]
-    infos = [topic.name for topic in bag.topics if topic.kind == CAMERA_INFO]
+    moving = [topic.name for topic in bag.topics if topic.type in (*TF_KINDS, ODOMETRY)]
+    infos = [topic.name for topic in bag.topics if topic.type == CAMERA_INFO]
     found, kept = bag.look_through([topic.name for topic in chosen], moving, infos)
     found = {name: rows for name, rows in found.items() if len(rows.time)}
     chosen = [topic for topic in chosen if topic.name in found]
-    if not any(topic.kind == POINT_CLOUD for topic in chosen):
+    if not any(topic.type == POINT_CLOUD for topic in chosen):
         raise InputError(path, "none of its clouds can be found", "Its index is damaged: record or repair it")
-    read = [(m, decoded(str(path), m, topics[m.topic].kind, topics[m.topic].encoding)) for m in kept]
+    read = [(m, decoded(str(path), m, topics[m.topic].type, topics[m.topic].encoding)) for m in kept]
     found, transforms = _on_one_clock(found, list(_transforms(read, topics)), notes)
     by_hand = list(_by_hand(options))
     frames = Frames([*(t for t in transforms if t.child not in {one.child for one in by_hand}), *by_hand])
@@ -119,7 +119,7 @@ def survey(path: Path, bag: BagAsked, options: ReadOptions) -> Survey:
             faults.append(f"{camera.name} is left out: {error.fault}")
     for text in (*texts, *faults):
         notes.warn("cameras", text)
-    if not placed and any(topic.kind in (IMAGE, COMPRESSED) for topic in chosen):
+    if not placed and any(topic.type in (IMAGE, COMPRESSED) for topic in chosen):
         raise InputError(path, f"none of its cameras can be used: {'; '.join((*texts, *faults)[:6])}", _BY_HAND)
     return Survey(cloud, sweeps, frame, _with_baselines(placed, notes), frames, fixed, notes)
 
@@ -132,7 +132,7 @@ def _transforms(read: Sequence[tuple[Message, Any]], topics: Mapping[str, Topic]
     lacks."""
     known, odometry = set(), []
     for message, value in read:
-        kind = topics[message.topic].kind
+        kind = topics[message.topic].type
         if kind == ODOMETRY and value.child_frame_id and value.header.frame_id:
             pose = value.pose.pose
             one = _transform(value.header, value.child_frame_id, pose.position, pose.orientation)
@@ -234,11 +234,11 @@ def _calibrations(read: Sequence[tuple[Message, Any]], infos: Sequence[str], not
 
 def _depth_topics(path: Path, bag: BagAsked, chosen: Sequence[Topic], found: Mapping[str, Found]) -> frozenset[str]:
     """Those whose images are depth maps, by the first of each."""
-    images = [topic for topic in chosen if topic.kind in (IMAGE, COMPRESSED)]
+    images = [topic for topic in chosen if topic.type in (IMAGE, COMPRESSED)]
     places = [place_of(topic, found[topic.name], 0) for topic in images]
     messages = [Message(p.topic, p.time, data) for p, data in zip(places, bag.fetch(places), strict=True)]
     pairs = zip(images, messages, strict=True)
-    return frozenset(t.name for t, message in pairs if is_depth(decoded(str(path), message, t.kind, t.encoding)))
+    return frozenset(t.name for t, message in pairs if is_depth(decoded(str(path), message, t.type, t.encoding)))
 
 
 def _placed(camera: CameraTopics, found: Mapping[str, Found], info: Any, frames: Frames, frame: str) -> BagCamera:

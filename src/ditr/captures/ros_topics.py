@@ -65,19 +65,19 @@ def wanted_topics(path: Path, topics: Sequence[Topic], named: Sequence[str]) -> 
             likely = nearest(name, there)
             remedy = f"Did you mean {likely}?" if likely else f"It has {few(there, 12)}"
             raise InputError(path, f"there is no topic {name}", remedy)
-    chosen = [t for t in topics if t.count and t.kind in (POINT_CLOUD, IMAGE, COMPRESSED)]
+    chosen = [t for t in topics if t.count and t.type in (POINT_CLOUD, IMAGE, COMPRESSED)]
     chosen = [topic for topic in chosen if not named or topic.name in named]
-    if not any(topic.kind == POINT_CLOUD for topic in chosen):
+    if not any(topic.type == POINT_CLOUD for topic in chosen):
         raise InputError(path, "it has no clouds (sensor_msgs/PointCloud2)", _instead(topics))
     return chosen
 
 
 def _instead(topics: Sequence[Topic]) -> str:
     """What to do about a bag without clouds."""
-    packets = next((topic for topic in topics if topic.kind in _PACKETS), None)
+    packets = next((topic for topic in topics if topic.type in _PACKETS), None)
     if packets is not None:
-        return f"Make them of {packets.name} ({packets.kind}), as {_PACKETS[packets.kind]} does, and record these"
-    clouds = [topic.name for topic in topics if topic.kind == POINT_CLOUD]
+        return f"Make them of {packets.name} ({packets.type}), as {_PACKETS[packets.type]} does, and record these"
+    clouds = [topic.name for topic in topics if topic.type == POINT_CLOUD]
     if clouds:
         return f"Name {few(clouds, 3)} with --topics, too" if any(t.count for t in topics) else "Record it again"
     return f"Record such a topic; there are {few([topic.name for topic in topics], 8) or 'no topics'}"
@@ -85,7 +85,7 @@ def _instead(topics: Sequence[Topic]) -> str:
 
 def cloud_of_bag(chosen: Sequence[Topic], found: Mapping[str, Found]) -> tuple[Topic, str]:
     """The topic of the sweeps, the one with most bytes, and what is to be said of this."""
-    clouds = [topic for topic in chosen if topic.kind == POINT_CLOUD]
+    clouds = [topic for topic in chosen if topic.type == POINT_CLOUD]
     cloud = max(clouds, key=lambda topic: found[topic.name].size)
     if len(clouds) == 1:
         return cloud, f"the sweeps are the clouds of {cloud.name}"
@@ -109,8 +109,8 @@ def cameras_of(
         depth: names of those whose images are depth maps.
         info_frames: topics of calibrations, with the frames of their messages.
     """
-    infos = {topic.name: topic for topic in topics if topic.kind == CAMERA_INFO and topic.name in info_frames}
-    images = [topic for topic in chosen if topic.kind in (IMAGE, COMPRESSED) and topic.name in found]
+    infos = {topic.name: topic for topic in topics if topic.type == CAMERA_INFO and topic.name in info_frames}
+    images = [topic for topic in chosen if topic.type in (IMAGE, COMPRESSED) and topic.name in found]
     by_camera: dict[str, list[Topic]] = {}
     for topic in images:
         if topic.name not in depth:
@@ -165,4 +165,4 @@ def _info_names(name: str) -> tuple[str, ...]:
 def _rank(topic: Topic) -> tuple[int, bool]:
     """As they were taken, in colour, and not packed: these first."""
     last = _last(topic.name)
-    return (_IMAGES.index(last) if last in _IMAGES else len(_IMAGES), topic.kind == COMPRESSED)
+    return (_IMAGES.index(last) if last in _IMAGES else len(_IMAGES), topic.type == COMPRESSED)

@@ -154,7 +154,7 @@ class BagDrive:
     def _read(self, where: str, wanted: Sequence[tuple[Topic, Place]]) -> list[Any]:
         data = self._bag.fetch([place for _, place in wanted])
         return [
-            decoded(where, Message(topic.name, place.time, piece), topic.kind, topic.encoding)
+            decoded(where, Message(topic.name, place.time, piece), topic.type, topic.encoding)
             for (topic, place), piece in zip(wanted, data, strict=True)
         ]
 
