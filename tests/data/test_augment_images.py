@@ -9,7 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
+from PIL import Image, ImageEnhance
 
+from ditr.data.augment import images
 from ditr.data.augment.images import ColorJitter, HorizontalFlip, augment_image, image_augmentations
 from ditr.errors import InputError
 
@@ -115,6 +117,16 @@ def test_views_change_independently_and_repeatably() -> None:
 def test_the_chain_has_the_published_strengths() -> None:
     jitter = ColorJitter(brightness=0.4, contrast=0.4, saturation=0.2, hue=0.1, p=0.5)
     assert image_augmentations() == (jitter, HorizontalFlip(p=0.5))
+
+
+@pytest.mark.parametrize("enhance", ["Brightness", "Contrast"])
+@given(seed=st.integers(0, 99), factor=st.floats(0, 2))
+def test_tables_are_pillows_enhancements(enhance: str, seed: int, factor: float) -> None:
+    rng = np.random.default_rng(seed)
+    picture = Image.fromarray(rng.integers(0, 256, (9, 7, 3), dtype=np.uint8) // rng.integers(1, 9, dtype=np.uint8))
+    grey = 0 if enhance == "Brightness" else images._mean(picture)
+    expected = getattr(ImageEnhance, enhance)(picture).enhance(factor)
+    assert images._away_from(grey, picture, factor).tobytes() == expected.tobytes()
 
 
 def jittered(image: NDArray[np.uint8], jitter: ColorJitter, count: int) -> list[NDArray[np.uint8]]:

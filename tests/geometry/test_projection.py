@@ -5,12 +5,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ditr.captures.capture import read_capture
 from ditr.captures.images import read_depth
-from ditr.geometry.projection import INDOOR, OUTDOOR, Sight, VisibilityRule, patch_of, project, see
+from ditr.geometry.projection import INDOOR, OUTDOOR, Sight, VisibilityRule, patch_of, project, see, shown_points
 from ditr.scene import Camera, CameraModel, View
 
 WIDTH, HEIGHT = 640, 480
@@ -238,6 +238,23 @@ def test_each_reason_is_told() -> None:
         *("OUTSIDE", "NO_DEPTH", "NO_DEPTH"),
     ]
     assert len({sight.meaning for sight in Sight}) == len(Sight)
+
+
+@pytest.mark.parametrize("count", [0, 1, 3000, 70_000])
+@given(
+    st.integers(0, 99), cameras(), st.sampled_from([INDOOR, OUTDOOR, VisibilityRule(None, 2.0), VisibilityRule(0.5)])
+)
+@settings(max_examples=20)
+def test_shown_points_are_the_visible_ones(count: int, seed: int, camera: Camera, rule: VisibilityRule) -> None:
+    rng = np.random.default_rng(seed)
+    coord = rng.normal((0, 0, 1), 2.0, (count, 3))
+    coord[rng.random(count) < 0.1] = np.nan
+    depth_map = rng.choice([0.0, 1.5, 2.0, 3.0], (48, 64)).astype(np.float32)
+    for maps in ((None, None), (depth_map, None), (depth_map, rng.random((30, 40)) < 0.5)):
+        found = see(coord, view(camera, pose(seed, (0.1, 0.2, 0.3))), rule, *maps)
+        rows, pixel = shown_points(coord, view(camera, pose(seed, (0.1, 0.2, 0.3))), rule, *maps)
+        assert rows.tolist() == np.flatnonzero(found.visible).tolist()
+        np.testing.assert_array_equal(pixel, found.pixel[rows])
 
 
 def test_beyond_the_fold_of_a_lens_is_outside_its_image() -> None:

@@ -19,7 +19,7 @@ from PIL import Image, TiffImagePlugin, WebPImagePlugin
 from ditr.captures.depth_files import DEPTH_LOADERS, SURENESS, load_sureness, present
 from ditr.captures.formats import format_of
 from ditr.errors import InputError, few
-from ditr.geometry.projection import Projection, VisibilityRule, see
+from ditr.geometry.projection import Projection, VisibilityRule, see, shown_points
 from ditr.scene import View
 
 __all__ = [
@@ -33,6 +33,7 @@ __all__ = [
     "read_pixels",
     "read_sureness",
     "see_with_maps",
+    "shown_with_maps",
 ]
 
 # Naming the formats keeps Pillow's other plugins (some start external programs) away from untrusted files. Pillow
@@ -176,6 +177,18 @@ def see_with_maps(coord: NDArray[Any], view: View, rule: VisibilityRule) -> Proj
     """
     depth = read_depth(view) if rule.depth_margin is not None else None
     return see(coord, view, rule, depth, read_mask(view))
+
+
+def shown_with_maps(
+    coord: NDArray[Any], view: View, rule: VisibilityRule
+) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """The points that :func:`see_with_maps` finds shown: their rows (n,), and (n, 2) image coordinates.
+
+    Raises:
+        InputError: a missing or damaged mask or depth map.
+    """
+    depth = read_depth(view) if rule.depth_margin is not None else None
+    return shown_points(coord, view, rule, depth, read_mask(view))
 
 
 def check_depth(path: Path, size: tuple[int, int]) -> None:

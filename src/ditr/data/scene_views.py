@@ -4,19 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ditr.captures.images import read_image, read_pixels, see_with_maps
+from ditr.captures.images import read_image, read_pixels, see_with_maps, shown_with_maps
 from ditr.data.augment.images import ImageAugmentation, augment_image
 from ditr.data.preparation import Lookup, Preparation, ViewChoice, ViewOrder
 from ditr.encoders.encoding import CachedEncoding
 from ditr.errors import InputError
-from ditr.geometry.lift import TokenGrid, choose_view, token_grids, tokens_of
+from ditr.geometry.lift import NO_TOKEN, TokenGrid, choose_view, token_grids, tokens_of
 from ditr.geometry.lift_pyramid import LiftPyramid, blend_lift_pyramid, build_lift_pyramid
 from ditr.geometry.lift_variants import aggregate_views, bilinear_tokens_of, interpolate_view
 from ditr.geometry.projection import Projection, Sight, VisibilityRule
@@ -221,6 +221,12 @@ def _seen_in(scene: Scene, view: View, rule: VisibilityRule) -> Projection:
     return Projection(pixel, np.full(len(scene), np.nan), sight)
 
 
+def _shown_in(scene: Scene, view: View, rule: VisibilityRule) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """:func:`points_in` without the others: the rows (n,) of the points that are shown, and where (n, 2)."""
+    stored = read_pixels(view, len(scene))
+    return shown_with_maps(scene.coord, view, rule) if stored is None else stored
+
+
 def scene_views(
     scene: Scene,
     views: Sequence[View],
@@ -251,20 +257,20 @@ def scene_views(
     grids = token_grids(native, sizes, patch_size)
     token_rows, weights, unencoded = [], [], []
     for view, size, grid in zip(views, sizes, grids, strict=True):
-        pixel, visible = points_in(scene, view, rule)
+        rows, pixel = _shown_in(scene, view, rule)
         if augmentations:
             if rng is None:
                 raise ValueError("augmentations of photographs need a random generator")
-            image, pixel = _augmented(view, size, grid, pixel, visible, augmentations, rng)
+            image, kept, pixel = _augmented(view, size, grid, pixel, augmentations, rng)
             unencoded.append(image)
-            visible = ~np.isnan(pixel[:, 0])
-            grid = replace(grid, scale=(1.0, 1.0))
+            rows, grid = rows[kept], replace(grid, scale=(1.0, 1.0))
+        everywhere = np.ones(len(rows), dtype=np.bool_)
         if lookup is Lookup.BILINEAR:
-            index, weight = bilinear_tokens_of(pixel, visible, grid)
-            token_rows.append(index)
-            weights.append(weight)
+            index, weight = bilinear_tokens_of(pixel, everywhere, grid)
+            token_rows.append(_spread(index, rows, len(scene), NO_TOKEN))
+            weights.append(_spread(weight, rows, len(scene), 0))
         else:
-            token_rows.append(tokens_of(pixel, visible, grid))
+            token_rows.append(_spread(tokens_of(pixel, everywhere, grid), rows, len(scene), NO_TOKEN))
     total = sum(grid.token_count for grid in grids)
     return SceneViews(
         tuple(views), tuple(sizes), tuple(token_rows), total, tuple(unencoded), tuple(weights), scene.coord
@@ -300,24 +306,31 @@ def lift_points(
     return build_lift_pyramid(lift.patch_index[:, 0], count, pyramid)
 
 
+def _spread(values: NDArray[Any], rows: NDArray[np.int64], count: int, fill: int) -> NDArray[Any]:
+    """The values of ``rows`` among those of ``count`` points, of which the others have ``fill``."""
+    result = np.full((count, *values.shape[1:]), fill, dtype=values.dtype)
+    result[rows] = values
+    return result
+
+
 def _augmented(
     view: View,
     size: tuple[int, int],
     grid: TokenGrid,
     pixel: NDArray[np.float64],
-    visible: NDArray[np.bool_],
     augmentations: Sequence[ImageAugmentation],
     rng: np.random.Generator,
-) -> tuple[NDArray[np.uint8], NDArray[np.float64]]:
-    """Resize a photograph, then augment it; pixels of visible points follow, those of all others become NaN."""
+) -> tuple[NDArray[np.uint8], NDArray[np.bool_], NDArray[np.float64]]:
+    """Resize a photograph, then augment it.
+
+    Of the points, (n, 2) pixels, follow which of them stay inside (n,), and where these are then.
+    """
     array = _resized(read_image(view), size)
-    shown = np.flatnonzero(visible)
     # In float32, as the search for the patch has it: a pixel beside the last border may round onto it and be lost.
-    at_size = (pixel[shown].astype(np.float32) * np.asarray(grid.scale, dtype=np.float32)).astype(np.float64)
+    at_size = (pixel.astype(np.float32) * np.asarray(grid.scale, dtype=np.float32)).astype(np.float64)
     kept = (at_size[:, 0] < size[1]) & (at_size[:, 1] < size[0])
-    moved = np.full_like(pixel, np.nan)
-    array, moved[shown[kept]] = augment_image(array, at_size[kept], augmentations, rng)
-    return array, moved
+    array, moved = augment_image(array, at_size[kept], augmentations, rng)
+    return array, kept, moved
 
 
 def _resized(image: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uint8]:

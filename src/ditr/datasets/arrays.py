@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,8 +13,22 @@ from numpy.typing import NDArray
 from ditr.errors import InputError
 from ditr.scene import UNLABELLED, Scene, View
 
-__all__ = ["build_scene", "frame_files", "indoor_scene", "load_array", "load_floats", "load_labels", "need"]
-__all__ += ["need_arrays", "need_folder", "optional_labels", "read_numbers", "split_folders", "subfolders"]
+__all__ = [
+    "build_scene",
+    "frame_files",
+    "indoor_scene",
+    "load_array",
+    "load_floats",
+    "load_labels",
+    "need",
+    "need_arrays",
+    "need_beside",
+    "need_folder",
+    "optional_labels",
+    "read_numbers",
+    "split_folders",
+    "subfolders",
+]
 
 
 def need(paths: Iterable[Path], layout: str) -> None:
@@ -21,6 +36,13 @@ def need(paths: Iterable[Path], layout: str) -> None:
     for path in paths:
         if not path.is_file():
             raise InputError(path, "there is no such file", f"Expected is {layout}")
+
+
+def need_beside(paths: Iterable[Path], where: tuple[Path, str], layout: str) -> None:
+    """The same for files of the stems of ``paths`` in another folder, of another suffix; it is looked into once."""
+    folder, suffix = where
+    there = set(os.listdir(folder)) if folder.is_dir() else set()
+    need((folder / name for path in paths if (name := path.stem + suffix) not in there), layout)
 
 
 def need_folder(path: Path, what: str, layout: str) -> None:
@@ -125,7 +147,9 @@ def read_numbers(path: Path, count: int | None = None) -> NDArray[np.float64]:
         InputError: a missing file, other text, or not ``count`` numbers.
     """
     try:
-        text = path.read_text(encoding="ascii") if path.stat().st_size < 1 << 16 else "too long"
+        with open(path, "rb") as file:
+            content = file.read(1 << 16)
+        text = content.decode("ascii") if len(content) < 1 << 16 else "too long"
         numbers = np.array([float(word) for word in text.split()])
     except (OSError, ValueError) as error:
         raise InputError(path, f"these are no numbers ({error})", "Prepare the images of this scene anew") from None
@@ -141,7 +165,8 @@ def frame_files(folder: Path, suffix: str, layout: str) -> dict[int, Path]:
         InputError: no such folder, or no such file in it.
     """
     need_folder(folder, "a file for every frame", layout)
-    found = {int(path.stem): path for path in folder.glob(f"*{suffix}") if path.stem.isdecimal()}
+    numbers = (name.removesuffix(suffix) for name in os.listdir(folder) if name.endswith(suffix))
+    found = {int(number): folder / f"{number}{suffix}" for number in numbers if number.isdecimal()}
     if not found:
         raise InputError(folder, f"there is no file NUMBER{suffix}", f"Expected is {layout}")
     return dict(sorted(found.items()))

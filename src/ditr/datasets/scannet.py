@@ -26,8 +26,8 @@ from ditr.data.sample import ViewChoice
 from ditr.datasets.arrays import (
     frame_files,
     indoor_scene,
-    need,
     need_arrays,
+    need_beside,
     need_folder,
     read_numbers,
     split_folders,
@@ -229,8 +229,8 @@ def scene_folders(root: Path, splits: Sequence[str], layout: str, images: Path |
 
 def _views(folder: Path, layout: str) -> tuple[View, ...]:
     colors = frame_files(folder / "color", ".jpg", layout)
-    for color in colors.values():
-        need((folder / kind / f"{color.stem}.{suffix}" for kind, suffix in (("depth", "png"), ("pose", "txt"))), layout)
+    need_beside(colors.values(), (folder / "depth", ".png"), layout)
+    need_beside(colors.values(), (folder / "pose", ".txt"), layout)
     matrix = read_numbers(folder / "intrinsic" / "intrinsic_color.txt", 16).reshape(4, 4)
     # All frames were resized to one size; read_image finds one that was not.
     width, height = image_size(next(iter(colors.values())))

@@ -20,7 +20,7 @@ from torch.nn import functional
 
 from ditr.geometry.projection import patch_of
 
-__all__ = ["Lift", "TokenGrid", "choose_view", "gather", "join", "token_grids", "tokens_of"]
+__all__ = ["NO_TOKEN", "Lift", "TokenGrid", "choose_view", "gather", "join", "token_grids", "tokens_of"]
 
 NO_TOKEN = -1
 

@@ -19,6 +19,9 @@ __all__ = ["ElasticDistortion"]
 _MAX_CELLS = 2**25
 
 
+_AT_ONCE = 1 << 13
+
+
 @dataclass(frozen=True)
 class ElasticDistortion:
     """Displace every point by blurred noise, one field after the other; normals stay.
@@ -74,15 +77,22 @@ def _blurred(noise: NDArray[np.float32]) -> NDArray[np.float32]:
 
 def _interpolate(field: NDArray[np.float32], position: NDArray[np.float32]) -> NDArray[np.float32]:
     """Trilinear interpolation of ``field`` (X, Y, Z, 3) at ``position`` (N, 3), in cells from 0; (N, 3)."""
-    size = np.array(field.shape[:3])
-    # position may round up to the last cell, which has no upper neighbour.
-    lower = np.minimum(position.astype(np.int64), size - 2)
-    upper_weight = (position - lower.astype(np.float32)).T
-    weights = (1 - upper_weight, upper_weight)
-    strides = (int(size[1] * size[2]), int(size[2]), 1)
-    rows, row = field.reshape(-1, 3), lower @ strides
-    result = np.zeros_like(position)
-    for x, y, z in product((0, 1), repeat=3):
-        weight = weights[x][0] * weights[y][1] * weights[z][2]
-        result += weight[:, None] * rows.take(row + (x * strides[0] + y * strides[1] + z), axis=0)
+    size, strides = field.shape[:3], (field.shape[1] * field.shape[2], field.shape[2], 1)
+    # Each axis by itself, and so many points that a cache holds them: numpy is slow along an axis of length three.
+    noise = np.ascontiguousarray(field.reshape(-1, 3).T)
+    result = np.empty_like(position)
+    for start in range(0, len(position), _AT_ONCE):
+        part = position[start : start + _AT_ONCE]
+        # position may round up to the last cell, which has no upper neighbour.
+        lower = [np.minimum(part[:, axis].astype(np.int64), size[axis] - 2) for axis in range(3)]
+        upper_weight = [part[:, axis] - lower[axis].astype(np.float32) for axis in range(3)]
+        weights = ([1 - weight for weight in upper_weight], upper_weight)
+        row = lower[0] * strides[0] + lower[1] * strides[1] + lower[2]
+        total = np.zeros((3, len(part)), dtype=np.float32)
+        for x, y, z in product((0, 1), repeat=3):
+            weight = weights[x][0] * weights[y][1] * weights[z][2]
+            corner = row + (x * strides[0] + y * strides[1] + z)
+            for axis in range(3):
+                total[axis] += weight * noise[axis].take(corner)
+        result[start : start + _AT_ONCE] = total.T
     return result

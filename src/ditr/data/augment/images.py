@@ -11,7 +11,7 @@ from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageEnhance
+from PIL import Image, ImageEnhance, ImageStat
 
 from ditr.errors import InputError
 
@@ -84,14 +84,33 @@ class ColorJitter:
         reach = np.array([self.brightness, self.contrast, self.saturation])
         factors = rng.uniform(np.maximum(0, 1 - reach), 1 + reach)
         turn = rng.uniform(-self.hue, self.hue)
+        brightness, contrast, saturation = factors.tolist()
         picture = Image.fromarray(image)
-        enhancements = (ImageEnhance.Brightness, ImageEnhance.Contrast, ImageEnhance.Color)
         for number in rng.permutation(4):
-            if number == 3:
-                picture = _turn_hue(picture, turn)
+            if number == 0:
+                picture = _away_from(0, picture, brightness)
+            elif number == 1:
+                picture = _away_from(_mean(picture), picture, contrast)
+            elif number == 2:
+                picture = ImageEnhance.Color(picture).enhance(saturation)
             else:
-                picture = enhancements[number](picture).enhance(float(factors[number]))
+                picture = _turn_hue(picture, turn)
         return np.array(picture), pixel
+
+
+def _mean(picture: Image.Image) -> int:
+    """Mean of the luminance, as Pillow's contrast has it."""
+    return int(ImageStat.Stat(picture.convert("L")).mean[0] + 0.5)
+
+
+def _away_from(grey: int, picture: Image.Image, factor: float) -> Image.Image:
+    """Each value's distance from a grey times a factor.
+
+    Pillow's brightness and contrast blend with an image of that grey. What becomes of all 256 values is a table of it.
+    """
+    values = Image.frombytes("L", (256, 1), bytes(range(256)))
+    table = Image.blend(Image.new("L", values.size, grey), values, factor)
+    return picture.point(list(table.tobytes()) * 3)
 
 
 def _turn_hue(picture: Image.Image, turn: float) -> Image.Image:

@@ -67,7 +67,9 @@ class PointSet:
     def take(self, rows: NDArray[np.integer]) -> PointSet:
         """The points at ``rows``, with everything that belongs to them."""
         arrays: dict[str, Any] = {field.name: getattr(self, field.name) for field in fields(self)}
-        taken: dict[str, Any] = {name: None if array is None else array[rows] for name, array in arrays.items()}
+        taken: dict[str, Any] = {
+            name: None if array is None else array.take(rows, axis=0) for name, array in arrays.items()
+        }
         return PointSet(**taken)
 
 
