@@ -21,7 +21,8 @@ from ditr.data.scene_views import SceneViews
 from ditr.encoders.family import IMAGENET_MEAN, IMAGENET_STD
 from ditr.evaluation.voting import Tally, Voting, count_votes
 from ditr.geometry.lift import token_grids, tokens_of
-from ditr.inference.segmenter import SceneInputs, Segmenter
+from ditr.inference.ready import SceneInputs
+from ditr.inference.segmenter import Segmenter
 from ditr.scene import Scene
 from ditr.weights.saved_model import EncoderConfig, ModelConfig
 

@@ -14,7 +14,7 @@ from torch import Tensor
 from ditr.captures.images import read_image, read_pixels, see_with_maps, shown_with_maps
 from ditr.data.augment.images import ImageAugmentation, augment_image
 from ditr.data.preparation import Lookup, Preparation, ViewChoice, ViewOrder
-from ditr.encoders.encoding import CachedEncoding
+from ditr.encoders.encoding import CachedEncoding, ImageGrid
 from ditr.errors import InputError
 from ditr.geometry.lift import NO_TOKEN, TokenGrid, choose_view, token_grids, tokens_of
 from ditr.geometry.lift_pyramid import LiftPyramid, blend_lift_pyramid, build_lift_pyramid
@@ -27,6 +27,7 @@ from ditr.scene import Scene, View
 __all__ = [
     "SceneViews",
     "choose_rows",
+    "find_views",
     "inference_rows",
     "lift_points",
     "points_in",
@@ -34,6 +35,7 @@ __all__ = [
     "training_rows",
     "view_features",
     "why_unseen",
+    "with_tokens",
 ]
 
 
@@ -164,23 +166,47 @@ def view_features(
     Raises:
         InputError: missing or damaged images, depth maps or lists of pixels, or views to swap with that do not fit.
     """
+    found = find_views(scene, rows, preparation, encoding.grid, augmentations=augmentations, rng=rng)
+    return found if augmentations else with_tokens(found, encoding, images_of=images_of)
+
+
+def find_views(
+    scene: Scene,
+    rows: Sequence[int],
+    preparation: Preparation,
+    grid: ImageGrid,
+    *,
+    augmentations: Sequence[ImageAugmentation] = (),
+    rng: np.random.Generator | None = None,
+) -> SceneViews:
+    """As :func:`view_features`, but for the tokens: what can be said without the encoder's weights.
+
+    Raises:
+        InputError: missing or damaged depth maps or lists of pixels, and images where these are augmented.
+    """
     views = upright_views(scene, [scene.views[row] for row in rows])
-    sizes = [encoding.size(view) for view in views]
-    found = scene_views(
+    return scene_views(
         scene,
         views,
-        sizes,
-        encoding.patch_size,
+        [grid.size(view) for view in views],
+        grid.patch_size,
         preparation.rule,
         lookup=preparation.lookup,
         augmentations=augmentations,
         rng=rng,
     )
-    if augmentations:
-        return found
+
+
+def with_tokens(found: SceneViews, encoding: CachedEncoding, *, images_of: Sequence[View] | None = None) -> SceneViews:
+    """The views with their tokens, or with those of ``images_of``, as for :func:`view_features`.
+
+    Raises:
+        InputError: missing or damaged images, or views to swap with that do not fit.
+    """
+    views = list(found.views)
     if images_of is not None:
         views = [turned(other, view.quarter_turns) for other, view in zip(images_of, views, strict=False)]
-        if len(images_of) != len(rows) or [encoding.size(view) for view in views] != sizes:
+        if len(images_of) != len(found.views) or tuple(encoding.size(view) for view in views) != found.sizes:
             raise InputError("images to swap with", "they have other sizes or another number", "Swap with a like scene")
     tokens, cls = encoding.tokens_and_cls(views)
     return replace(found, tokens=torch.cat([torch.zeros(0, encoding.width), *tokens]), cls=cls)

@@ -8,13 +8,45 @@ from dataclasses import dataclass, field, replace
 import torch
 from torch import Tensor
 
-from ditr.encoders.feature_cache import EncodedView, FeatureCache, encode_views
-from ditr.encoders.image_encoder import ImageEncoder, encoder_dtype, load_image_encoder
+from ditr.encoders.feature_cache import EncodedView, FeatureCache, Unencoded, encode_missing, look_up
+from ditr.encoders.image_encoder import ImageEncoder, encoder_dtype, image_size, load_image_encoder
 from ditr.encoders.weights import known_variant
 from ditr.errors import InputError
 from ditr.scene import View
 
-__all__ = ["CachedEncoding"]
+__all__ = ["CachedEncoding", "ImageGrid"]
+
+
+@dataclass(frozen=True)
+class ImageGrid:
+    """How images become patches: all that finding points in views has to know of an encoder, without its weights.
+
+    Attributes:
+        patch_size: side of a patch in pixels.
+        image_size: (height, width) at which every view is encoded; None for the encoder's rule by the view's own size.
+
+    Raises:
+        InputError: the size is not made of whole patches.
+    """
+
+    patch_size: int
+    image_size: tuple[int, int] | None = None
+
+    def __post_init__(self) -> None:
+        side = self.patch_size
+        if self.image_size is not None and any(length < 1 or length % side for length in self.image_size):
+            height, width = (max(1, round(length / side)) * side for length in self.image_size)
+            raise InputError(
+                "image_size",
+                f"{self.image_size[0]}x{self.image_size[1]} pixels are not whole patches of {side}",
+                f"Take multiples of {side}, as {height}x{width}",
+            )
+
+    def size(self, view: View) -> tuple[int, int]:
+        """(height, width) at which a view is encoded: the one place that decides it."""
+        if self.image_size is not None:
+            return self.image_size
+        return image_size(view.camera.height, view.camera.width, patch_size=self.patch_size)
 
 
 @dataclass
@@ -57,6 +89,15 @@ class CachedEncoding:
         """Number of channels of a token."""
         return self.encoder.width
 
+    @property
+    def grid(self) -> ImageGrid:
+        """What finding points in views has to know.
+
+        Raises:
+            InputError: ``image_size`` is not made of whole patches of the encoder.
+        """
+        return ImageGrid(self.patch_size, self.image_size)
+
     def at(self, image_size: tuple[int, int] | None) -> CachedEncoding:
         """The same encoding with every view at a given size, or by the rule again for None; the network is shared.
 
@@ -68,7 +109,7 @@ class CachedEncoding:
         if image_size == self.image_size:
             return self
         if image_size is not None:
-            self._check(image_size)
+            ImageGrid(self.patch_size, image_size)
         return replace(self, image_size=image_size)
 
     def computed_in(self, precision: str | None) -> CachedEncoding:
@@ -83,30 +124,21 @@ class CachedEncoding:
         return replace(self, precision=precision, _encoder=None)
 
     def size(self, view: View) -> tuple[int, int]:
-        """(height, width) at which a view is encoded: the one place that decides it.
+        """(height, width) at which a view is encoded, as :meth:`ImageGrid.size`.
 
         Raises:
             InputError: ``image_size`` is not made of whole patches of the encoder.
         """
-        if self.image_size is None:
-            return self.encoder.image_size(view.camera.height, view.camera.width)
-        self._check(self.image_size)
-        return self.image_size
-
-    def _check(self, image_size: tuple[int, int]) -> None:
-        side = self.patch_size
-        if any(length < 1 or length % side for length in image_size):
-            height, width = (max(1, round(length / side)) * side for length in image_size)
-            raise InputError(
-                "image_size",
-                f"{image_size[0]}x{image_size[1]} pixels are not whole patches of {side}",
-                f"Take multiples of {side}, as {height}x{width}",
-            )
+        return self.grid.size(view)
 
     def encode(self, views: Sequence[View]) -> list[EncodedView]:
         """Features of each view on the CPU."""
-        sizes = [self.size(view) for view in views]
-        return encode_views(self.encoder, views, sizes=sizes, cache=self.cache, progress=self.progress)
+        found = look_up(self.encoder.identity, views, [self.size(view) for view in views], self.cache)
+        return self.complete(found)
+
+    def complete(self, found: Sequence[EncodedView | Unencoded]) -> list[EncodedView]:
+        """Features of views, of which the cache had some (:func:`ditr.encoders.feature_cache.look_up`)."""
+        return encode_missing(self.encoder, found, cache=self.cache, progress=self.progress)
 
     def tokens(self, views: Sequence[View]) -> list[Tensor]:
         """For each view (rows * columns, D) float32 on the CPU."""
@@ -114,6 +146,9 @@ class CachedEncoding:
 
     def tokens_and_cls(self, views: Sequence[View]) -> tuple[list[Tensor], Tensor]:
         """:meth:`tokens`, and the views' [cls] tokens (V, D) float32 on the CPU."""
-        found = self.encode(views)
-        cls = torch.stack([encoded.cls for encoded in found]) if found else torch.zeros(0, self.width)
-        return [encoded.patch.flatten(0, 1) for encoded in found], cls
+        return self.joined(self.encode(views))
+
+    def joined(self, encoded: Sequence[EncodedView]) -> tuple[list[Tensor], Tensor]:
+        """The tokens of each view as a list (rows * columns, D), and their [cls] tokens (V, D)."""
+        cls = torch.stack([view.cls for view in encoded]) if encoded else torch.zeros(0, self.width)
+        return [view.patch.flatten(0, 1) for view in encoded], cls

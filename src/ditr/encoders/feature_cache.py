@@ -35,9 +35,12 @@ __all__ = [
     "ENCODER",
     "EncodedView",
     "FeatureCache",
+    "Unencoded",
     "cached_files",
+    "encode_missing",
     "encode_views",
     "is_abandoned",
+    "look_up",
 ]
 
 ENCODER = "encoder"
@@ -259,28 +262,87 @@ def encode_views(
     """
     if sizes is None:
         sizes = [encoder.image_size(*_native_size(image)) for image in images]
-    if len(sizes) != len(images) or batch_size < 1:
+    found = look_up(encoder.identity, images, sizes, cache)
+    return encode_missing(encoder, found, cache=cache, batch_size=batch_size, progress=progress)
+
+
+@dataclass(frozen=True, eq=False)
+class Unencoded:
+    """An image whose features are in no cache.
+
+    Attributes:
+        image: a view, or RGB (H, W, 3) uint8.
+        size: (height, width) at which it is to be encoded.
+        key: under which they will be kept; empty without a cache.
+    """
+
+    image: View | NDArray[np.uint8]
+    size: tuple[int, int]
+    key: str
+
+    def decoded(self) -> Unencoded:
+        """The same with its pixels in memory.
+
+        Raises:
+            InputError: the image is missing or damaged.
+        """
+        return Unencoded(_pixels(self.image), self.size, self.key)
+
+
+def look_up(
+    identity: str,
+    images: Sequence[View | NDArray[np.uint8]],
+    sizes: Sequence[tuple[int, int]],
+    cache: FeatureCache | None,
+) -> list[EncodedView | Unencoded]:
+    """What a cache has of the features of ``images``; the encoder itself, of this ``identity``, is not needed for it.
+
+    Raises:
+        InputError: an image is missing, or there are not as many sizes as images.
+    """
+    if len(sizes) != len(images):
         raise InputError("encode_views", f"{len(sizes)} sizes for {len(images)} images", "Give one size per image")
-    keys = [_key(encoder, image, size) for image, size in zip(images, sizes, strict=True)] if cache is not None else []
-    found = [cache.get(key) for key in keys] if cache is not None else []
-    done = {index: encoded for index, encoded in enumerate(found) if encoded is not None}
-    waiting: dict[tuple[int, int], list[int]] = {}
-    for index, size in enumerate(sizes):
-        if index not in done:
-            waiting.setdefault(size, []).append(index)
-    _report(progress, len(done), len(images))
-    for size, indices in waiting.items():
-        for start in range(0, len(indices), batch_size):
-            batch = indices[start : start + batch_size]
-            encoded = encoder(encoder.prepare([_pixels(images[index]) for index in batch], size))
+    found: list[EncodedView | Unencoded] = []
+    for image, size in zip(images, sizes, strict=True):
+        key = "" if cache is None else _key(identity, image, size)
+        known = None if cache is None else cache.get(key)
+        found.append(known if known is not None else Unencoded(image, size, key))
+    return found
+
+
+def encode_missing(
+    encoder: ImageEncoder,
+    found: Sequence[EncodedView | Unencoded],
+    *,
+    cache: FeatureCache | None = None,
+    batch_size: int = 8,
+    progress: Callable[[int, int], None] | None = None,
+) -> list[EncodedView]:
+    """The features of all images of which :func:`look_up` found some in ``cache``; see :func:`encode_views`.
+
+    Raises:
+        InputError: an image is damaged, or a size is not made of whole patches.
+    """
+    if batch_size < 1:
+        raise InputError("encode_views", f"{batch_size} images at a time", "Give 1 or more")
+    done = {index: item for index, item in enumerate(found) if isinstance(item, EncodedView)}
+    waiting: dict[tuple[int, int], list[tuple[int, Unencoded]]] = {}
+    for index, item in enumerate(found):
+        if isinstance(item, Unencoded):
+            waiting.setdefault(item.size, []).append((index, item))
+    _report(progress, len(done), len(found))
+    for size, items in waiting.items():
+        for start in range(0, len(items), batch_size):
+            batch = items[start : start + batch_size]
+            encoded = encoder(encoder.prepare([_pixels(item.image) for _, item in batch], size))
             patch, cls = encoded.patch.float().cpu(), encoded.cls.float().cpu()
-            for place, index in enumerate(batch):
+            for place, (index, item) in enumerate(batch):
                 done[index] = EncodedView(patch[place], cls[place])
                 if cache is not None:
                     done[index] = done[index].rounded()
-                    cache.put(keys[index], done[index], f"{encoder.name}, {encoder.precision}")
-            _report(progress, len(done), len(images))
-    return [done[index] for index in range(len(images))]
+                    cache.put(item.key, done[index], f"{encoder.name}, {encoder.precision}")
+            _report(progress, len(done), len(found))
+    return [done[index] for index in range(len(found))]
 
 
 def _report(progress: Callable[[int, int], None] | None, done: int, total: int) -> None:
@@ -298,7 +360,7 @@ def _pixels(image: View | NDArray[np.uint8]) -> NDArray[np.uint8]:
     return read_image(image) if isinstance(image, View) else image
 
 
-def _key(encoder: ImageEncoder, image: View | NDArray[np.uint8], size: tuple[int, int]) -> str:
+def _key(identity: str, image: View | NDArray[np.uint8], size: tuple[int, int]) -> str:
     source = image.image if isinstance(image, View) else image
     if isinstance(source, bytes):
         content = hashlib.sha256(source).hexdigest()
@@ -310,7 +372,7 @@ def _key(encoder: ImageEncoder, image: View | NDArray[np.uint8], size: tuple[int
     else:
         content = f"{source.shape} {hashlib.sha256(np.ascontiguousarray(source).data).hexdigest()}"
     # The native size is that of the camera for a view: with a wrong one the image must be read and the fault be found.
-    parts = [_FORMAT, encoder.identity, size, _native_size(image), content]
+    parts = [_FORMAT, identity, size, _native_size(image), content]
     if isinstance(image, View) and image.quarter_turns:
         parts.append(f"turned by {image.quarter_turns} quarters")
     return hashlib.sha256("\n".join(map(str, parts)).encode()).hexdigest()

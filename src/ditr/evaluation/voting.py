@@ -23,7 +23,8 @@ from ditr.data.fragments import Fragments
 from ditr.data.sample import point_set
 from ditr.errors import InputError
 from ditr.geometry.voxels import voxelize
-from ditr.inference.segmenter import PointLabels, SceneInputs, Segmenter, require_finite
+from ditr.inference.ready import PointLabels, SceneInputs
+from ditr.inference.segmenter import Segmenter, require_finite
 
 __all__ = ["Tally", "Voting"]
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Protocol
 
@@ -13,53 +13,22 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ditr.data.batch import Batch, join_samples
-from ditr.data.normals import NEIGHBOURS, missing_normals, with_lacking_normals
-from ditr.data.preparation import Attribute, Preparation
-from ditr.data.sample import Sample, prepare
-from ditr.data.scene_views import SceneViews, inference_rows, view_features
+from ditr.data.sample import Sample
+from ditr.data.scene_views import inference_rows, with_tokens
 from ditr.encoders.encoding import CachedEncoding
 from ditr.encoders.feature_cache import FeatureCache
 from ditr.errors import InputError
-from ditr.geometry.orientation import find_up, rotation_upright
 from ditr.geometry.projection import VisibilityRule
-from ditr.geometry.upright_views import turned_degrees
 from ditr.inference.prediction import Prediction
+from ditr.inference.ready import PointLabels, SceneInputs, VoxelLabels, make_ready, not_finite_scores, voxel_labels
 from ditr.models.distillation import Distillation
 from ditr.models.segmentation import Segmentation
 from ditr.runtime import choose_device
-from ditr.scene import ReadOptions, Scene
+from ditr.scene import Scene, View
 from ditr.weights.convert import Provenance
 from ditr.weights.saved_model import ModelConfig, save_model
 
-__all__ = ["PointLabels", "SceneInputs", "Segmenter", "Voter", "require_finite"]
-
-
-@dataclass(frozen=True, eq=False)
-class SceneInputs:
-    """A scene and all that was decided about how the network sees it.
-
-    Attributes:
-        scene: the points.
-        preparation: of the model, with the changes that the caller asked for.
-        rotation: (3, 3) turns the scene's up to z; None where it is z.
-        views: of the scene with their tokens, and which of these its points see; None for networks without images.
-        seed: of everything that is drawn.
-    """
-
-    scene: Scene
-    preparation: Preparation
-    rotation: NDArray[np.float64] | None
-    views: SceneViews | None
-    seed: int
-
-
-@dataclass(frozen=True, eq=False)
-class PointLabels:
-    """(N,) int32 labels of a scene's points, (N,) float32 confidences, and the number of voxels that they are from."""
-
-    label: NDArray[np.int32]
-    confidence: NDArray[np.float32]
-    voxels: int
+__all__ = ["Segmenter", "Voter", "require_finite"]
 
 
 class Voter(Protocol):
@@ -192,35 +161,32 @@ class Segmenter:
             InputError: an attribute is missing, photographs cannot be read, the scene is too large, ``up`` is no
                 direction, or the photographs to swap with do not fit.
         """
-        if seed < 0:
-            raise InputError("seed", f"it is {seed}", "Give 0 or more")
-        direction = find_up(scene, up)
-        more = tuple((Attribute(name).value, value) for name, value in (substitutes or {}).items())
-        reading = ReadOptions(substitute=more, strength_scale=strength_scale).over(scene.reading)
-        scene = replace(scene, reading=reading)
-        preparation = self.config.preparation.of(scene)
-        if rule is not None:
-            preparation = replace(preparation, rule=rule)
-        if shuffle_curves:
-            preparation = replace(preparation, shuffle_curves=True)
-        views = self._views(replace(scene, up=direction), preparation, images_of, seed)
-        complete = with_lacking_normals(scene, preparation, seed) if estimate else scene
-        inputs = SceneInputs(complete, preparation, rotation_upright(direction), views, seed)
-        found = self._label(inputs) if votes is None else votes(self, inputs)
-        return Prediction(
-            scene=scene,
-            label=found.label,
-            confidence=found.confidence,
-            seen_by=None if views is None else views.seen_by(len(scene)),
-            class_names=self.config.class_names,
-            voxels=found.voxels,
-            up=(float(direction[0]), float(direction[1]), float(direction[2])),
-            turned={} if views is None else turned_degrees(views.views),
+        grid = None if self.encoding is None else self.encoding.grid
+        ready = make_ready(
+            scene,
+            self.config,
+            grid,
             seed=seed,
-            calibrated=self.config.temperature is not None,
-            normals=None if complete is scene else _how_made(scene),
-            class_colors=self.config.class_colors,
+            up=up,
+            rule=rule,
+            substitutes=substitutes,
+            strength_scale=strength_scale,
+            estimate=estimate,
+            shuffle_curves=shuffle_curves,
         )
+        inputs = ready.inputs
+        if self.encoding is not None and inputs.views is not None:
+            others = None if images_of is None else self._views_of(images_of, inputs)
+            inputs = replace(inputs, views=with_tokens(inputs.views, self.encoding, images_of=others))
+        if votes is not None:
+            return ready.prediction(votes(self, inputs), self.config)
+        sample = ready.sample(self.config, inputs)
+        found = self.label(sample).of_points(sample.inverse.numpy(), sample.name)
+        return ready.prediction(found, self.config)
+
+    def label(self, sample: Sample) -> VoxelLabels:
+        """What the network says of a sample's voxels."""
+        return voxel_labels(self.logits(sample), self.config.temperature)
 
     def logits(self, sample: Sample) -> Tensor:
         """(M, classes) for a sample's voxels."""
@@ -232,40 +198,10 @@ class Segmenter:
         result: Tensor = self.model(batch.feature, batch.pyramid, batch.image)
         return result
 
-    def _label(self, inputs: SceneInputs) -> PointLabels:
-        """One point stands for its voxel, and the others take its label."""
-        sample = prepare(
-            inputs.scene,
-            inputs.preparation,
-            self.config.network.pyramid,
-            views=inputs.views,
-            seed=inputs.seed,
-            rotation=inputs.rotation,
-        )
-        logits = self.logits(sample).float()
-        inverse = sample.inverse.numpy()
-        if not bool(torch.isfinite(logits).all()):
-            require_finite(logits, sample.name, np.unique(inverse, return_index=True)[1])
-        probability = torch.softmax(logits, dim=1)
-        confidence, label = probability.max(dim=1)
-        confidence = calibrated(logits, label, confidence, self.config.temperature)
-        return PointLabels(
-            label.cpu().numpy().astype(np.int32)[inverse], confidence.cpu().numpy()[inverse], len(sample)
-        )
-
-    def _views(self, scene: Scene, preparation: Preparation, images_of: Scene | None, seed: int) -> SceneViews | None:
-        if self.encoding is None:
-            return None
-        rows = inference_rows(scene, preparation, seed)
-        others = None
-        if images_of is not None:
-            others = [images_of.views[row] for row in inference_rows(images_of, preparation, seed)][: len(rows)]
-        return view_features(scene, rows, preparation, self.encoding, images_of=others)
-
-
-def _how_made(scene: Scene) -> str:
-    how, count = f"estimated from {NEIGHBOURS} neighbours", len(missing_normals(scene))
-    return how if scene.normal is None else f"those of {count} points {how}, since they are missing"
+    def _views_of(self, other: Scene, inputs: SceneInputs) -> list[View]:
+        """The views of another scene that take the places of the inputs' own."""
+        count = 0 if inputs.views is None else len(inputs.views.views)
+        return [other.views[row] for row in inference_rows(other, inputs.preparation, inputs.seed)][:count]
 
 
 def require_finite(logits: Tensor, scene: str, points: NDArray[np.int64]) -> None:
@@ -281,16 +217,4 @@ def require_finite(logits: Tensor, scene: str, points: NDArray[np.int64]) -> Non
     """
     bad = torch.nonzero(~torch.isfinite(logits).all(dim=1))
     if len(bad):
-        point = int(points[int(bad[0])])
-        raise InputError(
-            f"scene {scene}",
-            f"the network gives no finite scores for {len(bad)} voxels; the first holds point {point}",
-            "Look at what the point has (colour, normal, intensity); where that is sound, the model's weights are not",
-        )
-
-
-def calibrated(logits: Tensor, label: Tensor, confidence: Tensor, temperature: float | None) -> Tensor:
-    """(M,) the probability of the labels with logits divided by the temperature; ``confidence`` where there is none."""
-    if temperature is None:
-        return confidence
-    return torch.softmax(logits / temperature, dim=1).gather(1, label[:, None])[:, 0]
+        raise not_finite_scores(scene, len(bad), int(points[int(bad[0])]))
