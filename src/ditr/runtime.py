@@ -24,8 +24,8 @@ from typing import Any, Protocol, TextIO, cast
 from ditr.errors import InputError
 from ditr.stopping import ignore_stop_signals
 
-__all__ = ["START", "OnProgress", "choose_device", "one_thread_per_worker", "progress_bar", "progress_bars"]
-__all__ += ["LogFile", "is_quiet", "phase", "release_memory", "showing", "tell", "worker_pool"]
+__all__ = ["START", "OnProgress", "choose_device", "end_with_parent", "one_thread_per_worker", "progress_bar"]
+__all__ += ["LogFile", "is_quiet", "phase", "progress_bars", "release_memory", "showing", "tell", "worker_pool"]
 
 START = multiprocessing.get_context("spawn")
 """How workers start: a fork of a process in which torch or embree runs threads may hang."""
@@ -61,12 +61,12 @@ def worker_pool(
 
 def _begin(begin: Callable[..., None] | None, arguments: tuple[Any, ...]) -> None:
     ignore_stop_signals()
-    _follow_parent()
+    end_with_parent()
     if begin is not None:
         begin(*arguments)
 
 
-def _follow_parent() -> None:
+def end_with_parent() -> None:
     """End this worker when its parent is killed; it would wait for work for ever otherwise."""
     parent = multiprocessing.parent_process()
     assert parent is not None

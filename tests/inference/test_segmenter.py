@@ -264,13 +264,14 @@ def test_normals_are_not_estimated_where_something_else_is_asked_for(ptv3: Segme
 
 
 def test_the_command_says_that_normals_are_estimated(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    from ditr.cli.options import Writing
     from ditr.cli.segment import Segment, run
 
     write_model(tmp_path / "run")
     for name, scene in (("bare", without(make_scene(), "normal")), ("full", make_scene())):
         write_capture(scene, tmp_path / name, image_format="png")
         out = tmp_path / f"{name}-labels"
-        run(Segment(tmp_path / name, tmp_path / "run", out=out, device="cpu", no_pictures=True))
+        run(Segment((tmp_path / name,), tmp_path / "run", out=out, device="cpu", writing=Writing(no_pictures=True)))
         said = "normals: estimated from 16 neighbours" in capsys.readouterr().out
         stored = "normals" in json.loads((out / "summary.json").read_text())
         assert said == stored == (name == "bare")

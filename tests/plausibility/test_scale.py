@@ -16,7 +16,7 @@ from ditr.captures.capture import read_capture, write_capture
 from ditr.captures.images import read_depth
 from ditr.cli.features import Features
 from ditr.cli.features import run as features
-from ditr.cli.options import Reading
+from ditr.cli.options import Reading, Writing
 from ditr.cli.segment import Segment
 from ditr.cli.segment import run as segment
 from ditr.data.preparation import profile_rule
@@ -277,7 +277,8 @@ def test_commands_refuse_and_go_on(tmp_path: Path, capsys: pytest.CaptureFixture
     write_model(tmp_path / "model", encoding)
     folder = tmp_path / "photos"
     write_capture(times(make_scene(1, views=3), 1000.0), folder, image_format="png")
-    labels = Segment(folder, str(tmp_path / "model"), tmp_path / "out", device="cpu", no_cache=True, no_pictures=True)
+    model, out = str(tmp_path / "model"), tmp_path / "out"
+    labels = Segment((folder,), model, out, device="cpu", no_cache=True, writing=Writing(no_pictures=True))
     with pytest.raises(InputError, match="--unit mm"):
         segment(labels)
     assert not (tmp_path / "out").exists()

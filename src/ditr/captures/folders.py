@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import glob
 import hashlib
 import os
+from collections import Counter
 from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
@@ -13,11 +15,12 @@ from ditr.errors import InputError
 from ditr.io.files import file_sha256
 from ditr.scene import ReadOptions, Scene
 
-__all__ = ["Captures", "find_captures", "fingerprint"]
-
+__all__ = ["Captures", "find_captures", "find_sources", "fingerprint", "stamp"]
 
 _END = 1 << 20
 """Bytes at the end of a bag, where its index is, that tell it from others."""
+_ENDS = 1 << 16
+"""Bytes at either end of a file that are looked at to see whether it has changed."""
 
 
 class Captures:
@@ -83,6 +86,43 @@ def find_captures(folder: str | Path, options: ReadOptions | None = None) -> lis
     raise InputError(root, "there is no capture here", remedy)
 
 
+def find_sources(sources: Sequence[str | Path], options: ReadOptions | None = None) -> dict[str, Path]:
+    """All scenes of some sources, by name, in order: captures, files and folders of other formats, folders of such,
+    drives, and patterns as ``scans/*.laz``. A path is there once, whoever named it.
+
+    Names are paths below the folder that all are in, those of files without their endings where these are not needed.
+
+    Args:
+        sources: what is given. One of several that cannot be read counts as a scene, so that the others are not held
+            up.
+        options: how drives are read, and which of their scenes count.
+
+    Raises:
+        InputError: a single source that is none.
+    """
+    paths: list[Path] = []
+    for source in sources:
+        matches = [] if os.path.lexists(source) else sorted(glob.glob(str(source), recursive=True))
+        for path in [Path(match) for match in matches] or [Path(source)]:
+            try:
+                paths += find_captures(path, options)
+            except InputError:
+                if len(sources) == 1 and len(matches) < 2:
+                    raise
+                paths.append(path)
+    unique = list({os.path.abspath(path): path for path in paths}.values())
+    return dict(zip(_names(unique), unique, strict=True))
+
+
+def _names(paths: Sequence[Path]) -> list[str]:
+    whole = [Path(os.path.abspath(path)) for path in paths]
+    root = os.path.commonpath([path.parent for path in whole]) if whole else ""
+    full = [path.relative_to(root) for path in whole]
+    short = [name.with_suffix("") if path.is_file() else name for name, path in zip(full, whole, strict=True)]
+    counts = Counter(short)
+    return [(a if counts[a] == 1 else b).as_posix() for a, b in zip(short, full, strict=True)]
+
+
 def fingerprint(path: Path) -> list[str]:
     """What tells a source from another: its name, and digests of what its cameras or points are; for a scene of a drive
     its name and what tells the drive from another."""
@@ -94,6 +134,31 @@ def fingerprint(path: Path) -> list[str]:
     if path.is_file():
         return [path.name, file_sha256(path)]
     return [path.name, _listing(path)]
+
+
+def stamp(path: Path) -> str:
+    """What tells at a glance that a source has changed: sizes of its files, and of the file that it is, or of its
+    ``transforms.json``, both ends. A copy has the same one. Empty where it cannot be read."""
+    try:
+        if not os.path.lexists(path):
+            parts = [path.name, *_drive_digest(path.parent, os.getpid())]
+        elif path.is_file():
+            parts = [_ends(path)]
+        else:
+            own = [path / name for name in ("transforms.json", "capture.json")]
+            parts = [_listing(path), *(_ends(file) for file in own if file.exists())]
+    except OSError:
+        return ""
+    return hashlib.sha256(" ".join(parts).encode()).hexdigest()[:16]
+
+
+def _ends(path: Path) -> str:
+    """The size of a file, and a digest of how it begins and ends."""
+    with path.open("rb") as file:
+        digest, size = hashlib.sha256(file.read(_ENDS)), file.seek(0, os.SEEK_END)
+        file.seek(max(0, size - _ENDS))
+        digest.update(file.read())
+    return f"{size} {digest.hexdigest()}"
 
 
 @lru_cache(maxsize=64)

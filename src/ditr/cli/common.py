@@ -4,22 +4,19 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import replace
 from pathlib import Path
 
 from ditr.captures.capture import read_capture
 from ditr.cli.output import remark
 from ditr.data.augment.variants import VARIANTS
-from ditr.data.preparation import profile_rule
 from ditr.encoders.encoding import CachedEncoding
 from ditr.encoders.feature_cache import FeatureCache
 from ditr.errors import Finding, Grade, InputError
 from ditr.evaluation.voting import Voting
 from ditr.geometry.upright_views import upright_views
+from ditr.inference.scene_labels import judged as library_judged
 from ditr.io.caches import kept
 from ditr.io.files import require_room
-from ditr.plausibility.judge import judge
-from ditr.plausibility.many import require_files, without_bad_photographs
 from ditr.runtime import choose_device, progress_bar
 from ditr.scene import ReadOptions, Scene
 
@@ -93,14 +90,12 @@ def judged(scene: Scene, *, force: bool, photographs: bool = True, needs_unit: b
     Raises:
         InputError: something is refused, and not forced; or photographs (where they count) or depth maps are damaged.
     """
-    require_files(scene, photographs=photographs)
-    seen = scene if photographs else without_bad_photographs(scene)
-    judgement = judge(seen, profile_rule(scene)[1], needs_unit=needs_unit)
-    judgement.require(force=force)
+    scene = library_judged(scene, force=force, photographs=photographs, needs_unit=needs_unit)
     for grade in (Grade.NOTED, Grade.WARNED, Grade.REFUSED):
-        for finding in judgement.of(grade):
-            say_finding(finding)
-    return replace(scene, findings=judgement.findings)
+        for finding in scene.findings:
+            if finding.grade is grade:
+                say_finding(finding)
+    return scene
 
 
 def encode_captures(encoding: CachedEncoding, captures: Sequence[Path], *, reading: ReadOptions) -> None:

@@ -116,6 +116,8 @@ class Writing:
 
     no_pictures: bool = False
     """Write no pictures."""
+    pictures: bool = False
+    """Write pictures of many captures too, which takes longer than all the rest."""
     class_colors: bool = False
     """Colour the points of labels.ply by their classes; their own colours stay, as original_red and so on."""
     cloudcompare: bool = False
@@ -129,12 +131,12 @@ class Writing:
     """Write label_images/NAME.png for each photograph: the class of what each pixel shows, as an indexed PNG of its
     size."""
 
-    def outputs(self) -> Outputs:
-        """The same as data."""
+    def outputs(self, *, many: bool = False) -> Outputs:
+        """The same as data; of ``many`` captures pictures are drawn where that is asked for."""
         from ditr.inference.results import Outputs
 
         return Outputs(
-            pictures=not self.no_pictures,
+            pictures=(self.pictures or not many) and not self.no_pictures,
             class_colors=self.class_colors,
             cloudcompare=self.cloudcompare,
             split_classes=self.split_classes,

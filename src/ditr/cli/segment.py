@@ -1,20 +1,17 @@
-"""``ditr segment``: a label for every point of a capture."""
+"""``ditr segment``: a label for every point of captures."""
 
 from __future__ import annotations
 
 import sys
 from contextlib import nullcontext
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING
 
-import tyro
-
-from ditr.cli.options import Reading, Writing
+from ditr.cli.segment_options import Segment, chosen_model
 
 if TYPE_CHECKING:
     from ditr.inference.prediction import Prediction
-    from ditr.scene import Scene
     from ditr.weights.saved_model import ModelConfig
 
 __all__ = ["Segment", "run"]
@@ -23,59 +20,32 @@ _POINT_BYTES = 28
 """At least: its place, label and confidence in the PLY, and the latter in files of their own."""
 
 
-@dataclass(frozen=True)
-class Segment:
-    """Label every point of a capture with a trained model. No labels are needed.
-
-    Without --model a published one is chosen by what the capture has, named, and downloaded when it is first used.
-
-    Writes labels.ply (all properties of the points, with label and confidence), label.npy, confidence.npy, classes.json
-    (ids, names and colours), summary.json and pictures; of a LAS or LAZ file a copy of it, too, with the labels as its
-    classifications. What opens them is in docs/outputs.md. A model
-    that takes images needs all photographs; for one that takes none, a photograph that cannot be read is only missing
-    from the pictures.
-    """
-
-    capture: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="CAPTURE")]
-    """Folder with transforms.json, the photographs and a PLY, or a file or folder of another format."""
-    model: Annotated[str | None, tyro.conf.arg(metavar="MODEL")] = None
-    """Short name of a published model (`ditr weights`), hub repository, folder of a run or saved model, or checkpoint
-    file; by default a published model that fits the capture."""
-    out: Annotated[Path | None, tyro.conf.arg(metavar="FOLDER")] = None
-    """Folder for the results; by default CAPTURE's name with -labels, in the current folder."""
-    overwrite: bool = False
-    """Replace earlier results in the folder; its other files stay."""
-    reading: Reading = field(default_factory=Reading)
-    seed: int = 0
-    """Of the choice among the views that show a point."""
-    vote: bool = False
-    """Let every point vote, not one for each voxel: slower, and the published way to test."""
-    variants: Literal["indoor", "s3dis", "nuscenes", "rotations", "none"] | None = None
-    """Vote over turned, scaled and flipped variants of the scene too, in the published sets; implies --vote."""
-    thin: float | None = None
-    """With votes: first keep a random point of each voxel of this size in metres; the others take its label."""
-    min_confidence: Annotated[float | None, tyro.conf.arg(metavar="P")] = None
-    """Labels of lower confidence, 0 to 1, are taken back: these points get -1, as unlabelled ones. A confidence is a
-    probability only where the model was trained with scenes to validate on; elsewhere it is uncalibrated."""
-    device: Literal["auto", "cpu", "cuda"] = "auto"
-    """Where to compute; auto takes a GPU if there is one."""
-    precision: Literal["32-true", "bf16-mixed", "16-mixed"] | None = None
-    """Of the image encoder; by default as in the model's training, or where that is not known bf16 on a GPU and 32 bits
-    on a CPU."""
-    cache: Path | None = None
-    """Folder in which features of photographs are kept; by default under the user's cache folder."""
-    no_cache: bool = False
-    """Encode photographs anew and do not round their features to 16 bits."""
-    writing: Writing = field(default_factory=Writing)
-
-
 def run(args: Segment) -> None:
-    """Label, write, and print the summary."""
+    """Label, write, and say what was found."""
+    from ditr.captures.folders import find_sources
+    from ditr.errors import InputError
+
+    if not args.sources:
+        raise InputError("segment", "there is no SOURCE", "Name a capture, a folder of them, or several")
+    try:
+        found = find_sources(args.sources, args.reading.options())
+    except InputError:  # of a single source, whose own reader tells it better
+        found = {"": args.sources[0]}
+    if args.shard is None and list(found.values()) == [args.sources[0]]:
+        _run_one(args, args.sources[0])
+        return
+    from ditr.cli.segment_many import run_many
+
+    run_many(args, found)
+
+
+def _run_one(args: Segment, source: Path) -> None:
+    """Label a single capture, and print the summary."""
     from ditr.captures.capture import read_capture
     from ditr.runtime import phase
 
-    with phase(f"read {args.capture}"):
-        scene = read_capture(args.capture, args.reading.options())  # a mistyped path is told before torch has loaded
+    with phase(f"read {source}"):
+        scene = read_capture(source, args.reading.options())  # a mistyped path is told before torch has loaded
     from ditr.captures.read_options import stated_options
     from ditr.cli.captures import takes_photographs
     from ditr.cli.common import folder_for, judged, make_cache, say_finding, voting
@@ -91,12 +61,12 @@ def run(args: Segment) -> None:
     votes, outputs = voting(args.vote, args.variants, args.thin), args.writing.outputs()
     out = args.out or Path(f"{scene.name}-labels")
     folder_for(out, RESULT_FILES, overwrite=args.overwrite, needed=_POINT_BYTES * len(scene))
-    if (said := stated_options([args.capture])) is not None:
+    if (said := stated_options([source])) is not None:
         remark(said)
     photographs = args.model is None or takes_photographs(args.model)
     with phase("look at it"):
         scene = judged(scene, force=args.reading.force, photographs=photographs)
-    model = args.model if args.model is not None else _chosen_model(scene)
+    model = args.model if args.model is not None else chosen_model(scene)
     if (known := known_config(model)) is not None:
         require_inputs(scene, known, model, force=args.reading.force)
     with phase(f"load {model}"):
@@ -116,25 +86,11 @@ def run(args: Segment) -> None:
         votes = voting(args.vote, args.variants, args.thin, reports[-1])
         prediction = replace(how, votes=votes)(segmenter, scene)
     with phase(f"write to {out}"), results_folder(out, RESULT_FILES) as new:
-        write_results(prediction, segmenter.config, new, outputs, args.capture)
+        write_results(prediction, segmenter.config, new, outputs, source)
     _account(segmenter.config, prediction)
     for finding in prediction.scene.findings[len(scene.findings) :]:
         print(f"ditr: warning: {finding}", file=sys.stderr)
     print(f"written to {out}")
-
-
-def _chosen_model(scene: Scene) -> str:
-    """The name of the published model that fits, after everything about it has been said."""
-    from ditr.cli.output import remark
-    from ditr.weights.announce import announce
-    from ditr.weights.suggest import suggest_model
-
-    chosen = suggest_model(scene)
-    name = chosen.model.name
-    remark(f"model: {name}, chosen since this is {chosen.reason}; --model names another, `ditr weights` lists them")
-    for line in announce(chosen.model):
-        remark(f"  {line}")
-    return name
 
 
 def _account(config: ModelConfig, prediction: Prediction) -> None:

@@ -49,6 +49,7 @@ class Prediction:
         normals: how they were made, for a network that takes them and a scene that has none; None otherwise.
         turned: degrees counterclockwise by which images were turned upright, by view; the others lay as they should.
         class_colors: of the classes, where their dataset has its own; None for those of :mod:`ditr.pictures.palette`.
+        made: with which weights and options, plain values for ``summary.json``; empty where nobody asks.
     """
 
     scene: Scene
@@ -64,6 +65,7 @@ class Prediction:
     min_confidence: float | None = None
     turned: Mapping[str, int] = field(default_factory=dict)
     class_colors: Sequence[Color] | None = None
+    made: Mapping[str, Any] = field(default_factory=dict)
 
     def __repr__(self) -> str:
         count, used = len(self.class_names), len(np.unique(self.label[self.label >= 0]))
@@ -110,6 +112,8 @@ class Prediction:
         if self.seen_by is not None:
             result["turned_images"] = dict(self.turned)
             result["share_of_points_seen"] = round(float((self.seen_by > 0).mean()), 4)
+        if self.made:
+            result["made"] = dict(self.made)
         return result
 
     def colors(self) -> NDArray[np.uint8]:

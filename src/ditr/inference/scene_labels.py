@@ -11,11 +11,13 @@ from ditr.geometry.projection import VisibilityRule
 from ditr.inference.explain import unlike_training
 from ditr.inference.prediction import Prediction
 from ditr.inference.segmenter import Segmenter, Voter
+from ditr.plausibility.judge import judge
+from ditr.plausibility.many import require_files, without_bad_photographs
 from ditr.scene import Scene
 from ditr.weights.saved_model import ModelConfig
 from ditr.weights.suggest import suggest_model
 
-__all__ = ["Labelling", "finished", "require_inputs", "rule_of", "with_meaning"]
+__all__ = ["Labelling", "finished", "judged", "require_inputs", "rule_of", "with_meaning"]
 
 
 @dataclass(frozen=True)
@@ -42,6 +44,25 @@ class Labelling:
         """
         found = segmenter(scene, seed=self.seed, rule=rule_of(scene, self), votes=self.votes)
         return finished(found, segmenter.config, self)
+
+
+def judged(scene: Scene, *, force: bool, photographs: bool = True, needs_unit: bool = True) -> Scene:
+    """The scene with what the judge found about it.
+
+    Args:
+        scene: that was read.
+        force: whether what is implausible passes.
+        photographs: whether the work needs them.
+        needs_unit: whether it needs metres.
+
+    Raises:
+        InputError: something is refused, and not forced; or photographs (where they count) or depth maps are damaged.
+    """
+    require_files(scene, photographs=photographs)
+    seen = scene if photographs else without_bad_photographs(scene)
+    judgement = judge(seen, profile_rule(scene)[1], needs_unit=needs_unit)
+    judgement.require(force=force)
+    return replace(scene, findings=judgement.findings)
 
 
 def rule_of(scene: Scene, how: Labelling) -> VisibilityRule | None:

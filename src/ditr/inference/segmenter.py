@@ -16,7 +16,7 @@ from ditr.data.batch import Batch, join_samples
 from ditr.data.sample import Sample
 from ditr.data.scene_views import inference_rows, with_tokens
 from ditr.encoders.encoding import CachedEncoding
-from ditr.encoders.feature_cache import FeatureCache
+from ditr.encoders.feature_cache import EncodedView, FeatureCache, Unencoded
 from ditr.errors import InputError
 from ditr.geometry.projection import VisibilityRule
 from ditr.inference.prediction import Prediction
@@ -183,6 +183,21 @@ class Segmenter:
         sample = ready.sample(self.config, inputs)
         found = self.label(sample).of_points(sample.inverse.numpy(), sample.name)
         return ready.prediction(found, self.config)
+
+    def encoded(self, sample: Sample, found: Sequence[EncodedView | Unencoded]) -> Sample:
+        """A sample with the tokens of its views.
+
+        Args:
+            sample: without.
+            found: what is known of the views' features already (:func:`ditr.encoders.feature_cache.look_up`).
+
+        Raises:
+            InputError: an image is damaged.
+        """
+        if self.encoding is None:
+            return sample
+        tokens, cls = self.encoding.joined(self.encoding.complete(found))
+        return replace(sample, tokens=torch.cat([torch.zeros(0, self.encoding.width), *tokens]), cls=cls)
 
     def label(self, sample: Sample) -> VoxelLabels:
         """What the network says of a sample's voxels."""

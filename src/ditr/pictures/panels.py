@@ -117,7 +117,8 @@ def sheet(
 def save_picture(path: str | os.PathLike[str], image: NDArray[np.uint8]) -> None:
     """Write (height, width, 3) uint8 as the format that the suffix names; the same pixels give the same bytes."""
     with atomic_path(path) as temporary:
-        write_image(temporary, Image.fromarray(image), quality=92)  # which PNG ignores
+        # A PNG ignores the quality. Its default level takes three times as long for 3 % fewer bytes.
+        write_image(temporary, Image.fromarray(image), quality=92, compress_level=4)
 
 
 def _text_band(text: str, width: int, size: int, line: int, color: tuple[int, int, int]) -> Image.Image:

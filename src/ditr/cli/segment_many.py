@@ -1,0 +1,177 @@
+"""``ditr segment`` with many captures: the table of what became of each, and what was found in them."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ditr.errors import Grade, InputError, few
+
+if TYPE_CHECKING:
+    from ditr.cli.segment_options import Segment
+    from ditr.inference.ledger import Outcome
+    from ditr.inference.many import Shard
+    from ditr.inference.processes import Helpers
+
+__all__ = ["run_many"]
+
+_NAME = 40
+"""Letters of a scene's name that fit into the table."""
+
+
+def run_many(args: Segment, sources: Mapping[str, Path]) -> None:
+    """Label captures, a line for each as it is done; then say what was found, and which failed.
+
+    Args:
+        args: the command's options.
+        sources: the captures by name.
+
+    Raises:
+        InputError: some failed; or there is nothing to do.
+        Stopped: a signal asked for it.
+    """
+    from ditr.inference.processes import Helpers, usual_helpers
+    from ditr.runtime import choose_device
+
+    out = _folder(args)
+    count = usual_helpers(choose_device(args.device), len(sources)) if args.workers is None else args.workers
+    if count < 0:
+        raise InputError("--workers", f"it is {count}", "Give 0 or more")
+    with Helpers(0 if args.vote or args.variants else count) as helpers:  # they import while the model is loaded
+        from ditr.inference.many import Shard
+
+        shard = Shard() if args.shard is None else Shard.parse(args.shard)
+        _label(args, sources, out, shard, helpers if len(helpers) else 0)
+
+
+def _folder(args: Segment) -> Path:
+    if args.out is None and len(args.sources) > 1:
+        raise InputError(
+            "--out", f"{len(args.sources)} sources have no name in common", "Name a folder for the results"
+        )
+    out = args.out or Path(f"{args.sources[0].resolve().name}-labels")
+    if out.exists() and not out.is_dir():
+        raise InputError(out, "it is a file", "Name a folder for the results")
+    return out
+
+
+def _label(args: Segment, sources: Mapping[str, Path], out: Path, shard: Shard, helpers: Helpers | int) -> None:
+    from ditr.cli.common import make_cache, voting
+    from ditr.inference.many import Many, ledger_path, segment_many
+    from ditr.inference.scene_labels import Labelling
+    from ditr.inference.scene_work import Item
+    from ditr.inference.segmenter import Segmenter
+    from ditr.runtime import phase
+    from ditr.stopping import Stopped, StopSignals
+
+    votes = voting(args.vote, args.variants, args.thin)
+    model = args.model if args.model is not None else _model_for(args, sources.values())
+    with phase(f"load {model}"):
+        cache = make_cache(args.cache, use_cache=not args.no_cache)
+        segmenter = Segmenter.from_pretrained(model, device=args.device, cache=cache, precision=args.precision)
+    options = Many(
+        reading=args.reading.options(),
+        how=Labelling(args.seed, votes, args.min_confidence, by_profile=args.reading.profile is not None),
+        outputs=args.writing.outputs(many=True),
+        force=args.reading.force,
+        overwrite=args.overwrite,
+        shard=shard,
+        model=model,
+    )
+    items = [Item(name, path) for name, path in sources.items()]
+    began, asked = time.monotonic(), None
+    with StopSignals() as stop:
+        results = segment_many(segmenter, items, out, options, helpers=helpers, stop=lambda: stop.asked is not None)
+        outcomes = _told(results, len(shard.of(items)), [item.name for item in items])
+        asked = stop.asked
+    _sum_up(outcomes, time.monotonic() - began)
+    ledger = ledger_path(out, shard)
+    if asked is not None:
+        text = f"stopped by {asked} with {len(outcomes)} of {len(shard.of(items))} scenes done"
+        print(f"ditr: {text}", file=sys.stderr, flush=True)
+        raise Stopped(asked, text)
+    print(f"written to {out}, a line for each scene to {ledger}")
+    if failed := [outcome.scene for outcome in outcomes if outcome.error is not None]:
+        raise InputError(
+            ledger,
+            f"{len(failed)} of {len(outcomes)} scenes have no labels: {few(failed, 5)}",
+            "Mend them and give the same command again: what is done is passed over",
+        )
+
+
+def _model_for(args: Segment, paths: Iterable[Path]) -> str:
+    """The published model that fits the first capture which can be read.
+
+    Raises:
+        InputError: what is wrong with the first, where none can be.
+    """
+    from ditr.captures.capture import read_capture
+    from ditr.cli.segment_options import chosen_model
+
+    first: InputError | None = None
+    for path in paths:
+        try:
+            return chosen_model(read_capture(path, args.reading.options()))
+        except InputError as error:
+            first = first or error
+    assert first is not None
+    raise first
+
+
+def _told(results: Iterable[Outcome], total: int, names: Sequence[str]) -> list[Outcome]:
+    """All outcomes, each said as it comes."""
+    from ditr.cli.output import remark
+    from ditr.runtime import progress_bar
+
+    width = min(_NAME, max(map(len, names), default=0))
+    outcomes: list[Outcome] = []
+    done = 0
+    remark(f"{'scene':{width}}  {'points':>9}  {'voxels':>8}   seen  conf.  seconds  most points")
+    with progress_bar("scenes") as report:
+        for outcome in results:
+            outcomes.append(outcome)
+            done += outcome.status == "done"
+            remark(_row(outcome, width))
+            report(len(outcomes) - done, total - done)
+    return outcomes
+
+
+def _row(outcome: Outcome, width: int) -> str:
+    name = outcome.scene if len(outcome.scene) <= width else "…" + outcome.scene[1 - width :]
+    if outcome.error is not None:
+        return f"{name:{width}}  failed: {outcome.error.fault}"
+    summary = outcome.summary
+    seen = f"{summary['share_of_points_seen']:6.1%}" if "share_of_points_seen" in summary else "     -"
+    took = f"{sum(outcome.seconds.values()):7.2f}" if outcome.status == "labelled" else "   done"
+    count = {name: number for name, number in summary["points_per_class"].items() if number}
+    most = sorted(count, key=lambda name: -count[name])[:2]
+    classes = ", ".join(f"{name} {count[name] / summary['points']:.0%}" for name in most)
+    warned = f"  ({outcome.warnings} warnings)" if outcome.warnings else ""
+    numbers = f"{summary['points']:9d}  {summary['voxels']:8d} {seen}   {summary['mean_confidence']:.2f}  {took}"
+    return f"{name:{width}}  {numbers}  {classes}{warned}"
+
+
+def _sum_up(outcomes: Sequence[Outcome], seconds: float) -> None:
+    """What was found in all scenes, once for each kind, and which failed."""
+    from ditr.cli.output import remark
+    from ditr.plausibility.many import Look, by_kind
+
+    looks = [Look(Path(outcome.scene), None, findings=outcome.findings) for outcome in outcomes]
+    for grade, line, _ in by_kind(looks):
+        if grade is Grade.NOTED:
+            remark(f"note: {line}")
+        else:
+            print(f"ditr: warning: {line}", file=sys.stderr, flush=True)
+    failed = [outcome for outcome in outcomes if outcome.error is not None]
+    if failed:
+        print(f"failed: {len(failed)}")
+        for outcome in failed:
+            print(f"  {outcome.scene}: {outcome.error}")
+    labelled = sum(outcome.status == "labelled" for outcome in outcomes)
+    done = len(outcomes) - labelled - len(failed)
+    speed = f", {seconds / labelled:.2f} s each" if labelled else ""
+    before = f", {done} done before" if done else ""
+    print(f"{len(outcomes)} scenes: {labelled} labelled{before}, {len(failed)} failed; {seconds:.1f} s{speed}")

@@ -1,0 +1,226 @@
+"""Label many scenes: one model, scenes made ready ahead by helping processes while the network runs.
+
+Each scene gets a folder of results, and a line in a file of JSON lines as soon as it is done. What is done is not done
+again. A scene that fails is told with its reason, and the others go on.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from ditr.captures.folders import find_sources
+from ditr.errors import InputError, few
+from ditr.inference.helped import label_with_helpers
+from ditr.inference.ledger import Ledger, Outcome, earlier, made_with
+from ditr.inference.processes import Helpers, usual_helpers
+from ditr.inference.results import Outputs
+from ditr.inference.scene_labels import Labelling
+from ditr.inference.scene_work import Failed, Item, SceneWork, Written, label_one
+from ditr.inference.segmenter import Segmenter
+from ditr.io.files import require_room
+from ditr.scene import ReadOptions, Scene
+
+__all__ = ["Many", "Shard", "find_items", "items_of", "ledger_path", "segment_many"]
+
+
+@dataclass(frozen=True)
+class Shard:
+    """One of ``count`` parts of many scenes, ``number`` from 1: each scene is in one of them, whoever asks.
+
+    Raises:
+        InputError: numbers that are no part.
+    """
+
+    number: int = 1
+    count: int = 1
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.number <= self.count:
+            raise InputError("shard", f"{self.number}/{self.count} is no part", "Give 1/8 to 8/8 for eight jobs, say")
+
+    @classmethod
+    def parse(cls, text: str) -> Shard:
+        """As ``2/8``.
+
+        Raises:
+            InputError: another text.
+        """
+        match = re.fullmatch(r"(\d{1,9})/(\d{1,9})", text.strip())
+        if match is None:
+            raise InputError("shard", f"{text!r} is not I/N", "Give 1/8 to 8/8 for eight jobs, say")
+        return cls(int(match[1]), int(match[2]))
+
+    def of(self, items: Sequence[Item]) -> list[Item]:
+        """The items of this part."""
+        return list(items[self.number - 1 :: self.count])
+
+
+@dataclass(frozen=True)
+class Many:
+    """How many scenes are labelled.
+
+    Attributes:
+        reading: how each is read.
+        how: each is labelled.
+        outputs: what is written for each.
+        force: whether what is implausible passes.
+        overwrite: whether scenes whose results were made with another model or other options are labelled anew.
+        shard: the part of the scenes that is labelled here.
+        model: name of the model, for people.
+    """
+
+    reading: ReadOptions = field(default_factory=ReadOptions)
+    how: Labelling = field(default_factory=Labelling)
+    outputs: Outputs = field(default_factory=lambda: Outputs(pictures=False))
+    force: bool = False
+    overwrite: bool = False
+    shard: Shard = Shard()
+    model: str = "the model"
+
+
+def segment_many(
+    segmenter: Segmenter,
+    items: Sequence[Item],
+    out: str | Path,
+    options: Many | None = None,
+    *,
+    helpers: Helpers | int | None = None,
+    stop: Callable[[], bool] = lambda: False,
+) -> Iterator[Outcome]:
+    """Label scenes; what became of each comes as soon as it is known, done ones first.
+
+    Every label is what the scene alone gets, to the bit, with the same device and number of threads.
+
+    Args:
+        segmenter: the model.
+        items: from :func:`find_items` or :func:`items_of`.
+        out: folder that gets a folder of results for each scene, and ``results.jsonl`` (for a part of the scenes
+            ``results-2-of-8.jsonl``).
+        options: see :class:`Many`; by default nothing out of the ordinary.
+        helpers: processes that read, prepare and write; how many, or such that were started before. 0 does all in this
+            process, as votes do anyway. By default :func:`usual_helpers`.
+        stop: asked before each scene; once it says so, those that are ready are labelled and no others.
+
+    Raises:
+        InputError: before the work, results in ``out`` that were made otherwise; or two scenes of one name.
+        OSError: results cannot be written: the disk is full, say.
+    """
+    options = options or Many()
+    out, mine = Path(out), options.shard.of(items)
+    _require_names(items)
+    work = _work(segmenter, out, options)
+    require_room(out)
+    done, todo = _sorted_out(work, mine, overwrite=options.overwrite)
+    ledger = Ledger(ledger_path(out, options.shard))
+    for item, summary in done:
+        outcome = Outcome(item.name, _named(item), "done", out / item.name, summary)
+        ledger.add(outcome)
+        yield outcome
+    for item, result in _results(segmenter, work, todo, helpers, stop):
+        outcome = Outcome.of(item, result, out)
+        ledger.add(outcome)
+        yield outcome
+
+
+def _results(
+    segmenter: Segmenter,
+    work: SceneWork,
+    todo: list[Item],
+    helpers: Helpers | int | None,
+    stop: Callable[[], bool],
+) -> Iterator[tuple[Item, Written | Failed]]:
+    """As they come; no new scenes are taken once it is asked to stop."""
+    if isinstance(helpers, int | None):
+        count = usual_helpers(segmenter.device.type, len(todo)) if helpers is None else helpers
+        if count and todo and work.how.votes is None:
+            with Helpers(count) as started:
+                yield from label_with_helpers(segmenter, work, todo, started, stop)
+            return
+    elif work.how.votes is None:
+        yield from label_with_helpers(segmenter, work, todo, helpers, stop)
+        return
+    for item in todo:
+        if stop():
+            return
+        yield item, label_one(segmenter, work, item)
+
+
+def ledger_path(out: Path, shard: Shard = Shard()) -> Path:
+    """The file with a line of JSON for each scene."""
+    return out / ("results.jsonl" if shard.count == 1 else f"results-{shard.number}-of-{shard.count}.jsonl")
+
+
+def _work(segmenter: Segmenter, out: Path, options: Many) -> SceneWork:
+    encoding = segmenter.encoding
+    return SceneWork(
+        model=options.model,
+        config=segmenter.config,
+        grid=None if encoding is None else encoding.grid,
+        encoder=None if encoding is None else encoding.encoder.identity,
+        cache=None if encoding is None else encoding.cache,
+        reading=options.reading,
+        how=options.how,
+        force=options.force,
+        outputs=options.outputs,
+        out=out.absolute(),
+        made=made_with(segmenter, options.reading, options.how, options.outputs),
+    )
+
+
+def _sorted_out(
+    work: SceneWork, items: Sequence[Item], *, overwrite: bool
+) -> tuple[list[tuple[Item, dict[str, Any]]], list[Item]]:
+    """The scenes that are done, with their summaries, and those that are to be labelled.
+
+    Raises:
+        InputError: results that were made otherwise and may not be replaced.
+    """
+    done, todo, other = [], [], list[tuple[Item, list[str]]]()
+    for item in items:
+        found = earlier(work, item)
+        if found is not None and not found[1]:
+            done.append((item, found[0]))
+            continue
+        todo.append(item)
+        if found is not None:
+            other.append((item, found[1]))
+    if other and not overwrite:
+        what = few(dict.fromkeys(name for _, names in other for name in names), 4)
+        raise InputError(
+            work.out / other[0][0].name,
+            f"{len(other)} of {len(items)} scenes have results that were made otherwise ({what})",
+            "Name another folder, or label these scenes anew with --overwrite",
+        )
+    return done, todo
+
+
+def find_items(sources: Sequence[str | Path], reading: ReadOptions | None = None) -> list[Item]:
+    """The scenes of sources, as :func:`ditr.captures.folders.find_sources` has them.
+
+    Raises:
+        InputError: there is none.
+    """
+    return [Item(name, path) for name, path in find_sources(sources, reading).items()]
+
+
+def items_of(scenes: Iterable[Scene]) -> list[Item]:
+    """Scenes in memory, by their own names."""
+    return [Item(scene.name, scene) for scene in scenes]
+
+
+def _require_names(items: Sequence[Item]) -> None:
+    twice = [name for name, count in Counter(item.name for item in items).items() if count > 1]
+    if twice:
+        raise InputError("scenes", f"{len(twice)} names stand for several: {few(twice, 3)}", "Give each its own name")
+    bad = [item.name for item in items if not item.name or item.name.startswith("/") or ".." in Path(item.name).parts]
+    if bad:
+        raise InputError("scenes", f"{bad[0]!r} cannot name a folder of results", "Give it another name")
+
+
+def _named(item: Item) -> str | None:
+    return str(item.source) if isinstance(item.source, Path) else None
