@@ -19,10 +19,14 @@ from ditr.captures.capture import read_capture
 from ditr.encoders.encoding import CachedEncoding
 from ditr.errors import InputError
 from ditr.evaluation.voting import Voting
+from ditr.inference.helped import _Desk
 from ditr.inference.ledger import Outcome
 from ditr.inference.many import Many, Shard, find_items, items_of, segment_many
-from ditr.inference.processes import Helpers
+from ditr.inference.parcel import Parcel
+from ditr.inference.processes import Died, Helpers
 from ditr.inference.scene_labels import Labelling
+from ditr.inference.scene_work import Failed, Item
+from ditr.inference.scene_worker import Prepare
 from ditr.inference.segmenter import Segmenter
 from ditr.io.ply import write_ply
 from ditr.scene import ReadOptions
@@ -159,7 +163,21 @@ def test_a_helper_that_dies_takes_no_scene_with_it(
         os.kill(helper.process.pid, signal.SIGKILL)
     found += work
     assert sorted(status(found)) == sorted(item.name for item in items)
-    assert set(status(found).values()) == {"labelled"} and len(found) == 4
+    assert [outcome.error for outcome in found] == [None] * 4
+
+
+def test_a_scene_with_which_two_processes_died_has_failed() -> None:
+    with Helpers(0) as none:
+        desk = _Desk(none, items_of([make_scene(0), make_scene(1)]))
+    messages = [Prepare(number, Parcel.of(Item(f"scene_{number}", Path("x")))) for number in range(2)]
+    for death in range(2):
+        desk.waiting.clear()
+        desk.holder.update({0: 0, 1: 0})
+        found = list(desk.take(Died(0, messages, messages[0], "ended by signal 9")))
+        assert list(desk.waiting) == ([0, 1] if not death else [1]) and not desk.holder
+    ((item, result),) = found
+    assert item.name == "scene_0" and isinstance(result, Failed)
+    assert "the process that worked on it ended by signal 9, 2 times" in str(result.error)
 
 
 def test_shards_share_out_all_scenes(world: Path, segmenter: Segmenter, tmp_path: Path) -> None:

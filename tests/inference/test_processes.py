@@ -45,6 +45,7 @@ def test_they_answer_in_order_and_die_alone(caplog: pytest.LogCaptureFixture) ->
         first = [answer for answer in found if answer.helper == 0]
         assert [answer.content for answer in first if isinstance(answer, Answer)] == [2, "warnwarn", 1]
         assert isinstance(first[-1], Died) and list(first[-1].unanswered) == ["die", 2]
+        assert first[-1].at == "die"
         assert first[-1].how == "ended by signal 9, as it happens for want of memory"
         other = next(answer for answer in found if answer.helper == 1)
         assert isinstance(other, Answer) and other.content.tolist() == [0, 2, 4]
@@ -76,6 +77,7 @@ def things() -> Things:
         "a": (torch.arange(7, dtype=torch.int32)[::2], [readonly, np.zeros((0, 3), np.float32)], "text", None),
         "b": MappingProxyType({"c": np.array(True)}),
         "scalar": torch.tensor(2.5, dtype=torch.float16),
+        "twice": [readonly, readonly],
     }
     return Things(torch.rand(3, 5).T, rest)
 
@@ -94,6 +96,7 @@ def test_a_parcel_gives_back_what_was_packed(shared: bool) -> None:
     assert values.tolist() == [0, 1, 2, 3, 4] and values.dtype == np.float64 and empty.shape == (0, 3)
     assert isinstance(found.rest["b"], MappingProxyType) and found.rest["b"]["c"] == np.array(True)
     assert found.rest["scalar"].item() == 2.5
+    assert np.shares_memory(*found.rest["twice"])
 
 
 def test_a_sample_in_a_parcel_is_the_same_sample() -> None:
@@ -101,8 +104,8 @@ def test_a_sample_in_a_parcel_is_the_same_sample() -> None:
     found = Parcel.of(sample).unpack()
     assert torch.equal(found.feature, sample.feature) and len(found.pyramid.levels) == 2
     for one, other in zip(found.pyramid.levels, sample.pyramid.levels, strict=True):
-        assert torch.equal(one.order, other.order) and one.patches.runs == other.patches.runs
-        assert all(torch.equal(one.neighbours[kernel], table) for kernel, table in other.neighbours.items())
+        assert torch.equal(one.grid, other.grid) and one.patches.runs == other.patches.runs
+        assert torch.equal(one.patches.gather, other.patches.gather)
 
 
 def test_scores_that_are_not_finite_name_a_point() -> None:

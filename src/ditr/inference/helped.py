@@ -93,8 +93,8 @@ class _Desk:
         again = [number for number, helper in self.holder.items() if helper == dead.helper]
         for number in again:
             del self.holder[number]
-        if dead.unanswered:
-            culprit = dead.unanswered[0].number
+        if dead.at is not None:
+            culprit = dead.at.number
             self._deaths[culprit] += 1
             if self._deaths[culprit] >= TRIES:
                 again.remove(culprit)

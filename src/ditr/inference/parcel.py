@@ -63,8 +63,11 @@ class Parcel(Generic[T]):
     def of(cls, value: T) -> Parcel[T]:
         """Pack dataclasses, tuples, lists and dicts; tensors have to be on the CPU."""
         packed: list[tuple[_Place, Tensor]] = []
+        known: dict[int, tuple[_Place, Any]] = {}  # levels of a pyramid share tensors
 
         def put(part: Any) -> Any:
+            if id(part) in known:
+                return known[id(part)][0]
             if isinstance(part, np.ndarray) and part.dtype.kind in "biuf":
                 tensor = torch.from_numpy(np.require(part, requirements=["C", "W"]))
             elif isinstance(part, Tensor):
@@ -76,6 +79,7 @@ class Parcel(Generic[T]):
             start = -(-packed[-1][0].end // _ALIGNED) * _ALIGNED if packed else 0
             place = _Place(tensor.dtype, tuple(tensor.shape), start, isinstance(part, np.ndarray))
             packed.append((place, tensor))
+            known[id(part)] = place, part
             return place
 
         content = put(value)

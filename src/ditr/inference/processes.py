@@ -48,12 +48,14 @@ class Died:
 
     Attributes:
         helper: its number.
-        unanswered: messages, the oldest of which it was at.
+        unanswered: messages that it had still to answer.
+        at: the one of these that it was at; None where it had begun none.
         how: in words.
     """
 
     helper: int
     unanswered: Sequence[Any]
+    at: Any
     how: str
 
 
@@ -63,6 +65,7 @@ class _Helper:
     pipe: Connection
     unanswered: deque[tuple[int, Any]] = field(default_factory=deque)
     began: bool = False
+    is_at_one: bool = False
 
 
 class Helpers:
@@ -127,7 +130,10 @@ class Helpers:
         if kind == "log":
             level, text = content
             _log.log(level, "%s", text)
+        elif kind == "taken":
+            helper.is_at_one = True
         elif kind == "answer":
+            helper.is_at_one = False
             times, message = helper.unanswered.popleft()
             if times == self._times:
                 yield Answer(number, message, content)
@@ -146,7 +152,9 @@ class Helpers:
         new = self._helpers[number] = _started()
         if self._make is not None:
             new.pipe.send((self._make, self._argument, None))
-        return Died(number, [message for times, message in helper.unanswered if times == self._times], how)
+        unanswered = [message for times, message in helper.unanswered if times == self._times]
+        is_at_one = helper.is_at_one and helper.unanswered[0][0] == self._times
+        return Died(number, unanswered, unanswered[0] if is_at_one else None, how)
 
     def close(self) -> None:
         """End all processes, whatever they are at."""
@@ -204,6 +212,7 @@ def _serve(pipe: Connection) -> None:
             if make is not None:
                 handler = make(argument)
             elif handler is not None:
+                pipe.send(("taken", None))
                 pipe.send(("answer", handler(message)))
 
 
