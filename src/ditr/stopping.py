@@ -5,10 +5,12 @@ from __future__ import annotations
 import os
 import signal
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from types import FrameType, TracebackType
 from typing import Any
 
-__all__ = ["STATUS", "StopSignals", "Stopped", "ignore_stop_signals"]
+__all__ = ["STATUS", "StopSignals", "Stopped", "exiting_when_stopped", "ignore_stop_signals"]
 
 STATUS = {"SIGTERM": 143, "SIGINT": 130, "SIGUSR1": 75}
 """Exit statuses. SIGUSR1 is the warning that SLURM's ``--signal`` sends before a job's time is up; 75 is EX_TEMPFAIL,
@@ -64,6 +66,27 @@ class StopSignals:
             # Not by print, which may be at work in the operation that was interrupted.
             os.write(2, b"\nditr: stopping where it can go on later; Ctrl-C again ends at once\n")
         self.asked = self.asked or signal.Signals(number).name
+
+
+@contextmanager
+def exiting_when_stopped() -> Iterator[None]:
+    """Inside, SIGTERM and the end of the terminal (SIGHUP) end the process as an exception does, so that what was made
+    for a while is taken away; they would end it at once. Where they are ignored or handled, nothing changes."""
+
+    def leave(number: int, _frame: FrameType | None) -> None:
+        raise SystemExit(128 + number)
+
+    before: dict[signal.Signals, Any] = {}
+    if threading.current_thread() is threading.main_thread():
+        for name in ("SIGTERM", "SIGHUP"):
+            one = getattr(signal, name, None)
+            if one is not None and signal.getsignal(one) is signal.SIG_DFL:
+                before[one] = signal.signal(one, leave)
+    try:
+        yield
+    finally:
+        for one, handler in before.items():
+            signal.signal(one, handler)
 
 
 def ignore_stop_signals(*, terminate: bool = False) -> None:

@@ -107,7 +107,10 @@ def _work(run: Callable[[Any], object], command: Any, arguments: list[str]) -> N
 
     if type(command).__name__.lower() not in _QUICK:
         tell(f"ditr {shlex.join(arguments)}")
-    run(command)
+    from ditr.cli.places import on_this_machine
+
+    with on_this_machine(command) as here:
+        run(here)
 
 
 def _command_name(arguments: list[str]) -> str | None:

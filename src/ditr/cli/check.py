@@ -26,7 +26,7 @@ class Check:
     """
 
     capture: Annotated[Path, tyro.conf.Positional]
-    """Folder with transforms.json, the images and a PLY, or a file or folder of another format."""
+    """Folder with transforms.json, the images and a PLY, or a file or folder of another format; also at a URL."""
     out: Path | None = None
     """Folder for check.png and check.json; by default CAPTURE's name with -check, in the current folder."""
     overwrite: bool = False

@@ -32,7 +32,7 @@ class Features:
     """
 
     capture: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="CAPTURE")]
-    """Folder with transforms.json, the photographs and a PLY, or a file or folder of another format."""
+    """Folder with transforms.json, the photographs and a PLY, or a file or folder of another format; also at a URL."""
     out: Annotated[Path | None, tyro.conf.arg(metavar="FOLDER")] = None
     """Folder for the results; by default CAPTURE's name with -features, in the current folder."""
     overwrite: bool = False

@@ -25,8 +25,8 @@ class Import:
     """
 
     source: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="SOURCE")]
-    """File or folder, or a folder of many; of a drive (a sequence of KITTI, a bag of ROS) each sweep becomes a capture,
-    or those that --every and --first choose."""
+    """File or folder, or a folder of many, also at a URL; of a drive (a sequence of KITTI, a bag of ROS) each sweep
+    becomes a capture, or those that --every and --first choose."""
     out: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="OUT")]
     """Folder to write, with transforms.json, points.ply and images; for many sources the folder of their folders."""
     overwrite: bool = False

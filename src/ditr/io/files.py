@@ -28,7 +28,15 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 __all__ = ["atomic_folder", "atomic_path", "defined", "faults_of", "file_sha256", "read_bytes", "remove_rests"]
-__all__ += ["require_room", "results_folder", "write_array", "write_image", "write_json", "write_tensors"]
+__all__ += [
+    "require_room",
+    "results_folder",
+    "scratch_folder",
+    "write_array",
+    "write_image",
+    "write_json",
+    "write_tensors",
+]
 
 
 _HOST = re.sub(r"[^\w-]", "_", socket.gethostname())
@@ -66,6 +74,25 @@ def _is_running(process: int) -> bool:
     except (OSError, IndexError):
         return True  # no /proc on this system
     return state not in "ZX"
+
+
+@contextmanager
+def scratch_folder(name: str) -> Iterator[Path]:
+    """Yield a new folder among the temporary files (``TMPDIR``) that nobody else may read; it goes at the end.
+
+    What killed processes left there is removed.
+
+    Raises:
+        OSError: it cannot be made.
+    """
+    place = Path(tempfile.gettempdir())
+    remove_rests(place)
+    folder = _temporary(place, place / name)
+    folder.mkdir(mode=0o700)
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 @contextmanager
