@@ -223,6 +223,10 @@ class CloudAxes(Enum):
         return np.stack(rows)
 
 
+Occlusion = Literal["none", "z-buffer"]
+"""How views without a depth map find out what is hidden: not at all, or by a z-buffer of the cloud itself."""
+
+
 _UNITS = frozenset({"unit", "scale", "scale_by"})
 """Options of which one excludes the others."""
 
@@ -252,6 +256,7 @@ class ReadOptions:
         depth_unit: metres of one unit of the depth maps; None for what their capture says.
         scale: "auto" to find the unit by the height of the cameras above the floor.
         scale_by: two views or two points, by name or number, and the metres between them.
+        occlusion: how views without a depth map find out what is hidden; None for that of the model or recipe.
 
     Raises:
         InputError: a value that cannot be meant; the text names its field.
@@ -277,6 +282,7 @@ class ReadOptions:
     fixed_frame: str | None = None
     tolerance: float | None = None
     transforms: tuple[tuple[str, str, float, float, float, float, float, float, float], ...] = ()
+    occlusion: Occlusion | None = None
 
     def __post_init__(self) -> None:
         if self.max_views is not None and self.max_views < 0:
@@ -299,6 +305,8 @@ class ReadOptions:
         scale = self.strength_scale
         if scale is not None and not (math.isfinite(scale) and scale > 0):
             raise InputError("strength_scale", f"it is {scale}", "Give a positive number")
+        if self.occlusion not in (None, "none", "z-buffer"):
+            raise InputError("occlusion", f"{self.occlusion!r} is no way to find hidden points", "Use none or z-buffer")
         if self.background == "":
             raise InputError("background", "it has no name", "Name the class that unlabelled points become")
         metres = None if self.scale_by is None else self.scale_by[2]

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from small_world import NETWORK, PREPARATION, ditr, make_scene, tiny_config, write_model
+from small_world import NETWORK, PREPARATION, ditr, make_scene, tiny_config, tiny_encoding, write_model
 
 from ditr.captures.capture import read_capture, write_capture
 from ditr.captures.folders import find_captures
@@ -63,6 +63,7 @@ def test_what_a_file_says_is_in_the_scene_and_written_back(tmp_path: Path) -> No
     [
         ('{"strenght_scale": 255}', r"capture.json: unknown setting 'strenght_scale'. Did you mean 'strength_scale'\?"),
         ('{"profile": "space"}', "profile is 'space'. Give one of indoor, outdoor"),
+        ('{"occlusion": "zbuffer"}', "occlusion is 'zbuffer'. Give one of none, z-buffer"),
         ('{"up": [0, 1]}', "up is .* a list of 3"),
         ('{"up": [0, 0, 0]}', "up: .* is no direction"),
         ('{"up": "z"}', "up is 'z'"),
@@ -126,3 +127,48 @@ def test_every_command_says_so_and_the_command_line_comes_first(tmp_path: Path) 
     done = ditr("evaluate", tmp_path / "model", "--data", tmp_path / "data", "--device", "cpu", "--max-views", 1)
     assert "capture.json: up" in done.stdout
     assert json.loads((tmp_path / "model" / "evaluation.json").read_text())["reading"] == {"max_views": 1}
+
+
+def test_occlusion_is_heeded_in_training_labelling_and_evaluation(tmp_path: Path) -> None:
+    """A board before a wall, without depth maps: only a z-buffer of the points knows that it hides some of the wall."""
+    rng = np.random.default_rng(0)
+    floor = make_scene(0)
+    wall = np.column_stack([rng.uniform(0, 4, 4000), np.full(4000, 3.0), rng.uniform(0, 2.4, 4000)])
+    board = np.column_stack([rng.uniform(1.2, 2.8, 3000), np.full(3000, 1.0), rng.uniform(0.6, 1.8, 3000)])
+    rows = np.repeat(0, 7000)
+    scene = replace(
+        floor, coord=np.concatenate([wall, board]), label=rows, color=floor.color[rows], normal=floor.normal[rows]
+    )
+    plain = write(tmp_path / "plain", scene)
+    asked = write(tmp_path / "asked", scene, occlusion="z-buffer")
+    encoding = tiny_encoding(tmp_path)
+    seen = {}
+    for folder in (plain, asked):
+        data = TrainingSet([folder], PREPARATION, NETWORK.pyramid, seed=0, encoding=encoding)
+        lift = data[Item(0, 0)].lift
+        assert lift is not None
+        seen[folder] = int((lift.levels[0].token >= 0).sum())
+    assert 0 < seen[asked] < 0.9 * seen[plain]
+    write_model(tmp_path / "model", encoding)
+    common = ("--model", tmp_path / "model", "--device", "cpu", "--no-pictures", "--no-cache")
+    shares = {}
+    for name, folder, *options in (
+        ("plain", plain),
+        ("asked", asked),
+        ("told", plain, "--occlusion", "z-buffer"),
+        ("told not", asked, "--occlusion", "none"),
+    ):
+        done = ditr("segment", folder, *common, "--out", tmp_path / name, *options)
+        summary = json.loads((tmp_path / name / "summary.json").read_text())
+        shares[name] = summary["share_of_points_seen"]
+        hides = name in ("asked", "told")
+        assert summary["occlusion"] == (
+            "z-buffer of the cloud, since there are no depth maps"
+            if hides
+            else "none: hidden points count as seen, since there are no depth maps"
+        )
+        assert ("occlusion: z-buffer of the cloud, since there are no depth maps" in done.stdout) == hides
+    assert shares["asked"] == shares["told"] < shares["plain"] == shares["told not"]
+    segmenter = Segmenter.from_pretrained(tmp_path / "model", device="cpu")
+    counts = [evaluate(segmenter, [folder]).visible.points for folder in (plain, asked)]
+    assert counts[1] / len(scene) == pytest.approx(shares["asked"], abs=1e-4) and counts[1] < counts[0]

@@ -19,7 +19,9 @@ from PIL import Image, TiffImagePlugin, WebPImagePlugin
 from ditr.captures.depth_files import DEPTH_LOADERS, SURENESS, load_sureness, present
 from ditr.captures.formats import format_of
 from ditr.errors import InputError, few
+from ditr.geometry.occlusion import DepthBuffer, depth_buffer
 from ditr.geometry.projection import Projection, VisibilityRule, see, shown_points
+from ditr.geometry.surfels import surfels_of
 from ditr.scene import View
 
 __all__ = [
@@ -169,14 +171,22 @@ def read_sureness(view: View, path: Path) -> NDArray[Any]:
     return _turned(values, view)
 
 
-def see_with_maps(coord: NDArray[Any], view: View, rule: VisibilityRule) -> Projection:
-    """Which points a view shows, by its mask and by its depth map where the rule asks for one.
+def see_with_maps(
+    coord: NDArray[Any], view: View, rule: VisibilityRule, cloud: NDArray[Any] | None = None
+) -> Projection:
+    """Which points a view shows, by its mask, and by its depth map or a z-buffer where the rule asks for one.
+
+    Args:
+        coord: (N, 3) metres.
+        view: the view.
+        rule: which points it shows.
+        cloud: (M, 3) metres, all points that may hide others; None for the same ones.
 
     Raises:
         InputError: a missing or damaged mask or depth map.
     """
-    depth = read_depth(view) if rule.depth_margin is not None else None
-    return see(coord, view, rule, depth, read_mask(view))
+    depth, buffer = _what_hides(coord if cloud is None else cloud, view, rule)
+    return see(coord, view, rule, depth, read_mask(view), buffer)
 
 
 def shown_with_maps(
@@ -187,8 +197,18 @@ def shown_with_maps(
     Raises:
         InputError: a missing or damaged mask or depth map.
     """
+    depth, buffer = _what_hides(coord, view, rule)
+    return shown_points(coord, view, rule, depth, read_mask(view), buffer)
+
+
+def _what_hides(
+    cloud: NDArray[Any], view: View, rule: VisibilityRule
+) -> tuple[NDArray[np.float32] | None, DepthBuffer | None]:
+    """The depth map or the z-buffer that the rule asks for in a view; neither where it asks for none."""
     depth = read_depth(view) if rule.depth_margin is not None else None
-    return shown_points(coord, view, rule, depth, read_mask(view))
+    if depth is not None or rule.occlusion != "z-buffer":
+        return depth, None
+    return None, depth_buffer(surfels_of(cloud), view.camera, view.world_to_camera)
 
 
 def check_depth(path: Path, size: tuple[int, int]) -> None:

@@ -94,7 +94,7 @@ def run(args: Features) -> None:
         remark(said)
     profile, rule = profile_rule(scene)
     if student is not None and args.reading.profile is None:
-        profile, rule = "of the model", student.config.preparation.rule
+        profile, rule = "of the model", student.config.preparation.of(scene).rule
     remark(f"profile {profile}: {rule}")
     spec = args.encoder if student is None else student.teacher
     precision = args.precision or (None if student is None else student.precision)
@@ -108,6 +108,7 @@ def run(args: Features) -> None:
     with progress_bar("photographs") as report:
         encoding.progress = report
         lifted = lift_features(scene, encoding, rule, choice=ViewChoice(args.choice), seed=args.seed)
+    remark(f"occlusion: {lifted.occlusion}")
     compared = None if student is None else student(lifted)
     _write(args, out, lifted, compared)
     for name, share in lifted.coverage().items():

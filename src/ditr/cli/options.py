@@ -51,6 +51,9 @@ class Reading:
     map: Annotated[tuple[str, ...], tyro.conf.UseAppendAction, tyro.conf.arg(metavar="OLD=NEW")] = ()
     """Another name for a class, any number of times, or a file with one OLD=NEW a line: joins the class lists of
     captures that were labelled apart. OLD= takes a class out: its points are unlabelled."""
+    occlusion: Literal["none", "z-buffer"] | None = None
+    """Way in which views without a depth map find out what is hidden: z-buffer takes what lies before it in the cloud
+    itself, with none hidden points count as seen. By default that of the model or recipe."""
     background: Annotated[str | None, tyro.conf.arg(metavar="NAME")] = None
     """Class that unlabelled points become; by default they are left out of learning and of figures."""
     every: int | None = None
@@ -105,6 +108,7 @@ class Reading:
                 fixed_frame=self.fixed_frame,
                 tolerance=self.tolerance,
                 transforms=tuple(map(_transform, self.transform)),
+                occlusion=self.occlusion,
             )
         except InputError as error:
             raise InputError(f"--{error.where.replace('_', '-')}", error.fault, error.remedy) from None

@@ -163,15 +163,16 @@ class TrainingSet(Dataset[Sample]):
         if self.encoding is None:
             return None
         rows = training_rows(scene, self.preparation, rng)
+        preparation = self.preparation.of(scene)
         if self.image_augmentations:
             return view_features(
-                scene, rows, self.preparation, self.encoding, augmentations=self.image_augmentations, rng=rng
+                scene, rows, preparation, self.encoding, augmentations=self.image_augmentations, rng=rng
             )
         if not self.keep:
             # Scenes of hundreds of images: only those that were drawn are projected and encoded.
-            return view_features(scene, rows, self.preparation, self.encoding)
+            return view_features(scene, rows, preparation, self.encoding)
         if index not in self._kept:
-            self._kept[index] = view_features(scene, range(len(scene.views)), self.preparation, self.encoding)
+            self._kept[index] = view_features(scene, range(len(scene.views)), preparation, self.encoding)
         kept = self._kept[index]
         return kept.select(rows, self.encoding.patch_size) if len(rows) < len(scene.views) else kept
 

@@ -81,7 +81,7 @@ def with_normals(scene: Scene, views: Sequence[View], rule: VisibilityRule, orig
     if origin is Origin.SENSOR:
         viewpoints = np.zeros_like(coord)
     elif posed := [view for view in views if view.is_posed]:
-        viewpoints = seen_from(coord, posed, rule)
+        viewpoints = seen_from(coord, posed, rule, scene.coord)
     else:
         low, high = bounding_box(scene.coord)
         viewpoints = np.broadcast_to((low + high) / 2, coord.shape)
@@ -91,15 +91,24 @@ def with_normals(scene: Scene, views: Sequence[View], rule: VisibilityRule, orig
     return replace(scene, normal=normal)
 
 
-def seen_from(coord: NDArray[np.float64], views: Sequence[View], rule: VisibilityRule) -> NDArray[np.float64]:
-    """(N, 3) the centre of the nearest camera that shows each point, or of the nearest one where none does."""
+def seen_from(
+    coord: NDArray[np.float64], views: Sequence[View], rule: VisibilityRule, cloud: NDArray[np.float64] | None = None
+) -> NDArray[np.float64]:
+    """(N, 3) the centre of the nearest camera that shows each point, or of the nearest one where none does.
+
+    Args:
+        coord: (N, 3) metres.
+        views: with poses.
+        rule: which points a view shows.
+        cloud: (M, 3) metres, all points that may hide others; None for the same ones.
+    """
     nearest = np.full(len(coord), np.inf)
     shows = np.zeros(len(coord), dtype=bool)
     result = np.empty_like(coord)
     # One view at a time: a distance for every pair of point and view would not fit into memory.
     for view in views:
         center = view.center
-        visible = see_with_maps(coord, view, rule).visible
+        visible = see_with_maps(coord, view, rule, cloud).visible
         distance = np.linalg.norm(coord - center, axis=1)
         better = (visible & ~shows) | ((visible == shows) & (distance < nearest))
         result[better], nearest[better] = center, distance[better]

@@ -12,7 +12,7 @@ import numpy as np
 from ditr.data.augment.points import PointClip
 from ditr.errors import InputError
 from ditr.geometry.projection import INDOOR, OUTDOOR, VisibilityRule
-from ditr.scene import ReadOptions, Scene
+from ditr.scene import ReadOptions, Scene, View
 
 __all__ = [
     "Attribute",
@@ -23,6 +23,7 @@ __all__ = [
     "ViewChoice",
     "ViewDrop",
     "ViewOrder",
+    "how_hidden",
     "profile_of",
     "profile_rule",
 ]
@@ -128,14 +129,32 @@ def profile_rule(scene: Scene) -> tuple[str, VisibilityRule]:
     """The profile of a scene, outdoor where nothing tells it, and its visibility rule.
 
     The published indoor rule is one of depth maps: where there are none, and nobody says that this is indoors, what
-    lies inside the image counts as seen.
+    lies inside the image counts as seen. What the scene says of occlusion counts in any case.
 
     Raises:
         InputError: as for :func:`profile_of`.
     """
     profile = profile_of(scene)[0] or "outdoor"
     told = scene.reading.profile is not None or any(view.depth is not None for view in scene.views)
-    return profile, INDOOR if profile == "indoor" and told else OUTDOOR
+    rule = INDOOR if profile == "indoor" and told else OUTDOOR
+    return profile, replace(rule, occlusion=scene.reading.occlusion or rule.occlusion)
+
+
+def how_hidden(rule: VisibilityRule, views: Sequence[View]) -> str:
+    """How it is found out which points are hidden in views, in words."""
+    without = len(views) if rule.depth_margin is None else sum(view.depth is None for view in views)
+    compared = f"depth maps, within {rule.depth_margin:g} m" if rule.depth_margin is not None else ""
+    if not without and views:
+        return compared
+    unused = any(view.depth is not None for view in views)
+    reason = "the rule asks for no depth maps" if rule.depth_margin is None and unused else "there are no depth maps"
+    if rule.occlusion == "z-buffer":
+        own = "z-buffer of the cloud"
+        return (
+            f"{own}, since {reason}" if without == len(views) else f"{compared}; {own} in the {without} views without"
+        )
+    none = "none: hidden points count as seen"
+    return f"{none}, since {reason}" if without == len(views) else f"{compared}; none in the {without} views without"
 
 
 Box = tuple[float, float, float, float, float, float]
@@ -234,6 +253,7 @@ class Preparation:
         return replace(
             self,
             max_views=self.max_views if said.max_views is None else said.max_views,
+            rule=self.rule if said.occlusion is None else replace(self.rule, occlusion=said.occlusion),
             strength_scale=self.strength_scale if said.strength_scale is None else said.strength_scale,
             substitutes=(
                 *(pair for pair in self.substitutes if pair[0].value not in stated),

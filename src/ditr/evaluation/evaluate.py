@@ -68,7 +68,7 @@ def visible_points(
 ) -> np.ndarray[Any, np.dtype[np.bool_]]:
     """(N,) whether any view of the scene shows a point, by the model's rule if no other is given."""
     sizes = [(view.camera.height, view.camera.width) for view in scene.views]
-    seen = scene_views(scene, scene.views, sizes, 1, rule or segmenter.config.preparation.rule)
+    seen = scene_views(scene, scene.views, sizes, 1, rule or segmenter.config.preparation.of(scene).rule)
     return seen.seen_by(len(scene)) > 0
 
 

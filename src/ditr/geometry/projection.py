@@ -15,7 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ditr.geometry.lens import image_of
-from ditr.scene import Camera, View
+from ditr.geometry.occlusion import DepthBuffer
+from ditr.scene import Camera, Occlusion, View
 
 __all__ = [
     "INDOOR",
@@ -63,7 +64,7 @@ class Sight(IntEnum):
 _MEANINGS = {
     Sight.VISIBLE: "shown",
     Sight.MASKED: "in a part of the image that its mask takes out",
-    Sight.HIDDEN: "hidden: the depth map holds something nearer",
+    Sight.HIDDEN: "hidden: the depth map, or the z-buffer of the cloud, holds something nearer",
     Sight.IN_FRONT: "not there for the depth map, which holds something farther",
     Sight.NO_DEPTH: "no value in the depth map",
     Sight.TOO_FAR: "too far from the camera",
@@ -107,11 +108,14 @@ class VisibilityRule:
         min_depth, max_depth: metres along the optical axis; the depth lies strictly between them.
         depth_margin: metres by which depth and depth map may differ. Where the map has no value (0), a point is not
             visible.
+        occlusion: what is asked in the views of which no depth map is; with a z-buffer of the cloud itself
+            (:mod:`ditr.geometry.occlusion`), a point that lies behind others by more than the margin is not visible.
     """
 
     min_depth: float | None = None
     max_depth: float | None = None
     depth_margin: float | None = None
+    occlusion: Occlusion = "none"
 
 
 INDOOR = VisibilityRule(min_depth=1.0, max_depth=4.0, depth_margin=0.2)
@@ -168,6 +172,7 @@ def see(
     rule: VisibilityRule = OUTDOOR,
     depth_map: NDArray[np.floating[Any]] | None = None,
     mask: NDArray[np.bool_] | None = None,
+    buffer: DepthBuffer | None = None,
 ) -> Projection:
     """Project points into a view and decide which of them it shows.
 
@@ -181,6 +186,7 @@ def see(
         rule: range limits and depth margin.
         depth_map: (h, w) metres, 0 for no value.
         mask: (h, w) whether a pixel counts.
+        buffer: of the cloud in this view; None where it is not asked.
     """
     seen = project(coord, view.camera, view.world_to_camera)
     sight, depth = seen.sight, seen.depth
@@ -195,6 +201,9 @@ def see(
         differs = np.where(beyond > 0, Sight.HIDDEN, Sight.IN_FRONT)
         agrees = np.abs(beyond) <= rule.depth_margin
         sight[inside] = np.where(stored > 0, np.where(agrees, Sight.VISIBLE, differs), Sight.NO_DEPTH)
+    if buffer is not None:
+        inside = np.flatnonzero(seen.visible)
+        sight[inside[buffer.hides(seen.pixel[inside], depth[inside], rule.depth_margin)]] = Sight.HIDDEN
     if mask is not None:
         inside = np.flatnonzero(seen.visible)
         sight[inside[~values_at(mask, seen.pixel[inside], view.camera)]] = Sight.MASKED
@@ -207,6 +216,7 @@ def shown_points(
     rule: VisibilityRule = OUTDOOR,
     depth_map: NDArray[np.floating[Any]] | None = None,
     mask: NDArray[np.bool_] | None = None,
+    buffer: DepthBuffer | None = None,
 ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
     """The points that a view shows, where nobody asks why it does not show the others: the fast path of :func:`see`.
 
@@ -214,7 +224,7 @@ def shown_points(
     map is read.
 
     Args:
-        coord, view, rule, depth_map, mask: as for :func:`see`.
+        coord, view, rule, depth_map, mask, buffer: as for :func:`see`.
 
     Returns:
         (n,) rows of the points, in their order, and (n, 2) image coordinates (u, v); equal to those of :func:`see`.
@@ -236,6 +246,8 @@ def shown_points(
     if rule.depth_margin is not None and depth_map is not None:
         stored = values_at(depth_map, pixel, view.camera).astype(np.float64)
         shown &= (stored > 0) & (np.abs(depth - stored) <= rule.depth_margin)
+    if buffer is not None:
+        shown &= ~buffer.hides(pixel, depth, rule.depth_margin)
     if mask is not None:
         shown &= values_at(mask, pixel, view.camera)
     return rows[shown], pixel[shown]

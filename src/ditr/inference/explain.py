@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ditr.data.preparation import ViewOrder
+from ditr.data.preparation import ViewOrder, how_hidden
 from ditr.data.scene_views import inference_rows
 from ditr.data.training_data import facts_of
 from ditr.datasets.table import BENCHMARKS
@@ -90,11 +90,16 @@ def _visible(rule: VisibilityRule, views: list[View]) -> str:
     parts = ["what lies inside the image"]
     if low is not None or high is not None:
         parts.append(f"{low or 0:g} to {'any' if high is None else f'{high:g}'} m before the camera")
+    if rule.occlusion == "z-buffer" and (rule.depth_margin is None or any(view.depth is None for view in views)):
+        return f"{', '.join(parts)}, and not hidden; occlusion: {how_hidden(rule, views)}"
     if rule.depth_margin is None:
         return ", ".join(parts) + " (no depth test in this rule: also what is hidden)"
     without = sum(view.depth is None for view in views)
     if without == len(views):
-        return ", ".join(parts) + " (no depth test, as there are no depth maps: also what is hidden)"
+        return (
+            ", ".join(parts)
+            + " (no depth test, as there are no depth maps: also what is hidden; --occlusion z-buffer asks the points)"
+        )
     parts.append(f"within {rule.depth_margin:g} m of the depth map")
     some = f" (no depth test in the {without} views without a depth map)" if without else ""
     return ", ".join(parts) + some

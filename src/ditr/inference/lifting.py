@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ditr.data.preparation import Preparation, ViewChoice
+from ditr.data.preparation import Preparation, ViewChoice, how_hidden
 from ditr.data.scene_views import inference_rows, view_features, why_unseen
 from ditr.encoders.encoding import CachedEncoding
 from ditr.errors import InputError
@@ -49,6 +49,7 @@ class LiftedFeatures:
         encoder: which weights made the tokens.
         views: names of the used views.
         turned: degrees counterclockwise by which some of their images were turned upright, by view.
+        occlusion: how it was found out which points are hidden in a view.
         seed: of the choice among views.
     """
 
@@ -60,6 +61,7 @@ class LiftedFeatures:
     encoder: str
     views: tuple[str, ...]
     turned: Mapping[str, int]
+    occlusion: str
     seed: int
 
     def features(self) -> Tensor:
@@ -129,6 +131,7 @@ class LiftedFeatures:
             "views": list(self.views),
             "up": find_up(self.scene).tolist(),
             "turned_images": dict(self.turned),
+            "occlusion": self.occlusion,
             "tokens": len(self.tokens),
             "width": self.tokens.shape[1],
             "encoder": self.encoder,
@@ -198,5 +201,6 @@ def lift_features(
         encoder=encoding.encoder.weights,
         views=tuple(view.name for view in seen.views),
         turned=turned_degrees(seen.views),
+        occlusion=how_hidden(rule, seen.views),
         seed=seed,
     )

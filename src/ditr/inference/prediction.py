@@ -48,6 +48,7 @@ class Prediction:
         min_confidence: labels below it were taken back (-1); None where all stand.
         normals: how they were made, for a network that takes them and a scene that has none; None otherwise.
         turned: degrees counterclockwise by which images were turned upright, by view; the others lay as they should.
+        occlusion: how it was found out which points are hidden in a view; None for networks without images.
         class_colors: of the classes, where their dataset has its own; None for those of :mod:`ditr.pictures.palette`.
         made: with which weights and options, plain values for ``summary.json``; empty where nobody asks.
     """
@@ -66,6 +67,7 @@ class Prediction:
     turned: Mapping[str, int] = field(default_factory=dict)
     class_colors: Sequence[Color] | None = None
     made: Mapping[str, Any] = field(default_factory=dict)
+    occlusion: str | None = None
 
     def __repr__(self) -> str:
         count, used = len(self.class_names), len(np.unique(self.label[self.label >= 0]))
@@ -111,6 +113,7 @@ class Prediction:
             result["normals"] = self.normals
         if self.seen_by is not None:
             result["turned_images"] = dict(self.turned)
+            result["occlusion"] = self.occlusion
             result["share_of_points_seen"] = round(float((self.seen_by > 0).mean()), 4)
         if self.made:
             result["made"] = dict(self.made)

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ditr.data.normals import NEIGHBOURS, missing_normals, with_lacking_normals
-from ditr.data.preparation import Attribute, Preparation
+from ditr.data.preparation import Attribute, Preparation, how_hidden
 from ditr.data.sample import Sample, prepare
 from ditr.data.scene_views import SceneViews, find_views, inference_rows
 from ditr.encoders.encoding import ImageGrid
@@ -146,6 +146,7 @@ class Ready:
             voxels=found.voxels,
             up=(x, y, z),
             turned={} if views is None else turned_degrees(views.views),
+            occlusion=None if views is None else how_hidden(self.inputs.preparation.rule, views.views),
             seed=self.inputs.seed,
             calibrated=config.temperature is not None,
             normals=self.normals,
