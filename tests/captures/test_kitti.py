@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 from kitti_trees import numbers, rectified_scene, write_object, write_odometry, write_raw
+from pandaset_drives import PANDASET, frames_of
 from small_world import make_scene
 
 import ditr
@@ -190,6 +192,26 @@ def test_a_raw_drive_is_read_with_the_calibration_of_its_date_and_the_poses_of_t
     (tmp_path / "2011_09_26" / "calib_velo_to_cam.txt").unlink()
     with pytest.raises(InputError, match=r"calib_velo_to_cam.txt: the calibration of these photographs is missing"):
         ditr.read(drive_folder)
+
+
+@pytest.mark.skipif(not PANDASET.exists(), reason="../shared is missing")
+@pytest.mark.parametrize("layout", ["odometry", "raw", "object"])
+def test_frames_of_pandaset(tmp_path: Path, layout: str) -> None:
+    """With the camera that looks ahead; a frame is a drive of its own, since the car moved before a shutter opened."""
+    (frame,) = frames_of(1)
+    view = replace(frame.views[0], name="image_2")
+    scene = replace(frame, views=(view,), label=None, class_names=())
+    if layout == "odometry":
+        write_odometry([scene], tmp_path / "drive")
+    elif layout == "raw":
+        write_raw([scene], tmp_path / "drive", [np.eye(4)], (46800.0,))
+    else:
+        write_object([scene], tmp_path / "drive")
+    read = read_capture(tmp_path / "drive")
+    assert len(read) == len(frame)
+    same = same_patches(scene, read)
+    print(f"{layout}: {same:.6f} of points have the same patch")
+    assert same >= 0.999
 
 
 @needs_samples

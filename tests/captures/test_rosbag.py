@@ -27,6 +27,7 @@ from bags import (
     write_bag,
 )
 from colmap_files import quaternion_of
+from pandaset_drives import PANDASET, frames_of, write_pandaset
 from small_world import CAMERA
 
 import ditr
@@ -112,6 +113,35 @@ def test_sweeps_and_photographs_are_those_that_were_written(
         np.testing.assert_allclose(scene.properties["lidar_to_world"], pose, atol=1e-9)
         assert scene.up is not None
         np.testing.assert_allclose(scene.up, pose[2, :3], atol=1e-9)  # z of the map, in the LiDAR's frame
+
+
+@pytest.mark.skipif(not PANDASET.exists(), reason="../shared is missing")
+@pytest.mark.parametrize("kind", ["bag.lz4", "db3", "mcap"])
+def test_two_frames_of_pandaset(tmp_path: Path, kind: str, opened: Callable[..., BagDrive]) -> None:
+    compare_with_pandaset(tmp_path, kind, 2 if kind == "mcap" else 1, opened)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not PANDASET.exists(), reason="../shared is missing")
+@pytest.mark.parametrize("kind", KINDS)
+def test_all_frames_of_pandaset(tmp_path: Path, kind: str, opened: Callable[..., BagDrive]) -> None:
+    compare_with_pandaset(tmp_path, kind, 8, opened)
+
+
+def compare_with_pandaset(folder: Path, kind: str, count: int, opened: Callable[..., BagDrive]) -> None:
+    """The same patch for nearly all points in all six cameras, as the captures that the bag was written from have."""
+    frames = frames_of(count)
+    write_pandaset(place_of(folder, kind), kind, frames)
+    drive = opened(place_of(folder, kind))
+    assert len(drive) == count
+    for number, frame in enumerate(frames):
+        scene = drive.scene(number)
+        assert len(scene) == len(frame) and len(scene.views) == 6
+        shown = {view.name: view for view in scene.views}
+        same = [patches(frame, view) == patches(scene, shown[view.name]) for view in frame.views]
+        print(f"{kind}, frame {number}: {np.mean(same):.6f} of points and views have the same patch")
+        assert np.mean(same) >= 0.999
+        np.testing.assert_array_equal(scene.strength, frame.strength)
 
 
 def test_a_bag_is_a_drive_whose_sweeps_have_addresses(bag: Path, tmp_path: Path) -> None:

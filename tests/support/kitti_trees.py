@@ -172,7 +172,7 @@ def write_raw(
         up = np.degrees(2 * np.arctan(np.exp((pose[1, 3] + north) / (scale * radius)))) - 90
         values = [up, east, pose[2, 3] + 110.0, roll, pitch, yaw, *[0.0] * 24]
         save_text(folder / "oxts" / "data" / f"{stem}.txt", " ".join(f"{value:.14g}" for value in values))
-        for stream, late in (("oxts", 0.0), ("velodyne_points", 0.004), ("image_02", 0.01), ("image_03", 0.01)):
+        for stream, late in (("oxts", 0.0), ("velodyne_points", 0.004), ("image_02", 0.01)):
             with (folder / stream / "timestamps.txt").open("a", encoding="utf-8") as file:
                 file.write(f"2011-09-26 {stamp(time + late)}\n")
 

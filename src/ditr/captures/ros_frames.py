@@ -6,6 +6,7 @@ extrapolated.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -21,6 +22,10 @@ _GAP = 500_000_000
 """Nanoseconds between two transforms at most, for what is between them to be known."""
 _SAME = 1e-9
 _DEEPEST = 1000
+_FARTHEST = 1e9
+"""Metres between a frame and its parent at most."""
+_OFF = 0.1
+"""By which the length of a quaternion may differ from 1."""
 
 
 @dataclass(frozen=True)
@@ -102,8 +107,8 @@ class Frames:
         by_child: dict[str, dict[str, list[Transform]]] = {}
         damaged = 0
         for transform in transforms:
-            numbers = (*transform.position, *transform.quaternion)
-            if not np.isfinite(numbers).all() or not any(transform.quaternion):
+            far, length = max(map(abs, transform.position)), math.hypot(*transform.quaternion)
+            if not (far < _FARTHEST and abs(length - 1) < _OFF):  # which nothing that is not finite is
                 damaged += 1
                 continue
             by_child.setdefault(transform.child, {}).setdefault(transform.parent, []).append(transform)

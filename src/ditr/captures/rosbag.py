@@ -37,6 +37,7 @@ _TOLERANCE = 0.1
 """Seconds between a sweep and a photograph at most."""
 _DEPTH_TOLERANCE = 0.02
 """The same of a photograph and its depth map."""
+_ROUNDING = 1e-6
 _LOOKED_AT = 1 << 16
 _KEPT_OPEN = 2
 """Bags that stay open in a process, so that their sweeps can be read one by one."""
@@ -217,7 +218,7 @@ def _nearest(wanted: NDArray[np.int64], known: NDArray[np.int64], seconds: float
     """(n,) the number of the nearest of the known times; -1 where none is so near. Seconds since 1970 as floats would
     be exact to a tenth of a microsecond alone, so they count from the first."""
     origin = int(wanted[0])
-    return nearest_in_time((wanted - origin) / 1e9, (known - origin) / 1e9, seconds)
+    return nearest_in_time((wanted - origin) / 1e9, (known - origin) / 1e9, seconds + _ROUNDING)
 
 
 def _view(where: str, camera: BagCamera, pose: NDArray[np.float64], image: Any, depth: Any) -> View:
@@ -233,10 +234,10 @@ def _view(where: str, camera: BagCamera, pose: NDArray[np.float64], image: Any, 
     if fitted is None:
         fault = f"the image is {size[0]}x{size[1]}, and its calibration for {calibrated.width}x{calibrated.height}"
         raise InputError(where, fault, "Leave this camera out with --topics, or mend its CameraInfo")
-    return View(
-        name=camera.topics.name,
-        camera=fitted,
-        world_to_camera=pose,
-        image=content,
-        depth=None if depth is None else depth_map(where, depth),
-    )
+    maps = None if depth is None else depth_map(where, depth)
+    try:
+        return View(camera.topics.name, fitted, pose, content, maps)
+    except InputError as error:
+        raise InputError(
+            where, error.fault, "Mend tf or the calibration, or leave this camera out with --topics"
+        ) from None
