@@ -9,7 +9,7 @@ import cloud_files
 import kitti_trees
 import numpy as np
 import pytest
-from small_world import make_scene, write_model, write_world
+from small_world import make_scene, tiny_encoding, write_model, write_world
 
 import ditr
 from ditr.cli import main
@@ -106,4 +106,19 @@ def test_a_drive_becomes_a_capture_for_each_sweep(tmp_path: Path, capsys: pytest
     assert [view.name for view in ditr.read_capture(tmp_path / "out" / "000002").views] == ["image_2", "image_3"]
     main(["import", str(tmp_path / "sequences"), str(tmp_path / "all"), "--first", "1"])
     assert [path.relative_to(tmp_path).as_posix() for path in (tmp_path / "all").glob("*/*")] == ["all/04/000000"]
-    assert "with 4 scenes, and one is wanted" in refused(capsys, "check", tmp_path / "sequences" / "04")
+
+
+def test_a_drive_is_checked_and_looked_at_sweep_by_sweep(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    sweeps = [kitti_trees.rectified_scene(make_scene(seed)) for seed in range(3)]
+    kitti_trees.write_odometry(sweeps, tmp_path / "04")
+    main(["check", "04", "--every", "2"])
+    assert capsys.readouterr().out.count("sound: nothing speaks against it") == 2
+    assert sorted(path.name for path in (tmp_path / "04-check").iterdir()) == ["000000", "000002"]
+    encoder = tiny_encoding(tmp_path).spec
+    main(["features", "04", "--encoder", encoder, "--first", "1", "--no-pictures", "--no-cache"])
+    main(["features", "04/000002", "--encoder", encoder, "--no-pictures", "--no-cache", "--out", "one"])
+    assert (tmp_path / "04-features" / "000000" / "features.ply").exists()
+    assert (tmp_path / "one" / "features.ply").exists()

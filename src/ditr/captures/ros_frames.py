@@ -107,7 +107,7 @@ class Frames:
         by_child: dict[str, dict[str, list[Transform]]] = {}
         damaged = 0
         for transform in transforms:
-            far, length = max(map(abs, transform.position)), math.hypot(*transform.quaternion)
+            far, length = math.hypot(*transform.position), math.hypot(*transform.quaternion)
             if not (far < _FARTHEST and abs(length - 1) < _OFF):  # which nothing that is not finite is
                 damaged += 1
                 continue

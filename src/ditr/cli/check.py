@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Annotated
 
@@ -26,7 +26,8 @@ class Check:
     """
 
     capture: Annotated[Path, tyro.conf.Positional]
-    """Folder with transforms.json, the images and a PLY, or a file or folder of another format; also at a URL."""
+    """Folder with transforms.json, the images and a PLY, or a file or folder of another format; also at a URL. Of a
+    drive all sweeps, or those that --every and --first choose, or one by its address, as drive.bag/000012."""
     out: Path | None = None
     """Folder for check.png and check.json; by default CAPTURE's name with -check, in the current folder."""
     overwrite: bool = False
@@ -35,7 +36,16 @@ class Check:
 
 
 def run(args: Check) -> None:
-    """Look, write, and print."""
+    """Look, write, and print; of a drive at each sweep."""
+    from ditr.cli.common import each_sweep
+
+    places = each_sweep(args.capture, args.out, "check", args.reading.options())
+    sound = [_is_sound(replace(args, capture=capture, out=out)) for capture, out in places]
+    if not all(sound):
+        sys.exit(1)
+
+
+def _is_sound(args: Check) -> bool:
     from ditr.captures.capture import read_capture
     from ditr.captures.read_options import stated_options
     from ditr.cli.common import folder_for
@@ -66,5 +76,4 @@ def run(args: Check) -> None:
                 found.draw(new / "check.png")
     print("sound: nothing speaks against it" if found.is_sound else "not sound")
     print(f"written to {out}")
-    if not found.is_sound:
-        sys.exit(1)
+    return found.is_sound

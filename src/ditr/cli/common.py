@@ -7,6 +7,8 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 from ditr.captures.capture import read_capture
+from ditr.captures.drives import open_drive
+from ditr.captures.formats import is_capture
 from ditr.cli.output import remark
 from ditr.data.augment.variants import VARIANTS
 from ditr.encoders.encoding import CachedEncoding
@@ -21,6 +23,7 @@ from ditr.runtime import choose_device, progress_bar
 from ditr.scene import ReadOptions, Scene
 
 __all__ = [
+    "each_sweep",
     "encode_captures",
     "folder_for",
     "judged",
@@ -42,6 +45,25 @@ def make_encoding(
 ) -> CachedEncoding:
     """An encoder with its cache."""
     return CachedEncoding(spec, make_cache(folder, use_cache=use_cache), choose_device(device), precision=precision)
+
+
+def each_sweep(source: Path, out: Path | None, results: str, options: ReadOptions) -> list[tuple[Path, Path | None]]:
+    """What is worked on in turn, with the folders of the results: of a drive each of its scenes, in one of its name.
+
+    Args:
+        source: a capture, or a drive.
+        out: folder of the results that is asked for.
+        results: what they are, for the name of a drive's folder.
+        options: how the source is read.
+
+    Raises:
+        InputError: a drive that cannot be opened.
+    """
+    drive = None if is_capture(source) else open_drive(source, options)
+    if drive is None:
+        return [(source, out)]
+    folder = out or Path(f"{drive.name}-{results}")
+    return [(path, folder / path.name) for path in drive.paths()]
 
 
 def folder_for(path: Path, names: Sequence[str] = (), *, overwrite: bool = True, needed: int = 0) -> Path:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -32,7 +32,8 @@ class Features:
     """
 
     capture: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="CAPTURE")]
-    """Folder with transforms.json, the photographs and a PLY, or a file or folder of another format; also at a URL."""
+    """Folder with transforms.json, the photographs and a PLY, or a file or folder of another format; also at a URL. Of
+    a drive all sweeps, or those that --every and --first choose, or one by its address, as drive.bag/000012."""
     out: Annotated[Path | None, tyro.conf.arg(metavar="FOLDER")] = None
     """Folder for the results; by default CAPTURE's name with -features, in the current folder."""
     overwrite: bool = False
@@ -65,7 +66,19 @@ class Features:
 
 
 def run(args: Features) -> None:
-    """Lift, write, draw, and print the coverage; then the same for a student."""
+    """Lift, write, draw, and print the coverage; then the same for a student. Of a drive for each sweep."""
+    from ditr.captures.drives import is_drive
+
+    if not is_drive(args.capture):
+        _run(args)
+        return
+    from ditr.cli.common import each_sweep
+
+    for capture, out in each_sweep(args.capture, args.out, "features", args.reading.options()):
+        _run(replace(args, capture=capture, out=out))
+
+
+def _run(args: Features) -> None:
     from ditr.captures.capture import read_capture
     from ditr.runtime import phase
 
