@@ -24,6 +24,7 @@ __all__ = [
     "Projection",
     "Sight",
     "VisibilityRule",
+    "map_index",
     "patch_of",
     "project",
     "see",
@@ -255,12 +256,13 @@ def shown_points(
 
 def values_at(values: NDArray[Any], pixel: NDArray[np.float64], camera: Camera) -> NDArray[Any]:
     """What a map of any size, laid over the image, holds at image coordinates (N, 2)."""
-    column = _map_index(pixel[:, 0], camera.width, values.shape[1])
-    row = _map_index(pixel[:, 1], camera.height, values.shape[0])
+    column = map_index(pixel[:, 0], camera.width, values.shape[1])
+    row = map_index(pixel[:, 1], camera.height, values.shape[0])
     return np.asarray(values[row, column])
 
 
-def _map_index(pixel: NDArray[np.float64], image_side: int, map_side: int) -> NDArray[np.int64]:
+def map_index(pixel: NDArray[np.float64], image_side: int, map_side: int) -> NDArray[np.int64]:
+    """Rows or columns of a map that is laid over an image, for image coordinates along one axis."""
     scaled = pixel if map_side == image_side else pixel * (map_side / image_side)
     return np.minimum(scaled.astype(np.int64), map_side - 1)
 

@@ -17,7 +17,7 @@ from ditr.captures.images import read_mask
 from ditr.errors import Finding, Grade
 from ditr.geometry.orientation import find_up
 from ditr.geometry.projection import VisibilityRule, see
-from ditr.plausibility.shown import Shown, correlation, sampled
+from ditr.plausibility.shown import correlation, sampled, shown_in_all
 from ditr.plausibility.swapped_images import check_images
 from ditr.scene import CloudAxes, PoseConvention, Scene
 
@@ -71,10 +71,9 @@ def check_cameras(scene: Scene, rule: VisibilityRule) -> list[Finding]:
     if not scene.posed_views or np.linalg.matrix_rank(scene.coord - scene.coord.mean(axis=0), tol=1e-3) < 2:
         return []
     sample = sampled(scene)
-    up = find_up(replace(sample, views=()), scene.reading.up)
-    given = agreement(sample, rule, up)
+    given = _of(sample, rule, scene.reading.up)
     told = scene.reading.poses is not None or scene.reading.cloud_axes is not None
-    found = [] if told else _another_convention(sample, rule, up, given)
+    found = [] if told else _another_convention(sample, rule, given)
     return (
         found
         or check_images(scene, rule)
@@ -90,23 +89,41 @@ def agreement(scene: Scene, rule: VisibilityRule, up: NDArray[np.float64]) -> Ag
         rule: whose ranges count; its depth test does not.
         up: (3,) of unit length.
     """
+    seen, depth, color = _fits(scene, rule)
+    return Agreement(seen, _predicted(scene, rule), depth, color, _upright(scene, up))
+
+
+def _of(scene: Scene, rule: VisibilityRule, up: tuple[float, float, float] | None, *, short: bool = False) -> Agreement:
+    """As :func:`agreement`; where depths and colours tell it, without how the images stand.
+
+    Args:
+        scene, rule: likewise.
+        up: the direction against gravity, where it is told.
+        short: whether what is predicted may be left out then, too.
+    """
+    seen, depth, color = _fits(scene, rule)
+    is_told = depth is not None or color is not None
+    predicted = np.nan if is_told and short else _predicted(scene, rule)
+    upright = np.nan if is_told else _upright(scene, find_up(replace(scene, views=()), up))
+    return Agreement(seen, predicted, depth, color, upright)
+
+
+def _upright(scene: Scene, up: NDArray[np.float64]) -> float:
+    return float(np.mean([-view.world_to_camera[1, :3] @ up for view in scene.posed_views]))
+
+
+def _fits(scene: Scene, rule: VisibilityRule) -> tuple[float, float | None, float | None]:
+    """What is seen, and how depths and colours agree."""
     seen = np.zeros(len(scene), dtype=bool)
     at_depth, colors = [], []
-    for view in scene.posed_views:
-        shown = Shown.of(scene, view, rule)
+    for view, shown in zip(scene.posed_views, shown_in_all(scene, rule), strict=True):
         seen[shown.rows] = True
         at_depth.append(shown.depth_agreement())
         if scene.color is not None:
             colors.append(shown.colors(scene.color, view))
-    upright = float(np.mean([-view.world_to_camera[1, :3] @ up for view in scene.posed_views]))
     depths = np.concatenate(at_depth)
-    return Agreement(
-        seen=float(seen.mean()),
-        predicted=_predicted(scene, rule),
-        depth=float(depths.mean()) if len(depths) >= 100 else None if not _has_depth(scene) else 0.0,
-        color=correlation(colors) if scene.color is not None else None,
-        upright=upright,
-    )
+    depth = float(depths.mean()) if len(depths) >= 100 else None if not _has_depth(scene) else 0.0
+    return float(seen.mean()), depth, correlation(colors) if scene.color is not None else None
 
 
 def _has_depth(scene: Scene) -> bool:
@@ -132,9 +149,12 @@ def _conventions(scene: Scene) -> Iterator[tuple[str, str, Scene]]:
         yield mistake, f"--cloud-axes {axes.value}", with_cloud_axes(scene, axes)
 
 
-def _another_convention(scene: Scene, rule: VisibilityRule, up: NDArray[np.float64], given: Agreement) -> list[Finding]:
+def _another_convention(scene: Scene, rule: VisibilityRule, given: Agreement) -> list[Finding]:
+    is_told = given.depth is not None or given.color is not None
+    if is_told and given.score(1.0) + CLEARLY > 1:  # nothing can be so much better
+        return []
     tried = [
-        (mistake, option, agreement(other, rule, find_up(replace(other, views=())) if "cloud" in option else up))
+        (mistake, option, _of(other, rule, None if "cloud" in option else scene.reading.up, short=True))
         for mistake, option, other in _conventions(scene)
     ]
     most = max(given.seen, *(found.seen for _, _, found in tried))

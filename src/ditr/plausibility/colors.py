@@ -6,7 +6,7 @@ import numpy as np
 
 from ditr.errors import Finding, Grade
 from ditr.geometry.projection import VisibilityRule
-from ditr.plausibility.shown import Shown, correlation, sampled
+from ditr.plausibility.shown import correlation, sampled, shown_in_all
 from ditr.scene import Scene
 
 __all__ = ["check_colors"]
@@ -25,7 +25,8 @@ def check_colors(scene: Scene, rule: VisibilityRule) -> list[Finding]:
         return []
     sample = sampled(scene)
     assert sample.color is not None
-    pairs = [Shown.of(sample, view, rule).colors(sample.color, view) for view in sample.views]
+    shown = zip(sample.views, shown_in_all(sample, rule), strict=True)
+    pairs = [each.colors(sample.color, view) for view, each in shown]
     pairs = [pair for pair in pairs if len(pair[0]) >= ENOUGH]
     if len(pairs) < 3 or np.median([correlation([pair]) for pair in pairs]) < 0.5:
         return []  # The colours say nothing, or views do not fit, which other checks tell.

@@ -13,7 +13,7 @@ from ditr.captures.images import read_depth, read_image, read_mask
 from ditr.geometry.projection import VisibilityRule, see, values_at
 from ditr.scene import Scene, View
 
-__all__ = ["Shown", "correlation", "opened", "sampled", "spread", "with_few_points"]
+__all__ = ["Shown", "correlation", "opened", "sampled", "shown_in_all", "spread", "with_few_points"]
 
 POINTS, VIEWS = 20_000, 8
 """How many points and views are looked at: enough for shares of a per cent, and a second of work."""
@@ -57,7 +57,10 @@ class Shown:
 
     def depth_agreement(self) -> NDArray[np.float64]:
         """For each point with a depth value: 1 at that depth, -1 before it, 0 behind."""
-        return np.empty(0) if self.stored is None else depth_agreement(self.depth, self.stored)
+        if self.stored is None:
+            return np.empty(0)
+        known = self.stored > 0
+        return depth_agreement(self.depth[known], self.stored[known])
 
     def colors(self, color: NDArray[np.uint8], view: View) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """(m, 3) colours of the points that are not hidden, and of their pixels."""
@@ -80,10 +83,9 @@ class Shown:
 
 
 def depth_agreement(depth: NDArray[np.float64], stored: NDArray[np.float32]) -> NDArray[np.float64]:
-    """Of depths (n,) whose place in the depth map has a value: 1 at that value, -1 before it, 0 behind."""
-    known = stored > 0
-    distance = depth[known] - stored[known]
-    margin = np.maximum(0.2, 0.05 * depth[known])
+    """Of depths (n,) and values (..., n) of the depth map at their places: 1 at that value, -1 before it, 0 behind."""
+    distance = depth - stored
+    margin = np.maximum(0.2, 0.05 * depth)
     return np.where(distance < -margin, -1.0, (distance <= margin).astype(np.float64))
 
 
@@ -102,6 +104,12 @@ def sampled(scene: Scene) -> Scene:
     """The scene with few points and views, both spread evenly; the same ones each time. Their files are opened."""
     posed = scene.posed_views
     return replace(with_few_points(scene), views=tuple(opened(posed[row]) for row in spread(len(posed), VIEWS)))
+
+
+@lru_cache(maxsize=1)  # likewise
+def shown_in_all(scene: Scene, rule: VisibilityRule) -> tuple[Shown, ...]:
+    """:class:`Shown` of each posed view of a sampled scene."""
+    return tuple(Shown.of(scene, view, rule) for view in scene.posed_views)
 
 
 def with_few_points(scene: Scene) -> Scene:

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ditr.captures.images import read_depth, read_image
 from ditr.errors import Finding, Grade, few
-from ditr.geometry.projection import VisibilityRule, values_at
+from ditr.geometry.projection import VisibilityRule, map_index
 from ditr.plausibility.shown import (
     VIEWS,
     Shown,
@@ -18,6 +19,7 @@ from ditr.plausibility.shown import (
     depth_agreement,
     opened,
     sampled,
+    shown_in_all,
     spread,
     with_few_points,
 )
@@ -59,9 +61,10 @@ def check_views(scene: Scene, rule: VisibilityRule) -> list[Finding]:
 def _odd_views(scene: Scene, rule: VisibilityRule) -> list[Finding]:
     posed, sample = scene.posed_views, with_few_points(scene)
     pixels = max(view.camera.width * view.camera.height for view in posed)
-    views = [posed[row] for row in spread(len(posed), max(VIEWS, min(MOST_VIEWS, MOST_PIXELS // pixels)))]
-    table = np.array([_fits(sample, opened(view), rule) for view in views])
-    odd = np.zeros(len(views), dtype=bool)
+    rows = spread(len(posed), max(VIEWS, min(MOST_VIEWS, MOST_PIXELS // pixels))).tolist()
+    known = dict(zip(spread(len(posed), VIEWS).tolist(), sampled(scene).views, strict=True))  # whose files are open
+    table = np.array([_fits(sample, known.get(row) or opened(posed[row]), rule) for row in rows])
+    odd = np.zeros(len(rows), dtype=bool)
     told = {}
     for kind, fits in zip((DEPTHS, COLORS), table.T, strict=True):
         outliers = _outliers(fits)
@@ -70,11 +73,11 @@ def _odd_views(scene: Scene, rule: VisibilityRule) -> list[Finding]:
             told[kind] = float(np.nanmin(fits)), float(np.nanmedian(fits))
     if not told:
         return []
-    names = few([view.name for view, is_odd in zip(views, odd, strict=True) if is_odd], 5)
+    names = few([posed[row].name for row, is_odd in zip(rows, odd, strict=True) if is_odd], 5)
     how = " and ".join(
         f"{kind} to {low:.2f} (median of the views {median:.2f})" for kind, (low, median) in told.items()
     )
-    text = f"{odd.sum()} of the {len(views)} views looked at do not fit the points: {names}; there agree {how}"
+    text = f"{odd.sum()} of the {len(rows)} views looked at do not fit the points: {names}; there agree {how}"
     evidence = {kind: {"lowest": round(low, 3), "median": round(median, 3)} for kind, (low, median) in told.items()}
     return [Finding(Grade.WARNED, "cameras", text, "Check the poses of these views, or leave them out", evidence)]
 
@@ -130,12 +133,12 @@ class _Beside:
 def _moved(scene: Scene, rule: VisibilityRule) -> list[Finding]:
     """Whether points clearly fit depth maps and colours better beside the pixels into which they fall."""
     sample = sampled(scene)
-    shown = [(view, Shown.of(sample, view, rule)) for view in sample.views]
+    shown = list(zip(sample.views, shown_in_all(sample, rule), strict=True))
     fits = {
         DEPTHS: [_depths_beside(view, one) for view, one in shown if one.stored is not None],
         COLORS: [_colors_beside(view, one, sample.color) for view, one in shown if sample.color is not None],
     }
-    found = {kind: _beside([table for table in tables if table is not None]) for kind, tables in fits.items()}
+    found = {kind: _beside([fit for fit in of_views if fit is not None]) for kind, of_views in fits.items()}
     better = {kind: beside for kind, beside in found.items() if beside is not None and beside.is_better}
     if not better:
         return []
@@ -150,69 +153,96 @@ def _moved(scene: Scene, rule: VisibilityRule) -> list[Finding]:
     ]
 
 
-_TURNS = sorted(
-    (
-        (float(across), float(down))
-        for across in np.arange(-REACH, REACH + STEP, STEP)
-        for down in np.arange(-REACH, REACH + STEP, STEP)
-    ),
-    key=lambda turn: np.hypot(*turn),
+_TURNS = np.array(
+    sorted(
+        (
+            (across, down)
+            for across in np.arange(-REACH, REACH + STEP, STEP)
+            for down in np.arange(-REACH, REACH + STEP, STEP)
+        ),
+        key=lambda turn: np.hypot(*turn),
+    )
 )
-"""Degrees across and down; the smallest turn, none at all, first."""
+"""(turns, 2) degrees across and down; the smallest turn, none at all, first."""
+
+_Fit = Callable[[NDArray[np.float64]], NDArray[np.float64]]
+"""How well a view's points fit, at most 1, where it is turned by each of (turns, 2) degrees."""
 
 
-def _beside(tables: list[NDArray[np.float64]]) -> _Beside | None:
-    """Of fits by turns, a table (turns,) for each view."""
-    if len(tables) < 3:
+def _beside(fits: Sequence[_Fit]) -> _Beside | None:
+    """Of the fits of some views."""
+    if len(fits) < 3:
         return None
+    own = float(np.median([fit(_TURNS[:1])[0] for fit in fits]))
+    if own + GAIN > 1:  # nothing can be so much better
+        return _Beside(own, own, 0.0)
+    tables = [fit(_TURNS) for fit in fits]
     best = [int(table.argmax()) for table in tables]
     return _Beside(
-        own=float(np.median([table[0] for table in tables])),
+        own=own,
         best=float(np.median([table.max() for table in tables])),
         degrees=float(np.median([np.hypot(*_TURNS[number]) for number in best])),
     )
 
 
 def _turned(
-    view: View, pixel: NDArray[np.float64], fit: Callable[[NDArray[np.bool_], NDArray[np.float64]], float]
-) -> NDArray[np.float64]:
-    """(turns,) how well points fit beside their pixels.
+    view: View, pixel: NDArray[np.float64], turns: NDArray[np.float64], shape: tuple[int, ...]
+) -> tuple[NDArray[np.bool_], NDArray[np.int64], NDArray[np.int64]]:
+    """(turns, n) whether points are still in the image where it is turned, and their rows and columns in a map of this
+    shape over it; 0 where they are not."""
+    size, side = (view.camera.width, view.camera.height), (shape[1], shape[0])
+    inside, index = [], []
+    for axis in range(2):
+        # There are as many turns as pairs of a turn across and one down.
+        degrees, which = np.unique(turns[:, axis], return_inverse=True)
+        moved = pixel[:, axis] + np.tan(np.deg2rad(degrees))[:, None] * view.camera.fx
+        held = (moved >= 0) & (moved < size[axis])
+        inside.append(held[which])
+        index.append(map_index(moved * held, size[axis], side[axis])[which])
+    return inside[0] & inside[1], index[1], index[0]
 
-    Args:
-        fit: of which points (n,) are still in the image, and where these are.
-    """
-    size = np.array((view.camera.width, view.camera.height))
-    fits = np.full(len(_TURNS), -1.0)
-    for number, turn in enumerate(_TURNS):
-        moved = pixel + np.tan(np.deg2rad(turn)) * view.camera.fx
-        inside = np.asarray(((moved >= 0) & (moved < size)).all(axis=1))
-        if 2 * inside.sum() >= ENOUGH:
-            fits[number] = fit(inside, moved[inside])
-    return fits
 
-
-def _depths_beside(view: View, shown: Shown) -> NDArray[np.float64] | None:
+def _depths_beside(view: View, shown: Shown) -> _Fit | None:
     some = slice(None, None, 1 + len(shown.rows) // MOST)
-    depth, depth_map = shown.depth[some], read_depth(view)
+    depth, pixel, depth_map = shown.depth[some], shown.pixel[some], read_depth(view)
     assert shown.stored is not None and depth_map is not None
     if (shown.stored[some] > 0).sum() < ENOUGH:
         return None
 
-    def fit(inside: NDArray[np.bool_], pixel: NDArray[np.float64]) -> float:
-        agreement = depth_agreement(depth[inside], values_at(depth_map, pixel, view.camera))
-        return float(agreement.mean()) if 2 * len(agreement) >= ENOUGH else -1.0
+    def fit(turns: NDArray[np.float64]) -> NDArray[np.float64]:
+        inside, row, column = _turned(view, pixel, turns, depth_map.shape)
+        stored = depth_map[row, column]
+        known = inside & (stored > 0)
+        count, total = known.sum(axis=1), (depth_agreement(depth, stored) * known).sum(axis=1)
+        return np.where(2 * count >= ENOUGH, total / np.maximum(count, 1), -1.0)
 
-    return _turned(view, shown.pixel[some], fit)
+    return fit
 
 
-def _colors_beside(view: View, shown: Shown, color: NDArray[np.uint8]) -> NDArray[np.float64] | None:
+def _colors_beside(view: View, shown: Shown, color: NDArray[np.uint8]) -> _Fit | None:
     rows, pixel = shown.in_front(view)
     if len(rows) < ENOUGH:
         return None
     some, image = slice(None, None, 1 + len(rows) // MOST), read_image(view)
-    ours = color[rows[some]].astype(np.float64)
+    ours, place = color[rows[some]].astype(np.float64), pixel[some].astype(np.float64)
 
-    def fit(inside: NDArray[np.bool_], pixel: NDArray[np.float64]) -> float:
-        return correlation([(ours[inside], values_at(image, pixel, view.camera).astype(np.float64))])
+    def fit(turns: NDArray[np.float64]) -> NDArray[np.float64]:
+        inside, row, column = _turned(view, place, turns, image.shape)
+        theirs = image[row, column] * inside[..., None]
+        return np.where(2 * inside.sum(axis=1) >= ENOUGH, _correlations(ours, theirs, inside), -1.0)
 
-    return _turned(view, pixel[some].astype(np.float64), fit)
+    return fit
+
+
+def _correlations(ours: NDArray[np.float64], theirs: NDArray[Any], inside: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """(turns,) as :func:`correlation` of the rows that are inside: ``ours`` (n, 3), ``theirs`` (turns, n, 3) with 0
+    outside."""
+    theirs, weight = theirs.astype(np.float64), inside.astype(np.float64)
+    count = np.maximum(weight.sum(axis=1), 1)[:, None]
+    a, b = weight @ ours, theirs.sum(axis=1)
+    own = (weight @ (ours * ours) - a * a / count).sum(axis=1)
+    other = (np.einsum("tnc,tnc->tc", theirs, theirs) - b * b / count).sum(axis=1)
+    both = (np.einsum("nc,tnc->tc", ours, theirs) - a * b / count).sum(axis=1)
+    norm = np.sqrt(np.maximum(own * other, 0))
+    result: NDArray[np.float64] = np.divide(both, norm, out=np.zeros_like(norm), where=norm > 1e-6)
+    return result
