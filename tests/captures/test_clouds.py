@@ -375,3 +375,16 @@ def test_labels_go_into_a_copy_of_the_file(tmp_path: Path, kind: int, ending: st
     np.testing.assert_array_equal(scene.label == len(scene.class_names) - 1, label == 1)
     with pytest.raises(InputError, match="300 points, and there are 9 labels"):
         write_las_labels(source, path, label[:9], confidence[:9], ("building", "sofa", "terrain"))
+
+
+@pytest.mark.parametrize(
+    "matrix",
+    [np.eye(4), np.array([[500.0, 0, 320], [0, 500, 240], [0, 0, 1]]), np.eye(4)[:3]],
+    ids=["4x4", "3x3", "3x4"],
+)
+def test_the_matrix_of_a_pose_is_no_cloud(tmp_path: Path, matrix: np.ndarray) -> None:
+    np.savetxt(tmp_path / "pose.txt", matrix)
+    np.save(tmp_path / "pose.npy", matrix, allow_pickle=False)
+    for name in ("pose.txt", "pose.npy"):
+        with pytest.raises(InputError, match="matrix, of a pose or a camera"):
+            read_capture(tmp_path / name)

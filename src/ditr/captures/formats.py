@@ -17,6 +17,7 @@ _EXR = (
     "Convert depth to .npy, as cv2.imread(path, cv2.IMREAD_UNCHANGED) and numpy.save do (with "
     "OPENCV_IO_ENABLE_OPENEXR=1 set), and give depth_unit_scale_factor 1 for metres; photographs to JPEG or PNG"
 )
+_TABLE = "If these are points, write them as CSV, as `pandas.read_{}(path).to_csv('cloud.csv', index=False)` does"
 _VIDEO = "Take single photographs out of it, as `ffmpeg -i f.mp4 f%04d.png` does"
 _BEGINNINGS: tuple[tuple[bytes, str, str], ...] = (
     (rb"\Z", "an empty file", "Copy or write it again"),
@@ -40,6 +41,13 @@ _BEGINNINGS: tuple[tuple[bytes, str, str], ...] = (
     (rb"solid ", "an STL model", _SAMPLE),
     (rb"\x93NUMPY", "a NumPy array", _REWRITE),
     (rb"\x89HDF", "an HDF5 file", _REWRITE),
+    (rb"ARROW1|FEA1", "an Arrow table (Feather)", _TABLE.format("feather")),
+    (rb"PAR1", "a Parquet table", _TABLE.format("parquet")),
+    (
+        rb"\x80[\x02-\x05]",
+        "a pickle, which may run anything when it is loaded",
+        "Write the arrays in it as .npy or CSV",
+    ),
     (rb"PK\x03\x04", "a ZIP archive", "Unpack it"),
     (rb"\x1f\x8b", "a gzip archive", "Unpack it"),
     (rb"ply[ \t]*[\r\n]", "a PLY point cloud", ""),
@@ -47,6 +55,12 @@ _BEGINNINGS: tuple[tuple[bytes, str, str], ...] = (
     (rb"\xff\xd8\xff", "a JPEG image", ""),
 )
 """First bytes, whose they are, and what to do about such a file; nothing where it may be damaged but is no stranger."""
+
+
+_ENDINGS = {
+    ".tfrecord": ("a file of TensorFlow's records", "Prepare Waymo's as Pointcept does, and see `ditr verify --help`")
+}
+"""Kinds of files that have no first bytes of their own."""
 
 
 def format_of(path: Path) -> tuple[str, str] | None:
@@ -59,7 +73,7 @@ def format_of(path: Path) -> tuple[str, str] | None:
     for pattern, name, remedy in _BEGINNINGS:
         if re.match(pattern, start, re.DOTALL):
             return name, remedy
-    return None
+    return _ENDINGS.get(path.suffix.lower())
 
 
 def _process(kind: str, first: str = "") -> str:
@@ -92,7 +106,15 @@ _FOLDERS: tuple[tuple[str, str, str], ...] = (
     ("*.rcproj", "a project of RealityCapture", _process("realitycapture", _EXPORT)),
     ("*.sens *_vh_clean_2.ply", "a scan of ScanNet", _PREPARED),
     ("dslr/nerfstudio iphone/rgb.mkv", "a scan of ScanNet++", _PREPARED),
-    ("velodyne/*.bin v1.0-*", "a folder of a driving benchmark", "See `ditr verify --help`"),
+    ("pose/*.txt intrinsic/*.txt", "frames of a scan as ScanNet's exporter leaves them,", _WRITE),
+    (
+        "v1.*-* sample_data.json samples/LIDAR_TOP sweeps/LIDAR_TOP",
+        "a folder of nuScenes or Lyft",
+        "Name a sweep of it (samples/LIDAR_TOP/*.bin), or see `ditr verify --help`",
+    ),
+    ("sensors/lidar/*.feather city_SE3_egovehicle.feather", "a log of Argoverse 2", _TABLE.format("feather")),
+    ("*.tfrecord v1/*.tfrecord", "records of Waymo", _PREPARED),
+    ("velodyne/*.bin", "a folder of a driving benchmark", "See `ditr verify --help`"),
 )
 """Patterns of what a folder holds, whose it is then, and what to do about it."""
 

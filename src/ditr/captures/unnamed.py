@@ -26,8 +26,11 @@ def unnamed_columns(path: Path, values: NDArray[Any]) -> tuple[Columns, str]:
     four more are colours with an intensity before or behind them, where the numbers leave no doubt.
 
     Raises:
-        InputError: another number of columns, or some that may mean several things.
+        InputError: another number of columns, some that may mean several things, or the matrix of a pose or a camera.
     """
+    if _is_matrix(values):
+        fault = f"it is a {' x '.join(map(str, values.shape))} matrix, of a pose or a camera"
+        raise InputError(path, fault, "Name the file of the points")
     count = values.shape[1]
     if count == 3:
         names: tuple[str, ...] = _AXES
@@ -54,6 +57,16 @@ def unnamed_columns(path: Path, values: NDArray[Any]) -> tuple[Columns, str]:
         if name in columns:
             columns[name] = columns[name].astype(np.uint8)
     return columns, f"they have no names, and are read as {' '.join(names)}"
+
+
+def _is_matrix(values: NDArray[Any]) -> bool:
+    """Whether these few numbers are rather a pose or a camera's matrix than points."""
+    if values.shape in ((4, 4), (3, 3)):
+        return bool((values[-1] == np.eye(len(values))[-1]).all())
+    if values.shape != (3, 4) or not np.isfinite(values).all():
+        return False
+    rotation = values[:, :3].astype(np.float64)
+    return bool(np.abs(rotation @ rotation.T - np.eye(3)).max() < 1e-3)
 
 
 def _is_color(values: NDArray[Any]) -> bool:
