@@ -13,6 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from cloud_files import write_las
 from hub_server import HubServer
 from huggingface_hub import constants
 from prepared_layouts import write_scannet
@@ -62,6 +63,8 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("made")
     write_capture(make_scene(depth=True), folder / "CAPTURE", image_format="png")
     write_world(folder / "CAPTURES", 2)
+    (folder / "scans").mkdir()
+    write_las(make_scene(0), folder / "scans" / "a.laz")
     (folder / "FOLDER_OF_CAPTURES").symlink_to("CAPTURES")
     write_scannet(folder / "ROOT" / "scannet", [make_scene(0, depth=True, points=60)], "train")
     write_scannet(folder / "ROOT" / "scannet", [make_scene(0, depth=True, points=60)], "val")
