@@ -21,7 +21,7 @@ from ditr.captures.ros_topics import CameraTopics, cameras_of, cloud_of_bag, wan
 from ditr.errors import InputError, few
 from ditr.scene import ReadOptions
 
-__all__ = ["BagCamera", "Survey", "place_of", "survey"]
+__all__ = ["BagCamera", "Survey", "place_of", "survey", "transform_of"]
 
 _CLOCKS = 5 * 10**9
 """Nanoseconds by which clocks of one machine do not differ."""
@@ -140,11 +140,16 @@ def _transforms(read: Sequence[tuple[Message, Any]], topics: Mapping[str, Topic]
         elif kind in TF_KINDS:
             static = message.topic.rstrip("/").endswith("tf_static")
             for stamped in value.transforms:
-                one = stamped.transform
-                found = _transform(stamped.header, stamped.child_frame_id, one.translation, one.rotation, static=static)
+                found = transform_of(stamped, static=static)
                 known.add(found.child)
                 yield message.time, found
     yield from (one for one in odometry if one[1].child not in known)
+
+
+def transform_of(stamped: Any, *, static: bool = False) -> Transform:
+    """A ``geometry_msgs/TransformStamped`` of ROS 1 or 2; a static one always holds."""
+    one = stamped.transform
+    return _transform(stamped.header, stamped.child_frame_id, one.translation, one.rotation, static=static)
 
 
 def _transform(header: Any, child: str, place: Any, turn: Any, *, static: bool = False) -> Transform:

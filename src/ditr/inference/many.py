@@ -25,7 +25,7 @@ from ditr.inference.segmenter import Segmenter
 from ditr.io.files import require_room
 from ditr.scene import ReadOptions, Scene
 
-__all__ = ["Many", "Shard", "find_items", "items_of", "ledger_path", "segment_many"]
+__all__ = ["Many", "Shard", "find_items", "items_of", "ledger_path", "segment_many", "work_of"]
 
 
 @dataclass(frozen=True)
@@ -113,7 +113,7 @@ def segment_many(
     options = options or Many()
     out, mine = Path(out), options.shard.of(items)
     _require_names(items)
-    work = _work(segmenter, out, options)
+    work = work_of(segmenter, out, options)
     require_room(out)
     done, todo = _sorted_out(work, mine, overwrite=options.overwrite)
     ledger = Ledger(ledger_path(out, options.shard))
@@ -155,7 +155,8 @@ def ledger_path(out: Path, shard: Shard = Shard()) -> Path:
     return out / ("results.jsonl" if shard.count == 1 else f"results-{shard.number}-of-{shard.count}.jsonl")
 
 
-def _work(segmenter: Segmenter, out: Path, options: Many) -> SceneWork:
+def work_of(segmenter: Segmenter, out: Path, options: Many) -> SceneWork:
+    """All that the work of each scene has to know, for results in ``out``."""
     encoding = segmenter.encoding
     return SceneWork(
         model=options.model,

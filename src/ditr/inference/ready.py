@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ditr.data.normals import NEIGHBOURS, missing_normals, with_lacking_normals
-from ditr.data.preparation import Attribute, Preparation, how_hidden
+from ditr.data.preparation import Attribute, Preparation
 from ditr.data.sample import Sample, prepare
 from ditr.data.scene_views import SceneViews, find_views, inference_rows
 from ditr.encoders.encoding import ImageGrid
@@ -27,7 +27,16 @@ from ditr.inference.prediction import Prediction
 from ditr.scene import ReadOptions, Scene
 from ditr.weights.saved_model import ModelConfig
 
-__all__ = ["PointLabels", "Ready", "SceneInputs", "VoxelLabels", "make_ready", "not_finite_scores", "voxel_labels"]
+__all__ = [
+    "PointLabels",
+    "Ready",
+    "SceneInputs",
+    "Told",
+    "VoxelLabels",
+    "make_ready",
+    "not_finite_scores",
+    "voxel_labels",
+]
 
 
 @dataclass(frozen=True, eq=False)
@@ -133,24 +142,50 @@ class Ready:
             rotation=given.rotation,
         )
 
-    def prediction(self, found: PointLabels, config: ModelConfig) -> Prediction:
-        """What was found of the scene's points."""
+    @property
+    def told(self) -> Told:
+        """What a prediction says beside its labels."""
         x, y, z = (float(value) for value in self.up)
         views = self.inputs.views
-        return Prediction(
-            scene=self.scene,
-            label=found.label,
-            confidence=found.confidence,
+        return Told(
             seen_by=None if views is None else views.seen_by(len(self.scene)),
-            class_names=config.class_names,
-            voxels=found.voxels,
             up=(x, y, z),
             turned={} if views is None else turned_degrees(views.views),
-            occlusion=None if views is None else how_hidden(self.inputs.preparation.rule, views.views),
             seed=self.inputs.seed,
-            calibrated=config.temperature is not None,
             normals=self.normals,
+        )
+
+    def prediction(self, found: PointLabels, config: ModelConfig) -> Prediction:
+        """What was found of the scene's points."""
+        return self.told.prediction(self.scene, found, config)
+
+
+@dataclass(frozen=True, eq=False)
+class Told:
+    """What a prediction says beside its labels, under the names that it has in
+    :class:`~ditr.inference.prediction.Prediction`."""
+
+    seen_by: NDArray[np.int64] | None
+    up: tuple[float, float, float]
+    turned: dict[str, int]
+    seed: int
+    normals: str | None
+
+    def prediction(self, scene: Scene, found: PointLabels, config: ModelConfig) -> Prediction:
+        """What was found of a scene's points by the model of ``config``."""
+        return Prediction(
+            scene=scene,
+            label=found.label,
+            confidence=found.confidence,
+            class_names=config.class_names,
+            voxels=found.voxels,
+            calibrated=config.temperature is not None,
             class_colors=config.class_colors,
+            seen_by=self.seen_by,
+            up=self.up,
+            turned=self.turned,
+            seed=self.seed,
+            normals=self.normals,
         )
 
 

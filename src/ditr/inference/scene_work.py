@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import errno
-import logging
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,6 +14,7 @@ from ditr.captures.folders import stamp
 from ditr.encoders.encoding import ImageGrid
 from ditr.encoders.feature_cache import FeatureCache
 from ditr.errors import Finding, InputError
+from ditr.inference.faults import as_fault
 from ditr.inference.prediction import Prediction
 from ditr.inference.results import RESULT_FILES, Outputs, write_results
 from ditr.inference.scene_labels import Labelling, judged, require_inputs, with_meaning
@@ -25,11 +24,7 @@ from ditr.runtime import release_memory
 from ditr.scene import ReadOptions, Scene
 from ditr.weights.saved_model import ModelConfig
 
-__all__ = ["Failed", "Item", "SceneWork", "Written", "as_fault", "label_one", "timed"]
-
-_log = logging.getLogger(__name__)
-_FATAL = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
-"""Faults of the disk with which no other scene can be written either."""
+__all__ = ["Failed", "Item", "SceneWork", "Written", "label_one", "timed"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -139,23 +134,6 @@ def label_one(segmenter: Segmenter, work: SceneWork, item: Item) -> Written | Fa
         return Failed(as_fault(error, item.name))
     release_memory()
     return Written(summary, prediction.scene.findings, seconds)
-
-
-def as_fault(error: Exception, scene: str) -> InputError | OSError:
-    """What went wrong with a scene, as an error that names it and can be sent."""
-    if isinstance(error, InputError):
-        return error
-    if isinstance(error, OSError) and error.errno in _FATAL:
-        return error
-    _log.debug("scene %s", scene, exc_info=error)
-    text = " ".join(str(error).split())[:300]
-    if isinstance(error, MemoryError) or "out of memory" in text or "can't allocate memory" in text:
-        return InputError(f"scene {scene}", f"there is too little memory ({text})", "Take fewer views or points")
-    if isinstance(error, OSError):
-        where = error.filename or f"scene {scene}"
-        return InputError(where, f"it cannot be read or written ({error.strerror or error})", "Check its permissions")
-    fault = f"the program failed with it ({type(error).__name__}: {text})"
-    return InputError(f"scene {scene}", fault, "Run it alone with --verbose, and report what that says")
 
 
 @contextmanager

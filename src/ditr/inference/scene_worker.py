@@ -13,10 +13,11 @@ from torch import Tensor
 from ditr.data.sample import Sample
 from ditr.encoders.feature_cache import EncodedView, Unencoded, look_up
 from ditr.errors import InputError
+from ditr.inference.faults import as_fault
 from ditr.inference.parcel import Parcel
 from ditr.inference.ready import Ready, VoxelLabels, make_ready
 from ditr.inference.scene_labels import finished, rule_of
-from ditr.inference.scene_work import Failed, Item, SceneWork, Written, as_fault, timed
+from ditr.inference.scene_work import Failed, Item, SceneWork, Written, timed
 from ditr.inference.segmenter import Segmenter
 from ditr.runtime import release_memory
 

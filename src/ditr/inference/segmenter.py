@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Protocol
@@ -21,6 +21,7 @@ from ditr.errors import InputError
 from ditr.geometry.projection import VisibilityRule
 from ditr.inference.prediction import Prediction
 from ditr.inference.ready import PointLabels, SceneInputs, VoxelLabels, make_ready, not_finite_scores, voxel_labels
+from ditr.inference.stream import Stream, StreamSettings
 from ditr.models.distillation import Distillation
 from ditr.models.segmentation import Segmentation
 from ditr.runtime import choose_device
@@ -183,6 +184,18 @@ class Segmenter:
         sample = ready.sample(self.config, inputs)
         found = self.label(sample).of_points(sample.inverse.numpy(), sample.name)
         return ready.prediction(found, self.config)
+
+    def stream(self, scans: Iterable[Scene], settings: StreamSettings | None = None) -> Stream:
+        """Label scans as they come: preparation, images and the network overlap, and predictions keep their order.
+
+        A scan that cannot be labelled is told (``StreamSettings.on_error``), and the stream goes on. Labels are those
+        of a call for each scan; features of images are neither looked up in a cache nor kept.
+
+        Args:
+            scans: in memory; they are taken by another thread, and no more than are wanted ahead.
+            settings: see :class:`ditr.inference.stream.StreamSettings`.
+        """
+        return Stream(self, scans, settings or StreamSettings())
 
     def encoded(self, sample: Sample, found: Sequence[EncodedView | Unencoded]) -> Sample:
         """A sample with the tokens of its views.
