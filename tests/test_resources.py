@@ -7,27 +7,35 @@ The limits in ``resources.json`` are what was measured when they were written. W
 
 from __future__ import annotations
 
+import cProfile
+import inspect
 import json
 import os
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
 import pytest
 import torch
-from small_world import tiny_config, tiny_encoding, write_world
+from small_world import RULE, tiny_config, tiny_encoding, write_world
 from torch import Tensor
 
 from ditr.captures.capture import read_capture
+from ditr.captures.images import read_depth, read_image
+from ditr.data.augment.images import image_augmentations
 from ditr.data.augment.variants import ROTATIONS
+from ditr.data.dataset import Item, TrainingSet
+from ditr.data.fragments import Fragments
 from ditr.encoders.encoding import CachedEncoding
 from ditr.encoders.image_encoder import EncodedImages, ImageEncoder
 from ditr.encoders.weights import load_weights
 from ditr.evaluation.voting import Voting
 from ditr.geometry.lift_pyramid import build_lift_pyramid
+from ditr.geometry.projection import shown_points
 from ditr.geometry.pyramid import build_pyramid
+from ditr.geometry.voxels import voxelize
 from ditr.inference.segmenter import Segmenter
 from ditr.models.minkunet import MinkUNetConfig
 from ditr.models.ptv3 import PTv3Config
@@ -41,6 +49,7 @@ HOW = "DITR_RENEW_RESOURCES=1 python -m pytest tests/test_resources.py writes th
 SPARE = 1.02
 """Over the limits: releases of torch differ by a few operators."""
 TOKENS, WIDTH, CLASSES = 2_400, 1024, 20
+DEPTH_RULE = replace(RULE, depth_margin=0.1)
 
 # The finest levels of the published networks, where memory and time go.
 PTV3 = PTv3Config(
@@ -116,13 +125,51 @@ class CountingEncoder(ImageEncoder):
         return super().__call__(images)
 
 
-def test_voting_encodes_every_photograph_once(tmp_path: Path) -> None:
+def calls_of(run: Callable[[], object], *functions: Callable[..., object]) -> list[int]:
+    """How often ``run`` calls some functions."""
+    profile = cProfile.Profile()
+    profile.runcall(run)
+    found: dict[tuple[str, int, str], int] = {}
+    for entry in profile.getstats():
+        if not isinstance(entry.code, str):
+            code = entry.code
+            found[code.co_filename, code.co_firstlineno, code.co_name] = entry.callcount
+    codes = [inspect.unwrap(function).__code__ for function in functions]
+    return [found.get((code.co_filename, code.co_firstlineno, code.co_name), 0) for code in codes]
+
+
+def test_voting_does_once_what_fragments_or_variants_share(tmp_path: Path) -> None:
+    """Photographs are decoded, projected and encoded once a scene, and geometry is made once a variant."""
     encoder = CountingEncoder(load_weights(tiny_encoding(tmp_path / "encoder", cache=False).spec))
     encoding = CachedEncoding(encoder.name, None, "cpu", _encoder=encoder)
-    config = tiny_config(encoding)
-    scene = read_capture(write_world(tmp_path / "world", count=1)[0])
-    Segmenter(config, config.build(), encoding=encoding, device="cpu")(scene, votes=Voting(ROTATIONS))
+    config = tiny_config(encoding, rule=DEPTH_RULE)
+    scene = read_capture(write_world(tmp_path / "world", count=1, depth=True)[0])
+    segmenter = Segmenter(config, config.build(), encoding=encoding, device="cpu")
+    passes, fragments, *per_view, voxels, pyramids = calls_of(
+        lambda: segmenter(scene, votes=Voting(ROTATIONS, batch_voxels=0)),
+        *(Segmenter.run, Fragments.sample, read_image, read_depth, shown_points, voxelize, build_pyramid),
+    )
+    assert passes == fragments > 2 * len(ROTATIONS), "one pass for each fragment"
     assert encoder.images == len(scene.views) > 1
+    assert per_view == [len(scene.views)] * 3
+    assert voxels == pyramids == len(ROTATIONS)
+
+
+def test_a_training_sample_reads_every_file_once(tmp_path: Path) -> None:
+    encoding = tiny_encoding(tmp_path / "encoder", cache=False)
+    folders = write_world(tmp_path / "world", count=1, depth=True, views=4)
+    config = tiny_config(encoding, rule=DEPTH_RULE, max_views=3)
+    samples = TrainingSet(
+        folders,
+        config.preparation,
+        config.network.pyramid,
+        seed=0,
+        image_augmentations=image_augmentations(),
+        encoding=encoding,
+    )
+    samples.scene(0)
+    found = calls_of(lambda: samples[Item(0, 0)], read_image, read_depth, shown_points, voxelize, build_pyramid)
+    assert found == [3, 3, 3, 1, 1], "only the drawn views, and each of them once"
 
 
 def test_counts_are_of_the_work_alone() -> None:

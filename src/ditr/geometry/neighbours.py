@@ -210,23 +210,24 @@ class Pairs:
 
 
 def pair_up(neighbours: Neighbours) -> tuple[Pairs, ...]:
-    """The pairs of a table, in pieces."""
+    """The pairs of a table on the CPU, in pieces."""
     n = neighbours.shape[0]
     pieces = []
     for number, table in enumerate(pieces_of(neighbours, _PIECE)):
-        start, part = number * _PIECE, table.t().contiguous()
-        there = part < n
-        count = torch.cumsum(there.view(-1), 0, dtype=torch.int32).view(there.shape)
-        by_row = there.t()
-        degree = by_row.sum(dim=1, dtype=torch.int32)
+        by_offset = np.ascontiguousarray(table.numpy().T)
+        there = by_offset < n
+        pairs = np.flatnonzero(there)
+        rank = np.empty(there.shape, dtype=np.int32)
+        rank.ravel()[pairs] = np.arange(len(pairs), dtype=np.int32)
+        degree = there.sum(axis=0, dtype=np.int32)
         pieces.append(
             Pairs(
-                start=start,
-                stop=start + len(degree),
-                neighbours=part[there],
-                ends=tuple(count[:, -1].tolist()),
-                of_rows=(count - 1).t()[by_row],
-                begins=degree.cumsum(0, dtype=torch.int32) - degree,
+                start=number * _PIECE,
+                stop=number * _PIECE + len(table),
+                neighbours=torch.from_numpy(by_offset.ravel().take(pairs)),
+                ends=tuple(there.sum(axis=1).cumsum().tolist()),
+                of_rows=torch.from_numpy(np.ascontiguousarray(rank.T)[table.numpy() < n]),
+                begins=torch.from_numpy(degree.cumsum(dtype=np.int32) - degree),
             )
         )
     return tuple(pieces)
