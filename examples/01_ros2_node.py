@@ -20,24 +20,23 @@ import ditr
 from ditr.captures.clouds import cloud_scene
 from ditr.captures.ros_cameras import calibration_of
 from ditr.captures.ros_clouds import cloud_of
-from ditr.captures.ros_frames import Frames, TransformUnknown
+from ditr.captures.ros_frames import Frames, Transforms, TransformUnknown
 from ditr.captures.ros_images import photograph
-from ditr.captures.ros_survey import transform_of
 
 
 class Scans:
     """Messages go in, scenes come out: the newest cloud, and of each camera the newest photograph."""
 
     def __init__(self):
-        self.images, self.infos, self.transforms, self.newest = {}, {}, {}, Queue(maxsize=1)
+        self.images, self.infos, self.transforms, self.newest = {}, {}, Transforms(newest=100), Queue(maxsize=1)
 
     def on_transforms(self, message, static=False):
-        for one in (transform_of(stamped, static=static) for stamped in message.transforms):
-            self.transforms[one.child] = [*self.transforms.get(one.child, [])[-99:], one]
+        for stamped in message.transforms:
+            self.transforms.add_stamped(stamped, static=static)
 
     def on_cloud(self, message):
         scan = cloud_scene(Path(f"scan_{nanoseconds(message.header)}"), cloud_of("cloud", message))
-        frames = Frames([one for kept in list(self.transforms.values()) for one in kept])
+        frames = Frames(self.transforms)
         views = [self.view(frames, message.header, name) for name in self.images if name in self.infos]
         with contextlib.suppress(Empty):
             self.newest.get_nowait()

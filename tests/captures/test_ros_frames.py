@@ -2,32 +2,35 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
 
-from ditr.captures.ros_frames import Frames, Transform, TransformUnknown
+from ditr.captures.ros_frames import Frames, Transforms, TransformUnknown
 
 SECOND = 10**9
 
 
-def moving(parent: str, child: str, times: tuple[float, ...]) -> list[Transform]:
+def moving(found: Transforms, parent: str, child: str, times: tuple[float, ...]) -> None:
     """At 2 m/s along x, and half a radian a second about z."""
-    found = []
     for time in times:
         turn = (float(np.cos(time / 4)), 0.0, 0.0, float(np.sin(time / 4)))
-        found.append(Transform(parent, child, round(time * SECOND), (2 * time, 1.0, 0.0), turn))
-    return found
+        found.add(parent, child, round(time * SECOND), (2 * time, 1.0, 0.0, *turn))
 
 
-def static(parent: str, child: str, position: tuple[float, float, float] = (0.0, 0.0, 1.0)) -> Transform:
-    return Transform(parent, child, None, position, (0.5, 0.5, -0.5, 0.5))
+def static(
+    found: Transforms, parent: str, child: str, place: tuple[float, float, float] = (0, 0, 1), stamp: int | None = None
+) -> None:
+    found.add(parent, child, stamp, (*place, 0.5, 0.5, -0.5, 0.5))
 
 
 def drive() -> Frames:
-    still = [static("odom", "map_corner"), static("base", "lidar"), static("base", "camera", (1.0, 0.0, 0.5))]
-    return Frames([*moving("odom", "base", (0.0, 0.1, 0.2, 0.3, 1.4, 1.5)), *still])
+    found = Transforms()
+    moving(found, "odom", "base", (1.4, 0.2, 0.0, 0.1, 0.3, 1.5))
+    static(found, "odom", "map_corner")
+    static(found, "base", "lidar")
+    static(found, "base", "camera", (9.0, 0.0, 0.5))
+    static(found, "base", "camera", (1.0, 0.0, 0.5))
+    return Frames(found)
 
 
 def test_what_is_between_two_transforms_is_on_the_way() -> None:
@@ -68,19 +71,25 @@ def test_the_tree() -> None:
 
 
 def test_what_is_repeated_and_never_changes_always_holds() -> None:
-    repeated = [replace(static("base", "wheel"), stamp=round(time * SECOND)) for time in (0.0, 0.1, 0.2)]
-    frames = Frames(repeated)
+    found = Transforms()
+    for time in (0.0, 0.1, 0.2):
+        static(found, "base", "wheel", stamp=round(time * SECOND))
+    frames = Frames(found)
     assert not frames.moves("wheel", "base")
     np.testing.assert_array_equal(frames.pose("wheel", "base", 99 * SECOND)[:3, 3], (0, 0, 1))
 
 
 def test_odd_trees_are_said_and_end() -> None:
-    nan = replace(static("base", "broken"), position=(0.0, float("nan"), 0.0))
-    zero = replace(static("base", "broken"), quaternion=(0.0, 0.0, 0.0, 0.0))
-    frames = Frames(
-        [static("a", "b"), static("b", "c"), static("c", "a"), static("d", "b"), static("d", "b"), nan, zero]
-    )
-    assert any("2 transforms are no rotation" in text for text in frames.said)
+    found = Transforms()
+    for parent, child in (("a", "b"), ("b", "c"), ("c", "a")):
+        static(found, parent, child)
+    moving(found, "d", "b", (0.0, 1.0))
+    for numbers in ((0.0, float("nan"), 0.0, 1.0, 0.0, 0.0, 0.0), (0.0,) * 7, (1e300, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0)):
+        found.add("base", "broken", None, numbers)
+    frames = Frames(found)
+    assert any("3 transforms are no rotation" in text for text in frames.said)
     assert any("b has several parents; d counts, and a does not" in text for text in frames.said)
-    circle = Frames([static("a", "b"), static("b", "a")])
-    assert circle.above("a") == ["a", "b"]
+    circle = Transforms()
+    static(circle, "a", "b")
+    static(circle, "b", "a")
+    assert Frames(circle).above("a") == ["a", "b"]

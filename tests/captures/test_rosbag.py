@@ -452,6 +452,13 @@ def test_names_that_rosbags_does_not_take(bag: Path, tmp_path: Path) -> None:
         ditr.read(tmp_path / "recording.dat")
 
 
+def test_an_mcap_file_of_something_else_is_named(bag: Path) -> None:
+    (file,) = bag.glob("*.mcap")
+    file.write_bytes(file.read_bytes().replace(b"ros2", b"ros1", 1))
+    with pytest.raises(InputError, match="its messages are of ros1, and not of ROS 2"):
+        ditr.read(file)
+
+
 def test_the_process_of_a_bag_ends_with_it(bag: Path) -> None:
     with closing(RemoteBag(bag)) as remote:
         assert {topic.name for topic in remote.topics} >= {"/points", "/tf"}

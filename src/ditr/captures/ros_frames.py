@@ -7,8 +7,10 @@ extrapolated.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from array import array
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,7 +18,7 @@ from numpy.typing import NDArray
 from ditr.errors import few
 from ditr.geometry.rotations import between, inverse, poses_of, rotations_of
 
-__all__ = ["Frames", "Transform", "TransformUnknown"]
+__all__ = ["Frames", "TransformUnknown", "Transforms", "plain_name"]
 
 _GAP = 500_000_000
 """Nanoseconds between two transforms at most, for what is between them to be known."""
@@ -28,23 +30,117 @@ _OFF = 0.1
 """By which the length of a quaternion may differ from 1."""
 
 
-@dataclass(frozen=True)
-class Transform:
-    """Of points in the frame ``child`` to ``parent``, at one time; None where it always holds.
+class Transforms:
+    """Transforms of points in a frame to its parent, kept in columns: an hour of driving has millions of them.
+
+    Args:
+        newest: how many of each frame are kept, for those that come for ever; None for all.
 
     Attributes:
-        parent: name of a frame.
-        child: name of a frame.
-        stamp: nanoseconds.
-        position: (3,) metres.
-        quaternion: (4,) w x y z.
+        damaged: how many were no rotation and position, and were left out.
     """
 
-    parent: str
-    child: str
-    stamp: int | None
-    position: tuple[float, float, float]
-    quaternion: tuple[float, float, float, float]
+    def __init__(self, newest: int | None = None) -> None:
+        self.damaged = 0
+        self._newest = newest
+        self._rows: dict[str, dict[str, _Rows]] = {}
+
+    def add(
+        self,
+        parent: str,
+        child: str,
+        stamp: int | None,
+        numbers: tuple[float, float, float, float, float, float, float],
+        written: int = 0,
+    ) -> None:
+        """Add one, unless it is no rotation and position, which is counted.
+
+        Args:
+            parent: name of a frame.
+            child: name of a frame.
+            stamp: nanoseconds; None where it always holds, of which the last counts.
+            numbers: position x y z in metres, and quaternion w x y z.
+            written: nanoseconds at which it was written into its bag.
+        """
+        far, length = math.hypot(*numbers[:3]), math.hypot(*numbers[3:])
+        if not (far < _FARTHEST and abs(length - 1) < _OFF):  # which nothing that is not finite is
+            self.damaged += 1
+            return
+        rows = self._rows.setdefault(child, {}).setdefault(parent, _Rows())
+        if stamp is None:
+            rows.static = numbers
+            return
+        rows.stamp.append(stamp)
+        rows.written.append(written)
+        rows.numbers.extend(numbers)
+        if self._newest is not None and len(rows.stamp) > 2 * self._newest:
+            rows.keep(self._newest)
+
+    def add_stamped(self, stamped: Any, *, static: bool = False, written: int = 0) -> None:
+        """Add a ``geometry_msgs/TransformStamped`` of ROS 1 or 2; a static one always holds."""
+        place, turn = stamped.transform.translation, stamped.transform.rotation
+        self.add_parts(stamped.header, stamped.child_frame_id, place, turn, static=static, written=written)
+
+    def add_parts(
+        self, header: Any, child: str, place: Any, turn: Any, *, static: bool = False, written: int = 0
+    ) -> None:
+        """Add what a message of ROS has in parts: header, position and quaternion."""
+        stamp = None if static else int(header.stamp.sec) * 10**9 + int(header.stamp.nanosec)
+        numbers = (place.x, place.y, place.z, turn.w, turn.x, turn.y, turn.z)
+        self.add(plain_name(header.frame_id), plain_name(child), stamp, numbers, written)
+
+    def drop(self, child: str) -> None:
+        """Forget what is known of a frame."""
+        self._rows.pop(child, None)
+
+    def late(self) -> NDArray[np.int64]:
+        """(n,) nanoseconds from the time of each to when it was written."""
+        every = [rows for by_parent in self._rows.values() for rows in by_parent.values()]
+        parts = [np.array(rows.written, np.int64) - np.array(rows.stamp, np.int64) for rows in every]
+        return np.concatenate([np.empty(0, np.int64), *parts])
+
+    def by_writing(self) -> None:
+        """Let the time at which each was written be its time."""
+        for by_parent in self._rows.values():
+            for rows in by_parent.values():
+                rows.stamp = rows.written
+
+    def by_child(self) -> Mapping[str, Mapping[str, _Rows]]:
+        """By child, and by parent."""
+        return self._rows
+
+
+class _Rows:
+    """Of one frame in another: the time of each, when it was written, its numbers, and what always holds."""
+
+    def __init__(self) -> None:
+        self.stamp = array("q")
+        self.written = array("q")
+        self.numbers = array("d")
+        self.static: tuple[float, ...] | None = None
+
+    def keep(self, newest: int) -> None:
+        """Forget all but the last ones."""
+        del self.stamp[:-newest], self.written[:-newest], self.numbers[: -7 * newest]
+
+    def edge(self, parent: str) -> _Edge:
+        """All of them in the order of time; the last of those with the same time."""
+        stamp = np.array(self.stamp, np.int64)
+        numbers = np.array(self.numbers, np.float64).reshape(-1, 7)
+        if not len(stamp) and self.static is not None:
+            stamp, numbers = np.zeros(1, np.int64), np.array([self.static])
+        stamp, last = np.unique(stamp[::-1], return_index=True)
+        position, quaternion = np.hsplit(numbers[::-1][last], [3])
+        quaternion = quaternion / np.linalg.norm(quaternion, axis=1, keepdims=True)
+        # Publishers of a robot's fixed joints repeat what never changes.
+        turned = np.abs(np.abs(quaternion @ quaternion[0]) - 1).max()
+        count = 1 if max(np.abs(position - position[0]).max(), turned) < _SAME else len(stamp)
+        return _Edge(parent, stamp[:count], position[:count], quaternion[:count])
+
+
+def plain_name(frame: str) -> str:
+    """A frame's name without the slash that it began with in early days."""
+    return str(frame).lstrip("/")
 
 
 class TransformUnknown(Exception):
@@ -95,36 +191,24 @@ class Frames:
     """The tree of frames.
 
     Args:
-        transforms: all that are known, in any order; of those that always hold the last one counts.
+        transforms: all that are known, in any order.
 
     Attributes:
         said: what was odd about them, sentences.
     """
 
-    def __init__(self, transforms: Iterable[Transform]) -> None:
+    def __init__(self, transforms: Transforms) -> None:
         self.said: list[str] = []
         self._edges: dict[str, _Edge] = {}
-        by_child: dict[str, dict[str, list[Transform]]] = {}
-        damaged = 0
-        for transform in transforms:
-            far, length = math.hypot(*transform.position), math.hypot(*transform.quaternion)
-            if not (far < _FARTHEST and abs(length - 1) < _OFF):  # which nothing that is not finite is
-                damaged += 1
-                continue
-            by_child.setdefault(transform.child, {}).setdefault(transform.parent, []).append(transform)
-        if damaged:
-            self.said.append(f"{damaged} transforms are no rotation and position, and are left out")
-        for child, by_parent in by_child.items():
-            parent = max(by_parent, key=lambda name: len(by_parent[name]))
-            self._edges[child] = _edge(parent, by_parent[parent])
+        if transforms.damaged:
+            self.said.append(f"{transforms.damaged} transforms are no rotation and position, and are left out")
+        for child, by_parent in transforms.by_child().items():
+            counts = {parent: len(rows.stamp) for parent, rows in by_parent.items()}
+            parent = max(counts, key=counts.__getitem__)
+            self._edges[child] = by_parent[parent].edge(parent)
             if len(by_parent) > 1:
                 others = few([name for name in by_parent if name != parent], 3)
                 self.said.append(f"{child} has several parents; {parent} counts, and {others} does not")
-
-    @property
-    def names(self) -> set[str]:
-        """All frames."""
-        return set(self._edges) | {edge.parent for edge in self._edges.values()}
 
     def above(self, frame: str) -> list[str]:
         """The frame and those above it, up to the root."""
@@ -167,18 +251,3 @@ class Frames:
         """
         there = self.pose(target, fixed, target_time)
         return np.asarray(inverse(there) @ self.pose(source, fixed, source_time))
-
-
-def _edge(parent: str, transforms: Sequence[Transform]) -> _Edge:
-    timed = [transform for transform in transforms if transform.stamp is not None]
-    if not timed:
-        timed = list(transforms[-1:])
-    by_stamp: Mapping[int, Transform] = {transform.stamp or 0: transform for transform in timed}
-    stamps = sorted(by_stamp)
-    position = np.array([by_stamp[stamp].position for stamp in stamps], np.float64)
-    quaternion = np.array([by_stamp[stamp].quaternion for stamp in stamps], np.float64)
-    quaternion /= np.linalg.norm(quaternion, axis=1, keepdims=True)
-    # Publishers of a robot's fixed joints repeat what never changes.
-    same = np.abs(position - position[0]).max() < _SAME and np.abs(np.abs(quaternion @ quaternion[0]) - 1).max() < _SAME
-    count = 1 if same else len(stamps)
-    return _Edge(parent, np.array(stamps[:count], np.int64), position[:count], quaternion[:count])

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -14,14 +15,14 @@ from ditr.captures.bag import Message, Topic
 from ditr.captures.bag_apart import BagAsked, Found, Place
 from ditr.captures.notes import Notes
 from ditr.captures.ros_cameras import Calibration, calibration_of
-from ditr.captures.ros_frames import Frames, Transform
+from ditr.captures.ros_frames import Frames, Transforms, plain_name
 from ditr.captures.ros_images import is_depth
 from ditr.captures.ros_messages import CAMERA_INFO, COMPRESSED, IMAGE, ODOMETRY, POINT_CLOUD, TF_KINDS, decoded
 from ditr.captures.ros_topics import CameraTopics, cameras_of, cloud_of_bag, wanted_topics
 from ditr.errors import InputError, few
 from ditr.scene import ReadOptions
 
-__all__ = ["BagCamera", "Survey", "place_of", "survey", "transform_of"]
+__all__ = ["BagCamera", "Survey", "place_of", "survey"]
 
 _CLOCKS = 5 * 10**9
 """Nanoseconds by which clocks of one machine do not differ."""
@@ -92,10 +93,10 @@ def survey(path: Path, bag: BagAsked, options: ReadOptions) -> Survey:
     chosen = [topic for topic in chosen if topic.name in found]
     if not any(topic.type == POINT_CLOUD for topic in chosen):
         raise InputError(path, "none of its clouds can be found", "Its index is damaged: record or repair it")
-    read = [(m, decoded(str(path), m, topics[m.topic].type, topics[m.topic].encoding)) for m in kept]
-    found, transforms = _on_one_clock(found, list(_transforms(read, topics)), notes)
-    by_hand = list(_by_hand(options))
-    frames = Frames([*(t for t in transforms if t.child not in {one.child for one in by_hand}), *by_hand])
+    transforms = _transforms(path, [message for message in kept if message.topic in moving], topics)
+    found = _on_one_clock(found, transforms, notes)
+    _add_by_hand(transforms, options)
+    frames = Frames(transforms)
     for text in frames.said:
         notes.say("frames", text)
     cloud, text = cloud_of_bag(chosen, found)
@@ -107,7 +108,7 @@ def survey(path: Path, bag: BagAsked, options: ReadOptions) -> Survey:
             "frames", f"the clouds are in several frames ({few(sweeps.frames, 3)}); all are taken to be in {frame}"
         )
     fixed = _fixed_frame(path, frames, frame, options, notes)
-    calibrations = _calibrations(read, infos, notes)
+    calibrations = _calibrations(path, [message for message in kept if message.topic in infos], topics, notes)
     info_frames = {name: _frame_of(info) for name, info in calibrations.items()}
     cameras, texts = cameras_of(bag.topics, chosen, found, _depth_topics(path, bag, chosen, found), info_frames)
     faults = []
@@ -127,53 +128,45 @@ def survey(path: Path, bag: BagAsked, options: ReadOptions) -> Survey:
 # ---- frames ---------------------------------------------------------------------------------------------------------
 
 
-def _transforms(read: Sequence[tuple[Message, Any]], topics: Mapping[str, Topic]) -> Iterator[tuple[int, Transform]]:
-    """All that is said of how frames lie, with the times at which it was written: by tf, and by odometry what tf
-    lacks."""
-    known, odometry = set(), []
-    for message, value in read:
-        kind = topics[message.topic].type
-        if kind == ODOMETRY and value.child_frame_id and value.header.frame_id:
-            pose = value.pose.pose
-            one = _transform(value.header, value.child_frame_id, pose.position, pose.orientation)
-            odometry.append((message.time, one))
-        elif kind in TF_KINDS:
-            static = message.topic.rstrip("/").endswith("tf_static")
-            for stamped in value.transforms:
-                found = transform_of(stamped, static=static)
-                known.add(found.child)
-                yield message.time, found
-    yield from (one for one in odometry if one[1].child not in known)
+def _transforms(path: Path, messages: Sequence[Message], topics: Mapping[str, Topic]) -> Transforms:
+    """All that is said of how frames lie: by tf, and by odometry what tf lacks.
+
+    Raises:
+        InputError: a damaged message.
+    """
+    found, odometry, known = Transforms(), [], set()
+    for message in messages:
+        topic = topics[message.topic]
+        value = decoded(str(path), message, topic.type, topic.encoding)
+        if topic.type == ODOMETRY:
+            if value.child_frame_id and value.header.frame_id:
+                odometry.append((message.time, value))
+            continue
+        static = message.topic.rstrip("/").endswith("tf_static")
+        for stamped in value.transforms:
+            known.add(plain_name(stamped.child_frame_id))
+            found.add_stamped(stamped, static=static, written=message.time)
+    for written, value in odometry:
+        if (child := plain_name(value.child_frame_id)) not in known:
+            place, turn = value.pose.pose.position, value.pose.pose.orientation
+            found.add_parts(value.header, child, place, turn, written=written)
+    return found
 
 
-def transform_of(stamped: Any, *, static: bool = False) -> Transform:
-    """A ``geometry_msgs/TransformStamped`` of ROS 1 or 2; a static one always holds."""
-    one = stamped.transform
-    return _transform(stamped.header, stamped.child_frame_id, one.translation, one.rotation, static=static)
-
-
-def _transform(header: Any, child: str, place: Any, turn: Any, *, static: bool = False) -> Transform:
-    return Transform(
-        str(header.frame_id).lstrip("/"),
-        str(child).lstrip("/"),
-        None if static else int(header.stamp.sec) * 10**9 + int(header.stamp.nanosec),
-        (float(place.x), float(place.y), float(place.z)),
-        (float(turn.w), float(turn.x), float(turn.y), float(turn.z)),
-    )
-
-
-def _by_hand(options: ReadOptions) -> Iterator[Transform]:
+def _add_by_hand(transforms: Transforms, options: ReadOptions) -> None:
+    """What is given by hand counts before what the bag says."""
+    for _, child, *_rest in options.transforms:
+        transforms.drop(plain_name(child))
     for parent, child, x, y, z, qx, qy, qz, qw in options.transforms:
-        yield Transform(parent.lstrip("/"), child.lstrip("/"), None, (x, y, z), (qw, qx, qy, qz))
+        length = math.hypot(qx, qy, qz, qw)
+        turn = (qw / length, qx / length, qy / length, qz / length)
+        transforms.add(plain_name(parent), plain_name(child), None, (x, y, z, *turn))
 
 
-def _on_one_clock(
-    found: Mapping[str, Found], transforms: Sequence[tuple[int, Transform]], notes: Notes
-) -> tuple[dict[str, Found], list[Transform]]:
-    """The same by the times of writing, where headers are of different clocks."""
+def _on_one_clock(found: Mapping[str, Found], transforms: Transforms, notes: Notes) -> dict[str, Found]:
+    """The same by the times of writing, where headers are of different clocks; so the transforms then."""
     late = {name: float(np.median(rows.time - rows.stamp)) for name, rows in found.items()}
-    moved = [written - one.stamp for written, one in transforms if one.stamp is not None]
-    if moved:
+    if len(moved := transforms.late()):
         late["tf"] = float(np.median(moved))
     if max(late.values()) - min(late.values()) < _CLOCKS:
         unstamped = [name for name, rows in found.items() if rows.unstamped]
@@ -181,14 +174,12 @@ def _on_one_clock(
             notes.warn(
                 "times", f"messages of {few(unstamped, 3)} have no time in their headers; that of writing counts"
             )
-        return dict(found), [one for _, one in transforms]
+        return dict(found)
     first, last = min(late, key=late.__getitem__), max(late, key=late.__getitem__)
     text = f"the clocks of {first} and {last} differ by {(late[last] - late[first]) / 1e9:.3g} s"
     notes.warn("times", f"{text}, so the times at which messages were written count", "Set the clocks of the sensors")
-    return (
-        {name: replace(rows, stamp=rows.time) for name, rows in found.items()},
-        [one if one.stamp is None else replace(one, stamp=written) for written, one in transforms],
-    )
+    transforms.by_writing()
+    return {name: replace(rows, stamp=rows.time) for name, rows in found.items()}
 
 
 def _fixed_frame(path: Path, frames: Frames, frame: str, options: ReadOptions, notes: Notes) -> str | None:
@@ -219,15 +210,19 @@ def _fixed_frame(path: Path, frames: Frames, frame: str, options: ReadOptions, n
 
 
 def _frame_of(value: Any) -> str:
-    return str(value.header.frame_id).lstrip("/")
+    return plain_name(value.header.frame_id)
 
 
-def _calibrations(read: Sequence[tuple[Message, Any]], infos: Sequence[str], notes: Notes) -> dict[str, Any]:
-    """By topic the first message of a camera that is calibrated, or else the first."""
+def _calibrations(path: Path, messages: Sequence[Message], topics: Mapping[str, Topic], notes: Notes) -> dict[str, Any]:
+    """By topic the first message of a camera that is calibrated, or else the first.
+
+    Raises:
+        InputError: a damaged message.
+    """
     by_topic: dict[str, list[Any]] = {}
-    for message, value in read:
-        if message.topic in infos:
-            by_topic.setdefault(message.topic, []).append(value)
+    for message in messages:
+        topic = topics[message.topic]
+        by_topic.setdefault(topic.name, []).append(decoded(str(path), message, topic.type, topic.encoding))
     result = {}
     for name, values in by_topic.items():
         good = [value for value in values if np.any(value.k if hasattr(value, "k") else value.K)]

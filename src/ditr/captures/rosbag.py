@@ -39,7 +39,7 @@ _DEPTH_TOLERANCE = 0.02
 """The same of a photograph and its depth map."""
 _ROUNDING = 1e-6
 _LOOKED_AT = 1 << 16
-_KEPT_OPEN = 2
+_KEPT_OPEN = 8
 """Bags that stay open in a process, so that their sweeps can be read one by one."""
 
 
@@ -70,6 +70,7 @@ def open_drive(path: Path, options: ReadOptions) -> BagDrive:
             raise InputError(
                 path, f"its name does not end with {ending}, as rosbags asks", f"Rename it to {path.stem}{ending}"
             )
+    _refuse_profile(path)
     held = path.stat()
     # Nothing else of the options matters to what is looked for.
     own = ReadOptions(
@@ -79,6 +80,21 @@ def open_drive(path: Path, options: ReadOptions) -> BagDrive:
         transforms=options.transforms,
     )
     return _opened(path.resolve(), path, own, held.st_size, held.st_mtime_ns, os.getpid())
+
+
+def _refuse_profile(path: Path) -> None:
+    """Refuse an MCAP file that says that its messages are not of ROS 2.
+
+    Raises:
+        InputError: naming what they are of.
+    """
+    start = first_bytes(path, 64)
+    if not path.is_file() or not start.startswith(_MCAP) or len(start) < 21:
+        return
+    profile = start[21 : 21 + int.from_bytes(start[17:21], "little")]
+    if profile != b"ros2":
+        fault = f"its messages are of {profile.decode(errors='replace')[:20] or 'no known kind'}, and not of ROS 2"
+        raise InputError(path, fault, "Record or convert it as a bag of ROS 2 (`ros2 bag convert`)")
 
 
 @lru_cache(maxsize=_KEPT_OPEN)
