@@ -106,8 +106,22 @@ def say_finding(finding: Finding) -> None:
         print(f"ditr: warning: {finding}", file=sys.stderr, flush=True)
 
 
-def judged(scene: Scene, *, force: bool, photographs: bool = True, needs_unit: bool = True) -> Scene:
+def judged(
+    scene: Scene,
+    *,
+    force: bool,
+    photographs: bool = True,
+    needs_unit: bool = True,
+    said: set[str] | None = None,
+) -> Scene:
     """The scene with what the judge found, after it has been said: notes with the results, warnings on their own.
+
+    Args:
+        scene: to be looked at.
+        force: go on with what is implausible.
+        photographs: whether they count.
+        needs_unit: whether the work needs metres.
+        said: texts of what was said of other scenes, and is not said again; what is said now is added.
 
     Raises:
         InputError: something is refused, and not forced; or photographs (where they count) or depth maps are damaged.
@@ -115,8 +129,10 @@ def judged(scene: Scene, *, force: bool, photographs: bool = True, needs_unit: b
     scene = library_judged(scene, force=force, photographs=photographs, needs_unit=needs_unit)
     for grade in (Grade.NOTED, Grade.WARNED, Grade.REFUSED):
         for finding in scene.findings:
-            if finding.grade is grade:
+            if finding.grade is grade and (said is None or str(finding) not in said):
                 say_finding(finding)
+    if said is not None:
+        said.update(map(str, scene.findings))
     return scene
 
 

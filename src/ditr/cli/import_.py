@@ -43,12 +43,13 @@ def run(args: Import) -> None:
     if found == [args.source]:
         _import(args, args.source, args.out, options)
         return
+    said: set[str] = set()
     for source in found:
         inner = source.relative_to(args.source)
-        _import(args, source, args.out / inner.with_name(inner.name.partition(".")[0]), options)
+        _import(args, source, args.out / inner.with_name(inner.name.partition(".")[0]), options, said)
 
 
-def _import(args: Import, source: Path, out: Path, options: ReadOptions) -> None:
+def _import(args: Import, source: Path, out: Path, options: ReadOptions, said: set[str] | None = None) -> None:
     from ditr.captures.capture import read_capture, write_capture
     from ditr.captures.formats import is_capture
     from ditr.cli.common import judged, require_new
@@ -61,7 +62,7 @@ def _import(args: Import, source: Path, out: Path, options: ReadOptions) -> None
     with phase(f"read {source}"):
         scene = read_capture(source, options)
     with phase("look at it"):
-        scene = judged(scene, force=args.reading.force, needs_unit=False)
+        scene = judged(scene, force=args.reading.force, needs_unit=False, said=said)
     with phase(f"write to {out}"):
         write_capture(scene, out)
     has = [name for name in ("color", "normal", "strength", "label") if getattr(scene, name) is not None]
