@@ -443,6 +443,18 @@ def test_a_chunk_that_unpacks_to_more_than_a_bag_can_hold_is_refused(tmp_path: P
         ditr.read(tmp_path / "drive.bag")
 
 
+def test_a_bag_that_unpacks_to_more_on_the_disk_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    zstd = pytest.importorskip("backports.zstd")
+    (tmp_path / "temporary").mkdir()
+    monkeypatch.setenv("TMPDIR", str(tmp_path / "temporary"))
+    write_bag(tmp_path / "drive", "db3.zstd", *drive_past(1))
+    (packed,) = (tmp_path / "drive").glob("*.zstd")
+    packed.write_bytes(zstd.compress(bytes(1 << 24)) * 40)
+    with pytest.raises(InputError, match=r"its reader stopped .*File too large"):
+        ditr.read(tmp_path / "drive")
+    assert list((tmp_path / "temporary").iterdir()) == []
+
+
 def test_names_that_rosbags_does_not_take(bag: Path, tmp_path: Path) -> None:
     (file,) = bag.glob("*.mcap")
     shutil.copy(file, tmp_path / "recording.dat")

@@ -21,7 +21,8 @@ from ditr.captures.clouds import Cloud
 from ditr.captures.read_options import options_as_json, options_from_json
 from ditr.errors import Grade, InputError
 
-__all__ = ["command_of", "environment", "guarded", "how_it_ended", "limit_memory", "read_apart"]
+__all__ = ["command_of", "environment", "guarded", "how_it_ended", "limit_files", "limit_memory"]
+__all__ += ["read_apart"]
 
 T = TypeVar("T")
 
@@ -140,6 +141,15 @@ def limit_memory(most: int) -> None:
         used = int(statm.read_text(encoding="ascii").split()[0]) * resource.getpagesize()
         resource.setrlimit(resource.RLIMIT_AS, (used + most,) * 2)
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+
+
+def limit_files(most: int) -> None:
+    """Let files that this process writes have so many bytes at most."""
+    if sys.platform == "win32":
+        return
+    import resource
+
+    resource.setrlimit(resource.RLIMIT_FSIZE, (most,) * 2)
 
 
 def _limit_time(most: int) -> None:

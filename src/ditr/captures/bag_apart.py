@@ -24,7 +24,7 @@ from typing import IO, Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from ditr.captures.apart import command_of, environment, guarded, how_it_ended, limit_memory
+from ditr.captures.apart import command_of, environment, guarded, how_it_ended, limit_files, limit_memory
 from ditr.captures.bag import LIBRARIES, Bag, Header, Message, Topic, header_of
 from ditr.errors import InputError
 
@@ -33,6 +33,8 @@ __all__ = ["BagAsked", "Found", "OpenBag", "Place", "RemoteBag"]
 _COMMAND = ("-m", "ditr.captures.bag_apart")
 _MEMORY, _TIMES = 256 << 20, 4
 """Bytes that the process may take, and how many more for each byte of the bag."""
+_TIMES_UNPACKED = 20
+"""How much larger a bag may be that is unpacked to be read, as one that is packed as a whole is."""
 _SECONDS, _PER_MEGABYTE = 60, 2
 """That an answer may take, and how many more for each megabyte of the bag."""
 _TIME = 12
@@ -293,6 +295,7 @@ def main(file: str) -> None:
     for library in LIBRARIES:
         import_module(library)
     limit_memory(_MEMORY + _TIMES * _size(path))
+    limit_files(_MEMORY + _TIMES_UNPACKED * _size(path))
     try:
         bag = guarded(path, OpenBag)
     except InputError as error:
