@@ -93,3 +93,12 @@ def test_odd_trees_are_said_and_end() -> None:
     static(circle, "a", "b")
     static(circle, "b", "a")
     assert Frames(circle).above("a") == ["a", "b"]
+
+
+def test_of_transforms_that_come_for_ever_the_newest_are_kept() -> None:
+    found = Transforms(newest=3)
+    moving(found, "odom", "base", tuple(0.1 * number for number in range(50)))
+    frames = Frames(found)
+    np.testing.assert_allclose(frames.pose("base", "odom", round(4.85 * SECOND))[0, 3], 9.7)
+    with pytest.raises(TransformUnknown, match="later"):
+        frames.pose("base", "odom", 2 * SECOND)
