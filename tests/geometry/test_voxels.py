@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from ditr.errors import InputError
 from ditr.geometry.curves import MAX_DEPTH, Curve, encode
-from ditr.geometry.voxels import Voxels, voxelize
+from ditr.geometry.voxels import Voxels, cells_around, voxelize
 
 Points = NDArray[np.float64]
 
@@ -180,3 +180,48 @@ def test_what_is_no_cloud_is_refused(shape: tuple[int, ...]) -> None:
 def test_what_is_no_voxel_size_is_refused(size: float) -> None:
     with pytest.raises(InputError, match="positive length"):
         voxelize(np.zeros((1, 3)), size)
+
+
+@pytest.mark.parametrize("offset", [0.0, 512.0, -300.0])
+def test_a_linear_field_on_full_cells_is_interpolated_exactly(offset: float) -> None:
+    rng = np.random.default_rng(4)
+    size = 0.5
+    lattice = np.stack(np.meshgrid(*3 * [np.arange(8) * size + size / 2 + offset]), axis=-1).reshape(-1, 3)
+    inner = rng.uniform(offset + size / 2, offset + 7.5 * size, (500, 3))
+    coord = np.concatenate([lattice, inner])
+    voxels = voxelize(coord, size)
+    middles = np.empty((len(voxels), 3))
+    middles[voxels.inverse.numpy()[: len(lattice)]] = lattice
+    seen = 0
+    for part, index, weight in cells_around(coord, size, voxels):
+        found = torch.einsum("nk,nkd->nd", weight.double(), torch.from_numpy(middles)[index]).numpy()
+        np.testing.assert_allclose(found, coord[part], atol=1e-6 * (1 + abs(offset)))
+        seen += len(index)
+    assert seen == len(coord)
+
+
+def test_weights_of_empty_cells_go_to_the_others() -> None:
+    rng = np.random.default_rng(5)
+    coord = rng.uniform(0, 4, (3000, 3))
+    coord[:, 2] *= 0.1
+    size = 0.3
+    voxels = voxelize(coord, size)
+    where = {tuple(cell): row for row, cell in enumerate(voxels.grid.tolist())}
+    first = np.floor(coord.min(axis=0) / size)
+    ((_, index, weight),) = cells_around(coord, size, voxels)
+    for row in range(0, len(coord), 97):
+        place = coord[row] / size - first - 0.5
+        expected: dict[int, float] = {}
+        for step in np.ndindex(2, 2, 2):
+            cell = np.floor(place) + step
+            share = float(np.prod(1 - np.abs(place - cell)))
+            if tuple(cell.astype(int).tolist()) in where:
+                expected[where[tuple(cell.astype(int).tolist())]] = share
+        total = sum(expected.values())
+        found = {int(i): float(w) for i, w in zip(index[row], weight[row], strict=True) if w > 0}
+        assert found.keys() == {i for i, share in expected.items() if share > 0}
+        assert all(found[i] == pytest.approx(expected[i] / total, abs=1e-5) for i in found)
+    assert (weight >= 0).all() and torch.allclose(weight.sum(dim=1), torch.ones(len(coord)))
+    own = voxels.inverse
+    of_own = torch.where(index == own[:, None], weight, 0).amax(dim=1)
+    assert (of_own >= 0.125 - 1e-6).all()

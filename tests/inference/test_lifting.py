@@ -143,3 +143,58 @@ def test_scenes_that_give_little_to_see(encoding: CachedEncoding, tmp_path: Path
     assert (tmp_path / "features.png").stat().st_size > 100
     assert lifted.features().shape == (len(scene), encoding.width)
     assert lifted.coverage()["0 views"] == (0.0 if case == "one seen point" else 1.0)
+
+
+@pytest.mark.parametrize("choice", [ViewChoice.RANDOM, ViewChoice.NEAREST])
+def test_interpolation_stays_in_the_view_that_was_chosen(encoding: CachedEncoding, choice: ViewChoice) -> None:
+    scene = make_scene(views=3)
+    plain = lift_features(scene, encoding, RULE, seed=4, choice=choice)
+    smooth = lift_features(scene, encoding, RULE, seed=4, choice=choice, interpolate=True)
+    assert plain.around is None and torch.equal(smooth.lift.patch_index, plain.lift.patch_index)
+    assert smooth.around is not None and smooth.around.weight is not None
+    index, weight = smooth.around.patch_index, smooth.around.weight
+    seen = torch.from_numpy(plain.seen_by > 0)
+    assert (index[~seen] == -1).all() and (weight[~seen] == 0).all()
+    torch.testing.assert_close(weight[seen].sum(dim=1), torch.ones(int(seen.sum())))
+    own = plain.lift.patch_index
+    # Three by four tokens each: those around are of the view of the one that the point falls into, which is among them.
+    assert torch.equal(index[seen] // 12, (own[seen] // 12).expand(-1, 4))
+    assert (index[seen] == own[seen]).any(dim=1).all()
+    each = [encoded.patch for encoded in encoding.encode(scene.views)]
+    tokens = torch.cat([patch.flatten(0, 1) for patch in each])
+    expected = (tokens[index.clamp(min=0)] * weight[..., None]).sum(dim=1)
+    torch.testing.assert_close(smooth.features(), expected, rtol=1e-5, atol=1e-5)
+    assert (smooth.features()[~seen] == 0).all()
+    assert len(np.unique(smooth.colors(), axis=0)) > len(np.unique(plain.colors(), axis=0))
+
+
+def test_interpolated_features_are_written_beside_the_index(encoding: CachedEncoding, tmp_path: Path) -> None:
+    scene = make_scene(views=2)
+    lifted = lift_features(scene, encoding, RULE, interpolate=True)
+    lifted.save(tmp_path, dense=True)
+    stored = load_file(tmp_path / "features.safetensors")
+    assert set(stored) == {"tokens", "patch_index", "around", "weight", "features"}
+    parts = stored["tokens"].float()[stored["around"].long().clamp(min=0)] * stored["weight"][..., None]
+    torch.testing.assert_close(parts.sum(dim=1), stored["features"].float(), atol=5e-3, rtol=5e-3)
+    with safe_open(tmp_path / "features.safetensors", framework="pt") as file:
+        assert "Row i of around are the tokens of the four patches" in file.metadata()["order"]
+    assert json.loads((tmp_path / "summary.json").read_text())["interpolated"] is True
+
+
+def test_views_that_list_their_points_are_interpolated_too(encoding: CachedEncoding) -> None:
+    scene = make_scene(views=1)
+    rows, pixel = np.array([3, 7]), np.array([[7.0, 7.0], [14.0, 21.0]])
+    listed = View.unposed("listed", (56, 42), scene.views[0].image, PointPixels(rows, pixel))
+    lifted = lift_features(replace(scene, views=(listed,)), encoding, RULE, interpolate=True)
+    assert lifted.around is not None and lifted.around.weight is not None
+    assert lifted.around.weight[3].max() == 1 and lifted.around.weight[7].tolist() == [0.5, 0.5, 0.0, 0.0]
+    assert lifted.around.patch_index[7].tolist() == [4, 5, 8, 9] and not lifted.around.weight[0].any()
+
+
+def test_a_z_buffer_is_told_in_the_summary(encoding: CachedEncoding, tmp_path: Path) -> None:
+    rule = replace(RULE, occlusion="z-buffer")
+    lifted = lift_features(make_scene(points=3000), encoding, rule)
+    assert lifted.reasons()[Sight.HIDDEN] > 0
+    plain = lift_features(make_scene(points=3000), encoding, RULE)
+    assert lifted.coverage()["0 views"] > plain.coverage()["0 views"] and Sight.HIDDEN not in plain.reasons()
+    assert lifted.summary()["occlusion"] == "z-buffer of the cloud, since there are no depth maps"

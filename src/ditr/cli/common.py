@@ -17,6 +17,7 @@ from ditr.errors import Finding, Grade, InputError
 from ditr.evaluation.voting import Voting
 from ditr.geometry.upright_views import upright_views
 from ditr.inference.scene_labels import judged as library_judged
+from ditr.inference.smoothing import Smoothing
 from ditr.io.caches import kept
 from ditr.io.files import require_room
 from ditr.runtime import choose_device, progress_bar
@@ -148,15 +149,22 @@ def encode_captures(encoding: CachedEncoding, captures: Sequence[Path], *, readi
 
 
 def voting(
-    vote: bool, variants: str | None, thin: float | None, progress: Callable[[float, float], None] | None = None
-) -> Voting | None:
-    """What ``--vote``, ``--variants`` and ``--thin`` ask for; naming variants asks for votes too.
+    vote: bool,
+    variants: str | None,
+    thin: float | None,
+    progress: Callable[[float, float], None] | None = None,
+    *,
+    smooth: bool = False,
+) -> Voting | Smoothing | None:
+    """What ``--vote``, ``--variants``, ``--thin`` and ``--smooth`` ask for; naming variants asks for votes too.
 
     Raises:
-        InputError: thinning without votes, or to a size that is none.
+        InputError: thinning without votes, or to a size that is none; smoothing with votes.
     """
+    if smooth and (vote or variants):
+        raise InputError("--smooth", "with votes every point has scores of its own", "Leave it out, or the votes")
     if not (vote or variants):
         if thin is not None:
             raise InputError("--thin", "it does nothing without votes", "Add --vote, or leave it out")
-        return None
+        return Smoothing() if smooth else None
     return Voting(VARIANTS[variants or "none"], thin=thin, progress=progress)

@@ -52,6 +52,9 @@ class Evaluate:
     """Vote over turned, scaled and flipped variants of the scene too, in the published sets; implies --vote."""
     thin: float | None = None
     """With votes: first keep a random point of each voxel of this size in metres; the others take its label."""
+    smooth: bool = False
+    """Blend the logits of the eight voxels around each point by where it lies between them, in place of its own voxel's
+    alone: borders of classes are no staircases of voxels."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """Where to compute; auto takes a GPU if there is one."""
     precision: Literal["32-true", "bf16-mixed", "16-mixed"] | None = None
@@ -76,7 +79,7 @@ def run(args: Evaluate) -> None:
     from ditr.plausibility.many import plain
     from ditr.runtime import phase
 
-    voting(args.vote, args.variants, args.thin)  # which refuses options before anything is read
+    voting(args.vote, args.variants, args.thin, smooth=args.smooth)  # which refuses options before anything is read
     out = _out(args, captures)
     if (said := stated_options(captures)) is not None:
         remark(said)
@@ -96,6 +99,7 @@ def run(args: Evaluate) -> None:
             "vote": args.vote or args.variants is not None,
             "variants": args.variants,
             "thin": args.thin,
+            "smooth": args.smooth,
             "reading": options_as_json(reading),
             "share_of_points_counted": round(labels.share, 4),
             "temperature": segmenter.config.temperature,
@@ -164,7 +168,7 @@ def _evaluate(
             seed=args.seed,
             swap_images=args.swap_images,
             reading=reading,
-            votes=voting(args.vote, args.variants, args.thin, within),
+            votes=voting(args.vote, args.variants, args.thin, within, smooth=args.smooth),
             keep=keep,
             progress=report,
         )

@@ -47,6 +47,9 @@ class Features:
     choice: Literal["random", "last", "nearest"] = "random"
     """The view that a point takes its feature from, where several show it: random is the paper's."""
     reading: Reading = field(default_factory=Reading)
+    interpolate: bool = False
+    """Interpolate features between patches: pictures and features of points are no mosaic of patches then. Networks are
+    trained without, and the comparison with a student is made without."""
     dense: bool = False
     """Write one row per point, too, and not only the tokens and each point's index."""
     explain: bool = False
@@ -120,7 +123,8 @@ def _run(args: Features) -> None:
     require_room(out, (_POINT_BYTES + 2 * encoder.width * args.dense) * len(scene))
     with progress_bar("photographs") as report:
         encoding.progress = report
-        lifted = lift_features(scene, encoding, rule, choice=ViewChoice(args.choice), seed=args.seed)
+        choice = ViewChoice(args.choice)
+        lifted = lift_features(scene, encoding, rule, choice=choice, seed=args.seed, interpolate=args.interpolate)
     remark(f"occlusion: {lifted.occlusion}")
     compared = None if student is None else student(lifted)
     _write(args, out, lifted, compared)

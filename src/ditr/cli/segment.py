@@ -58,7 +58,7 @@ def _run_one(args: Segment, source: Path) -> None:
     from ditr.runtime import progress_bars
     from ditr.weights.pretrained import known_config
 
-    votes, outputs = voting(args.vote, args.variants, args.thin), args.writing.outputs()
+    votes, outputs = voting(args.vote, args.variants, args.thin, smooth=args.smooth), args.writing.outputs()
     out = args.out or Path(f"{scene.name}-labels")
     folder_for(out, RESULT_FILES, overwrite=args.overwrite, needed=_POINT_BYTES * len(scene))
     if (said := stated_options([source])) is not None:
@@ -83,7 +83,7 @@ def _run_one(args: Segment, source: Path) -> None:
     with phase("label the points") if alone else nullcontext(), progress_bars(*titles, quiet=alone) as reports:
         if segmenter.encoding is not None:
             segmenter.encoding.progress = reports[0]
-        votes = voting(args.vote, args.variants, args.thin, reports[-1])
+        votes = voting(args.vote, args.variants, args.thin, reports[-1], smooth=args.smooth)
         prediction = replace(how, votes=votes)(segmenter, scene)
     with phase(f"write to {out}"), results_folder(out, RESULT_FILES) as new:
         write_results(prediction, segmenter.config, new, outputs, source)

@@ -67,7 +67,7 @@ def _label(args: Segment, sources: Mapping[str, Path], out: Path, shard: Shard, 
     from ditr.runtime import phase
     from ditr.stopping import Stopped, StopSignals
 
-    votes = voting(args.vote, args.variants, args.thin)
+    votes = voting(args.vote, args.variants, args.thin, smooth=args.smooth)
     model = args.model if args.model is not None else _model_for(args, sources.values())
     with phase(f"load {model}"):
         cache = make_cache(args.cache, use_cache=not args.no_cache)

@@ -56,6 +56,9 @@ class Segment:
     """Vote over turned, scaled and flipped variants of the scene too, in the published sets; implies --vote."""
     thin: float | None = None
     """With votes: first keep a random point of each voxel of this size in metres; the others take its label."""
+    smooth: bool = False
+    """Blend the logits of the eight voxels around each point by where it lies between them, in place of its own voxel's
+    alone: borders of classes are no staircases of voxels."""
     min_confidence: Annotated[float | None, tyro.conf.arg(metavar="P")] = None
     """Labels of lower confidence, 0 to 1, are taken back: these points get -1, as unlabelled ones. A confidence is a
     probability only where the model was trained with scenes to validate on; elsewhere it is uncalibrated."""

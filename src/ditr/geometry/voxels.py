@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,7 +16,10 @@ from ditr.geometry.bounds import bounding_box
 from ditr.geometry.curves import MAX_DEPTH, Curve, codes_along
 from ditr.geometry.sorting import beginnings, stable_order
 
-__all__ = ["Voxels", "voxelize"]
+__all__ = ["Voxels", "cells_around", "voxelize"]
+
+# Points handled at a time: 8 cells with their weights take 6 MB.
+_CHUNK = 1 << 16
 
 
 @dataclass(frozen=True, eq=False)
@@ -128,3 +132,40 @@ def _group(cell: NDArray[np.int64]) -> Voxels:
     inverse[members] = np.arange(len(start)).repeat(count)
     grid = cell.take(members.take(start), axis=0)
     return Voxels(*(torch.from_numpy(array) for array in (grid, inverse, members, start, count)))
+
+
+def cells_around(coord: NDArray[np.floating], size: float, voxels: Voxels) -> Iterator[tuple[slice, Tensor, Tensor]]:
+    """The eight cells whose middles are around each point, and trilinear weights.
+
+    Args:
+        coord: (N, 3) metres, the points of ``voxels``.
+        size: the cells' edge in metres.
+        voxels: what :func:`voxelize` made of both.
+
+    Yields:
+        for some points at a time: which; (n, 8) int64 cells, 0 where there is none; and (n, 8) float32 weights, 0 for
+        these, whose sum is 1. The own cell of a point always has an eighth or more before empty ones give theirs away.
+    """
+    low, _ = bounding_box(np.asarray(coord, dtype=np.float64))
+    first = np.floor(low / size)
+    grid = voxels.grid.numpy()
+    depth = int(grid.max()).bit_length()
+    codes = codes_along(grid, (Curve.Z,), depth)[0]
+    for start in range(0, len(coord), _CHUNK):
+        part = slice(start, min(start + _CHUNK, len(coord)))
+        place = np.asarray(coord[part], dtype=np.float64) / size - first - 0.5
+        corner = np.floor(place)
+        share = place - corner
+        index = np.zeros((len(place), 8), dtype=np.int64)
+        weight = np.zeros((len(place), 8), dtype=np.float32)
+        for number, step in enumerate(np.ndindex(2, 2, 2)):
+            cell = (corner + step).astype(np.int64)
+            inside = np.flatnonzero(((cell >= 0) & (cell < 1 << depth)).all(axis=1))
+            code = codes_along(cell[inside], (Curve.Z,), depth)[0]
+            found = np.searchsorted(codes, code)
+            there = np.flatnonzero(codes.take(found, mode="clip") == code)
+            rows = inside[there]
+            index[rows, number] = found[there]
+            weight[rows, number] = np.where(step, share[rows], 1 - share[rows]).prod(axis=1)
+        weight /= weight.sum(axis=1, keepdims=True)
+        yield part, torch.from_numpy(index), torch.from_numpy(weight)

@@ -9,16 +9,18 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
 from ditr.data.preparation import Preparation, ViewChoice, how_hidden
-from ditr.data.scene_views import inference_rows, view_features, why_unseen
+from ditr.data.scene_views import SceneViews, inference_rows, points_in, view_features, why_unseen
 from ditr.encoders.encoding import CachedEncoding
 from ditr.errors import InputError
-from ditr.geometry.lift import Lift, choose_view, gather
+from ditr.geometry.lift import Lift, choose_view, gather, token_grids
+from ditr.geometry.lift_variants import bilinear_tokens_of
 from ditr.geometry.orientation import find_up
-from ditr.geometry.projection import Sight, VisibilityRule
+from ditr.geometry.projection import Sight, VisibilityRule, project
 from ditr.geometry.upright_views import turned_degrees
 from ditr.io.files import results_folder, write_json, write_tensors
 from ditr.io.ply import write_ply
@@ -34,6 +36,10 @@ _ORDER = (
     "no view shows. Tokens are the encoder's patch tokens, view after view in the order of the capture, row by row in "
     "each. Row i of features, where stored, is tokens[patch_index[i]], or zeros."
 )
+_AROUND = (
+    " Row i of around are the tokens of the four patches whose middles are around point i in the same view, row i of "
+    "weight their shares, and features, where stored, their weighted sum."
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,6 +50,7 @@ class LiftedFeatures:
         scene: the scene.
         tokens: (T, D) float32, all tokens of the used views.
         lift: which of them each of the N points takes.
+        around: the four tokens between which it is interpolated, in the same view; None where it is not.
         seen_by: (N,) int64, the number of used views that show each point.
         why: (N,) uint8, the :class:`Sight` of each point in the view that came closest to showing it.
         encoder: which weights made the tokens.
@@ -63,10 +70,11 @@ class LiftedFeatures:
     turned: Mapping[str, int]
     occlusion: str
     seed: int
+    around: Lift | None = None
 
     def features(self) -> Tensor:
-        """(N, D) float32; zeros for points that no view shows."""
-        return gather(self.tokens, self.lift)
+        """(N, D) float32, interpolated where that was asked for; zeros for points that no view shows."""
+        return gather(self.tokens, self.around or self.lift)
 
     def coverage(self) -> dict[str, float]:
         """Share of the points seen by no view, by one, and by more."""
@@ -92,7 +100,9 @@ class LiftedFeatures:
         tokens = self.tokens.numpy()
         # Fit on what the points see, so that sky does not take up a component.
         pca = fit_pca(tokens[np.unique(index[index >= 0])], seed=self.seed)
-        return gather_colors(pca.project(tokens), index, pca)
+        if self.around is None or self.around.weight is None:
+            return gather_colors(pca.project(tokens), index, pca)
+        return gather_colors(pca.project(tokens), self.around.patch_index.numpy(), pca, self.around.weight.numpy())
 
     def save(self, folder: str | Path, *, dense: bool = False, explain: bool = False) -> None:
         """Write ``features.safetensors``, ``features.ply`` and ``summary.json``, all or none.
@@ -108,9 +118,12 @@ class LiftedFeatures:
             OSError: they cannot be written; the folder is as it was then.
         """
         tensors = {"tokens": self.tokens.half(), "patch_index": self.lift.patch_index[:, 0].contiguous()}
+        if self.around is not None and self.around.weight is not None:
+            tensors |= {"around": self.around.patch_index.int(), "weight": self.around.weight}
         if dense:
             tensors["features"] = self.features().half()
-        metadata = {"order": _ORDER, "encoder": self.encoder, "views": json.dumps(self.views), "seed": str(self.seed)}
+        order = _ORDER if self.around is None else _ORDER + _AROUND
+        metadata = {"order": order, "encoder": self.encoder, "views": json.dumps(self.views), "seed": str(self.seed)}
         color, coord = self.colors(), self.scene.coord
         columns: dict[str, NDArray[Any]] = {axis: coord[:, i] for i, axis in enumerate("xyz")}
         columns |= {name: color[:, i] for i, name in enumerate(("red", "green", "blue"))}
@@ -136,6 +149,7 @@ class LiftedFeatures:
             "width": self.tokens.shape[1],
             "encoder": self.encoder,
             "seed": self.seed,
+            "interpolated": self.around is not None,
             "coverage": {name: round(share, 4) for name, share in self.coverage().items()},
             "why_unseen": [
                 {"why": sight.value, "meaning": sight.meaning, "points": count}
@@ -162,6 +176,7 @@ def lift_features(
     choice: ViewChoice = ViewChoice.RANDOM,
     max_views: int | None = None,
     seed: int = 0,
+    interpolate: bool = False,
 ) -> LiftedFeatures:
     """Give every point the feature of the image patch that shows it (paper, section 3.1).
 
@@ -172,6 +187,8 @@ def lift_features(
         choice: among the views that show a point: one of those that take a single view.
         max_views: at most so many views, equidistant; None for as many as the scene says, or else all.
         seed: of the choice.
+        interpolate: whether features are interpolated between patches, for people to look at: networks are trained with
+            those of the patch alone.
 
     Raises:
         InputError: missing or damaged photographs or depth maps, no view at all, or a choice of several.
@@ -203,4 +220,21 @@ def lift_features(
         turned=turned_degrees(seen.views),
         occlusion=how_hidden(rule, seen.views),
         seed=seed,
+        around=_interpolated(scene, seen, lift, rule, encoding.patch_size) if interpolate else None,
     )
+
+
+def _interpolated(scene: Scene, seen: SceneViews, lift: Lift, rule: VisibilityRule, patch_size: int) -> Lift:
+    """Of each point the four tokens around it, in the view of the one that ``lift`` gives it."""
+    native = [(view.camera.height, view.camera.width) for view in seen.views]
+    chosen = lift.patch_index[:, 0].numpy()
+    index = np.full((len(scene), 4), -1, dtype=np.int64)
+    weight = np.zeros((len(scene), 4), dtype=np.float32)
+    for view, grid in zip(seen.views, token_grids(native, seen.sizes, patch_size), strict=True):
+        rows = np.flatnonzero((chosen >= grid.offset) & (chosen < grid.offset + grid.token_count))
+        if view.is_posed:
+            pixel = project(scene.coord[rows], view.camera, view.world_to_camera).pixel
+        else:
+            pixel = points_in(scene, view, rule)[0][rows]
+        index[rows], weight[rows] = bilinear_tokens_of(pixel, np.ones(len(rows), dtype=bool), grid)
+    return Lift(torch.from_numpy(index), torch.from_numpy(weight), lift.token_count)

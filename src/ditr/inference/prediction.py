@@ -50,6 +50,7 @@ class Prediction:
         turned: degrees counterclockwise by which images were turned upright, by view; the others lay as they should.
         occlusion: how it was found out which points are hidden in a view; None for networks without images.
         class_colors: of the classes, where their dataset has its own; None for those of :mod:`ditr.pictures.palette`.
+        smoothed: whether labels are those of the voxels around a point, and not of its own alone.
         made: with which weights and options, plain values for ``summary.json``; empty where nobody asks.
     """
 
@@ -68,6 +69,7 @@ class Prediction:
     class_colors: Sequence[Color] | None = None
     made: Mapping[str, Any] = field(default_factory=dict)
     occlusion: str | None = None
+    smoothed: bool = False
 
     def __repr__(self) -> str:
         count, used = len(self.class_names), len(np.unique(self.label[self.label >= 0]))
@@ -109,6 +111,8 @@ class Prediction:
             result |= {"min_confidence": self.min_confidence, "points_below_min_confidence": self.unsure}
         if self.scene.findings:
             result["findings"] = [finding.to_json() for finding in self.scene.findings]
+        if self.smoothed:
+            result["labels"] = "smoothed: logits of the eight voxels around each point"
         if self.normals is not None:
             result["normals"] = self.normals
         if self.seen_by is not None:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ditr.data.normals import NEIGHBOURS, missing_normals, with_lacking_normals
-from ditr.data.preparation import Attribute, Preparation
+from ditr.data.preparation import Attribute, Preparation, how_hidden
 from ditr.data.sample import Sample, prepare
 from ditr.data.scene_views import SceneViews, find_views, inference_rows
 from ditr.encoders.encoding import ImageGrid
@@ -60,11 +60,19 @@ class SceneInputs:
 
 @dataclass(frozen=True, eq=False)
 class PointLabels:
-    """(N,) int32 labels of a scene's points, (N,) float32 confidences, and the number of voxels that they are from."""
+    """What was found of N points.
+
+    Attributes:
+        label: (N,) int32.
+        confidence: (N,) float32.
+        voxels: how many voxels the labels are from.
+        smoothed: whether a point's label is that of the voxels around it, and not of its own alone.
+    """
 
     label: NDArray[np.int32]
     confidence: NDArray[np.float32]
     voxels: int
+    smoothed: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -151,6 +159,7 @@ class Ready:
             seen_by=None if views is None else views.seen_by(len(self.scene)),
             up=(x, y, z),
             turned={} if views is None else turned_degrees(views.views),
+            occlusion=None if views is None else how_hidden(self.inputs.preparation.rule, views.views),
             seed=self.inputs.seed,
             normals=self.normals,
         )
@@ -168,6 +177,7 @@ class Told:
     seen_by: NDArray[np.int64] | None
     up: tuple[float, float, float]
     turned: dict[str, int]
+    occlusion: str | None
     seed: int
     normals: str | None
 
@@ -179,11 +189,13 @@ class Told:
             confidence=found.confidence,
             class_names=config.class_names,
             voxels=found.voxels,
+            smoothed=found.smoothed,
             calibrated=config.temperature is not None,
             class_colors=config.class_colors,
             seen_by=self.seen_by,
             up=self.up,
             turned=self.turned,
+            occlusion=self.occlusion,
             seed=self.seed,
             normals=self.normals,
         )
