@@ -268,6 +268,7 @@ def test_a_missing_library_is_one_command(room: Scene, tmp_path: Path, name: str
 def test_a_reader_that_crashes_is_an_error_that_names_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "crashing.py").write_text(
         "import os, resource, signal\nLIBRARIES = ()\n"
+        "def memory_of(path):\n    return 0\n"
         "def cloud_of(path):\n"
         "    kind = path.read_text()\n"
         "    if kind == 'memory':\n        bytes(1 << 40)\n"

@@ -13,6 +13,7 @@ import pytest
 from bags import drive_past, write_bag
 from kitti_trees import rectified_scene, write_object, write_odometry, write_raw
 from small_world import make_scene
+from watched import Watched
 
 from ditr.scene import Scene
 
@@ -112,18 +113,18 @@ def survive(folder: Path, kind: str, count: int, victim: cloud_files.Victim) -> 
     folder.mkdir()
     drive, files = WRITERS[kind](folder)
     sound = {file: file.read_bytes() for file in files}
-    read, longest = 0, 0.0
-    outcome, _ = victim.read(drive)
+    read, worst = 0, Watched()
+    outcome, *_ = victim.read(drive)
     assert outcome.startswith("read "), outcome
     mutants = {file: iter(cloud_files.mutants(data, count)) for file, data in sound.items()}
     for number in range(count):
         file = files[number % len(files)]
         file.write_bytes(next(mutants[file]))
-        outcome, seconds = victim.read(drive)
+        outcome, seconds, memory = victim.read(drive)
         if outcome.startswith("died"):
             print(kind, number, outcome)
-            outcome, seconds = victim.read(drive)  # in a new process: the first had read thousands
-        longest = max(longest, seconds)
+            outcome, seconds, memory = victim.read(drive)  # in a new process: the first had read thousands
+        worst.see(seconds, memory, sum(path.stat().st_size for path in folder.rglob("*")))
         read += outcome.startswith("read ")
         # A photograph in a bag is no file, and its view is named.
         named = str(folder) in outcome or outcome.startswith("InputError view ")
@@ -133,13 +134,13 @@ def survive(folder: Path, kind: str, count: int, victim: cloud_files.Victim) -> 
             shutil.copytree(folder, kept)
         assert good, f"{kept}: {outcome}"
         file.write_bytes(sound[file])
-    print(f"{kind}: {count} damaged drives, {read} of them read, the longest took {longest:.2f} s")
-    assert longest < 5
+    print(f"{kind}: {count} damaged drives, {read} of them read, {worst}")
+    assert worst.seconds < 5 and worst.beyond < 0
 
 
 @pytest.fixture(scope="module")
 def victim() -> Iterator[cloud_files.Victim]:
-    with cloud_files.Victim(64, _SET_UP) as process:
+    with cloud_files.Victim(_SET_UP) as process:
         yield process
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterable
@@ -10,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
+from ditr.captures import apart
 from ditr.io.ply import write_ply
 from ditr.scene import Scene
 
@@ -92,20 +94,53 @@ def write_mesh(path: Path, subdivisions: int = 4) -> None:
     ball.export(path)
 
 
+def write_textured(path: Path, side: int = 0) -> None:
+    """A ball of 2 m with an image around it, by trimesh: of noise, or of one colour and ``side`` pixels."""
+    import trimesh
+    from PIL import Image
+
+    ball = trimesh.creation.icosphere(2)
+    x, y, z = np.asarray(ball.vertices).T
+    around = np.column_stack([np.arctan2(y, x) / (2 * np.pi) + 0.5, z / 2 + 0.5])
+    noise = np.random.default_rng(0).integers(0, 256, (16, 16, 3), dtype=np.uint8)
+    image = Image.new("RGB", (side, side), (200, 100, 50)) if side else Image.fromarray(noise)
+    if path.suffix == ".obj":
+        material = trimesh.visual.material.SimpleMaterial(image=image)
+    else:
+        material = trimesh.visual.material.PBRMaterial(baseColorTexture=image)
+    ball.visual = trimesh.visual.TextureVisuals(uv=around, material=material)
+    ball.export(path)
+
+
+def write_old_laz(scene: Scene, path: Path) -> None:
+    """LAZ of a point format whose points are compressed one after the other, and not in layers."""
+    import laspy
+
+    las = laspy.LasData(laspy.LasHeader(point_format=3, version="1.2"))
+    las.header.scales = np.full(3, 1e-4)
+    las.x, las.y, las.z = scene.coord.T
+    las.red, las.green, las.blue = scene.color.T.astype(np.uint16) * 257
+    las.write(str(path), do_compress=True)
+
+
 WRITERS: dict[str, Callable[[Scene, Path], object]] = {
     "cloud.ply": write_points,
     "cloud.las": write_las,
     "cloud.laz": write_las,
+    "old.laz": write_old_laz,
     "ascii.pcd": lambda scene, path: write_pcd(scene, path, "ascii"),
     "binary.pcd": write_pcd,
     "compressed.pcd": lambda scene, path: write_pcd(scene, path, "binary_compressed"),
     "cloud.e57": write_e57,
     "cloud.csv": lambda scene, path: write_text(scene, path, "x,y,z,r,g,b,nx,ny,nz,label", ","),
+    "cloud.txt": write_text,
     "cloud.npy": write_array,
     "cloud.bin": write_sweep,
     "mesh.obj": lambda scene, path: write_mesh(path, 2),
     "mesh.glb": lambda scene, path: write_mesh(path, 2),
     "mesh.stl": lambda scene, path: write_mesh(path, 2),
+    "mesh.ply": lambda scene, path: write_mesh(path, 2),
+    "textured.glb": lambda scene, path: write_textured(path),
 }
 
 
@@ -164,9 +199,10 @@ def _crc_table() -> np.ndarray:
 _CRC_TABLE = _crc_table()
 
 
-# Reads every file named on its input where a reader would read it, with a limit of memory, and writes what happened.
+# Reads every file named on its input where a reader would read it, with the limits that it has in a process of its own,
+# and writes what happened. The most memory is what was resident beyond that before.
 _SET_UP = """
-import json, resource, sys, time
+import json, resource, sys
 from importlib import import_module
 from pathlib import Path
 from ditr.captures import apart, clouds, sources
@@ -174,7 +210,11 @@ from ditr.errors import InputError
 from ditr.scene import ReadOptions
 
 def here(path, name):
-    return apart.guarded(path, import_module(apart._READERS[name]).cloud_of)
+    module, size = import_module(apart._READERS[name]), path.stat().st_size
+    apart.limit_memory(apart._MEMORY + apart._TIMES * size)
+    needed = apart.guarded(path, module.memory_of)
+    apart.limit_memory(apart._MEMORY + max(apart._TIMES * size, needed))
+    return apart.guarded(path, module.cloud_of)
 
 for module in (sources.las, sources.e57, sources.mesh, sources.ply):
     module.read_apart = here
@@ -185,28 +225,30 @@ def read(path):
     return len(sources.read_source(path, ReadOptions()))
 """
 _LOOP = """
-used = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
+from ditr.captures.apart import limit_memory
+from watched import MOST, TIMES, Watched
+
 for line in sys.stdin:
-    path = Path(json.loads(line))
-    most = used + (int(sys.argv[1]) << 20) + 4 * path.stat().st_size
-    resource.setrlimit(resource.RLIMIT_AS, (most, resource.RLIM_INFINITY))
-    begin = time.process_time()
-    try:
-        outcome = f"read {read(path)}"
-    except InputError as error:
-        outcome = f"InputError {error}"
-    except BaseException as error:
-        outcome = f"{type(error).__name__} {error}"
-    print(json.dumps([outcome, time.process_time() - begin]), flush=True)
+    path, watched = Path(json.loads(line)), Watched()
+    size = sum(file.stat().st_size for file in (path.rglob("*") if path.is_dir() else [path]))
+    limit_memory(MOST + TIMES * size)
+    with watched.reading(size):
+        try:
+            outcome = f"read {read(path)}"
+        except InputError as error:
+            outcome = f"InputError {error}"
+        except BaseException as error:
+            outcome = f"{type(error).__name__} {error}"
+    resource.setrlimit(resource.RLIMIT_AS, (resource.RLIM_INFINITY,) * 2)
+    print(json.dumps([outcome, watched.seconds, watched.memory]), flush=True)
 """
 
 
 class Victim:
     """A process that reads damaged files; where it dies of one, another takes its place."""
 
-    def __init__(self, megabytes: int, set_up: str = _SET_UP) -> None:
+    def __init__(self, set_up: str = _SET_UP) -> None:
         """``set_up`` is a program that defines ``read``, which takes a path."""
-        self.megabytes = megabytes
         self.program = set_up + _LOOP
         self.process: subprocess.Popen[str] | None = None
 
@@ -218,11 +260,12 @@ class Victim:
             self.process.kill()
             self.process.communicate()
 
-    def read(self, path: Path) -> tuple[str, float]:
-        """What came of a file, and the seconds; "died" where that was the process's end."""
+    def read(self, path: Path) -> tuple[str, float, int]:
+        """What came of a file, the seconds, and the most memory; "died" where that was the process's end."""
         if self.process is None:
             self.process = subprocess.Popen(
-                [sys.executable, "-c", self.program, str(self.megabytes)],
+                [sys.executable, "-c", self.program],
+                env={**apart.environment(), "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
                 stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
             )  # fmt: skip
         assert self.process.stdin is not None and self.process.stdout is not None
@@ -232,6 +275,6 @@ class Victim:
         if not line:
             _, said = self.process.communicate()
             self.process = None
-            return f"died {said[-500:]}", 0.0
-        outcome, seconds = json.loads(line)
-        return outcome, seconds
+            return f"died {said[-500:]}", 0.0, 0
+        outcome, seconds, memory = json.loads(line)
+        return outcome, seconds, memory

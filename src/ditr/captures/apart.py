@@ -31,10 +31,11 @@ _READERS = {
     "e57": "ditr.captures.e57",
     "mesh": "ditr.captures.mesh",
 }
-"""Modules by name; each has ``cloud_of``, which reads a file where it is called, and the ``LIBRARIES`` that it needs.
-One may have ``memory_of``, the bytes that a file becomes by what its header says."""
-_MEMORY, _TIMES = 256 << 20, 24
-"""Bytes that a reader may take, and how many more for each byte of its file."""
+"""Modules by name; each has ``cloud_of``, which reads a file where it is called, ``memory_of``, the bytes that a sound
+file may take by what its header says and its size allows, and the ``LIBRARIES`` that both need."""
+_MEMORY, _TIMES = 64 << 20, 4
+"""Bytes that a reader may take, and how many more for each byte of its file; or what ``memory_of`` says, if that is
+more."""
 _SECONDS, _PER_MEGABYTE = 60, 2
 """Of processor time, and how many more for each megabyte of the file."""
 _COMMAND = ("-m", "ditr.captures.apart")
@@ -64,11 +65,12 @@ def command_of(*arguments: str) -> list[str]:
 
 
 def environment() -> dict[str, str]:
-    """Of such a process: the package is found, and threads of linear algebra, which would count as memory, are not
-    started."""
+    """Of such a process: the package is found, and nothing counts as memory that is none: threads of linear algebra,
+    and what the C library keeps for threads."""
     root = str(Path(__file__).resolve().parents[2])
     paths = os.pathsep.join(filter(None, [root, os.environ.get("PYTHONPATH", "")]))
-    return {**os.environ, "PYTHONPATH": paths, "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
+    alone = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1", "MALLOC_ARENA_MAX": "1"}
+    return {**os.environ, **alone, "PYTHONPATH": paths}
 
 
 def how_it_ended(status: int, said: bytes) -> str:
@@ -139,7 +141,7 @@ def limit_memory(most: int) -> None:
     statm = Path("/proc/self/statm")
     if statm.exists():
         used = int(statm.read_text(encoding="ascii").split()[0]) * resource.getpagesize()
-        resource.setrlimit(resource.RLIMIT_AS, (used + most,) * 2)
+        resource.setrlimit(resource.RLIMIT_AS, (used + most, resource.RLIM_INFINITY))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 
 
@@ -168,8 +170,10 @@ def main(reader: str, file: str, folder: str) -> None:
         for library in module.LIBRARIES:
             import_module(library)
         size = path.stat().st_size
-        limit_memory(_MEMORY + max(module.memory_of(path) if hasattr(module, "memory_of") else 0, _TIMES * size))
+        limit_memory(_MEMORY + _TIMES * size)
         _limit_time(_SECONDS + _PER_MEGABYTE * (size >> 20))
+        needed: int = guarded(path, module.memory_of)
+        limit_memory(_MEMORY + max(_TIMES * size, needed))
         _save(guarded(path, module.cloud_of), Path(folder))
     except InputError as error:
         told = {"fault": error.fault, "remedy": error.remedy}

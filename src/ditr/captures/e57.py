@@ -42,6 +42,18 @@ def read(path: Path, options: ReadOptions) -> Scene:
     return cloud_scene(path, read_apart(path, "e57"))
 
 
+def memory_of(path: Path) -> int:
+    """Bytes of the numbers of all points, twice over, and of what becomes of them: a point takes a bit at least, and
+    its fields become 64 each.
+
+    Raises:
+        Exception: whatever pye57 raises on a damaged file.
+    """
+    file, most = import_module("pye57").E57(str(path)), 8 * path.stat().st_size
+    headers = [file.get_header(index) for index in range(file.scan_count)]
+    return sum(min(header.point_count, most) * (16 * len(header.point_fields) + 64) for header in headers)
+
+
 def cloud_of(path: Path) -> Cloud:
     """Read the file here.
 

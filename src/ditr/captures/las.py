@@ -14,6 +14,7 @@ from ditr.captures.clouds import Cloud, cloud_scene, first_bytes, require_librar
 from ditr.captures.colors import COLOR
 from ditr.captures.crs import coordinate_system
 from ditr.captures.las_classes import STANDARD_CLASSES
+from ditr.captures.laz_chunks import LASZIP, check_chunks
 from ditr.captures.points import Columns
 from ditr.errors import InputError
 from ditr.scene import ReadOptions, Scene
@@ -22,7 +23,6 @@ __all__ = ["cloud_of", "is_compressed", "read", "recognise"]
 
 LIBRARIES = ("laspy", "lazrs")
 _CHUNK = 1 << 17
-_MOST = 1 << 40
 _CUT = "The file is cut off or its header is wrong; copy or write it again"
 
 
@@ -58,12 +58,15 @@ def _point_count(start: bytes) -> tuple[int, int]:
 
 
 def memory_of(path: Path) -> int:
-    """Bytes of the points once they are not compressed, three times over: how small LAZ makes them is not limited."""
-    start = first_bytes(path, 375)
-    if len(start) < 255:
-        return 0
-    point_size, points = _point_count(start)
-    return int(min(points * (point_size + 24) * 3, _MOST))
+    """Bytes of the points once they are not compressed, and of their coordinates, after the header's promises were
+    compared with the table of chunks: how small LAZ makes them has no limit.
+
+    Raises:
+        InputError: a header that promises more than the file holds.
+    """
+    _checked_records(path)
+    point_size, points = _point_count(first_bytes(path, 375))
+    return points * (point_size + 24) * 5 // 4
 
 
 def cloud_of(path: Path) -> Cloud:
@@ -150,8 +153,6 @@ def _checked_records(path: Path) -> dict[tuple[str, int], bytes]:
         if not compressed and points * point_size > size - data_at:
             fault = f"the header promises {points} points of {point_size} bytes, {size - data_at} bytes follow"
             raise InputError(path, fault, _CUT)
-        if compressed and points:
-            _check_chunks(path, file, data_at, point_size)
         records: dict[tuple[str, int], bytes] = {}
         file.seek(header_size)
         for _ in range(count):
@@ -163,22 +164,9 @@ def _checked_records(path: Path) -> dict[tuple[str, int], bytes]:
             file.seek(place if extended else 0)
             for _ in range(extended):
                 _record(path, file, records, "<2x16sHQ32x", size)
+        if compressed and points:
+            check_chunks(path, file, data_at, point_size, points, records.get(LASZIP, b""))
     return records
-
-
-def _check_chunks(path: Path, file: Any, data_at: int, point_size: int) -> None:
-    """Refuse a table with more compressed chunks than fit: each begins with a point that is not compressed."""
-    size = path.stat().st_size
-    file.seek(data_at)
-    table = int.from_bytes(file.read(8), "little", signed=True)
-    if table == -1:  # written to something that could not go back
-        file.seek(max(0, size - 8))
-        table = int.from_bytes(file.read(8), "little", signed=True)
-    if data_at + 8 <= table <= size - 8:
-        file.seek(table + 4)
-        if int.from_bytes(file.read(4), "little") * point_size <= table - data_at:
-            return
-    raise InputError(path, "its table of compressed chunks does not go with its size", _CUT)
 
 
 def _record(path: Path, file: Any, records: dict[tuple[str, int], bytes], layout: str, end: int) -> None:

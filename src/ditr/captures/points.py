@@ -158,7 +158,8 @@ def _coordinates(columns: Sequence[NDArray[Any]], notes: Notes) -> NDArray[np.fl
         places = [column.__array_interface__["data"][0] - whole.__array_interface__["data"][0] for column in columns]
         if places == [0, 8, 16] and all(column.base is whole for column in columns):
             return whole  # what is together already needs no copy
-    return np.stack([column.astype(np.float64) for column in columns], axis=1)
+    with np.errstate(invalid="ignore"):  # signalling NaNs of damaged files, which are refused later
+        return np.stack([column.astype(np.float64) for column in columns], axis=1)
 
 
 def _normals(columns: Sequence[NDArray[Any]], notes: Notes) -> NDArray[np.float32] | None:
