@@ -67,6 +67,31 @@ def test_a_cloud_is_labelled_from_the_web(web: Path, tmp_path: Path, scratch: Pa
     assert (tmp_path / "out" / "labels.ply").exists() and not list(scratch.iterdir())
 
 
+def test_many_are_labelled_from_the_web_and_what_is_done_is_put_though_one_fails(
+    tmp_path: Path, scratch: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Also as two jobs that write to one place; a pattern stands for what has such names."""
+    write_model(tmp_path / "model")
+    for number in range(2):
+        write_capture(make_scene(number), tmp_path / "scans" / f"scan_{number}", image_format="png")
+        MEMORY.put(str(tmp_path / "scans" / f"scan_{number}"), f"/many/scan_{number}", recursive=True)
+    MEMORY.pipe("/many/scan_2/transforms.json", b"{")
+    model = ["--model", str(tmp_path / "model"), "--workers", "0", "--device", "cpu"]
+    with pytest.raises(InputError, match="1 of 3 scenes have no labels: scan_2"):
+        execute(["segment", "memory://many/scan_*", "--out", "memory://labelled", *model])
+    assert str(scratch) not in capsys.readouterr().out and not list(scratch.iterdir())
+    there = {name.removeprefix("/labelled/") for name in MEMORY.find("/labelled")}
+    assert {"results.jsonl", "scan_0/labels.ply", "scan_1/labels.ply"} <= there
+    for shard in ("1/2", "2/2"):
+        both = ["memory://many/scan_0", "memory://many/scan_1", "--out", "memory://shards", "--shard", shard]
+        execute(["segment", *both, *model])
+        with pytest.raises(InputError, match="it is there already"):
+            execute(["segment", *both, *model])
+    assert len([name for name in MEMORY.find("/shards") if name.endswith("labels.ply")]) == 2
+    with pytest.raises(InputError, match="nothing there has such a name"):
+        execute(["segment", "memory://many/room_*", "--out", "memory://none", *model])
+
+
 def test_a_command_that_goes_on_where_it_was_takes_no_url(scratch: Path) -> None:
     with pytest.raises(InputError, match="run has to be on this machine"):
         execute(["train", "small", "s3://bucket/run", "--data", "x"])

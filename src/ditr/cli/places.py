@@ -12,7 +12,7 @@ from typing import Any, TextIO, TypeVar, cast
 
 from ditr.errors import InputError
 from ditr.io.files import scratch_folder
-from ditr.io.remote import Target, listing, name_of, place_of, shown
+from ditr.io.remote import Target, listing, matches, name_of, place_of, shown
 from ditr.stopping import exiting_when_stopped
 
 __all__ = ["on_this_machine"]
@@ -56,8 +56,10 @@ def on_this_machine(command: Options) -> Iterator[Options]:
         targets = {url: _target(url, command) for url, written in urls.items() if written}
         local = {}
         for number, url in enumerate(urls):
-            place = folder / str(number)
-            place.mkdir()
+            # Side by side, so that scenes have the names that they have there.
+            place = folder / ("results" if url in targets else "sources")
+            place = folder / str(number) if (place / name_of(url)).exists() else place
+            place.mkdir(exist_ok=True)
             local[url] = place / name_of(url) if url in targets else _fetched(url, place)
 
         def here(_name: str, path: Path) -> Path:
@@ -66,8 +68,10 @@ def on_this_machine(command: Options) -> Iterator[Options]:
         with _naming({str(path): shown(url) for url, path in local.items()}):
             try:
                 yield _mapped(command, here)
-            except SystemExit as end:
-                if end.code == 1:  # which says what was found, after the results were written
+            except (InputError, SystemExit) as end:
+                # Status 1 says what was found, after the results were written; and of many scenes some are done.
+                of_many = any(next(local[url].glob("results*.jsonl"), None) is not None for url in targets)
+                if of_many or getattr(end, "code", None) == 1:
                     _put(targets, local)
                 raise
             _put(targets, local)
@@ -81,10 +85,18 @@ def _mapped(options: Options, change: Callable[[str, Path], Path]) -> Options:
         if isinstance(value, Path):
             found[each.name] = change(each.name, value)
         elif isinstance(value, tuple) and value and all(isinstance(one, Path) for one in value):
-            found[each.name] = tuple(change(each.name, one) for one in value)
+            found[each.name] = tuple(change(each.name, path) for one in value for path in _expanded(one))
         elif is_dataclass(value) and not isinstance(value, type):
             found[each.name] = _mapped(value, change)
     return replace(options, **found)  # type: ignore[type-var]
+
+
+def _expanded(path: Path) -> list[Path]:
+    """What a pattern at a URL stands for; the path itself where it is none, or one of this machine."""
+    place = place_of(path)
+    if isinstance(place, Path) or not {"*", "["} & set(place):
+        return [path]
+    return [Path(url) for url in matches(place)]
 
 
 def _fetched(url: str, folder: Path) -> Path:
@@ -102,8 +114,10 @@ def _target(url: str, command: Any) -> Target:
     from ditr.runtime import phase
 
     with phase(f"look at {shown(url)}"):
-        target = Target(url)
-        if target.is_there() and not getattr(command, "overwrite", False):
+        target, shard = Target(url), getattr(command, "shard", None)
+        # Jobs side by side write to one place; each has a file of its own there.
+        own = target if shard is None else Target(f"{url}/results-{shard.replace('/', '-of-')}.jsonl")
+        if own.is_there() and not getattr(command, "overwrite", False):
             raise InputError(shown(url), "it is there already", "Name another place, or replace it with --overwrite")
         target.require_writable()
     return target

@@ -34,7 +34,8 @@ class Segment:
     """
 
     sources: Annotated[tuple[Path, ...], tyro.conf.Positional, tyro.conf.arg(metavar="SOURCE...")]
-    """Folder with transforms.json, the photographs and a PLY, or a file or folder of another format; or many."""
+    """Folder with transforms.json, the photographs and a PLY, or a file or folder of another format; or many.
+    Also at a URL (s3://, https://, ...), as may be the results."""
     model: Annotated[str | None, tyro.conf.arg(metavar="MODEL")] = None
     """Short name of a published model (`ditr weights`), hub repository, folder of a run or saved model, or checkpoint
     file; by default a published model that fits the capture."""

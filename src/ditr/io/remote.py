@@ -22,7 +22,7 @@ from urllib.parse import unquote, urlsplit, urlunsplit
 from ditr.errors import InputError
 from ditr.io.files import require_room
 
-__all__ = ["Listing", "Target", "listing", "name_of", "place_of", "shown"]
+__all__ = ["Listing", "Target", "listing", "matches", "name_of", "place_of", "shown"]
 
 _SCHEME = r"[a-z][a-z0-9+.-]+"
 _URL = re.compile(rf"(?:{_SCHEME}://?[^:]*::|{_SCHEME}::)*{_SCHEME}:/")
@@ -161,6 +161,20 @@ def listing(url: str) -> Listing:
     if len(files) > _MOST:
         raise InputError(shown(url), f"there are {len(files)} files", "Name a smaller part of it")
     return Listing(url, True, files, sizes, system)
+
+
+def matches(url: str) -> list[str]:
+    """The URLs that one with ``*`` or ``?`` in its path stands for, sorted.
+
+    Raises:
+        InputError: there is none, or a library, network, server or address that fails.
+    """
+    with _told(url, "fetched"):
+        system, root = _opened(url)
+        found = sorted(system.unstrip_protocol(path) for path in system.glob(root))
+    if not found:
+        raise InputError(shown(url), "nothing there has such a name", "Mend the pattern")
+    return found
 
 
 class Target:
