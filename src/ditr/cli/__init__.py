@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import io
 import os
+import re
 import shlex
 import sys
 from collections.abc import Callable
@@ -92,12 +93,14 @@ def _understood(arguments: list[str]) -> tuple[Callable[[], object], Output]:
         prog="ditr",
         description="A label for every point of a 3D scene with photographs: DITR, DINO in the Room. "
         "ditr --version prints the version.",
-        args=_negative_axes(arguments),
+        args=_joined(arguments),
         config=(*config, tyro.conf.CascadeSubcommandArgs, tyro.conf.DisallowNone),
     )
     return partial(_work, commands[type(parsed.command)], parsed.command, arguments), parsed.output
 
 
+_ADDRESS = r"auto|local|ray://\S+|[\w.-]+:\d+"
+"""Of a Ray cluster; anything else after ``--ray`` is a source."""
 _QUICK = ("cache", "doctor", "recipes", "weights")
 """Commands whose output is a list or a report; the log of the others says first what was asked for."""
 
@@ -167,14 +170,17 @@ def _commands() -> dict[type, Callable[[Any], object]]:
     }
 
 
-def _negative_axes(arguments: list[str]) -> list[str]:
-    """``--up -y`` as one argument, which the parser would take for two options."""
+def _joined(arguments: list[str]) -> list[str]:
+    """Options that the parser would misread with their values as one argument: ``--up -y``, which are no two options,
+    and ``--ray``, whose address may be left out."""
     joined: list[str] = []
     for argument in arguments:
         if joined and joined[-1] == "--up" and argument in ("-x", "-y", "-z"):
             joined[-1] += f"={argument}"
+        elif joined and joined[-1] == "--ray=" and re.fullmatch(_ADDRESS, argument):
+            joined[-1] += argument
         else:
-            joined.append(argument)
+            joined.append("--ray=" if argument == "--ray" else argument)
     return joined
 
 

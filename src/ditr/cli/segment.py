@@ -31,7 +31,7 @@ def run(args: Segment) -> None:
         found = find_sources(args.sources, args.reading.options())
     except InputError:  # of a single source, whose own reader tells it better
         found = {"": args.sources[0]}
-    if args.shard is None and list(found.values()) == [args.sources[0]]:
+    if args.shard is None and args.ray is None and list(found.values()) == [args.sources[0]]:
         _run_one(args, args.sources[0])
         return
     from ditr.cli.segment_many import run_many

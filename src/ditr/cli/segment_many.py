@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from ditr.cli.segment_options import Segment
     from ditr.inference.ledger import Outcome
     from ditr.inference.many import Shard
+    from ditr.inference.on_ray import ModelOnRay
     from ditr.inference.processes import Helpers
 
 __all__ = ["run_many"]
@@ -37,10 +38,15 @@ def run_many(args: Segment, sources: Mapping[str, Path]) -> None:
     from ditr.runtime import choose_device
 
     out = _folder(args)
+    if args.ray is not None:
+        from ditr.inference.on_ray import require_ray
+
+        require_ray()  # before the model is loaded
     count = usual_helpers(choose_device(args.device), len(sources)) if args.workers is None else args.workers
     if count < 0:
         raise InputError("--workers", f"it is {count}", "Give 0 or more")
-    with Helpers(0 if args.vote or args.variants else count) as helpers:  # they import while the model is loaded
+    alone = args.vote or args.variants is not None or args.ray is not None
+    with Helpers(0 if alone else count) as helpers:  # they import while the model is loaded
         from ditr.inference.many import Shard
 
         shard = Shard() if args.shard is None else Shard.parse(args.shard)
@@ -69,9 +75,11 @@ def _label(args: Segment, sources: Mapping[str, Path], out: Path, shard: Shard, 
 
     votes = voting(args.vote, args.variants, args.thin, smooth=args.smooth)
     model = args.model if args.model is not None else _model_for(args, sources.values())
+    ray = _ray(args, model)
     with phase(f"load {model}"):
         cache = make_cache(args.cache, use_cache=not args.no_cache)
-        segmenter = Segmenter.from_pretrained(model, device=args.device, cache=cache, precision=args.precision)
+        device, precision = (args.device, args.precision) if ray is None else ("cpu", ray.precision)
+        segmenter = Segmenter.from_pretrained(model, device=device, cache=cache, precision=precision)
     options = Many(
         reading=args.reading.options(),
         how=Labelling(args.seed, votes, args.min_confidence, by_profile=args.reading.profile is not None),
@@ -84,7 +92,9 @@ def _label(args: Segment, sources: Mapping[str, Path], out: Path, shard: Shard, 
     items = [Item(name, path) for name, path in sources.items()]
     began, asked = time.monotonic(), None
     with StopSignals() as stop:
-        results = segment_many(segmenter, items, out, options, helpers=helpers, stop=lambda: stop.asked is not None)
+        results = segment_many(
+            segmenter, items, out, options, helpers=helpers, ray=ray, stop=lambda: stop.asked is not None
+        )
         outcomes = _told(results, len(shard.of(items)), [item.name for item in items])
         asked = stop.asked
     _sum_up(outcomes, time.monotonic() - began)
@@ -100,6 +110,23 @@ def _label(args: Segment, sources: Mapping[str, Path], out: Path, shard: Shard, 
             f"{len(failed)} of {len(outcomes)} scenes have no labels: {few(failed, 5)}",
             "Mend them and give the same command again: what is done is passed over",
         )
+
+
+def _ray(args: Segment, model: str) -> ModelOnRay | None:
+    """What the actors of Ray load; None without Ray."""
+    if args.ray is None:
+        return None
+    from ditr.inference.on_ray import ModelOnRay
+    from ditr.runtime import choose_device
+    from ditr.weights.pretrained import known_config
+
+    # The machines may have a GPU where this one has none; features have to be of one precision all the same.
+    device = choose_device("auto") if args.device == "auto" else args.device
+    config = known_config(model)
+    trained = None if config is None or config.encoder is None else config.encoder.precision
+    precision = args.precision or trained or ("bf16-mixed" if device == "cuda" else "32-true")
+    name = str(Path(model).absolute()) if Path(model).exists() else model
+    return ModelOnRay(name, device, precision, args.ray or None)
 
 
 def _model_for(args: Segment, paths: Iterable[Path]) -> str:

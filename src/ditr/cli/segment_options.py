@@ -46,6 +46,9 @@ class Segment:
     another model or other options."""
     shard: Annotated[str | None, tyro.conf.arg(metavar="I/N")] = None
     """Of many captures, only the I-th of N parts, for N jobs side by side; each job writes results-I-of-N.jsonl."""
+    ray: Annotated[str | None, tyro.conf.arg(metavar="[ADDRESS]")] = None
+    """Label many captures by Ray Data, on the cluster at this address (auto, HOST:PORT, ray://HOST:PORT); without one
+    on that of RAY_ADDRESS, or on this machine. Sources, model and --out have to be where every machine sees them."""
     workers: int | None = None
     """Processes that read, prepare and write many captures; by default by the number of processors. 0 for none."""
     reading: Reading = field(default_factory=Reading)

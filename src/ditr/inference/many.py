@@ -17,6 +17,7 @@ from ditr.captures.folders import find_sources
 from ditr.errors import InputError, few
 from ditr.inference.helped import label_with_helpers
 from ditr.inference.ledger import Ledger, Outcome, earlier, made_with
+from ditr.inference.on_ray import ModelOnRay, label_on_ray
 from ditr.inference.processes import Helpers, usual_helpers
 from ditr.inference.results import Outputs
 from ditr.inference.scene_labels import Labelling
@@ -90,6 +91,7 @@ def segment_many(
     options: Many | None = None,
     *,
     helpers: Helpers | int | None = None,
+    ray: ModelOnRay | None = None,
     stop: Callable[[], bool] = lambda: False,
 ) -> Iterator[Outcome]:
     """Label scenes; what became of each comes as soon as it is known, done ones first.
@@ -104,6 +106,7 @@ def segment_many(
         options: see :class:`Many`; by default nothing out of the ordinary.
         helpers: processes that read, prepare and write; how many, or such that were started before. 0 does all in this
             process, as votes do anyway. By default :func:`usual_helpers`.
+        ray: to have the actors of a Ray cluster do the work, each with its own copy of the model.
         stop: asked before each scene; once it says so, those that are ready are labelled and no others.
 
     Raises:
@@ -121,7 +124,8 @@ def segment_many(
         outcome = Outcome(item.name, _named(item), "done", out / item.name, summary)
         ledger.add(outcome)
         yield outcome
-    for item, result in _results(segmenter, work, todo, helpers, stop):
+    results = _results(segmenter, work, todo, helpers, stop) if ray is None else label_on_ray(ray, work, todo, stop)
+    for item, result in results:
         outcome = Outcome.of(item, result, out)
         ledger.add(outcome)
         yield outcome
