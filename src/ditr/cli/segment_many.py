@@ -45,7 +45,7 @@ def run_many(args: Segment, sources: Mapping[str, Path]) -> None:
     count = usual_helpers(choose_device(args.device), len(sources)) if args.workers is None else args.workers
     if count < 0:
         raise InputError("--workers", f"it is {count}", "Give 0 or more")
-    alone = args.vote or args.variants is not None or args.ray is not None
+    alone = args.vote or args.smooth or args.variants is not None or args.ray is not None
     with Helpers(0 if alone else count) as helpers:  # they import while the model is loaded
         from ditr.inference.many import Shard
 
