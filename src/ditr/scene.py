@@ -245,7 +245,7 @@ class ReadOptions:
         cloud_axes: how the cloud's axes become those of the poses; None for as they are stored.
         class_map: new names of classes, each with the old one before it; no name for a class that is not to count.
         background: class that unlabelled points become; None to leave them unlabelled.
-        every: of a drive, each so manieth scene alone; None for all.
+        every: N, of a drive every Nth scene only; None for all.
         first: of a drive, so many scenes at most; None for all.
         topics: of a bag, those that are read, the cloud's among them; empty to choose them.
         fixed_frame: of a bag, the frame that stands still while the sensors move; None to choose it.

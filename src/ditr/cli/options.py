@@ -57,7 +57,7 @@ class Reading:
     background: Annotated[str | None, tyro.conf.arg(metavar="NAME")] = None
     """Class that unlabelled points become; by default they are left out of learning and of figures."""
     every: int | None = None
-    """Of a drive (a sequence of KITTI, a bag of ROS), take each so manieth sweep alone."""
+    """Of a drive (a sequence of KITTI, a bag of ROS), take only every Nth sweep."""
     first: int | None = None
     """Of a drive, take so many sweeps at most."""
     topics: tuple[str, ...] = ()
