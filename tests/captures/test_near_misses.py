@@ -666,7 +666,7 @@ def test_bad_views_alone_are_no_capture(room: Path) -> None:
         (["rgbd/0.jpg"], "a recording of Record3D"),
         (["transforms_train.json"], "a synthetic scene of NeRF"),
         (["scene_vh_clean_2.ply"], "a scan of ScanNet"),
-        (["v1.0-mini/scene.json"], "a driving benchmark"),
+        (["v1.0-mini/scene.json"], "a folder of nuScenes or Lyft"),
     ],
 )
 def test_folders_of_other_tools_are_named(tmp_path: Path, files: list[str], name: str) -> None:

@@ -63,6 +63,7 @@ PARTS = (
     Part("pye57", "clouds in E57 files", "pip install 'ditr[e57]'", by_option=True),
     Part("trimesh", "meshes", "pip install 'ditr[mesh]'", by_option=True),
     Part("rosbags", "bags of ROS", "pip install 'ditr[ros]'", by_option=True),
+    Part("ray", "many scenes over several machines: `ditr segment --ray`", "pip install 'ditr[ray]'", by_option=True),
     Part("fsspec", "captures and results at URLs", "pip install 'ditr[remote]'", by_option=True),
     Part("aiohttp", "captures at https:// addresses", "pip install 'ditr[remote]'", by_option=True),
     Part("lzfse", "depth maps of Record3D", "pip install 'ditr[record3d]'", by_option=True),
