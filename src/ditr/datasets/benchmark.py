@@ -10,6 +10,7 @@ from ditr.data.augment.variants import Variant
 from ditr.data.preparation import Preparation
 from ditr.data.training_data import TrainingData
 from ditr.datasets.label_map import LabelMap
+from ditr.datasets.raw import RawFormat
 from ditr.errors import InputError
 from ditr.scene import SceneSource
 
@@ -58,6 +59,7 @@ class Benchmark:
         test_voxel_size: metres; the published tester first thins scenes to these voxels. None where it does not.
         minkunet: how the published MinkUNet of points alone takes a scene; None where none is published.
         training_data: bounds of what its scenes are like; None where they are not known.
+        raw: how its official download is read; None where it is not.
     """
 
     name: str
@@ -73,6 +75,7 @@ class Benchmark:
     test_voxel_size: float | None = None
     minkunet: Preparation | None = None
     training_data: TrainingData | None = None
+    raw: RawFormat | None = None
 
     def preparation(self, images: bool, *, patch_size: int = PATCH_SIZE) -> Preparation:
         """How a scene is made ready.

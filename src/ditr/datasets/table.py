@@ -8,10 +8,11 @@ from pathlib import Path
 from ditr.datasets import nuscenes, s3dis, scannet, scannetpp, semantic_kitti, structured3d, waymo
 from ditr.datasets.benchmark import Benchmark
 from ditr.datasets.limited import Annotated, annotated_points, limited
+from ditr.datasets.raw import RawFormat
 from ditr.errors import InputError, nearest
 from ditr.scene import SceneSource
 
-__all__ = ["BENCHMARKS", "by_name", "open_dataset"]
+__all__ = ["BENCHMARKS", "by_name", "open_dataset", "raw_format", "refuse_raw"]
 
 BENCHMARKS: tuple[Benchmark, ...] = (
     scannet.SCANNET,
@@ -74,7 +75,33 @@ def open_dataset(
     if not root.is_dir():
         remedy = f"Name the folder of {dataset.name}, prepared for the published code"
         raise InputError(root, "there is no such folder", remedy)
+    refuse_raw(dataset, root)
     source = dataset.open(root, splits, images if isinstance(images, bool) else Path(images))
     if scenes is not None:
         source = limited(source, Path(scenes))
     return source if annotations is None else Annotated(source, annotated_points(Path(annotations)))
+
+
+def refuse_raw(dataset: Benchmark, root: Path) -> None:
+    """Answer an official download, where a prepared one is wanted, with the command that prepares it.
+
+    Raises:
+        InputError: ``root`` is such a download.
+    """
+    if dataset.raw is None or (root / "manifest.json").exists() or not dataset.raw.recognises(root):
+        return
+    name = dataset.name.lower()
+    command = f"ditr prepare {name} {root} {root.absolute().with_name(dataset.folder)}"
+    raise InputError(root, f"this is the download of {dataset.name}, which has to be prepared once", f"Run: {command}")
+
+
+def raw_format(dataset: Benchmark) -> RawFormat:
+    """How the download of a dataset is read.
+
+    Raises:
+        InputError: it is not.
+    """
+    if dataset.raw is None:
+        known = ", ".join(benchmark.name for benchmark in BENCHMARKS if benchmark.raw is not None)
+        raise InputError(dataset.name, "its download cannot be prepared yet", f"Those that can are {known}")
+    return dataset.raw
