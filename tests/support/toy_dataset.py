@@ -6,11 +6,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
 
 from ditr.captures.images import image_size
@@ -18,6 +19,7 @@ from ditr.data.augment.variants import Variant
 from ditr.data.preparation import Attribute, Preparation
 from ditr.datasets.arrays import build_scene, load_array, read_numbers, split_folders, subfolders
 from ditr.datasets.benchmark import Benchmark, Images
+from ditr.datasets.submission import Archive, Fault
 from ditr.geometry.projection import VisibilityRule
 from ditr.scene import Camera, Scene, View
 
@@ -67,6 +69,40 @@ def _view(image: Path) -> View:
     return View(image.stem, Camera(width, height, fx, fy, cx, cy), np.reshape(pose, (4, 4)), image)
 
 
+class ToySubmission:
+    """A server that takes ``toy/SPLIT/SCENE.bin`` of a byte per point, classes counted from 1, with folders."""
+
+    scenes: Mapping[str, int] = {"test": 2, "val": 2}
+    by_hand = ("Upload it to the server of toys.",)
+
+    def resembles(self, archive: Archive) -> bool:
+        return any("toy/" in name for name in archive.names)
+
+    def member(self, scene: str, split: str) -> str:
+        return f"toy/{split}/{scene}.bin"
+
+    def content(self, label: NDArray[np.int32]) -> bytes:
+        return (label + 1).astype(np.uint8).tobytes()
+
+    def labels(self, member: str, content: bytes) -> NDArray[np.int32] | Fault:
+        raw = np.frombuffer(content, np.uint8).astype(np.int32) - 1
+        return np.where(raw < len(CLASSES), raw, -1)
+
+    def others(self, scenes: Sequence[str], split: str, *, images: bool) -> Mapping[str, bytes]:
+        return {"toy/": b"", f"toy/{split}/": b"", "toy/meta.json": b"images" if images else b"points"}
+
+    def check(self, archive: Archive, points: Mapping[str, int] | None, split: str) -> Iterator[Fault]:
+        files = [name for name in archive.names if name.endswith(".bin")]
+        if len(files) != self.scenes[split]:
+            yield Fault("number of files", "", f"there are {len(files)} for {self.scenes[split]} scenes", "Add them")
+        for name in files:
+            content = archive.read(name, 1 << 20)
+            if isinstance(content, Fault):
+                yield content
+            elif points is not None and len(content) != points.get(Path(name).stem):
+                yield Fault("number of points", name, f"it has {len(content)} labels", "Label the scene again")
+
+
 TOY = Benchmark(
     name="Toy",
     classes=CLASSES,
@@ -76,6 +112,7 @@ TOY = Benchmark(
     without_images=WITHOUT_IMAGES,
     with_images=replace(WITHOUT_IMAGES, image_size=(42, 56), max_views=2),
     voting=(Variant(), Variant(90.0)),
+    submission=ToySubmission(),
 )
 
 

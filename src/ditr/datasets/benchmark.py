@@ -11,6 +11,7 @@ from ditr.data.preparation import Preparation
 from ditr.data.training_data import TrainingData
 from ditr.datasets.label_map import LabelMap
 from ditr.datasets.raw import RawFormat
+from ditr.datasets.submission import SubmissionFormat
 from ditr.errors import InputError
 from ditr.scene import SceneSource
 
@@ -60,6 +61,7 @@ class Benchmark:
         minkunet: how the published MinkUNet of points alone takes a scene; None where none is published.
         training_data: bounds of what its scenes are like; None where they are not known.
         raw: how its official download is read; None where it is not.
+        submission: what its server takes; None where nothing is written for it.
     """
 
     name: str
@@ -76,6 +78,7 @@ class Benchmark:
     minkunet: Preparation | None = None
     training_data: TrainingData | None = None
     raw: RawFormat | None = None
+    submission: SubmissionFormat | None = None
 
     def preparation(self, images: bool, *, patch_size: int = PATCH_SIZE) -> Preparation:
         """How a scene is made ready.

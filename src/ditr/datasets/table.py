@@ -9,10 +9,11 @@ from ditr.datasets import nuscenes, s3dis, scannet, scannetpp, semantic_kitti, s
 from ditr.datasets.benchmark import Benchmark
 from ditr.datasets.limited import Annotated, annotated_points, limited
 from ditr.datasets.raw import RawFormat
+from ditr.datasets.submission import Archive, SubmissionFormat
 from ditr.errors import InputError, nearest
 from ditr.scene import SceneSource
 
-__all__ = ["BENCHMARKS", "by_name", "open_dataset", "raw_format", "refuse_raw"]
+__all__ = ["BENCHMARKS", "by_name", "meant_for", "open_dataset", "raw_format", "refuse_raw", "submission_format"]
 
 BENCHMARKS: tuple[Benchmark, ...] = (
     scannet.SCANNET,
@@ -105,3 +106,21 @@ def raw_format(dataset: Benchmark) -> RawFormat:
         known = ", ".join(benchmark.name for benchmark in BENCHMARKS if benchmark.raw is not None)
         raise InputError(dataset.name, "its download cannot be prepared yet", f"Those that can are {known}")
     return dataset.raw
+
+
+def submission_format(dataset: Benchmark) -> SubmissionFormat:
+    """What the server of a dataset takes.
+
+    Raises:
+        InputError: nothing is written for it.
+    """
+    if dataset.submission is None:
+        known = ", ".join(benchmark.name for benchmark in BENCHMARKS if benchmark.submission is not None)
+        raise InputError(dataset.name, "submissions to its server are not known here", f"Known are those to {known}")
+    return dataset.submission
+
+
+def meant_for(archive: Archive) -> Benchmark | None:
+    """The benchmark that an archive is clearly meant for; None where it could be for none or for several."""
+    found = [one for one in BENCHMARKS if one.submission is not None and one.submission.resembles(archive)]
+    return found[0] if len(found) == 1 else None
