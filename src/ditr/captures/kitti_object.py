@@ -4,14 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from ditr.captures.kitti_files import (
-    Photograph,
-    calibration,
-    inner_camera,
-    matrix_of,
-    rigid,
-    sweep_with_photographs,
-)
+from ditr.captures.kitti_calibration import calibration, inner_camera, matrix_of, rigid
+from ditr.captures.kitti_files import Photograph, sweep_with_photographs
 from ditr.captures.notes import Notes
 from ditr.captures.tables import by_stem
 from ditr.errors import InputError

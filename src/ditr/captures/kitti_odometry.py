@@ -9,18 +9,17 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from ditr.captures.kitti_files import (
+from ditr.captures.kitti_calibration import (
     calibration,
     inner_camera,
+    lidar_pose,
     matrix_of,
-    photographs_of,
-    rigid,
-    sweep_with_photographs,
+    poses_of_lidar,
+    times_of,
 )
+from ditr.captures.kitti_files import photographs_of, sweep_with_photographs
 from ditr.captures.notes import Notes
-from ditr.captures.tables import by_stem, numbers_of
-from ditr.errors import InputError
-from ditr.geometry.rotations import inverse
+from ditr.captures.tables import by_stem
 from ditr.scene import ReadOptions, Scene
 
 __all__ = ["CAMERAS", "Sequence", "open_drive", "recognise"]
@@ -28,7 +27,6 @@ __all__ = ["CAMERAS", "Sequence", "open_drive", "recognise"]
 CAMERAS = (("image_2", "image_3"), ("image_0", "image_1"))
 """Folders of the photographs: the colour cameras, or else the grey ones."""
 _ENDINGS = (".png", ".jpg", ".jpeg")
-_NO_TR = "The calib.txt beside the images lacks it: take that of the odometry calibration files (data_odometry_calib)"
 
 
 def recognise(path: Path) -> str | None:
@@ -109,8 +107,7 @@ class Sequence:
     @cached_property
     def _lidar(self) -> NDArray[np.float64]:
         """(4, 4) from the LiDAR to camera 0."""
-        path = self.path / "calib.txt"
-        return rigid(path, matrix_of(path, self._lines, ("Tr", "Tr_velo_to_cam", "Tr_velo_cam"), (3, 4), _NO_TR), "Tr")
+        return lidar_pose(self.path / "calib.txt", self._lines)
 
     @cached_property
     def _poses(self) -> NDArray[np.float64] | None:
@@ -119,28 +116,14 @@ class Sequence:
         place = next((place for place in places if place.is_file()), None)
         if place is None or not (self.path / "calib.txt").is_file():
             return None
-        rows = numbers_of(place, 12)
-        self._require_all(place, len(rows))
-        poses = np.tile(np.eye(4), (len(rows), 1, 1))
-        poses[:, :3] = rows.reshape(-1, 3, 4)
-        return np.asarray(inverse(self._lidar) @ poses @ self._lidar)
+        return poses_of_lidar(place, self._lidar, self._last)
 
     @cached_property
     def _times(self) -> NDArray[np.float64] | None:
         place = self.path / "times.txt"
-        if not place.is_file():
-            return None
-        times = numbers_of(place, 1)[:, 0]
-        self._require_all(place, len(times))
-        return times
+        return times_of(place, self._last) if place.is_file() else None
 
-    def _require_all(self, place: Path, count: int) -> None:
-        """A list has a line for each number of a sweep.
-
-        Raises:
-            InputError: it ends before the last one.
-        """
-        last = max((int(stem) for stem in self._sweeps if stem.isdecimal()), default=len(self) - 1)
-        if count <= last:
-            fault = f"it has {count} lines, and the last sweep is number {last}"
-            raise InputError(place, fault, "Copy the file again, or take it away")
+    @property
+    def _last(self) -> int:
+        """Number of the last sweep."""
+        return max((int(stem) for stem in self._sweeps if stem.isdecimal()), default=len(self) - 1)

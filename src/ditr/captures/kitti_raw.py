@@ -9,14 +9,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from ditr.captures.kitti_files import (
-    calibration,
-    inner_camera,
-    matrix_of,
-    photographs_of,
-    rigid,
-    sweep_with_photographs,
-)
+from ditr.captures.kitti_calibration import calibration, inner_camera, matrix_of, rigid
+from ditr.captures.kitti_files import photographs_of, sweep_with_photographs
 from ditr.captures.notes import Notes
 from ditr.captures.tables import by_stem, numbers_of
 from ditr.errors import InputError

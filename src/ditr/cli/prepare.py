@@ -117,6 +117,8 @@ def _say_checked(benchmark: Benchmark, download: Download, checked: Checked, out
         print(f"{split}: {count}{of_all} {download.unit}")
     _list("damaged or missing", checked.faults)
     _count_repairs(checked.repairs)
+    for repair in checked.repairs[:_SHOWN]:
+        print(f"  {repair.where}: {repair.what}")
     total = sum(checked.found.values())
     print(f"disk: about {checked.size / 1e9:.2g} GB once prepared{_free(out)}")
     if download.seconds is not None:

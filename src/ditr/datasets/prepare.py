@@ -7,6 +7,7 @@ again; one whose sources or options have changed is. When all are there, ``manif
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import shutil
@@ -160,14 +161,26 @@ def _identity(piece: RawPiece, options: PrepareOptions) -> dict[str, Any]:
     return {"schema": SCHEMA, "name": piece.name, "split": piece.split, "options": how, "sources": _stamps(piece)}
 
 
-def _stamps(piece: RawPiece) -> dict[str, list[int]]:
-    """Size and time of change of each source, by path."""
-    found = {}
+def _stamps(piece: RawPiece) -> dict[str, list[int] | str]:
+    """Size and time of change of each source, by path; of a folder a digest of those of its files."""
+    found: dict[str, list[int] | str] = {}
     for path in piece.sources:
         with suppress(OSError):  # what is missing is said by whoever reads it
             status = path.stat()
-            found[str(path)] = [status.st_size, status.st_mtime_ns]
+            found[str(path)] = _digest(path, times=True) if path.is_dir() else [status.st_size, status.st_mtime_ns]
     return found
+
+
+def _digest(path: Path, *, times: bool = False) -> str:
+    """Of a file's content, or of the names and sizes of a folder's files, with ``times`` also of when they changed."""
+    if not path.is_dir():
+        return file_sha256(path)
+    lines = []
+    with os.scandir(path) as entries:
+        for entry in entries:
+            status = entry.stat()
+            lines.append(f"{entry.name} {status.st_size}{f' {status.st_mtime_ns}' if times else ''}\n")
+    return hashlib.sha256("".join(sorted(lines)).encode(errors="surrogateescape")).hexdigest()
 
 
 def _record(out: Path, piece: RawPiece, identity: dict[str, Any]) -> dict[str, Any] | None:
@@ -200,7 +213,7 @@ def _write(piece: RawPiece, out: Path, identity: dict[str, Any]) -> dict[str, An
             part.parent.mkdir(parents=True, exist_ok=True)
         with faults_of(out):
             repairs = piece.write(staged)
-            digests = {str(path): file_sha256(path) for path in piece.sources}
+            digests = {str(path): _digest(path) for path in piece.sources}
             for part, place in zip(staged, piece.places, strict=True):
                 _move(part, place.below(out))
     except InputError as error:

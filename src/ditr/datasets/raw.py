@@ -64,8 +64,8 @@ class RawPiece(Protocol):
 
     @property
     def sources(self) -> Sequence[Path]:
-        """Files that it is made of and whose digests the manifest gets; not the thousands of sweeps and photographs
-        of a drive."""
+        """Files that it is made of and whose digests the manifest gets. Of a folder, such as one of the thousands of
+        sweeps of a drive, it gets a digest of the files' names and sizes, by which changes are noticed too."""
 
     @property
     def places(self) -> Sequence[Place]:
@@ -153,9 +153,12 @@ class RawFormat:
         open: the download in a folder. Raises InputError for one that lacks what it cannot do without.
         download: what to know of it.
         layout: of the folder that is expected, in a line.
+        sweeps_in_place: whether the reader of prepared folders can read the download as it lies there where no
+            photographs are wanted, or their folder is named.
     """
 
     recognises: Callable[[Path], bool]
     open: Callable[[Path, PrepareOptions], RawDataset]
     download: Download
     layout: str
+    sweeps_in_place: bool = False

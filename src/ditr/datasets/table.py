@@ -76,20 +76,27 @@ def open_dataset(
     if not root.is_dir():
         remedy = f"Name the folder of {dataset.name}, prepared for the published code"
         raise InputError(root, "there is no such folder", remedy)
-    refuse_raw(dataset, root)
+    refuse_raw(dataset, root, images)
     source = dataset.open(root, splits, images if isinstance(images, bool) else Path(images))
     if scenes is not None:
         source = limited(source, Path(scenes))
     return source if annotations is None else Annotated(source, annotated_points(Path(annotations)))
 
 
-def refuse_raw(dataset: Benchmark, root: Path) -> None:
+def refuse_raw(dataset: Benchmark, root: Path, images: bool | str | Path = True) -> None:
     """Answer an official download, where a prepared one is wanted, with the command that prepares it.
+
+    Args:
+        dataset: the benchmark.
+        root: the folder.
+        images: as for :func:`open_dataset`.
 
     Raises:
         InputError: ``root`` is such a download.
     """
     if dataset.raw is None or (root / "manifest.json").exists() or not dataset.raw.recognises(root):
+        return
+    if dataset.raw.sweeps_in_place and images is not True:
         return
     name = dataset.name.lower()
     command = f"ditr prepare {name} {root} {root.absolute().with_name(dataset.folder)}"
