@@ -1,16 +1,17 @@
-"""``ditr submit``: is this what the server of a benchmark takes?"""
+"""``ditr submit``: what the server of a benchmark takes, written and checked."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
+    from ditr.cli.tested import Model, Split
     from ditr.datasets.benchmark import Benchmark
     from ditr.datasets.submission import Archive, Fault
 
@@ -22,44 +23,172 @@ _SHOWN = 5
 
 @dataclass(frozen=True)
 class Submit:
-    """Check an archive for the server of a benchmark, whoever made it: names, counts, types, values, folders, meta
-    data.
+    """Label the test split of a benchmark and write what its server takes, or check an archive, whoever made it.
 
+    $ ditr submit RUN --benchmark nuscenes --data DATA
     $ ditr submit --check FILE.zip
 
-    Names everything for which the server rejects it or counts points as wrong. Exits with 1 where there is something.
+    The published test procedure is used. Labels are kept scene by scene: the same command goes on where it was stopped.
+    The check names everything for which the server rejects an archive or counts points as wrong: names, counts, types,
+    values, folders, meta data. Exits with 1 where there is something.
     """
 
-    check: Annotated[Path, tyro.conf.arg(metavar="FILE")]
-    """The archive."""
+    model: Annotated[str | None, tyro.conf.Positional, tyro.conf.arg(metavar="RUN")] = None
+    """Folder of a run or saved model, short name of a published model (`ditr weights`), hub repository, or checkpoint
+    file."""
+    check: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
+    """Instead, check this archive."""
     benchmark: str | None = None
-    """That it is for; by default what its content shows."""
+    """ScanNet, ScanNet200, nuScenes or SemanticKITTI; of an archive to check by default what its content shows."""
     data: Path | None = None
-    """Folder of the prepared dataset. With it the number of points of each scene is checked too."""
+    """Folder of the prepared dataset, or with it. An archive is checked without it too, but not whether each file fits
+    its scene's points."""
     split: str = "test"
-    """That the archive is of; val for a local check."""
+    """That is labelled, or that the archive is of; val for a check of one's own."""
+    score: bool = False
+    """With --check: compare with the labels of the split, as the server would (--split val)."""
+    out: Path | None = None
+    """The archive to write; by default submission-BENCHMARK-SPLIT-RUN.zip here. Labels are kept in the folder beside it
+    of the same name without .zip."""
+    overwrite: bool = False
+    """Replace an archive of earlier."""
+    last: bool = False
+    """Of a run, take the last checkpoint and not the best one."""
+    norms: str | None = None
+    """Which norms to use, where a joint model has them per dataset; by default the model's own."""
+    seed: int = 0
+    """Seed of everything that is drawn."""
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    """Where to compute; auto takes a GPU if there is one."""
 
 
 def run(args: Submit) -> None:
-    """Check; exits with 1 where there are faults."""
+    """Write and check, or only check; exits with 1 where there are faults."""
     import sys
 
-    from ditr.datasets.submission import faults
+    from ditr.errors import InputError
+
+    if (args.model is None) == (args.check is None):
+        raise InputError("ditr submit", "it takes a run, or an archive to check", "Name RUN, or --check FILE")
+    if args.score and (args.check is None or args.data is None):
+        raise InputError("--score", "it compares an archive with a dataset", "Name --check FILE and --data FOLDER")
+    found = _write(args, args.model) if args.model is not None else _check(args)
+    if found:
+        sys.exit(1)
+
+
+def _write(args: Submit, model: str) -> int:
+    """Label, pack and check; how many faults there are."""
+    from ditr.cli.tested import progress_within
+    from ditr.datasets.table import submission_format
+    from ditr.evaluation.submit import label_split, pack
+    from ditr.evaluation.verify import published_voting
+    from ditr.runtime import progress_bar
+
+    opened, loaded, out = _opened(args, model)
+    form = submission_format(opened.benchmark)
+    name = opened.benchmark.name
+    with progress_within(f"label {name}", len(opened.source)) as (scenes, within):
+        labelled = label_split(
+            loaded.segmenter,
+            opened.source,
+            published_voting(opened.benchmark, within),
+            out.with_suffix(""),
+            weights=loaded.weights,
+            settings=opened.settings(loaded.segmenter, args.norms),
+            seed=args.seed,
+            progress=scenes,
+        )
+    if labelled.kept:
+        print(f"{labelled.kept} of {len(labelled.points)} scenes had been labelled before, in {labelled.folder}")
+    with progress_bar("pack") as report:
+        images = loaded.segmenter.config.takes_images
+        pack(labelled, form, args.split, out, images=images, progress=report)
+    found = _looked_at(out, opened.benchmark, labelled.points, args.split)
+    print(f"written to {out}; labels are kept in {labelled.folder}")
+    for sentence in form.by_hand:
+        print(sentence)
+    return found
+
+
+def _opened(args: Submit, name: str) -> tuple[Split, Model, Path]:
+    """The scenes, the model, and the archive, once it is known that it can be written.
+
+    Raises:
+        InputError: a benchmark without submissions, a dataset that is not whole, or a model of other classes.
+    """
+    from ditr.cli.captures import takes_photographs
+    from ditr.cli.common import folder_for, require_new
+    from ditr.cli.tested import load, open_split
+    from ditr.datasets.table import by_name, submission_format
+    from ditr.errors import InputError
+
+    if args.benchmark is None or args.data is None:
+        missing = "--benchmark" if args.benchmark is None else "--data"
+        raise InputError(missing, "it is missing", "Say which benchmark it is for, and where its dataset lies")
+    benchmark = by_name(args.benchmark)
+    submission_format(benchmark)
+    images = takes_photographs(name)
+    opened = open_split(benchmark.name, args.data, args.split, images=images)
+    model = load(name, device=args.device, norms=args.norms, last=args.last)
+    if model.segmenter.config.takes_images != images:  # a repository of the hub is known only now
+        opened = open_split(benchmark.name, args.data, args.split, images=not images)
+    out = args.out or Path(f"submission-{benchmark.name}-{args.split}-{model.name}.zip")
+    if out.suffix != ".zip":
+        raise InputError(out, "the archive's name has to end with .zip", "Name it so, for the server's sake")
+    require_new([out], overwrite=args.overwrite)
+    folder_for(out.with_suffix(""))
+    return opened, model, out
+
+
+def _check(args: Submit) -> int:
+    """Check anybody's archive, and score it where that is asked; how many faults there are."""
     from ditr.datasets.table import by_name, submission_format
     from ditr.io.zip_archive import open_archive
 
+    assert args.check is not None
     given = None if args.benchmark is None else by_name(args.benchmark)
     if given is not None:
         submission_format(given)  # which refuses a benchmark without before anything is read
     with open_archive(args.check) as archive:
         benchmark = given or _guessed(archive, args.check)
-        points = None if args.data is None else _points(benchmark, args.data, args.split)
-        found = _say(faults(archive, submission_format(benchmark), points, args.split))
+    points = None if args.data is None else _points(benchmark, args.data, args.split)
+    found = _looked_at(args.check, benchmark, points, args.split)
+    if args.score and args.data is not None:
+        _score(args.check, benchmark, args.data, args.split)
+    return found
+
+
+def _looked_at(path: Path, benchmark: Benchmark, points: Mapping[str, int] | None, split: str) -> int:
+    """Say what is wrong with an archive; how many faults there are."""
+    from ditr.datasets.submission import faults
+    from ditr.datasets.table import submission_format
+    from ditr.io.zip_archive import open_archive
+
+    with open_archive(path) as archive:
+        found = _say(faults(archive, submission_format(benchmark), points, split))
         counted = " (without --data: not whether each file fits its scene's points)" if points is None else ""
         print(f"{len(archive.names)} members looked at{counted}")
     print(f"{found} faults" if found else f"nothing speaks against it as a submission to {benchmark.name}")
-    if found:
-        sys.exit(1)
+    return found
+
+
+def _score(path: Path, benchmark: Benchmark, data: Path, split: str) -> None:
+    from ditr.cli.figures import say_split
+    from ditr.cli.tested import open_split
+    from ditr.data.preparation import Origin
+    from ditr.datasets.table import submission_format
+    from ditr.evaluation.counts import Counts
+    from ditr.evaluation.submit import score
+    from ditr.io.zip_archive import open_archive
+    from ditr.runtime import progress_bar
+
+    source = open_split(benchmark.name, data, split, images=False).source
+    from_sensor = benchmark.without_images.origin is Origin.SENSOR
+    counts = Counts.empty(benchmark.class_count, distance=from_sensor)
+    with open_archive(path) as archive, progress_bar("score") as report:
+        score(archive, submission_format(benchmark), source, split, counts, report)
+    say_split(counts.figures(benchmark.classes, benchmark.counting), benchmark.name)
 
 
 def _guessed(archive: Archive, path: Path) -> Benchmark:
@@ -77,12 +206,11 @@ def _guessed(archive: Archive, path: Path) -> Benchmark:
 
 def _points(benchmark: Benchmark, data: Path, split: str) -> dict[str, int]:
     """How many points each scene has."""
+    from ditr.cli.tested import open_split
     from ditr.datasets.submission import count_points
-    from ditr.datasets.table import open_dataset
-    from ditr.recipes.prepared import dataset_root
     from ditr.runtime import progress_bar
 
-    source = open_dataset(benchmark.name, dataset_root(benchmark.name, data), split, images=False)
+    source = open_split(benchmark.name, data, split, images=False).source
     with progress_bar(f"count points of {benchmark.name}") as report:
         return count_points(source, report)
 

@@ -53,13 +53,10 @@ def run(args: Verify) -> None:
 
     from ditr.cli.captures import takes_photographs
     from ditr.cli.common import folder_for
-    from ditr.datasets.table import by_name, open_dataset
+    from ditr.cli.tested import load, open_split, progress_within
+    from ditr.datasets.table import by_name
     from ditr.errors import InputError
     from ditr.evaluation.verify import published_voting, verify
-    from ditr.inference.segmenter import Segmenter
-    from ditr.recipes.prepared import dataset_root
-    from ditr.runtime import phase, progress_bar
-    from ditr.weights.pretrained import find_model
     from ditr.weights.published import PUBLISHED
 
     benchmark = by_name(args.dataset)
@@ -68,37 +65,21 @@ def run(args: Verify) -> None:
         raise InputError("--limit", f"it is {args.limit}", "Give 1 or more")
     known = {model.name: model.miou for model in PUBLISHED}
     expected = known.get(args.model) if args.published is None else args.published
-    root = dataset_root(benchmark.name, args.data)
     images = takes_photographs(args.model)
-    source = open_dataset(benchmark.name, root, args.split, images=images)
-    # In single precision whatever the model learned with: a figure to compare must not depend on the machine.
-    precision = "32-true"
-    with phase(f"load {args.model}"):
-        given = find_model(args.model)
-        name, folder = given.name, _best(given, last=args.last)
-        out = folder_for(args.out or Path(f"verify-{benchmark.name}-{args.split}-{name}"))
-        segmenter = Segmenter.from_pretrained(folder, device=args.device, dataset=args.norms, precision=precision)
-    settings = {"dataset": benchmark.name, "split": args.split, "norms": args.norms}
-    if segmenter.encoding is not None:
-        settings["encoder_precision"] = precision
-    if segmenter.config.takes_images != images:  # a repository of the hub is known only now
-        source = open_dataset(benchmark.name, root, args.split, images=not images)
-    finished = 0
-    with progress_bar(f"verify {name}") as report:
-        wanted = min(len(source), args.limit or len(source))
-
-        def scenes(done: int, total: int) -> None:
-            nonlocal finished
-            finished = done
-            report(done, total)
-
+    opened = open_split(benchmark.name, args.data, args.split, images=images)
+    model = load(args.model, device=args.device, norms=args.norms, last=args.last)
+    out = folder_for(args.out or Path(f"verify-{benchmark.name}-{args.split}-{model.name}"))
+    if model.segmenter.config.takes_images != images:  # a repository of the hub is known only now
+        opened = open_split(benchmark.name, args.data, args.split, images=not images)
+    wanted = min(len(opened.source), args.limit or len(opened.source))
+    with progress_within(f"verify {model.name}", wanted) as (scenes, within):
         found = verify(
-            segmenter,
-            source,
-            published_voting(benchmark, lambda done, total: report(finished + done / total, wanted)),
+            model.segmenter,
+            opened.source,
+            published_voting(benchmark, within),
             out,
-            weights=folder / "model.safetensors",
-            settings=settings,
+            weights=model.weights,
+            settings=opened.settings(model.segmenter, args.norms),
             published=expected,
             limit=args.limit,
             seed=args.seed,
@@ -112,14 +93,6 @@ def run(args: Verify) -> None:
         print("no verdict: only the whole split has one")
     if found.passed is False:
         sys.exit(1)
-
-
-def _best(folder: Path, *, last: bool) -> Path:
-    """The best checkpoint of a run, where it has one, unless its last one is asked for."""
-    if last or not (folder / "best" / "config.json").exists():
-        return folder
-    print(f"model: {folder / 'best'}, the best checkpoint of the run, as for published figures (--last: the last one)")
-    return folder / "best"
 
 
 def _say(found: Verification, expected: float | None) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 from ditr.data.augment.variants import Variant
 from ditr.data.preparation import Preparation
 from ditr.data.training_data import TrainingData
+from ditr.datasets.counting import Counting
 from ditr.datasets.label_map import LabelMap
 from ditr.datasets.raw import RawFormat
 from ditr.datasets.submission import SubmissionFormat
@@ -62,6 +63,7 @@ class Benchmark:
         training_data: bounds of what its scenes are like; None where they are not known.
         raw: how its official download is read; None where it is not.
         submission: what its server takes; None where nothing is written for it.
+        counting: how its server takes the mean; None where that is not known.
     """
 
     name: str
@@ -79,6 +81,7 @@ class Benchmark:
     training_data: TrainingData | None = None
     raw: RawFormat | None = None
     submission: SubmissionFormat | None = None
+    counting: Counting | None = None
 
     def preparation(self, images: bool, *, patch_size: int = PATCH_SIZE) -> Preparation:
         """How a scene is made ready.

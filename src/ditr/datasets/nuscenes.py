@@ -26,6 +26,7 @@ from ditr.data.preparation import Attribute, Origin, Preparation
 from ditr.data.sample import ViewChoice
 from ditr.datasets.arrays import build_scene, load_floats, need, need_folder
 from ditr.datasets.benchmark import Benchmark, Images, images_beside, sweeps
+from ditr.datasets.counting import Absent, Counting
 from ditr.datasets.label_map import LabelMap
 from ditr.errors import InputError
 from ditr.geometry.projection import OUTDOOR
@@ -232,4 +233,5 @@ NUSCENES = Benchmark(
     voting=NUSCENES_VARIANTS,
     test_voxel_size=0.025,
     training_data=sweeps(-1.84),
+    counting=Counting(Absent.LEFT_OUT),
 )

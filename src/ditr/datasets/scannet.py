@@ -34,7 +34,9 @@ from ditr.datasets.arrays import (
     subfolders,
 )
 from ditr.datasets.benchmark import ROOMS, Benchmark, Images, images_beside
+from ditr.datasets.counting import Absent, Counting
 from ditr.datasets.label_map import LabelMap
+from ditr.datasets.scannet200_groups import counting as counting_200
 from ditr.errors import InputError
 from ditr.geometry.projection import INDOOR
 from ditr.scene import Camera, PointPixels, Scene, View
@@ -269,6 +271,7 @@ SCANNET = Benchmark(
     voting=INDOOR_VARIANTS,
     minkunet=minkunet_preparation(),
     training_data=ROOMS,
+    counting=Counting(Absent.LEFT_OUT),
 )
 
 
@@ -285,4 +288,5 @@ SCANNET200 = Benchmark(
     voting=INDOOR_VARIANTS,
     minkunet=minkunet_preparation(),
     training_data=ROOMS,
+    counting=counting_200(CLASSES_200),
 )

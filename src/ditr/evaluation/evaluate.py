@@ -11,10 +11,11 @@ import numpy as np
 
 from ditr.captures.capture import read_capture
 from ditr.captures.classes import with_classes
-from ditr.data.preparation import profile_rule
+from ditr.data.preparation import Origin, profile_rule
 from ditr.data.scene_views import scene_views
 from ditr.errors import InputError
 from ditr.evaluation.calibration import Calibration
+from ditr.evaluation.counts import Counts
 from ditr.evaluation.metrics import ConfusionMatrix
 from ditr.geometry.projection import VisibilityRule
 from ditr.inference.prediction import Prediction
@@ -27,37 +28,37 @@ __all__ = ["Evaluation", "evaluate", "visible_points"]
 
 @dataclass(frozen=True)
 class Evaluation:
-    """Confusion over all points of all scenes, and apart over visible and invisible points.
+    """Counts over all points of all scenes, and apart over visible and invisible points and by distance.
 
     A point is visible if at least one view of its scene shows it, whatever the model makes of views; so the split is
     the same for all models. The calibration is that of the confidence over all labelled points.
     """
 
     class_names: tuple[str, ...]
-    all_points: ConfusionMatrix
-    visible: ConfusionMatrix
-    invisible: ConfusionMatrix
+    counts: Counts
     scenes: int
     calibration: Calibration = field(default_factory=Calibration)
 
+    @property
+    def all_points(self) -> ConfusionMatrix:
+        """Of all points."""
+        return self.counts.all_points
+
+    @property
+    def visible(self) -> ConfusionMatrix:
+        """Of those that some view shows."""
+        assert self.counts.visible is not None
+        return self.counts.visible
+
+    @property
+    def invisible(self) -> ConfusionMatrix:
+        """Of those that no view shows."""
+        return self.all_points.without(self.visible)
+
     def to_json(self) -> dict[str, Any]:
         """Percentages. mIoU is the mean over all classes, those absent from the truth counted as 0 (as published)."""
-
-        def figures(matrix: ConfusionMatrix) -> dict[str, Any]:
-            return {
-                "miou": round(100 * matrix.miou, 3),
-                "miou_present": round(100 * matrix.miou_present, 3),
-                "accuracy": round(100 * matrix.accuracy, 3),
-                "points": int(matrix.points),
-                "iou": {
-                    name: round(100 * float(iou), 3) for name, iou in zip(self.class_names, matrix.iou, strict=True)
-                },
-            }
-
         return {
-            **figures(self.all_points),
-            "visible": figures(self.visible),
-            "invisible": figures(self.invisible),
+            **self.counts.figures(self.class_names),
             "scenes": self.scenes,
             "calibration_error": round(100 * self.calibration.error, 3),
         }
@@ -104,7 +105,8 @@ def evaluate(
         raise InputError(captures[0], "there is no other capture to swap photographs with", "Name a folder of several")
     classes = segmenter.config.class_names
     choose = choose or (lambda _, scene: scene)
-    matrices = [ConfusionMatrix(len(classes)) for _ in range(3)]
+    from_sensor = segmenter.config.preparation.origin is Origin.SENSOR
+    counts = Counts.empty(len(classes), visible=True, distance=from_sensor)
     calibration = Calibration()
     for index, folder in enumerate(captures):
         scene = choose(index, read_capture(folder, reading))
@@ -113,13 +115,11 @@ def evaluate(
         rule = None if reading is None or reading.profile is None else profile_rule(scene)[1]
         other = choose(index, read_capture(captures[(index + 1) % len(captures)], reading)) if swap_images else None
         prediction = segmenter(scene, seed=seed, rule=rule, images_of=other, votes=votes)
-        visible = visible_points(scene, segmenter, rule)
-        for matrix, mask in zip(matrices, (None, visible, ~visible), strict=True):
-            matrix.update(prediction.label, scene.label, mask)
+        counts.update(scene, prediction.label, visible_points(scene, segmenter, rule))
         calibration.update(prediction.confidence, prediction.label, scene.label)
         release_memory()
         if keep is not None:
             keep(index, prediction)
         if progress is not None:
             progress(index + 1, len(captures))
-    return Evaluation(classes, matrices[0], matrices[1], matrices[2], len(captures), calibration)
+    return Evaluation(classes, counts, len(captures), calibration)

@@ -6,6 +6,7 @@
 
 from ditr.data.augment.variants import ROTATIONS
 from ditr.datasets.benchmark import Benchmark, sweeps
+from ditr.datasets.counting import Absent, Counting
 from ditr.datasets.semantic_kitti.facts import (
     BOX,
     CAMERAS,
@@ -49,4 +50,5 @@ SEMANTIC_KITTI = Benchmark(
     test_voxel_size=0.01,
     training_data=sweeps(-1.73),
     raw=RAW,
+    counting=Counting(Absent.ZERO),
 )
