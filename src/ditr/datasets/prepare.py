@@ -17,7 +17,7 @@ from concurrent.futures import Future
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import suppress
 from dataclasses import asdict, dataclass
-from functools import partial
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -174,13 +174,20 @@ def _stamps(piece: RawPiece) -> dict[str, list[int] | str]:
 def _digest(path: Path, *, times: bool = False) -> str:
     """Of a file's content, or of the names and sizes of a folder's files, with ``times`` also of when they changed."""
     if not path.is_dir():
-        return file_sha256(path)
+        status = path.stat()
+        return _file_digest(path, status.st_size, status.st_mtime_ns)
     lines = []
     with os.scandir(path) as entries:
         for entry in entries:
             status = entry.stat()
             lines.append(f"{entry.name} {status.st_size}{f' {status.st_mtime_ns}' if times else ''}\n")
     return hashlib.sha256("".join(sorted(lines)).encode(errors="surrogateescape")).hexdigest()
+
+
+@lru_cache(maxsize=64)
+def _file_digest(path: Path, size: int, changed: int) -> str:
+    """Of a file of that size and time of change; once for a table of gigabytes that all pieces are made of."""
+    return file_sha256(path)
 
 
 def _record(out: Path, piece: RawPiece, identity: dict[str, Any]) -> dict[str, Any] | None:

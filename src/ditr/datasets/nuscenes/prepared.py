@@ -1,0 +1,83 @@
+"""nuScenes as it is prepared for training: lists of keyframes, and the unpacked dataset.
+
+``nuscenes/info/nuscenes_infos_10sweeps_{train,val,test}`` is a list of dictionaries, and ``nuscenes/raw`` the dataset
+with ``samples``, ``sweeps`` and ``lidarseg``. The list is JSON (``ditr prepare``) or a pickle (the published code's and
+Pointcept's preparation), which is read as data. The cameras' poses account for the way between the two moments.
+
+The pickle of the whole training split takes half a minute to read; only what is needed of a list is kept. The order is
+the list's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ditr.datasets.arrays import need, need_folder
+from ditr.datasets.benchmark import Images, images_beside
+from ditr.datasets.nuscenes.keyframes import LAYOUT, Keyframe, Keyframes, keyframe
+from ditr.errors import InputError
+from ditr.io.json_rows import json_rows
+from ditr.io.pickle_reader import read_pickle_file
+
+__all__ = ["list_name", "open_nuscenes"]
+
+_AGAIN = "Make it anew with ditr prepare, or with the published preparation"
+
+
+def list_name(split: str) -> str:
+    """The file of a split in ``info``; as published, but JSON."""
+    return f"nuscenes_infos_10sweeps_{split}.json"
+
+
+def open_nuscenes(root: Path, splits: Sequence[str], images: Images) -> Keyframes:
+    """The keyframes of ``train``, ``val`` or ``test``; the images lie in ``raw`` with the points.
+
+    Raises:
+        InputError: a missing list, one that is no list of keyframes, or one that was made without cameras.
+    """
+    raw = root / "raw"
+    if raw.is_symlink() and not raw.exists():
+        fault = f"the download that it links to, {raw.readlink()}, is not there"
+        raise InputError(raw, fault, "Bring it back, or run ditr prepare with its new place")
+    need_folder(raw, "the unpacked dataset", LAYOUT)
+    folder = raw if images is True else images_beside(root, images, "")
+    lists = [_list(root / "info", split) for split in splits]
+    return Keyframes(tuple(frame for path in lists for frame in _keyframes(path, raw, folder)))
+
+
+def _list(info: Path, split: str) -> Path:
+    """The list of a split; where there are both, the one that this package wrote."""
+    path = info / list_name(split)
+    published = path.with_suffix(".pkl")
+    if not path.exists() and published.exists():
+        return published
+    need([path], LAYOUT)
+    return path
+
+
+def _keyframes(path: Path, raw: Path, images: Path | None) -> Iterator[Keyframe]:
+    number = -1
+    for number, entry in enumerate(_entries(path)):
+        if images is not None and isinstance(entry, dict) and "cams" not in entry:
+            fault = f"entry {number} has no cameras (cams): the list was made without them"
+            raise InputError(path, fault, "Make it anew with its camera flag or with ditr prepare, or read no images")
+        try:
+            yield keyframe(entry, raw, images)
+        except (KeyError, TypeError, ValueError, AttributeError, np.linalg.LinAlgError) as fault:
+            what = f"entry {number} is no sweep with its cameras ({type(fault).__name__}: {fault})"
+            raise InputError(path, what, _AGAIN) from None
+    if number < 0:
+        raise InputError(path, "this is not a list of sweeps: it is empty", _AGAIN)
+
+
+def _entries(path: Path) -> Iterator[Any]:
+    if path.suffix == ".json":
+        return (row.values for row in json_rows(path, _AGAIN))
+    entries = read_pickle_file(path)
+    if not isinstance(entries, list):
+        raise InputError(path, "this is not a list of sweeps", _AGAIN)
+    return iter(entries)
