@@ -20,6 +20,7 @@ from ditr.datasets.semantic_kitti.facts import (
 )
 from ditr.datasets.semantic_kitti.prepared import PreparedSemanticKITTI, open_semantic_kitti
 from ditr.datasets.semantic_kitti.raw import RAW
+from ditr.datasets.semantic_kitti.submission import SemanticKITTISubmission
 
 __all__ = [
     "BOX",
@@ -51,4 +52,5 @@ SEMANTIC_KITTI = Benchmark(
     training_data=sweeps(-1.73),
     raw=RAW,
     counting=Counting(Absent.ZERO),
+    submission=SemanticKITTISubmission(),
 )
