@@ -170,7 +170,12 @@ class View:
 
     @classmethod
     def unposed(
-        cls, name: str, size: tuple[int, int], image: Path | NDArray[np.uint8], pixels: PointPixels, cut_top: int = 0
+        cls,
+        name: str,
+        size: tuple[int, int],
+        image: Path | bytes | NDArray[np.uint8],
+        pixels: PointPixels,
+        cut_top: int = 0,
     ) -> View:
         """A view whose pose is not known, of an image of ``size`` (width, height) after the cut."""
         width, height = size

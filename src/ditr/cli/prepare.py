@@ -83,7 +83,7 @@ def run(args: Prepare) -> None:
     assert args.out is not None
     out = folder_for(args.out, needed=_needed(raw))
     with progress_bar(f"prepare {benchmark.name}") as report:
-        done = prepare(benchmark.name, raw, out, options, workers=workers, progress=report, tell=tell)
+        done = prepare(benchmark.folder, raw, out, options, workers=workers, progress=report, tell=tell)
     _say_prepared(done, out, form.download.unit)
     if done.failed:
         sys.exit(1)

@@ -1,4 +1,4 @@
-"""Normals for clouds that come without: the flattest direction of each point's neighbourhood.
+"""Normals: of meshes, and for clouds that come without the flattest direction of each point's neighbourhood.
 
 The published indoor models take normals of meshes, which point to the side from which the surface was seen. A plane
 through the nearest neighbours (Hoppe et al., 1992) gives the same up to the sign, and the cameras give the sign.
@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from ditr.errors import InputError
 from ditr.geometry.bounds import bounding_box
 
-__all__ = ["estimate_normals"]
+__all__ = ["estimate_normals", "mesh_normals"]
 
 Array = NDArray[np.float64]
 
@@ -147,3 +147,24 @@ def _square_to(axis: Array, wanted: Array) -> Array:
         if np.linalg.norm(rest) > 1e-6:
             return np.asarray(rest)
     raise AssertionError("three axes cannot all be parallel to one")
+
+
+def mesh_normals(coord: NDArray[np.floating[Any]], faces: NDArray[np.integer[Any]]) -> NDArray[np.float32]:
+    """Normals of a mesh's vertices: of the faces around each, weighted by their areas.
+
+    Args:
+        coord: (N, 3) vertices.
+        faces: (M, 3) numbers of vertices, counterclockwise from outside.
+
+    Returns:
+        (N, 3) float32 of unit length; zeros where a vertex has no face, or none with an area.
+    """
+    corners = np.asarray(coord, dtype=np.float64)[faces]
+    # The cross product's length is twice the area.
+    weighted = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
+    flat, count = faces.ravel(), len(coord)
+    sums = [np.bincount(flat, np.repeat(weighted[:, axis], 3), minlength=count) for axis in range(3)]
+    normal = np.stack(sums, axis=1)
+    length = np.linalg.norm(normal, axis=1, keepdims=True)
+    found: NDArray[np.float64] = np.divide(normal, length, out=np.zeros_like(normal), where=length > 0)
+    return found.astype(np.float32)

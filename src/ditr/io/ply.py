@@ -1,6 +1,7 @@
 """PLY point clouds: reading and writing the properties of the vertices, ascii and binary.
 
-Only the element ``vertex`` is of interest here. Faces and other elements may stand beside it and are skipped.
+Only the element ``vertex`` is of interest here, and for meshes of triangles the element ``face`` that follows it. Other
+elements may stand beside it and are skipped.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ import os
 import re
 from collections import deque
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
 from typing import IO, Any, BinaryIO
@@ -21,7 +22,7 @@ from numpy.typing import NDArray
 from ditr.errors import InputError
 from ditr.io.files import atomic_path
 
-__all__ = ["read_ply", "write_ply"]
+__all__ = ["read_ply", "read_ply_mesh", "write_ply"]
 
 # The specification's names (1994), and the sized ones that most writers use today.
 _DTYPE_OF = {
@@ -42,11 +43,13 @@ _MEND = "Write the file again, or convert it with a tool that reads it"
 
 @dataclass
 class _Element:
-    """One ``element`` of the header; ``properties`` maps names to dtype codes, None for a list."""
+    """One ``element`` of the header; ``properties`` maps names to dtype codes, None for a list, whose two are in
+    ``lists``."""
 
     name: str
     count: int
     properties: dict[str, str | None]
+    lists: dict[str, tuple[str, str]] = field(default_factory=dict)
 
     @property
     def has_lists(self) -> bool:
@@ -79,6 +82,61 @@ def read_ply(path: str | os.PathLike[str]) -> dict[str, NDArray[Any]]:
         raise InputError(path, f"the file cannot be read ({error.strerror or error})", "Check the path") from error
 
 
+_CORNERS = ("vertex_indices", "vertex_index")
+
+
+def read_ply_mesh(path: str | os.PathLike[str]) -> tuple[dict[str, NDArray[Any]], NDArray[np.int64]]:
+    """Read the vertex properties of a binary PLY file, and its triangles.
+
+    Returns:
+        The properties as :func:`read_ply` gives them, and (M, 3) numbers of vertices.
+
+    Raises:
+        InputError: as for :func:`read_ply`; and an ascii file, no faces behind the vertices, a face of more or fewer
+            than three corners, or a corner that is no vertex.
+    """
+    path = Path(path)
+    try:
+        with path.open("rb") as file:
+            byte_order, elements = _read_header(file, path)
+            before, vertex = _split_at_vertex(elements, path)
+            after = elements[len(before) + 1 :]
+            if not byte_order or not after or after[0].name != "face":
+                raise InputError(path, "it is no binary mesh with faces behind its vertices", _MEND)
+            properties = _read_binary(file, path, before, vertex, byte_order)
+            return properties, _read_faces(file, path, after[0], byte_order, vertex.count)
+    except OSError as error:
+        raise InputError(path, f"the file cannot be read ({error.strerror or error})", "Check the path") from error
+
+
+def _read_faces(file: BinaryIO, path: Path, face: _Element, byte_order: str, vertices: int) -> NDArray[np.int64]:
+    """Triangles; the file stands at the first. All have one size then, so they are read as rows."""
+    names = [name for name in face.lists if name in _CORNERS]
+    if len(names) != 1 or len(face.lists) != 1 or "f" in face.lists[names[0]][1]:
+        raise InputError(path, f"its faces have the lists {list(face.lists)}", "One is needed, 'vertex_indices'")
+    columns: list[Any] = []
+    for name, code in face.properties.items():
+        if code is not None:
+            columns.append((name, byte_order + code))
+        else:
+            count, item = face.lists[name]
+            columns += [("count of " + name, byte_order + count), (name, byte_order + item, (3,))]
+    dtype = np.dtype(columns)
+    start = file.tell()
+    _check_promise(path, face, held=path.stat().st_size - start, needed=face.count * dtype.itemsize)
+    rows = np.fromfile(file, dtype=dtype, count=face.count)
+    other = np.flatnonzero(rows["count of " + names[0]] != 3)
+    if len(other):
+        fault = f"face {other[0]} has {rows['count of ' + names[0]][other[0]]} corners, not 3"
+        raise InputError(path, fault, "Make triangles of the faces")
+    corners = rows[names[0]].astype(np.int64)
+    outside = np.flatnonzero(((corners < 0) | (corners >= vertices)).any(axis=1))
+    if len(outside):
+        fault = f"face {outside[0]} names vertices {corners[outside[0]].tolist()}; there are {vertices}"
+        raise InputError(path, fault, _MEND)
+    return corners
+
+
 def _read_header(file: BinaryIO, path: Path) -> tuple[str, list[_Element]]:
     """Parse up to and including ``end_header``; the file then stands at the first byte of the data."""
     byte_order: str | None = None
@@ -96,6 +154,8 @@ def _read_header(file: BinaryIO, path: Path) -> tuple[str, list[_Element]]:
             if name in elements[-1].properties:
                 raise InputError(path, f"property '{name}' of '{elements[-1].name}' is declared twice", _MEND)
             elements[-1].properties[name] = code
+            if code is None:
+                elements[-1].lists[name] = (_DTYPE_OF[words[2]], _DTYPE_OF[words[3]])
         else:
             raise InputError(path, f"line {number} of the header is not understood: {line[:80]!r}", _MEND)
     if byte_order is None:
@@ -189,11 +249,12 @@ def _read_ascii(file: BinaryIO, path: Path, before: list[_Element], vertex: _Ele
     return {name: np.ascontiguousarray(rows[name]) for name in vertex.properties}
 
 
-def _check_promise(path: Path, vertex: _Element, held: int, needed: int) -> None:
+def _check_promise(path: Path, element: _Element, held: int, needed: int) -> None:
     if held < needed:
+        what = "vertices" if element.name == "vertex" else "faces"
         raise InputError(
             path,
-            f"the header promises {vertex.count} vertices (at least {needed} bytes), {held} bytes follow",
+            f"the header promises {element.count} {what} (at least {needed} bytes), {held} bytes follow",
             "The file is cut off or its header is wrong; copy or write it again",
         )
 

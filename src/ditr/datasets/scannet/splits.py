@@ -1,0 +1,66 @@
+"""Which scene of ScanNet belongs to which split, where the download has no lists of them.
+
+A scene is ``sceneSSSS_RR``: scan RR of space SSSS. All scans of a space are in one split.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+from ditr.errors import InputError
+from ditr.io.files import read_bytes
+
+__all__ = ["COUNTS", "SPLITS", "TEST_SCENES", "is_scene", "listed", "split_of"]
+
+SPLITS = ("train", "val", "test")
+COUNTS = {"train": 1201, "val": 312, "test": 100}
+_FIRST_TEST = 707
+TEST_SCENES = tuple(f"scene{space:04d}_00" for space in range(_FIRST_TEST, _FIRST_TEST + COUNTS["test"]))
+"""Each is the only scan of its space."""
+_VAL = """
+11 15 19 25 30 46 50 63 64 77 81 84 86 88 95 100 131 139 144 146 149 153 164 169 187 193 196 203 207 208 217 221 222
+231 246 249 251 256 257 277 278 300 304 307 314 316 328 329 334 338 342 343 351 353 354 355 356 357 377 378 382 389
+406 412 414 423 426 427 430 432 435 441 458 461 462 474 488 490 494 496 500 518 527 535 549 550 552 553 558 559 565
+568 574 575 578 580 583 591 593 595 598 599 606 607 608 609 616 618 621 629 633 643 644 645 647 648 651 652 653 655
+658 660 663 664 665 670 671 678 684 685 686 689 690 693 695 696 697 699 700 701 702 704
+"""
+_VAL_SPACES = frozenset(map(int, _VAL.split()))
+_NAME = re.compile(r"scene(\d{4})_(\d{2})")
+_LISTS = ("scannetv2_{}.txt", "Tasks/Benchmark/scannetv2_{}.txt")
+
+
+def is_scene(name: str) -> bool:
+    """Whether a scene can be called so."""
+    return _NAME.fullmatch(name) is not None
+
+
+def split_of(scene: str) -> str:
+    """The split of a scene by its name."""
+    match = _NAME.fullmatch(scene)
+    space = int(match[1]) if match else 0
+    return "test" if space >= _FIRST_TEST else "val" if space in _VAL_SPACES else "train"
+
+
+def listed(root: Path) -> tuple[dict[str, str], list[InputError]]:
+    """The splits of scenes by the lists that a download has, and what is wrong with those.
+
+    Args:
+        root: of the download, in which ``scannetv2_train.txt`` and so on may lie.
+    """
+    found: dict[str, str] = {}
+    faults = []
+    for split in SPLITS:
+        path = next((path for name in _LISTS if (path := root / name.format(split)).is_file()), None)
+        for scene in () if path is None else _names(read_bytes(path, 1 << 20)):
+            if not is_scene(scene):
+                faults.append(InputError(path or root, f"{scene!r} is no scene's name", "Download the list again"))
+            elif found.setdefault(scene, split) != split:
+                fault = f"{scene} is in the list of {found[scene]} as well"
+                faults.append(InputError(path or root, fault, "Download the lists again"))
+    return found, faults
+
+
+def _names(content: bytes) -> Sequence[str]:
+    return content.decode("latin-1").split()
