@@ -99,9 +99,14 @@ def test_the_model_with_most_images_is_taken_and_said(tmp_path: Path) -> None:
     large = make_scene(1, views=4)
     write_text(model_of(large), tmp_path / "sparse" / "1")
     save_images(large, tmp_path / "images", [f"{view.name}.png" for view in large.views])
-    read = read_capture(tmp_path)
-    assert len(read.views) == 4
-    assert any("sparse/1 is taken" in finding.text and "4 images" in finding.text for finding in read.findings)
+    for source, count, said in (
+        (tmp_path, 4, "sparse/1 is taken, which has most images (4 images; 0 has 2)"),
+        (tmp_path / "sparse", 4, "1 is taken, which has most images (4 images; 0 has 2)"),
+        (tmp_path / "sparse" / "0", 2, "it is the one that was named (2 images; 1 has 4)"),
+    ):
+        read = read_capture(source)
+        assert len(read.views) == count
+        assert any(said in finding.text for finding in read.findings)
 
 
 def test_binary_files_count_before_text_and_it_is_said(tmp_path: Path) -> None:
@@ -169,6 +174,11 @@ def test_the_scale_has_to_be_told(tmp_path: Path) -> None:
     told = read_capture(tmp_path, ReadOptions(scale_by=("photo_0", "photo_1", 1.5)))
     judge(told, rule).require()
     assert told.unscaled is None
+    for names in (("photo_0.png", "photo_1.png"), ("images/photo_0.png", "images/photo_1")):
+        again = read_capture(tmp_path, ReadOptions(scale_by=(*names, 1.5)))
+        np.testing.assert_array_equal(again.coord, told.coord)
+    with pytest.raises(InputError, match=r"oto_0.png and photo_1 are no two views or points. Views are photo_0, photo_1"):
+        read_capture(tmp_path, ReadOptions(scale_by=("oto_0.png", "photo_1", 1.5)))
     write_capture(told, tmp_path / "told")
     assert read_capture(tmp_path / "told").unscaled is None
 

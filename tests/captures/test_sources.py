@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
+from small_world import make_scene
 
 from ditr.captures.capture import read_capture, write_capture
 from ditr.captures.folders import find_captures, fingerprint
@@ -63,3 +65,22 @@ def test_what_can_be_read_is_listed(tmp_path: Path) -> None:
             read_capture(path)
         assert caught.value.remedy.startswith("What can be read is a folder with transforms.json")
         assert "a PLY point cloud" in caught.value.remedy
+
+
+def test_photographs_alone_and_parts_of_a_project_are_named(tmp_path: Path) -> None:
+    """People name the folder of their photographs, or a file of what COLMAP made of them."""
+    scene = make_scene(1, views=3)
+    write_capture(scene, tmp_path / "scan", image_format="png")
+    shutil.copytree(tmp_path / "scan" / "images", tmp_path / "alone" / "images")
+    (tmp_path / "database.db").write_bytes(b"SQLite format 3\0" + bytes(100))
+    (tmp_path / "points3D.bin").write_bytes(bytes(8))
+    for name, told in (
+        ("alone", "alone/images: there are 3 photographs here, without poses and a cloud. Reconstruct"),
+        ("alone/images", "alone/images: there are 3 photographs here, without poses and a cloud. Reconstruct"),
+        ("scan/images", f"Name the folder that they belong to: {tmp_path / 'scan'}."),
+        ("database.db", "an SQLite database. Name the folder"),
+        ("points3D.bin", "one file of a model of COLMAP. Name its folder"),
+    ):
+        with pytest.raises(InputError) as caught:
+            read_capture(tmp_path / name)
+        assert told in str(caught.value)

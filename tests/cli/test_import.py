@@ -115,10 +115,17 @@ def test_a_drive_is_checked_and_looked_at_sweep_by_sweep(
     sweeps = [kitti_trees.rectified_scene(make_scene(seed)) for seed in range(3)]
     kitti_trees.write_odometry(sweeps, tmp_path / "04")
     main(["check", "04", "--every", "2"])
-    assert capsys.readouterr().out.count("sound: nothing speaks against it") == 2
+    said = capsys.readouterr().out
+    assert said.count("sound: nothing speaks against it") == 2 and "2 sweeps: 2 sound, 0 not" in said
+    assert said.count("read as a sequence of KITTI odometry") == 1
     assert sorted(path.name for path in (tmp_path / "04-check").iterdir()) == ["000000", "000002"]
+    main(["check", "04/000001", "--no-pictures", "--out", "bare"])
+    assert [path.name for path in (tmp_path / "bare").iterdir()] == ["check.json"]
     encoder = tiny_encoding(tmp_path).spec
-    main(["features", "04", "--encoder", encoder, "--first", "1", "--no-pictures", "--no-cache"])
+    capsys.readouterr()
+    main(["features", "04", "--encoder", encoder, "--first", "2", "--no-pictures", "--no-cache"])
+    said = capsys.readouterr().out
+    assert said.count("visible is what lies inside the image") == said.count("encoder: ") == 1
     main(["features", "04/000002", "--encoder", encoder, "--no-pictures", "--no-cache", "--out", "one"])
     assert (tmp_path / "04-features" / "000000" / "features.ply").exists()
     assert (tmp_path / "one" / "features.ply").exists()

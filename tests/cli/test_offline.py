@@ -151,6 +151,9 @@ def test_all_that_is_missing_is_named_at_once(offline: Path, capsys: pytest.Capt
         assert words in said
     assert refusal("ditr segment CAPTURE", capsys) == said, "the same advice where the model was chosen"
     assert "cannot be reached" in refusal("ditr segment CAPTURE --model RUN", capsys)
+    with pytest.raises(SystemExit):
+        main(["segment", "CAPTURES"])
+    assert capsys.readouterr().out.count("model: ") == 1, "of many it is chosen once"
 
 
 def test_what_is_here_is_looked_at_first(offline: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -86,11 +86,17 @@ def _layout(path: Path) -> _Layout | None:
                     return _Layout(model, dense)
     for name in _MODELS:
         folder = path / name
-        inner = sorted(folder.glob("[0-9]*"), key=lambda p: (len(p.name), p.name)) if name and folder.is_dir() else []
+        inner = _numbered(folder) if name or path.name in _MODELS else []
         found = [model for model in (*inner, folder) if _is_model(model)]
         if found:
             return _Layout(max(found, key=count_of_images) if len(found) > 1 else found[0], None)
     return None
+
+
+def _numbered(folder: Path) -> list[Path]:
+    """The models of one reconstruction: 0, 1, ..."""
+    inner = folder.glob("[0-9]*") if folder.is_dir() else ()
+    return sorted(filter(_is_model, inner), key=lambda model: (len(model.name), model.name))
 
 
 def _is_model(folder: Path) -> bool:
@@ -99,10 +105,12 @@ def _is_model(folder: Path) -> bool:
 
 def _say_which(path: Path, layout: _Layout, notes: Notes) -> None:
     place = layout.model.relative_to(path).as_posix()
-    others = [other for other in layout.model.parent.glob("[0-9]*") if other != layout.model and _is_model(other)]
+    others = [other for other in _numbered(layout.model.parent) if other != layout.model]
     if others and layout.model.name.isdecimal():
-        counts = f"{count_of_images(layout.model)} images, and {len(others)} other models fewer"
-        notes.say("model", f"{place} is taken, which has most images ({counts}): models have nothing in common")
+        which = f"{place} is taken, which has most images" if layout.model != path else "it is the one that was named"
+        rest = few((f"{other.name} has {count_of_images(other)}" for other in others), 3)
+        counts = f"{count_of_images(layout.model)} images; {rest}"
+        notes.say("model", f"{which} ({counts}); models of one reconstruction have nothing in common")
     if layout.dense is not None and any(_is_model(path / name) for name in ("sparse/0", "sparse") if name != place):
         notes.say("model", f"{place} is taken, whose images are undistorted ones")
     both = [stem for stem in _STEMS if all((layout.model / f"{stem}.{end}").is_file() for end in ("bin", "txt"))]
@@ -119,7 +127,7 @@ def _photographs(path: Path, layout: _Layout, images: Sequence[ColmapImage]) -> 
         return layout.dense / "images"
     # A model's own folder may be named: sparse/0 of a project that has its images two folders above.
     roots = [path, *(parent for parent in chain([layout.model], layout.model.parents) if parent.is_relative_to(path))]
-    above = path.resolve().parents[:2] if layout.model == path else ()
+    above = path.resolve().parents[:2] if path in (layout.model, layout.model.parent) else ()
     folders = [root / name for root in (*roots, *above) for name in _PHOTOGRAPHS if (root / name).is_dir()]
     found = max(folders, key=lambda folder: sum(present(folder / name) for name in some), default=None)
     if some and (found is None or not any(present(found / name) for name in some)):

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from ditr.errors import InputError, few
 
-__all__ = ["format_of", "is_capture", "refuse_stranger"]
+__all__ = ["format_of", "is_capture", "refuse_photographs", "refuse_stranger"]
 
 _TO_JPEG = "Convert it to JPEG or PNG"
 _TO_PLY = "Convert it to PLY, as `ditr import` or CloudCompare does"
@@ -41,6 +41,7 @@ _BEGINNINGS: tuple[tuple[bytes, str, str], ...] = (
     (rb"solid ", "an STL model", _SAMPLE),
     (rb"\x93NUMPY", "a NumPy array", _REWRITE),
     (rb"\x89HDF", "an HDF5 file", _REWRITE),
+    (rb"SQLite format 3", "an SQLite database", "Name the folder that it lies in, of a project of COLMAP or a bag of ROS 2"),
     (rb"ARROW1|FEA1", "an Arrow table (Feather)", _TABLE.format("feather")),
     (rb"PAR1", "a Parquet table", _TABLE.format("parquet")),
     (
@@ -138,6 +139,8 @@ def refuse_stranger(path: Path, readable: str) -> None:
     if path.is_file():
         if is_capture(path.parent):
             raise InputError(path, "there is no capture here, but one of its files", f"Name its folder: {path.parent}")
+        if re.fullmatch(r"(cameras|images|points3D|frames|rigs)\.(bin|txt)", path.name):
+            raise InputError(path, "there is no capture here, but one file of a model of COLMAP", "Name its folder")
         named, remedy = format_of(path) or ("a file", "")
         raise InputError(path, f"there is no capture here, but {named}", remedy or readable)
     if not path.is_dir():
@@ -148,3 +151,25 @@ def refuse_stranger(path: Path, readable: str) -> None:
     captures = sorted(inner.parent.name for inner in path.glob("*/transforms.json"))
     if captures:
         raise InputError(path, f"this folder holds captures ({few(captures, 3)}) and is none", "Name one of them")
+
+
+_PHOTOGRAPHS = frozenset({".jpg", ".jpeg", ".png", ".heic", ".tif", ".tiff", ".webp"})
+
+
+def refuse_photographs(path: Path, *, belongs: bool) -> None:
+    """Say of a folder of photographs what it lacks; go on with any other.
+
+    Args:
+        path: a folder that no reader recognises.
+        belongs: whether the folder above can be read.
+
+    Raises:
+        InputError: there are photographs in it, or in its folder ``images``.
+    """
+    for folder in (path, path / "images"):
+        count = sum(entry.suffix.lower() in _PHOTOGRAPHS for entry in folder.iterdir()) if folder.is_dir() else 0
+        if count:
+            remedy = "Reconstruct where they were taken and a cloud, as `colmap automatic_reconstructor` does, and name that"
+            if belongs:
+                remedy = f"Name the folder that they belong to: {path.parent}"
+            raise InputError(folder, f"there are {count} photographs here, without poses and a cloud", remedy)

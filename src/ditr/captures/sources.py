@@ -27,7 +27,7 @@ from ditr.captures import (
 )
 from ditr.captures.archive import is_archive
 from ditr.captures.drives import DRIVES, is_drive
-from ditr.captures.formats import is_capture, refuse_stranger
+from ditr.captures.formats import is_capture, refuse_photographs, refuse_stranger
 from ditr.captures.read_options import read_options
 from ditr.captures.recognised import Recognised
 from ditr.errors import InputError, few
@@ -95,6 +95,7 @@ def read_source(path: Path, options: ReadOptions) -> Scene:
             raise InputError(
                 path, f"this folder holds {few(inner, 3)} and is none of what can be read", "Name one of them"
             )
+        refuse_photographs(path, belongs=is_source(path.parent))
         raise InputError(path / "transforms.json", "the file cannot be read, since there is none", readable())
     kind, reason = found
     recognised = Recognised(path, kind.title, reason, options.over(read_options(path)))

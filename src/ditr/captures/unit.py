@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 
 from ditr.captures.depth_ratio import DepthRatio
 from ditr.captures.transforms import Transforms
-from ditr.errors import Finding, Grade, InputError
+from ditr.errors import Finding, Grade, InputError, few
 from ditr.geometry.orientation import find_up
 from ditr.geometry.stance import Stance
 from ditr.scene import ReadOptions, Scene, View
@@ -115,18 +116,32 @@ def _with_depth_times(view: View, factor: float) -> View:
 
 def _by_distance(scene: Scene, first: str, second: str, metres: float) -> tuple[float, str]:
     """By two views, or by two points."""
-    names = {view.name: view.center for view in scene.posed_views}
-    if first in names and second in names:
-        what, ends = "views", [names[first], names[second]]
+    views = [_view_called(scene, name) for name in (first, second)]
+    if views[0] is not None and views[1] is not None:
+        what, ends = "views", [views[0].center, views[1].center]
     elif first.isdecimal() and second.isdecimal() and max(int(first), int(second)) < len(scene):
         what, ends = "points", [scene.coord[int(first)], scene.coord[int(second)]]
     else:
-        known = f"Views are {', '.join(list(names)[:3])}, ...; points are 0 to {len(scene) - 1}"
+        names = few(sorted(view.name for view in scene.posed_views), 3) or "none"
+        known = f"Views are {names}; points are 0 to {len(scene) - 1}"
         raise InputError(f"scene {scene.name}", f"--scale-by: {first} and {second} are no two views or points", known)
     apart = float(np.linalg.norm(ends[0] - ends[1]))
     if apart == 0:
         raise InputError(f"scene {scene.name}", f"--scale-by: the {what} are at one place", "Name two that lie apart")
     return metres / apart, f"since the {what} {first} and {second} are {metres:g} m apart"
+
+
+def _view_called(scene: Scene, name: str) -> View | None:
+    """The view of this name, or whose file alone has it, with or without its folder and ending."""
+
+    def ends(path: str) -> bool:
+        return f"/{path}".endswith(f"/{name.replace(chr(92), '/')}")
+
+    views = scene.posed_views
+    exact = [view for view in views if view.name == name]
+    files = [(view, view.image) for view in views if isinstance(view.image, Path)]
+    found = exact or [view for view, image in files if ends(image.as_posix()) or ends(image.with_suffix("").as_posix())]
+    return found[0] if len(found) == 1 else None
 
 
 def _by_floor(scene: Scene) -> tuple[float, str]:

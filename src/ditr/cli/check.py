@@ -32,6 +32,8 @@ class Check:
     """Folder for check.png and check.json; by default CAPTURE's name with -check, in the current folder."""
     overwrite: bool = False
     """Replace earlier results in the folder; its other files stay."""
+    no_pictures: bool = False
+    """Write no pictures."""
     reading: Reading = field(default_factory=Reading)
 
 
@@ -40,12 +42,16 @@ def run(args: Check) -> None:
     from ditr.cli.common import each_sweep
 
     places = each_sweep(args.capture, args.out, "check", args.reading.options())
-    sound = [_is_sound(replace(args, capture=capture, out=out)) for capture, out in places]
+    said: set[str] = set()
+    sound = [_is_sound(replace(args, capture=capture, out=out), said) for capture, out in places]
+    if len(sound) > 1:
+        print(f"{len(sound)} sweeps: {sum(sound)} sound, {len(sound) - sum(sound)} not")
     if not all(sound):
         sys.exit(1)
 
 
-def _is_sound(args: Check) -> bool:
+def _is_sound(args: Check, said: set[str]) -> bool:
+    """Look at one scene; notes in ``said`` are not said again."""
     from ditr.captures.capture import read_capture
     from ditr.captures.read_options import stated_options
     from ditr.cli.common import folder_for
@@ -59,8 +65,8 @@ def _is_sound(args: Check) -> bool:
         scene = read_capture(args.capture, args.reading.options())
     names = ("check.json", "check.png")
     out = folder_for(args.out or Path(f"{scene.name}-check"), names, overwrite=args.overwrite)
-    if (said := stated_options([args.capture])) is not None:
-        remark(said)
+    if (stated := stated_options([args.capture])) is not None:
+        remark(stated)
     with phase("look at it"):
         found = check_capture(scene)
     print(scene.name)
@@ -68,10 +74,12 @@ def _is_sound(args: Check) -> bool:
         print(f"  {name + ':':22}{text}")
     for grade in (Grade.REFUSED, Grade.WARNED, Grade.NOTED):
         for finding in found.judgement.of(grade):
-            print(f"{grade.value}: {finding}")
+            if grade is not Grade.NOTED or str(finding) not in said:
+                print(f"{grade.value}: {finding}")
+            said.add(str(finding))
     with results_folder(out, names) as new:
         write_json(new / "check.json", found.to_json())
-        if scene.posed_views:
+        if scene.posed_views and not args.no_pictures:
             with phase("draw pictures"):
                 found.draw(new / "check.png")
     print("sound: nothing speaks against it" if found.is_sound else "not sound")

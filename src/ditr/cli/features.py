@@ -11,8 +11,9 @@ import tyro
 from ditr.cli.options import Reading
 
 if TYPE_CHECKING:
+    from ditr.encoders.encoding import CachedEncoding
     from ditr.inference.lifting import LiftedFeatures
-    from ditr.inference.student_features import StudentFeatures
+    from ditr.inference.student_features import DistilledModel, StudentFeatures
     from ditr.scene import Scene
 
 __all__ = ["Features", "run"]
@@ -73,59 +74,64 @@ def run(args: Features) -> None:
     from ditr.captures.drives import is_drive
 
     if not is_drive(args.capture):
-        _run(args)
+        _run(args, _Kept())
         return
     from ditr.cli.common import each_sweep
 
+    kept = _Kept()
     for capture, out in each_sweep(args.capture, args.out, "features", args.reading.options()):
-        _run(replace(args, capture=capture, out=out))
+        _run(replace(args, capture=capture, out=out), kept)
 
 
-def _run(args: Features) -> None:
+@dataclass
+class _Kept:
+    """What stays from one sweep of a drive to the next: what was said, and the networks."""
+
+    said: set[str] = field(default_factory=set)
+    student: DistilledModel | None = None
+    encoding: CachedEncoding | None = None
+
+    def remark(self, text: str) -> None:
+        from ditr.cli.output import remark
+
+        if text not in self.said:
+            remark(text)
+        self.said.add(text)
+
+
+def _run(args: Features, kept: _Kept) -> None:
     from ditr.captures.capture import read_capture
     from ditr.runtime import phase
 
     with phase(f"read {args.capture}"):
         scene = read_capture(args.capture, args.reading.options())  # a mistyped path is told before torch has loaded
     from ditr.captures.read_options import stated_options
-    from ditr.cli.common import folder_for, judged, make_encoding
-    from ditr.cli.output import is_verbose, remark
+    from ditr.cli.common import folder_for, judged
     from ditr.data.preparation import profile_rule
     from ditr.data.sample import ViewChoice
+    from ditr.inference.explain import what_is_visible
     from ditr.inference.lifting import lift_features
-    from ditr.inference.student_features import DistilledModel
     from ditr.io.files import require_room
     from ditr.runtime import progress_bar
 
     out = folder_for(args.out or Path(f"{scene.name}-features"), _names(), overwrite=args.overwrite)
     _require_photographs(args, scene)
     with phase("look at it"):
-        scene = judged(scene, force=args.reading.force, needs_unit=args.model is not None)
-    student = None
-    if args.model is not None:
-        teacher = None if args.encoder == "auto" else args.encoder
-        with phase(f"load {args.model}"):
-            student = DistilledModel.from_pretrained(args.model, device=args.device, teacher=teacher)
+        scene = judged(scene, force=args.reading.force, needs_unit=args.model is not None, said=kept.said)
+    encoding = _loaded(args, kept)
+    student = kept.student
     if (said := stated_options([args.capture])) is not None:
-        remark(said)
+        kept.remark(said)
     profile, rule = profile_rule(scene)
     if student is not None and args.reading.profile is None:
         profile, rule = "of the model", student.config.preparation.of(scene).rule
-    remark(f"profile {profile}: {rule}")
-    spec = args.encoder if student is None else student.teacher
-    precision = args.precision or (None if student is None else student.precision)
-    encoding = make_encoding(spec, args.cache, use_cache=not args.no_cache, device=args.device, precision=precision)
-    with phase("load the image encoder"):
-        encoder = encoding.encoder
-    remark(f"encoder: {encoder.weights if is_verbose() else encoder.origin}")
-    if student is not None:
-        encoding = student.encoding(encoding)
-    require_room(out, (_POINT_BYTES + 2 * encoder.width * args.dense) * len(scene))
+    kept.remark(f"profile {profile}: visible is {what_is_visible(rule, scene.views)}")
+    require_room(out, (_POINT_BYTES + 2 * encoding.encoder.width * args.dense) * len(scene))
     with progress_bar("photographs") as report:
         encoding.progress = report
         choice = ViewChoice(args.choice)
         lifted = lift_features(scene, encoding, rule, choice=choice, seed=args.seed, interpolate=args.interpolate)
-    remark(f"occlusion: {lifted.occlusion}")
+    kept.remark(f"occlusion: {lifted.occlusion}")
     compared = None if student is None else student(lifted)
     _write(args, out, lifted, compared)
     for name, share in lifted.coverage().items():
@@ -140,6 +146,30 @@ def _run(args: Features) -> None:
             f"  mean cosine similarity of student and teacher: {'no point is seen' if mean is None else f'{mean:.4f}'}"
         )
     print(f"written to {out}")
+
+
+def _loaded(args: Features, kept: _Kept) -> CachedEncoding:
+    """The encoder, and a student in ``kept`` where one is asked for, loaded once."""
+    if kept.encoding is not None:
+        return kept.encoding
+    from ditr.cli.common import make_encoding
+    from ditr.cli.output import is_verbose
+    from ditr.inference.student_features import DistilledModel
+    from ditr.runtime import phase
+
+    student = None
+    if args.model is not None:
+        teacher = None if args.encoder == "auto" else args.encoder
+        with phase(f"load {args.model}"):
+            student = DistilledModel.from_pretrained(args.model, device=args.device, teacher=teacher)
+    spec = args.encoder if student is None else student.teacher
+    precision = args.precision or (None if student is None else student.precision)
+    encoding = make_encoding(spec, args.cache, use_cache=not args.no_cache, device=args.device, precision=precision)
+    with phase("load the image encoder"):
+        encoder = encoding.encoder
+    kept.remark(f"encoder: {encoder.weights if is_verbose() else encoder.origin}")
+    kept.student, kept.encoding = student, encoding if student is None else student.encoding(encoding)
+    return kept.encoding
 
 
 def _require_photographs(args: Features, scene: Scene) -> None:

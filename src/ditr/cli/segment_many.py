@@ -130,20 +130,23 @@ def _ray(args: Segment, model: str) -> ModelOnRay | None:
 
 
 def _model_for(args: Segment, paths: Iterable[Path]) -> str:
-    """The published model that fits the first capture which can be read.
+    """The published model that fits the first capture which can be read and which one fits.
 
     Raises:
-        InputError: what is wrong with the first, where none can be.
+        InputError: what is wrong with the first, where there is none; or the model cannot be had.
     """
     from ditr.captures.capture import read_capture
-    from ditr.cli.segment_options import chosen_model
+    from ditr.cli.segment_options import announced
+    from ditr.weights.suggest import suggest_model
 
     first: InputError | None = None
     for path in paths:
         try:
-            return chosen_model(read_capture(path, args.reading.options()))
+            chosen = suggest_model(read_capture(path, args.reading.options()))
         except InputError as error:
             first = first or error
+            continue
+        return announced(chosen)
     assert first is not None
     raise first
 

@@ -12,8 +12,9 @@ from ditr.cli.options import Reading, Writing
 
 if TYPE_CHECKING:
     from ditr.scene import Scene
+    from ditr.weights.suggest import Suggestion
 
-__all__ = ["Segment", "chosen_model"]
+__all__ = ["Segment", "announced", "chosen_model"]
 
 
 @dataclass(frozen=True)
@@ -24,9 +25,8 @@ class Segment:
 
     Writes labels.ply (all properties of the points, with label and confidence), label.npy, confidence.npy, classes.json
     (ids, names and colours), summary.json and pictures; of a LAS or LAZ file a copy of it, too, with the labels as its
-    classifications. What opens them is in docs/outputs.md. A model
-    that takes images needs all photographs; for one that takes none, a photograph that cannot be read is only missing
-    from the pictures.
+    classifications. What opens them is in docs/outputs.md. A model that takes images needs all photographs; for one
+    that takes none, a photograph that cannot be read is only missing from the pictures.
 
     Many captures (several SOURCEs, a folder of them, a drive, a quoted pattern as 'scans/*.laz') are labelled with the
     model loaded once. Each gets a folder of results in --out, and a line in results.jsonl. Those that are done are
@@ -80,11 +80,16 @@ class Segment:
 
 def chosen_model(scene: Scene) -> str:
     """The name of the published model that fits, after everything about it has been said."""
-    from ditr.cli.output import remark
-    from ditr.weights.announce import announce
     from ditr.weights.suggest import suggest_model
 
-    chosen = suggest_model(scene)
+    return announced(suggest_model(scene))
+
+
+def announced(chosen: Suggestion) -> str:
+    """Its name, after everything about it has been said."""
+    from ditr.cli.output import remark
+    from ditr.weights.announce import announce
+
     name = chosen.model.name
     remark(f"model: {name}, chosen since this is {chosen.reason}; --model names another, `ditr weights` lists them")
     for line in announce(chosen.model):

@@ -371,9 +371,12 @@ def _say(recipe: Recipe, start: _Start, captures: list[Path]) -> None:
     from ditr.captures.read_options import stated_options
     from ditr.cli.output import remark
     from ditr.data.preparation import profile_rule
+    from ditr.inference.explain import what_is_visible
 
     if (said := stated_options(captures)) is not None:
         remark(said)
     if start.scene is not None:
-        remark(f"profile {profile_rule(start.scene)[0]}: {recipe.preparation.rule}")
+        visible = what_is_visible(recipe.preparation.rule, start.scene.views)
+        seen = "" if recipe.encoder is None else f": visible is {visible}"
+        remark(f"profile {profile_rule(start.scene)[0]}{seen}")
         remark(f"encoder: {recipe.encoder or 'none, the network takes points alone'}")

@@ -81,9 +81,9 @@ class CaptureCheck:
         if scene.label is not None:
             labelled = scene.label >= 0
             present = len(np.unique(scene.label[labelled]))
-            facts["labels"] = (
-                f"{labelled.mean():.1%} of the points; {present} of {len(scene.class_names)} classes occur"
-            )
+            known = f" of {len(scene.class_names)}" if scene.class_names else ""
+            unnamed = "" if scene.class_names else ", whose names are not known"
+            facts["labels"] = f"{labelled.mean():.1%} of the points; {present}{known} classes occur{unnamed}"
         return facts
 
     def to_json(self) -> dict[str, Any]:

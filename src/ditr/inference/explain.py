@@ -5,6 +5,8 @@ Labels look alike whether they are worth something or not. These sentences are w
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from ditr.data.preparation import ViewOrder, how_hidden
@@ -18,7 +20,7 @@ from ditr.inference.segmenter import Segmenter
 from ditr.scene import Scene, View
 from ditr.weights.saved_model import ModelConfig
 
-__all__ = ["differences", "unlike_training", "used_up", "used_views"]
+__all__ = ["differences", "unlike_training", "used_up", "used_views", "what_is_visible"]
 
 
 def used_views(segmenter: Segmenter, scene: Scene, rule: VisibilityRule | None = None, *, seed: int = 0) -> list[str]:
@@ -42,7 +44,7 @@ def used_views(segmenter: Segmenter, scene: Scene, rule: VisibilityRule | None =
     count = f"{len(views)} of {len(scene.views)}, {how}" if len(views) < len(scene.views) else f"all {len(views)}"
     return [
         f"photographs: {count}, encoded at {size} pixels",
-        f"visible is {_visible(rule or preparation.rule, views)}",
+        f"visible is {what_is_visible(rule or preparation.rule, views)}",
     ]
 
 
@@ -85,7 +87,8 @@ def unlike_training(config: ModelConfig, prediction: Prediction) -> Finding | No
     return Finding(Grade.WARNED, "training data", text, "Expect worse labels than for scenes like those")
 
 
-def _visible(rule: VisibilityRule, views: list[View]) -> str:
+def what_is_visible(rule: VisibilityRule, views: Sequence[View]) -> str:
+    """Which points a rule counts as seen by these views, in words."""
     low, high = rule.min_depth, rule.max_depth
     parts = ["what lies inside the image"]
     if low is not None or high is not None:
