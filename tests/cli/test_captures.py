@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -256,8 +257,14 @@ def test_labels_without_a_class_list_or_of_another_column_are_refused(tmp_path: 
     put(make_scene(0), tmp_path / "data")
     folder = tmp_path / "data" / "scene_0"
     (folder / "labels.json").unlink()
-    with pytest.raises(InputError, match=r"scene_0: it has no class list"):
+    with pytest.raises(InputError, match=r"scene_0: it has no class list. Add labels.json .* beside the file or bag"):
         train(tmp_path / "data", tmp_path / "run")
+    for number in (1, 2, 3, 4):
+        shutil.copytree(folder, tmp_path / "more" / f"scene_{number}")
+    alike = r"4 of 4 captures cannot be used: scene_1, scene_2, scene_3 and 1 more: it has no class list \(add"
+    with pytest.raises(InputError, match=alike) as refused:
+        train(tmp_path / "more", tmp_path / "run")
+    assert str(refused.value).count("no class list") == 1, "once for all"
     (folder / "labels.json").write_text(json.dumps({"classes": list(CLASSES)}))
     stored = read_ply(folder / "points.ply")
     stored["object_code"] = stored.pop("label")

@@ -13,6 +13,7 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
+from bags import drive_past, write_bag
 from small_world import make_scene, write_model, write_world
 
 from ditr.captures.capture import write_capture
@@ -98,6 +99,21 @@ def test_options_that_cannot_be_meant(world: Path, more: list[str], fault: str) 
     places = {"other": world / "model", "file": world / "model" / "config.json"}
     with pytest.raises(InputError, match=fault):
         segment(world, world / "scenes", *(text.format(**places) for text in more))
+
+
+def test_results_are_called_as_a_folder_or_as_a_file_without_its_ending(
+    world: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    sweeps, poses, lidar = drive_past(2)
+    write_bag(tmp_path / "drive.bag", "bag", sweeps, poses, lidar)
+    with pytest.raises(InputError, match=r"drive-labels/results.jsonl: 2 of 2 scenes have no labels"):
+        segment(world, "drive.bag")  # which lacks colours
+    write_capture(make_scene(0), tmp_path / "one", image_format="png")
+    write_capture(make_scene(1), tmp_path / "other", image_format="png")
+    with pytest.raises(InputError, match=r"--out: the pattern o\* has no name"):
+        segment(world, "o*")
+    assert not list(tmp_path.glob("*[*]*"))
 
 
 def begin(world: Path, scenes: Path, out: Path, *more: str) -> subprocess.Popen[str]:

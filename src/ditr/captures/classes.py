@@ -62,7 +62,8 @@ def with_classes(scene: Scene, classes: Sequence[str] | None, where: str) -> Sce
         )
     own = scene.class_names
     if not own:
-        raise InputError(where, "it has no class list", 'Add labels.json with {"classes": [...]}')
+        remedy = 'Add labels.json with {"classes": [...]} to its folder, or beside the file or bag'
+        raise InputError(where, "it has no class list", remedy)
     if classes is None or own == tuple(classes):
         return scene
     if strange := [name for name in own if name not in classes]:

@@ -41,7 +41,7 @@ _BEGINNINGS: tuple[tuple[bytes, str, str], ...] = (
     (rb"solid ", "an STL model", _SAMPLE),
     (rb"\x93NUMPY", "a NumPy array", _REWRITE),
     (rb"\x89HDF", "an HDF5 file", _REWRITE),
-    (rb"SQLite format 3", "an SQLite database", "Name the folder that it lies in, of a project of COLMAP or a bag of ROS 2"),
+    (rb"SQLite format 3", "an SQLite database", "Name its folder, the project of COLMAP or the bag of ROS 2"),
     (rb"ARROW1|FEA1", "an Arrow table (Feather)", _TABLE.format("feather")),
     (rb"PAR1", "a Parquet table", _TABLE.format("parquet")),
     (
@@ -169,7 +169,8 @@ def refuse_photographs(path: Path, *, belongs: bool) -> None:
     for folder in (path, path / "images"):
         count = sum(entry.suffix.lower() in _PHOTOGRAPHS for entry in folder.iterdir()) if folder.is_dir() else 0
         if count:
-            remedy = "Reconstruct where they were taken and a cloud, as `colmap automatic_reconstructor` does, and name that"
-            if belongs:
-                remedy = f"Name the folder that they belong to: {path.parent}"
+            made = (
+                "Reconstruct where they were taken and a cloud, as `colmap automatic_reconstructor` does, and name that"
+            )
+            remedy = f"Name the folder that they belong to: {path.parent}" if belongs else made
             raise InputError(folder, f"there are {count} photographs here, without poses and a cloud", remedy)

@@ -58,7 +58,10 @@ def _folder(args: Segment) -> Path:
         raise InputError(
             "--out", f"{len(args.sources)} sources have no name in common", "Name a folder for the results"
         )
-    out = args.out or Path(f"{args.sources[0].resolve().name}-labels")
+    source = args.sources[0].resolve()
+    if args.out is None and not source.exists():
+        raise InputError("--out", f"the pattern {args.sources[0]} has no name", "Name a folder for the results")
+    out = args.out or Path(f"{source.stem if source.is_file() else source.name}-labels")
     if out.exists() and not out.is_dir():
         raise InputError(out, "it is a file", "Name a folder for the results")
     return out

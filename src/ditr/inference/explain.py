@@ -91,8 +91,10 @@ def what_is_visible(rule: VisibilityRule, views: Sequence[View]) -> str:
     """Which points a rule counts as seen by these views, in words."""
     low, high = rule.min_depth, rule.max_depth
     parts = ["what lies inside the image"]
-    if low is not None or high is not None:
-        parts.append(f"{low or 0:g} to {'any' if high is None else f'{high:g}'} m before the camera")
+    if high is not None:
+        parts.append(f"{low or 0:g} to {high:g} m before the camera")
+    elif low is not None:
+        parts.append(f"at least {low:g} m before the camera")
     if rule.occlusion == "z-buffer" and (rule.depth_margin is None or any(view.depth is None for view in views)):
         return f"{', '.join(parts)}, and not hidden; occlusion: {how_hidden(rule, views)}"
     if rule.depth_margin is None:

@@ -204,20 +204,22 @@ def usable(looks: Sequence[Look], *, skip: bool = False) -> tuple[list[Look], di
         remedy = f"{fault.remedy}. Or {skipping}" if good else fault.remedy
         where = fault.where if len(looks) == 1 or bad[0].folder.name in fault.where else str(bad[0].folder)
         raise InputError(where, fault.fault, remedy)
-    listed = [_in_list(look, fault) for look, fault in faults[:_MOST]]
-    if len(faults) > _MOST:
-        listed.append(f"and {len(faults) - _MOST} more")
+    alike: dict[str, list[str]] = {}
+    for look, fault in faults:
+        alike.setdefault(_in_list(look, fault), []).append(look.folder.name)
+    listed = [f"{few(names, 3)}: {text}" for text, names in list(alike.items())[:_MOST]]
+    if len(alike) > _MOST:
+        listed.append(f"and {len(alike) - _MOST} more")
     places = {str(look.folder.parent) for look in bad}
     where = str(bad[0].folder) if len(looks) == 1 else ", ".join(sorted(places))
     raise InputError(where, f"{more}: {'; '.join(listed)}", f"Mend them{', or ' + skipping if good else ''}")
 
 
 def _in_list(look: Look, fault: InputError) -> str:
-    """A fault with its capture's name before it, and files by their place in the capture."""
-    name = look.folder.name
+    """A fault, with files by their place in the capture."""
     place = fault.where.removeprefix(str(look.folder)).lstrip("/\\")
-    named = f"{name}: {place}" if place else name
-    return f"{named}: {fault.fault} ({fault.remedy[:1].lower()}{fault.remedy[1:]})"
+    named = f"{place}: " if place else ""
+    return f"{named}{fault.fault} ({fault.remedy[:1].lower()}{fault.remedy[1:]})"
 
 
 def by_kind(looks: Sequence[Look]) -> list[tuple[Grade, str, dict[str, Any]]]:
