@@ -7,10 +7,14 @@ import stat
 import tarfile
 import warnings
 import zipfile
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
+from mutants import mutated
+from watched import Watched
 
 from ditr.errors import InputError
 from ditr.io import zip_archive
@@ -149,3 +153,37 @@ def test_a_list_of_members_that_would_fill_the_memory(tmp_path: Path, monkeypatc
     monkeypatch.setattr(zip_archive, "_DIRECTORY", 40_000)
     with pytest.raises(InputError, match="its list of members has more than"):
         open_archive(path)
+
+
+def look_at(path: Path) -> str:
+    """Everything that a check does with an archive; what became of it."""
+    try:
+        with open_archive(path) as archive:
+            found = [archive.read(name, 5_000) for name in archive.names]
+            return "faults" if archive.faults or any(isinstance(one, Fault) for one in found) else "read"
+    except InputError as error:
+        return "refused" if error.where == str(path) else f"refused, but {error.where} is named"
+
+
+@pytest.mark.parametrize(("count", "seed"), [(50, 0), pytest.param(10_000, 1, marks=pytest.mark.slow)])
+def test_damaged_archives(count: int, seed: int, tmp_path: Path) -> None:
+    """An error that names the file, or faults, or members: never a crash, and little memory."""
+    members = {f"folder/{number}.txt": bytes([number]) * 4_000 for number in range(20)}
+    whole = write(tmp_path / "whole.zip", {"folder/": b"", **members}).read_bytes()
+    rng, worst, became = np.random.default_rng(seed), Watched(), Counter[str]()
+    path = tmp_path / "a.zip"
+    for _ in range(count):
+        path.write_bytes(mutated(whole, rng))
+        with worst.reading(path.stat().st_size):
+            became[look_at(path)] += 1
+    print(f"{count} damaged archives: {dict(became)}; {worst}")
+    assert worst.beyond <= 0 and worst.seconds <= 1
+    assert set(became) == {"refused", "faults", "read"}
+
+
+def test_a_long_list_of_members_takes_little_memory(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.zip", {f"{number}": b"" for number in range(30_000)})
+    worst = Watched()
+    with worst.reading(path.stat().st_size), open_archive(path) as archive:
+        assert len(archive.names) == 30_000
+    assert worst.beyond <= 0

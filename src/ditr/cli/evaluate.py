@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import tyro
 
-from ditr.cli.options import Reading
+from ditr.cli.options import OfDataset, Reading
 
 if TYPE_CHECKING:
     from ditr.captures.classes import LabelCounts
@@ -25,16 +25,18 @@ __all__ = ["Evaluate", "run"]
 
 @dataclass(frozen=True)
 class Evaluate:
-    """Label captures with a trained model and compare with their labels, on every original point."""
+    """Label captures, or a split of a prepared dataset, with a trained model and compare with their labels, on every
+    original point."""
 
     model: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="MODEL")]
     """Short name of a published model (`ditr weights`), hub repository, folder of a run or saved model, or checkpoint
     file."""
     data: Path
-    """Folder of labelled captures."""
+    """Folder of labelled captures, or with --dataset of the prepared dataset."""
+    of: OfDataset = field(default_factory=OfDataset)
     out: Path | None = None
-    """JSON file for the figures; by default evaluation.json in the folder of the run or the
-    saved model, else here."""
+    """JSON file for the figures; by default evaluation.json in the folder of the run or the saved model, else here; of
+    a dataset evaluation-DATASET-SPLIT.json."""
     overwrite: bool = False
     """Replace figures and labels of earlier."""
     swap_images: bool = False
@@ -66,7 +68,31 @@ class Evaluate:
 
 def run(args: Evaluate) -> None:
     """Evaluate, write the figures and print the table."""
+    if args.of.dataset is not None:
+        from ditr.cli.evaluate_dataset import run as run_on_dataset
 
+        run_on_dataset(args, args.of.dataset)
+        return
+    _refuse(args)
+    _run(args)
+
+
+def _refuse(args: Evaluate) -> None:
+    """Refuse what is for datasets alone.
+
+    Raises:
+        InputError: naming the option.
+    """
+    from dataclasses import fields
+
+    from ditr.errors import InputError
+
+    for one in fields(OfDataset):
+        if getattr(args.of, one.name) != one.default:
+            raise InputError(f"--{one.name}", "it is for prepared datasets", "Name the one in --data with --dataset")
+
+
+def _run(args: Evaluate) -> None:
     from ditr.captures.folders import find_captures
 
     reading = args.reading.options()
@@ -176,16 +202,16 @@ def _evaluate(
 
 def _say(figures: dict[str, Any], labels: LabelCounts, out: Path) -> None:
     """The table."""
+    from ditr.cli.figures import say_apart, say_classes
+
     print(
         f"mIoU {figures['miou']:.1f} over all {len(labels.per_class)} classes, {figures['miou_present']:.1f} over the "
         f"{len(labels.occurring)} that occur; {labels.share:.1%} of {labels.points} points counted, "
         f"in {figures['scenes']} scenes"
     )
-    for name, iou in figures["iou"].items():
-        print(f"  {name:20} {iou:6.1f}")
+    say_classes(figures)
     print(labels.said())
-    visible, invisible = figures["visible"], figures["invisible"]
-    print(f"visible points {visible['miou']:.1f}, invisible {invisible['miou']:.1f} (absent classes count as 0)")
+    say_apart(figures)
     fitted = "a temperature fitted in training" if figures["temperature"] is not None else "uncalibrated"
     print(f"calibration error of the confidence {figures['calibration_error']:.1f} ({fitted})")
     print(f"written to {out}")

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from ditr.inference.results import Outputs
     from ditr.scene import ReadOptions
 
-__all__ = ["Reading", "Writing"]
+__all__ = ["OfDataset", "Reading", "Writing"]
 
 
 @dataclass(frozen=True)
@@ -112,6 +112,23 @@ class Reading:
             )
         except InputError as error:
             raise InputError(f"--{error.where.replace('_', '-')}", error.fault, error.remedy) from None
+
+
+@dataclass(frozen=True)
+class OfDataset:
+    """A split of a prepared dataset in place of captures. Counts are kept scene by scene, so that the same command goes
+    on where it was stopped; --vote is the published test procedure of the dataset then."""
+
+    dataset: str | None = None
+    """Name of the dataset in --data, such as ScanNet, nuScenes or SemanticKITTI."""
+    split: str = "val"
+    """That has labels."""
+    limit: int | None = None
+    """Only the first so many scenes."""
+    last: bool = False
+    """Of a run, take the last checkpoint and not the best one."""
+    norms: str | None = None
+    """Which norms to use, where a joint model has them per dataset; by default the model's own."""
 
 
 @dataclass(frozen=True)

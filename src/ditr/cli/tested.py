@@ -47,12 +47,14 @@ class Split:
         split: its name.
         source: the scenes.
         root: of the dataset.
+        images: whether scenes have their photographs.
     """
 
     benchmark: Benchmark
     split: str
     source: SceneSource
     root: Path
+    images: bool
 
     def settings(self, segmenter: Segmenter, norms: str | None) -> dict[str, Any]:
         """What tells results of this split from others."""
@@ -70,7 +72,7 @@ def open_split(dataset: str, data: Path, split: str, *, images: bool) -> Split:
     """
     benchmark = by_name(dataset)
     root = dataset_root(benchmark.name, data)
-    return Split(benchmark, split, open_dataset(benchmark.name, root, split, images=images), root)
+    return Split(benchmark, split, open_dataset(benchmark.name, root, split, images=images), root, images)
 
 
 def load(name: str, *, device: str, norms: str | None, last: bool) -> Model:

@@ -40,8 +40,8 @@ def of_scenes(source: SceneSource, root: Path) -> dict[str, Any]:
     return {"scenes": names, "manifest": file_sha256(manifest) if manifest.is_file() else None}
 
 
-def claim(path: Path, identity: Mapping[str, Any]) -> bool:
-    """Say in the file ``path`` whose results its folder will hold; whether it said so before.
+def claim(path: Path, identity: Mapping[str, Any]) -> None:
+    """Say in the file ``path`` whose results its folder will hold.
 
     Raises:
         InputError: those of something else are in it.
@@ -55,10 +55,9 @@ def claim(path: Path, identity: Mapping[str, Any]) -> bool:
         if differs:
             remedy = "Name another folder for these with --out"
             raise InputError(path.parent, f"its results differ in {', '.join(differs)}", remedy)
-        return True
+        return
     path.parent.mkdir(parents=True, exist_ok=True)
     write_json(path, {"of": dict(identity)})
-    return False
 
 
 def read_scene(source: SceneSource, index: int, classes: Sequence[str], *, labelled: bool) -> Scene:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,14 +17,29 @@ from ditr.evaluation.evaluate import visible_points
 from ditr.evaluation.kept import claim, label_scene, of_model, of_votes, read_scene
 from ditr.evaluation.voting import Voting
 from ditr.inference.segmenter import Segmenter
-from ditr.io.files import atomic_path, faults_of
+from ditr.io.files import atomic_path, faults_of, read_bytes
 from ditr.io.locks import FolderLock
 from ditr.runtime import release_memory
 from ditr.scene import SceneSource
 
-__all__ = ["count_split"]
+__all__ = ["Counted", "count_split"]
 
 _SCENES = "scenes.jsonl"
+
+
+@dataclass(frozen=True)
+class Counted:
+    """What was counted.
+
+    Attributes:
+        identity: what the counts are of, in plain values.
+        scenes: how many.
+        kept: how many of them had been counted before.
+    """
+
+    identity: Mapping[str, Any]
+    scenes: int
+    kept: int
 
 
 def count_split(
@@ -37,8 +53,9 @@ def count_split(
     settings: Mapping[str, Any],
     limit: int | None = None,
     seed: int = 0,
+    anew: bool = False,
     progress: Callable[[int, int], None] | None = None,
-) -> dict[str, Any]:
+) -> Counted:
     """Label the scenes of ``source`` of which nothing is kept yet, and compare with their labels.
 
     Args:
@@ -51,10 +68,8 @@ def count_split(
         settings: what else tells them apart, in plain values.
         limit: only the first so many scenes.
         seed: of everything that is drawn.
+        anew: remove what is kept of something else, or of work that has come to its end.
         progress: called with the number of scenes done and of those wanted.
-
-    Returns:
-        What the counts are of, in plain values.
 
     Raises:
         InputError: a folder with results of something else or in which another process works, or scenes that do not
@@ -64,8 +79,11 @@ def count_split(
     wanted = names if limit is None else names[:limit]
     identity = {**settings, **of_model(weights), **of_votes(votes), "seed": seed}
     with FolderLock(path.parent):
+        if anew:
+            _forget(path, identity)
         claim(path, identity)
         kept = _read(path.with_name(_SCENES), counts)
+        before = sum(1 for name in wanted if name in kept)
         for index, name in enumerate(wanted):
             if name not in kept:
                 kept[name] = _count(segmenter, source, index, votes, seed, counts.like())
@@ -74,7 +92,19 @@ def count_split(
             counts.add(kept[name])
             if progress is not None:
                 progress(index + 1, len(wanted))
-    return identity
+    return Counted(identity, len(wanted), before)
+
+
+def _forget(path: Path, identity: Mapping[str, Any]) -> None:
+    """Remove what is kept, unless it is of this and goes on."""
+    try:
+        before = json.loads(read_bytes(path))
+        goes_on = before["of"] == identity and "scenes" not in before
+    except (OSError, ValueError, KeyError, TypeError):
+        goes_on = False
+    if not goes_on:
+        path.unlink(missing_ok=True)
+        path.with_name(_SCENES).unlink(missing_ok=True)
 
 
 def _count(

@@ -108,7 +108,7 @@ def verify(
     """
     classes = segmenter.config.class_names
     counts, path, total = Counts.empty(len(classes)), folder / "verify.json", len(source)
-    identity = count_split(
+    counted = count_split(
         segmenter,
         source,
         votes,
@@ -120,7 +120,6 @@ def verify(
         seed=seed,
         progress=progress,
     )
-    scenes = total if limit is None else min(limit, total)
-    found = Verification(classes, counts.all_points, scenes, total, published)
-    write_json(path, {"of": identity, **found.to_json()})
+    found = Verification(classes, counts.all_points, counted.scenes, total, published)
+    write_json(path, {"of": dict(counted.identity), **found.to_json()})
     return found
