@@ -382,7 +382,8 @@ class Scene:
     reading: ReadOptions = ReadOptions()
 
     def __post_init__(self) -> None:
-        coord = np.asarray(self.coord, dtype=np.float64)
+        with np.errstate(invalid="ignore"):  # of NaNs of damaged files, which are told of below
+            coord = np.asarray(self.coord, dtype=np.float64)
         where = f"scene {self.name}"
         if coord.ndim != 2 or coord.shape[1] != 3 or len(coord) == 0:
             raise InputError(where, f"points of shape {coord.shape}", "A scene needs at least one point, (N, 3)")

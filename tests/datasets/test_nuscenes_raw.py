@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shutil
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -22,10 +23,14 @@ from ditr.datasets import nuscenes
 from ditr.datasets.nuscenes.raw import RawNuScenes, open_download
 from ditr.datasets.prepare import check, prepare, records
 from ditr.datasets.raw import PrepareOptions
+from ditr.datasets.submission import count_points, faults
 from ditr.datasets.table import open_dataset
 from ditr.errors import InputError
+from ditr.evaluation.counts import Counts
+from ditr.evaluation.submit import score
 from ditr.geometry.projection import OUTDOOR
 from ditr.io.pickle_reader import read_pickle_file
+from ditr.io.zip_archive import open_archive
 from ditr.scene import Scene, SceneSource
 
 SHARED = Path(__file__).parents[3] / "shared"
@@ -176,6 +181,27 @@ def test_damage_is_named(download: Path, tmp_path: Path, kind: str) -> None:
     assert str(download) in str(fault)
     if "missing" not in kind and kind != "lost sample":  # of which the drive sees that a file is not there
         assert re.search(damage.said, str(fault)), fault
+
+
+def test_a_perfect_prediction_gives_exactly_100(download: Path, tmp_path: Path) -> None:
+    out, path = tmp_path / "out", tmp_path / "sent.zip"
+    prepare("nuScenes", opened(download, splits=("val",)), out, PrepareOptions(), workers=0)
+    source, form = open_dataset("nuScenes", out, "val", images=False), nuscenes.NUSCENES.submission
+    assert form is not None
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, content in form.others(source.names(), "val", images=False).items():
+            archive.writestr(name, content)
+        for index, name in enumerate(source.names()):
+            label = source.scene(index).label
+            assert label is not None
+            archive.writestr(form.member(name, "val"), form.content(label.clip(min=0)))
+    counts = Counts.empty(len(nuscenes.CLASSES), distance=True)
+    with open_archive(path) as opened_archive:
+        found = list(faults(opened_archive, form, count_points(source), "val"))
+        assert [fault.kind for fault in found] == ["number of files"]  # of a whole validation split
+        score(opened_archive, form, source, "val", counts)
+    figures = counts.figures(nuscenes.CLASSES, nuscenes.NUSCENES.counting)
+    assert figures["accuracy"] == 100.0 and figures["miou_present"] == 100.0
 
 
 def test_points_that_are_not_finite_are_named_when_prepared(download: Path, tmp_path: Path) -> None:

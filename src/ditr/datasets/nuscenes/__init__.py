@@ -16,6 +16,7 @@ from ditr.datasets.nuscenes.facts import (
 from ditr.datasets.nuscenes.keyframes import Keyframes
 from ditr.datasets.nuscenes.prepared import open_nuscenes
 from ditr.datasets.nuscenes.raw import RAW
+from ditr.datasets.nuscenes.submission import NuScenesSubmission
 
 __all__ = [
     "CAMERAS",
@@ -45,5 +46,6 @@ NUSCENES = Benchmark(
     test_voxel_size=0.025,
     training_data=sweeps(-1.84),
     raw=RAW,
+    submission=NuScenesSubmission(),
     counting=Counting(Absent.LEFT_OUT),
 )

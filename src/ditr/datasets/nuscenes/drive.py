@@ -90,6 +90,11 @@ class Drive:
         """The keyframes that are complete in the tables, in the order of time."""
         return self._joined()[0]
 
+    @property
+    def row_faults(self) -> tuple[InputError, ...]:
+        """What is wrong with its rows of the tables."""
+        return self._joined()[1]
+
     def _joined(self) -> tuple[tuple[Frame, ...], tuple[InputError, ...]]:
         shots: dict[tuple[int, str], Shot] = {}
         faults = list(self.rows.faults)

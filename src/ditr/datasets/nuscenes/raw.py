@@ -9,9 +9,11 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
+import numpy as np
+
 from ditr.datasets.nuscenes.drive import COPIED, Drive
 from ditr.datasets.nuscenes.facts import DOWNLOAD, KEYFRAMES, MINI_VAL, VAL, VERSIONS
-from ditr.datasets.nuscenes.keyframes import Keyframes, keyframe
+from ditr.datasets.nuscenes.keyframes import Keyframe, Keyframes, keyframe
 from ditr.datasets.nuscenes.prepared import list_name
 from ditr.datasets.nuscenes.tables import Tables, check_categories, read_tables
 from ditr.datasets.raw import PrepareOptions, RawFormat, RawPiece
@@ -91,14 +93,21 @@ class RawNuScenes:
         """The keyframes of some splits, straight from the download.
 
         Raises:
-            InputError: there is no such split.
+            InputError: there is no such split, or something is wrong with rows of a drive.
         """
         _require(splits, {drive.split for drive in self.drives}, self.root)
-        photographs = self.root if images else None
         drives = [drive for split in splits for drive in self.drives if drive.split == split]
-        return Keyframes(
-            tuple(keyframe(entry, self.root, photographs) for drive in drives for entry in drive.entries(None))
-        )
+        return Keyframes(tuple(frame for drive in drives for frame in self._keyframes(drive, images)))
+
+    def _keyframes(self, drive: Drive, images: bool) -> Iterator[Keyframe]:
+        for fault in drive.row_faults:
+            raise fault
+        for entry in drive.entries(None):
+            try:
+                yield keyframe(entry, self.root, self.root if images else None)
+            except (ValueError, np.linalg.LinAlgError) as fault:
+                remedy = "Unpack the archive of metadata again"
+                raise InputError(self.root / drive.version, f"{drive.name} cannot be read ({fault})", remedy) from None
 
 
 def recognises(root: Path) -> bool:
