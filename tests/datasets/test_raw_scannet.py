@@ -26,7 +26,7 @@ from ditr.datasets.raw import PrepareOptions, RawDataset
 from ditr.datasets.scannet import LABELS_200, RULE
 from ditr.datasets.scannet.classes import LABELS
 from ditr.datasets.scannet.labels import read_table
-from ditr.datasets.scannet.splits import COUNTS, TEST_SCENES, split_of
+from ditr.datasets.scannet.splits import COUNTS, scenes_of, split_of
 from ditr.datasets.table import by_name, open_dataset
 from ditr.errors import InputError
 from ditr.scene import Scene
@@ -184,14 +184,13 @@ def test_depth_in_another_unit(tmp_path: Path) -> None:
 
 
 def test_splits_are_those_of_the_benchmark() -> None:
-    assert len(TEST_SCENES) == COUNTS["test"] and all(split_of(scene) == "test" for scene in TEST_SCENES)
+    assert {split: len(scenes_of(split)) for split in COUNTS} == COUNTS
     assert split_of("scene0000_00") == "train" and split_of("scene0011_01") == "val"
     if not SHARED.is_dir():
         pytest.skip("the lists of the benchmark are not here")
-    for split, count in COUNTS.items():
+    for split in COUNTS:
         names = (SHARED / f"scannetv2_{split}.txt").read_text().split()
-        assert len(names) == count and {split_of(name) for name in names} == {split}
-    assert (SHARED / "scannetv2_test.txt").read_text().split() == list(TEST_SCENES)
+        assert sorted(names) == list(scenes_of(split))
 
 
 def test_lists_of_the_download_come_first(download: tuple[Path, Written]) -> None:

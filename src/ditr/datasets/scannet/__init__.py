@@ -14,6 +14,7 @@ from ditr.datasets.scannet.classes import CLASSES, CLASSES_200, COLORS, COLORS_2
 from ditr.datasets.scannet.groups import counting as counting_200
 from ditr.datasets.scannet.prepared import IMAGE_SIZE, PreparedScanNet, open_scannet, scene_folders
 from ditr.datasets.scannet.raw import raw_format
+from ditr.datasets.scannet.submission import ScanNetSubmission
 from ditr.geometry.projection import INDOOR
 
 __all__ = [
@@ -74,6 +75,7 @@ SCANNET = Benchmark(
     minkunet=minkunet_preparation(),
     training_data=ROOMS,
     raw=raw_format(fine=False),
+    submission=ScanNetSubmission(LABELS, LABELS_200, "ids of NYU40"),
     counting=Counting(Absent.LEFT_OUT),
 )
 
@@ -92,5 +94,6 @@ SCANNET200 = Benchmark(
     minkunet=minkunet_preparation(),
     training_data=ROOMS,
     raw=raw_format(fine=True),
+    submission=ScanNetSubmission(LABELS_200, LABELS, "ids of ScanNet200"),
     counting=counting_200(CLASSES_200),
 )
