@@ -7,7 +7,7 @@ from pathlib import Path
 
 from ditr.cli.captures import takes_photographs
 from ditr.cli.common import require_new, voting
-from ditr.cli.evaluate import Evaluate
+from ditr.cli.evaluate_options import Evaluate
 from ditr.cli.figures import say_split
 from ditr.cli.options import Reading
 from ditr.cli.output import remark
