@@ -25,7 +25,7 @@ FLOORS = (
     ("datasets",),
     ("weights",),
     ("inference",),
-    ("evaluation", "doctor"),
+    ("labelling", "evaluation", "doctor"),
     ("training",),
     ("recipes",),
     ("cli",),

@@ -31,6 +31,11 @@ def run(args: Segment) -> None:
         found = find_sources(args.sources, args.reading.options())
     except InputError:  # of a single source, whose own reader tells it better
         found = {"": args.sources[0]}
+    if args.bank is not None:
+        from ditr.cli.segment_bank import run_bank
+
+        run_bank(args, found)
+        return
     if args.shard is None and args.ray is None and list(found.values()) == [args.sources[0]]:
         _run_one(args, args.sources[0])
         return
@@ -86,7 +91,7 @@ def _run_one(args: Segment, source: Path) -> None:
         votes = voting(args.vote, args.variants, args.thin, reports[-1], smooth=args.smooth)
         prediction = replace(how, votes=votes)(segmenter, scene)
     with phase(f"write to {out}"), results_folder(out, RESULT_FILES) as new:
-        write_results(prediction, segmenter.config, new, outputs, source)
+        write_results(prediction, segmenter.config.preparation.voxel_size, new, outputs, source)
     _account(segmenter.config, prediction)
     for finding in prediction.scene.findings[len(scene.findings) :]:
         print(f"ditr: warning: {finding}", file=sys.stderr)

@@ -19,7 +19,6 @@ from ditr.pictures.pictures import labels_panels, spread_views
 from ditr.pictures.render import DrawnCloud
 from ditr.runtime import progress_bar
 from ditr.scene import View
-from ditr.weights.saved_model import ModelConfig
 
 __all__ = ["RESULT_FILES", "Outputs", "write_results"]
 
@@ -61,13 +60,13 @@ class Outputs:
 
 
 def write_results(
-    prediction: Prediction, config: ModelConfig, folder: Path, outputs: Outputs, source: Path | None = None
+    prediction: Prediction, voxel_size: float, folder: Path, outputs: Outputs, source: Path | None = None
 ) -> None:
     """Write all results into a folder, which is best one of :func:`ditr.io.files.results_folder`.
 
     Args:
         prediction: the labels.
-        config: of the model that made them.
+        voxel_size: metres, of the voxels that have one label each; nothing is measured by smaller ones.
         folder: where the files go.
         outputs: which files.
         source: what the scene was read from: labels of a LAS file go into a copy of it.
@@ -85,13 +84,13 @@ def write_results(
         )
     if outputs.measure is not None:
         voxel = None if outputs.measure == "auto" else outputs.measure
-        measures = measure(prediction, voxel, least=config.preparation.voxel_size)
+        measures = measure(prediction, voxel, least=voxel_size)
         measures.write_csv(folder / _TABLE)
         measures.write_geojson(folder / _MAP)
     if outputs.label_images:
         _write_label_images(prediction, folder / _IMAGES)
     if outputs.pictures:
-        _draw(prediction, config, folder / _PICTURE)
+        _draw(prediction, folder / _PICTURE)
 
 
 def _write_label_images(prediction: Prediction, folder: Path) -> None:
@@ -107,9 +106,9 @@ def _write_label_images(prediction: Prediction, folder: Path) -> None:
             report(number + 1, len(scene.posed_views))
 
 
-def _draw(prediction: Prediction, config: ModelConfig, path: Path) -> None:
+def _draw(prediction: Prediction, path: Path) -> None:
     """The labels in some photographs and in 3D; those that cannot be read are named, since the labels are there."""
-    scene, colors = prediction.scene, config.class_colors
+    scene, colors = prediction.scene, prediction.class_colors
     views = [view for view in spread_views(scene.posed_views, 4) if _can_be_read(view, path)]
     panels = labels_panels(scene, prediction.label, prediction.class_names, views, what="Labels", colors=colors)
     legend = class_legend(prediction.class_names, prediction.label, colors=colors)

@@ -112,7 +112,7 @@ class SceneWork:
         source = item.source if isinstance(item.source, Path) else None
         prediction = replace(prediction, made=self.made_for(item))
         with results_folder(self.out / item.name, RESULT_FILES) as new:
-            write_results(prediction, self.config, new, self.outputs, source)
+            write_results(prediction, self.config.preparation.voxel_size, new, self.outputs, source)
         return prediction.summary()
 
     def made_for(self, item: Item) -> dict[str, Any]:

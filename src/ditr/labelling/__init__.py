@@ -1,0 +1,1 @@
+"""Classes of one's own from a few clicks: what a scene shows of each small cube, a classifier, banks, objects."""

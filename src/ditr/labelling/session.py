@@ -1,0 +1,248 @@
+"""Labelling one scene: actions come in, labels of all points come out, at once.
+
+The same class stands behind the viewer and behind ``ditr label``: what is clicked in a browser gives the same labels
+again from its file.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ditr.data.preparation import profile_rule
+from ditr.data.scene_views import points_in
+from ditr.errors import InputError, nearest
+from ditr.labelling.cells import Cells
+from ditr.labelling.classifier import Classifier, Examples, Kernel, KernelTable, best, smoothed, softmax
+from ditr.labelling.clicks import Action, Clicks, points_of, require_classes, scene_identity
+from ditr.scene import UNLABELLED, Scene
+
+__all__ = ["Labels", "Session"]
+
+_EXAMPLES = 16
+"""Cells of a stroke or a ball that the classifier learns from; all of them get the label."""
+_NEAR = 0.02
+"""Share of a photograph's width within which a click finds a point."""
+
+
+@dataclass(frozen=True, eq=False)
+class Labels:
+    """What all cells are taken for.
+
+    Attributes:
+        label: (M,) int32, -1 before the first click.
+        probability: (M, C) float32.
+        sure: (M,) float32, how far the likeliest class is ahead of the second, 0 to 1; 1 for what was said itself.
+    """
+
+    label: NDArray[np.int32]
+    probability: NDArray[np.float32]
+    sure: NDArray[np.float32]
+
+
+class Session:
+    """One scene that is being labelled.
+
+    Args:
+        scene: the scene.
+        cells: of it.
+        classes: names that are there from the beginning.
+        kernel: of the classifier.
+
+    Attributes:
+        classes: their names; new ones are added as they are named.
+        actions: so far.
+    """
+
+    def __init__(self, scene: Scene, cells: Cells, classes: Iterable[str] = (), kernel: Kernel | None = None) -> None:
+        self.scene, self.cells = scene, cells
+        self.classes = list(dict.fromkeys(classes))
+        self.kernel = kernel or Kernel()
+        self.actions: list[Action] = []
+        self._rows: list[NDArray[np.int64]] = []
+        self._learned: list[NDArray[np.int64]] = []
+        self._table = KernelTable(self.kernel, cells)
+        self._locked: list[tuple[NDArray[np.bool_], int]] = []
+        self._labels: Labels | None = None
+        self._seen: dict[str, tuple[NDArray[np.float64], NDArray[np.bool_]]] = {}
+
+    # ---- actions ----------------------------------------------------------------------------------------------------
+
+    def do(self, action: Action, where: str = "click") -> None:
+        """Take an action.
+
+        Raises:
+            InputError: it means nothing here: no such point, photograph or class, or a place that shows no point.
+        """
+        if action.gesture == "lock":
+            if action.name not in self.classes:
+                raise InputError(where, f"there is no class {action.name!r}", "Lock a class that was clicked")
+            rows = np.empty(0, np.int64)
+            label = self.classes.index(action.name)
+            self._locked.append((self.labels().label == label, label))
+        else:
+            rows = np.unique(self.cells.of_point[self._points(action, where)])
+            if action.name not in self.classes:
+                require_classes([*self.classes, action.name])
+                self.classes.append(action.name)
+        self.actions.append(action)
+        self._rows.append(rows)
+        step = max(1, len(rows) // _EXAMPLES)
+        self._learned.append(rows[::step][:_EXAMPLES])
+        self._labels = None
+
+    def undo(self) -> Action | None:
+        """Take the last action back; None where there is none."""
+        if not self.actions:
+            return None
+        action = self.actions.pop()
+        self._rows.pop()
+        if action.gesture == "lock":
+            self._locked.pop()
+            self._learned.pop()
+        else:
+            self._table.forget(sum(map(len, self._learned)) - len(self._learned.pop()))
+        self._labels = None
+        return action
+
+    def replay(self, clicks: Clicks, where: str) -> None:
+        """Take all actions of a file.
+
+        Raises:
+            InputError: of another scene, or as for :meth:`do`.
+        """
+        clicks.require(self.scene, where)
+        require_classes(clicks.classes)
+        self.classes += [name for name in clicks.classes if name not in self.classes]
+        for number, action in enumerate(clicks.actions):
+            self.do(action, f"{where}, click {number}")
+
+    def clicks(self) -> Clicks:
+        """What was said so far."""
+        return Clicks(scene_identity(self.scene), tuple(self.classes), tuple(self.actions))
+
+    def _points(self, action: Action, where: str) -> NDArray[np.int64]:
+        """The points that an action means.
+
+        Raises:
+            InputError: there is none.
+        """
+        if action.gesture == "point":
+            if action.point >= len(self.scene):
+                fault = f"there is no point {action.point}, they are counted from 0 to {len(self.scene) - 1}"
+                raise InputError(where, fault, "Name one of them")
+            return np.array([action.point])
+        if action.gesture == "ball":
+            away = np.linalg.norm(self.scene.coord - np.asarray(action.center), axis=1)
+            found = np.flatnonzero(away <= action.radius)
+            if not len(found):
+                raise InputError(where, "there is no point in this ball", "Choose another place or a larger radius")
+            return found
+        pixel, visible = self._seen_in(action.view, where)
+        width = next(view.camera.width for view in self.scene.views if view.name == action.view)
+        found = points_of(action, pixel, visible, _NEAR * width)
+        if not len(found):
+            fault = f"{action.view} shows no point at {tuple(round(x) for x in action.pixels[0])}"
+            raise InputError(where, fault, "Click where the photograph shows part of the cloud")
+        return found
+
+    def _seen_in(self, name: str, where: str) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+        if name not in self._seen:
+            views = {view.name: view for view in self.scene.views}
+            if name not in views:
+                near = nearest(name, views)
+                hint = f"Did you mean {near!r}?" if near else "Name a photograph of this capture"
+                raise InputError(where, f"there is no photograph {name!r}", hint)
+            self._seen[name] = points_in(self.scene, views[name], profile_rule(self.scene)[1])
+        return self._seen[name]
+
+    # ---- labels -----------------------------------------------------------------------------------------------------
+
+    def examples(self) -> tuple[Examples, NDArray[np.int64], NDArray[np.int64]]:
+        """The cells that the classifier learns from, their classes (n,), and their rows (n,)."""
+        said = [
+            (rows, self.classes.index(action.name))
+            for rows, action in zip(self._learned, self.actions, strict=True)
+            if action.gesture != "lock"
+        ]
+        rows = np.concatenate([rows for rows, _ in said]) if said else np.empty(0, np.int64)
+        label = np.concatenate([np.full(len(rows), name) for rows, name in said]) if said else np.empty(0, np.int64)
+        return self._table.all.some(rows), label.astype(np.int64), rows
+
+    def labels(self) -> Labels:
+        """Of all cells, by all that was said."""
+        if self._labels is None:
+            self._labels = self._fitted()
+        return self._labels
+
+    def _fitted(self) -> Labels:
+        examples, label, _ = self.examples()
+        count = len(self.cells)
+        if not len(label):
+            nothing = np.zeros((count, len(self.classes)), np.float32)
+            return Labels(np.full(count, UNLABELLED, np.int32), nothing, np.zeros(count, np.float32))
+        classifier = Classifier.fit(self.kernel, examples, label, len(self.classes))
+        scores = classifier.scores(self._table.to(examples))
+        probability = smoothed(self.cells, softmax(scores))
+        found = best(probability, self.classes)
+        sure = _ahead(probability)
+        for where, locked in self._locked:
+            found[where], sure[where] = locked, 1
+        for rows, action in zip(self._rows, self.actions, strict=True):
+            if action.gesture != "lock":
+                found[rows], sure[rows] = self.classes.index(action.name), 1
+        return Labels(found, probability, sure)
+
+    def of_points(self) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
+        """(N,) labels of all points, and (N,) the probability of each."""
+        labels, of_point = self.labels(), self.cells.of_point
+        if not labels.probability.shape[1]:
+            return labels.label[of_point], np.zeros(len(of_point), np.float32)
+        said = np.maximum(labels.label, 0)
+        chance = np.take_along_axis(labels.probability, said[:, None].astype(np.int64), axis=1)[:, 0]
+        chance = np.where(labels.sure >= 1, np.float32(1), chance)
+        return labels.label[of_point], chance[of_point]
+
+    def least_sure(self, away: float | None = None, among: NDArray[np.bool_] | None = None) -> int | None:
+        """A point to click next: of the cell that is least sure.
+
+        Args:
+            away: metres that it has at least from all that was clicked; by default four cells.
+            among: (M,) which cells may be asked for; None for all.
+
+        Returns:
+            The number of a point; None where there is none.
+        """
+        labels = self.labels()
+        free = labels.sure < 1 if among is None else (labels.sure < 1) & among
+        said = [rows for rows, action in zip(self._learned, self.actions, strict=True) if action.gesture != "lock"]
+        if said:
+            from scipy.spatial import cKDTree
+
+            tree = cKDTree(self.cells.coord[np.concatenate(said)])
+            limit = 4 * self.cells.size if away is None else away
+            free &= tree.query(self.cells.coord, distance_upper_bound=limit)[0] > limit
+        if not free.any():
+            return None
+        # Of the least sure ones the cell in the middle of the most: neighbours are unsure together.
+        doubt = np.where(free, 1 - labels.sure, 0)
+        around = doubt + doubt[self.cells.near].sum(axis=1)
+        cell = int(np.argmax(np.where(free, around, -1)))
+        return int(np.flatnonzero(self.cells.of_point == cell)[0])
+
+    def labelled_scene(self, least: float = 0.0) -> Scene:
+        """The scene with these labels; points of a lower probability than ``least`` have none."""
+        label, chance = self.of_points()
+        label = np.where(chance < least, np.int32(UNLABELLED), label)
+        return replace(self.scene, label=label, class_names=tuple(self.classes))
+
+
+def _ahead(probability: NDArray[np.float32]) -> NDArray[np.float32]:
+    if probability.shape[1] < 2:
+        return np.zeros(len(probability), np.float32)
+    two = np.partition(probability, -2, axis=1)[:, -2:]
+    result: NDArray[np.float32] = np.minimum(two[:, 1] - two[:, 0], np.float32(0.999))
+    return result
