@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import tyro
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Mapping, Sequence
 
     from ditr.cli.tested import Model, Split
     from ditr.datasets.benchmark import Benchmark
-    from ditr.datasets.submission import Archive, Fault
+    from ditr.datasets.submission import Archive, Kind
 
 __all__ = ["Submit", "run"]
 
@@ -161,14 +161,18 @@ def _check(args: Submit) -> int:
 
 def _looked_at(path: Path, benchmark: Benchmark, points: Mapping[str, int] | None, split: str) -> int:
     """Say what is wrong with an archive; how many faults there are."""
-    from ditr.datasets.submission import faults
+    from ditr.datasets.submission import by_kind, faults
     from ditr.datasets.table import submission_format
     from ditr.io.zip_archive import open_archive
+    from ditr.runtime import progress_bar
 
-    with open_archive(path) as archive:
-        found = _say(faults(archive, submission_format(benchmark), points, split))
-        counted = " (without --data: not whether each file fits its scene's points)" if points is None else ""
-        print(f"{len(archive.names)} members looked at{counted}")
+    with progress_bar(f"check {path.name}") as report, open_archive(path, report) as archive:
+        kinds = by_kind(faults(archive, submission_format(benchmark), points, split), _SHOWN)
+        members = len(archive.names)
+    _say(kinds)
+    counted = " (without --data: not whether each file fits its scene's points)" if points is None else ""
+    print(f"{members} members looked at{counted}")
+    found = sum(kind.count for kind in kinds)
     print(f"{found} faults" if found else f"nothing speaks against it as a submission to {benchmark.name}")
     return found
 
@@ -192,12 +196,13 @@ def _score(path: Path, benchmark: Benchmark, data: Path, split: str) -> None:
 
 
 def _guessed(archive: Archive, path: Path) -> Benchmark:
+    from ditr.datasets.submission import by_kind
     from ditr.datasets.table import BENCHMARKS, meant_for
     from ditr.errors import InputError
 
     benchmark = meant_for(archive)
     if benchmark is None:
-        _say(archive.faults)
+        _say(by_kind(archive.faults, _SHOWN))
         known = ", ".join(one.name for one in BENCHMARKS if one.submission is not None)
         raise InputError(path, "its content does not show which benchmark it is for", f"Add --benchmark: {known}")
     print(f"a submission to {benchmark.name}, by its content (--benchmark names another one)")
@@ -215,19 +220,11 @@ def _points(benchmark: Benchmark, data: Path, split: str) -> dict[str, int]:
         return count_points(source, report)
 
 
-def _say(found: Iterable[Fault]) -> int:
-    """Print the first faults of each kind; how many there are."""
-    kinds: dict[str, list[Fault]] = {}
-    counts: dict[str, int] = {}
-    for fault in found:
-        counts[fault.kind] = counts.get(fault.kind, 0) + 1
-        some = kinds.setdefault(fault.kind, [])
-        if len(some) < _SHOWN:
-            some.append(fault)
-    for kind, some in kinds.items():
-        print(f"{kind}: {counts[kind]}")
-        for fault in some:
+def _say(kinds: Sequence[Kind]) -> None:
+    """Print the first faults of each kind."""
+    for kind in kinds:
+        print(f"{kind.name}: {kind.count}")
+        for fault in kind.some:
             print(f"  {f'{fault.member}: ' if fault.member else ''}{fault.what}. {fault.remedy}.")
-        if counts[kind] > len(some):
-            print(f"  and {counts[kind] - len(some)} more")
-    return sum(counts.values())
+        if kind.count > len(kind.some):
+            print(f"  and {kind.count - len(kind.some)} more")

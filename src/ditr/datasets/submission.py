@@ -6,7 +6,8 @@ whoever opens it, is in :mod:`ditr.io.zip_archive`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
@@ -15,7 +16,7 @@ from numpy.typing import NDArray
 from ditr.io.zip_archive import Archive, Fault
 from ditr.scene import SceneSource
 
-__all__ = ["Archive", "Fault", "SubmissionFormat", "count_points", "faults"]
+__all__ = ["Archive", "Fault", "Kind", "SubmissionFormat", "by_kind", "count_points", "faults"]
 
 
 class SubmissionFormat(Protocol):
@@ -69,6 +70,32 @@ class SubmissionFormat(Protocol):
             points: how many each scene of the split has, by name, where the dataset is at hand; None where it is not.
             split: that it is of.
         """
+
+
+@dataclass(frozen=True)
+class Kind:
+    """Faults of a kind.
+
+    Attributes:
+        name: of the kind.
+        count: how many there are.
+        some: the first ones.
+    """
+
+    name: str
+    count: int
+    some: tuple[Fault, ...]
+
+
+def by_kind(found: Iterable[Fault], most: int) -> list[Kind]:
+    """Faults by kind, of each the first ``most``; a whole split may have the same one."""
+    some: dict[str, list[Fault]] = {}
+    counts: dict[str, int] = {}
+    for fault in found:
+        counts[fault.kind] = counts.get(fault.kind, 0) + 1
+        if len(first := some.setdefault(fault.kind, [])) < most:
+            first.append(fault)
+    return [Kind(name, count, tuple(some[name])) for name, count in counts.items()]
 
 
 def faults(archive: Archive, form: SubmissionFormat, points: Mapping[str, int] | None, split: str) -> Iterator[Fault]:

@@ -89,7 +89,7 @@ def label_split(
         claim(folder / _OF, {**settings, **of_model(weights), **of_votes(votes), "seed": seed})
         for index, name in enumerate(names):
             path = _file(folder, name)
-            count = _count(path)
+            count = _count(path, classes)
             # Counted in the scene itself: labels of one that has changed since are not taken for its own.
             if count is not None and count == len(source.scene(index)):
                 kept += 1
@@ -187,13 +187,14 @@ def _file(folder: Path, scene: str) -> Path:
     return folder / f"{scene}.npy"
 
 
-def _count(path: Path) -> int | None:
+def _count(path: Path, classes: int) -> int | None:
     """How many labels a file has that was kept; None where there is none, or something else."""
     try:
-        label = np.load(path, mmap_mode="r", allow_pickle=False)
+        label = np.load(path, allow_pickle=False)
     except (OSError, ValueError, EOFError):
         return None
-    return len(label) if label.ndim == 1 and label.dtype.kind == "u" else None
+    fits = label.ndim == 1 and label.dtype.kind == "u" and len(label) > 0 and label.max() < classes
+    return len(label) if fits else None
 
 
 def _entry(name: str) -> zipfile.ZipInfo:

@@ -7,7 +7,7 @@ import re
 import stat
 import zipfile
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from types import TracebackType
@@ -56,13 +56,20 @@ class Fault:
 class Archive:
     """An open archive; a context that closes it.
 
+    Args:
+        path: of it.
+        file: its bytes.
+        progress: called with the number of files that were read and that of all.
+
     Attributes:
         names: of the members that can be looked at, in their order; those of folders end with a slash.
         faults: what is wrong with the archive and with other members, whatever it is for.
     """
 
-    def __init__(self, path: Path, file: io.BufferedReader) -> None:
+    def __init__(self, path: Path, file: io.BufferedReader, progress: Callable[[int, int], None] | None = None) -> None:
         self._file = file
+        self._progress = progress
+        self._looked_at: set[str] = set()
         self._zip = zipfile.ZipFile(file)
         entries = self._zip.infolist()
         found = [fault for fault in (_suffix(path), _overlap(entries)) if fault is not None]
@@ -78,6 +85,7 @@ class Archive:
                     found.append(_twice(entry.filename, counts[entry.filename]))
         self.names: Sequence[str] = tuple(self._members)
         self.faults: Sequence[Fault] = tuple(found)
+        self._files = sum(1 for name in self.names if not name.endswith("/"))
 
     def __enter__(self) -> Archive:
         return self
@@ -95,6 +103,9 @@ class Archive:
     def read(self, name: str, most: int) -> bytes | Fault:
         """A member; a fault where it is damaged, or larger than ``most`` bytes, of which none is read then."""
         entry = self._members[name]
+        self._looked_at.add(name)
+        if self._progress is not None:
+            self._progress(len(self._looked_at), self._files)
         if entry.file_size > most:
             return Fault(
                 "a file too large", name, f"it has {entry.file_size} bytes where {most} are the most", "Write it anew"
@@ -113,15 +124,19 @@ class Archive:
                 yield block
 
 
-def open_archive(path: Path) -> Archive:
+def open_archive(path: Path, progress: Callable[[int, int], None] | None = None) -> Archive:
     """A zip archive.
+
+    Args:
+        path: of the file.
+        progress: called with the number of its files that were read and that of all.
 
     Raises:
         InputError: no such file, none of a zip archive, a damaged one, or one of more members than any server takes.
     """
     first = read_bytes(path, 512)
     try:
-        return Archive(path, _Bounded(io.FileIO(path)))
+        return Archive(path, _Bounded(io.FileIO(path)), progress)
     except _TooLargeError:
         raise InputError(
             path, f"its list of members has more than {_DIRECTORY >> 20} MB", "Pack only the files of the submission"
