@@ -55,7 +55,7 @@ def opened(root: Path, *splits: str, copy: bool = False) -> tuple[RawDataset, Pr
 
 def prepared(root: Path, out: Path, *splits: str, copy: bool = False) -> Path:
     data, options = opened(root, *splits, copy=copy)
-    done = prepare("SemanticKITTI", data, out, options, workers=0)
+    done = prepare("semantic_kitti", data, out, options, workers=0)
     assert not done.failed
     return out
 
@@ -255,17 +255,17 @@ def test_on_another_disk_links_are_symbolic(tmp_path: Path, raw: Path) -> None:
 def test_the_same_command_goes_on(tmp_path: Path, raw: Path) -> None:
     data, options = opened(raw)
     out = tmp_path / "out"
-    first = prepare("SemanticKITTI", data, out, options, workers=0)
+    first = prepare("semantic_kitti", data, out, options, workers=0)
     assert sorted(first.done) == ["00", "08", "11"] and first.kept == ()
     before = tree(out)
-    again = prepare("SemanticKITTI", *opened(raw)[:1], out, options, workers=0)
+    again = prepare("semantic_kitti", *opened(raw)[:1], out, options, workers=0)
     assert again.done == () and sorted(again.kept) == ["00", "08", "11"]
     # Labels or sweeps that came later, or others of the same names, are taken up.
     label = raw / "dataset" / "sequences" / "00" / "labels" / "000000.label"
     content = label.read_bytes()
     label.unlink()
     label.write_bytes(content[:-2] + b"\x07\x00")
-    third = prepare("SemanticKITTI", *opened(raw)[:1], out, options, workers=0)
+    third = prepare("semantic_kitti", *opened(raw)[:1], out, options, workers=0)
     assert third.done == ("00",)
     after = tree(out)
     assert {name for name in after if after[name] != before.get(name)} == {
@@ -285,7 +285,7 @@ def test_damage_is_named_and_costs_its_sequence_alone(tmp_path: Path, raw: Path,
     assert len(found.faults) >= 1
     with pytest.raises(InputError, match=said):
         raise found.faults[0]
-    done = prepare("SemanticKITTI", data, tmp_path / "out", options, workers=0)
+    done = prepare("semantic_kitti", data, tmp_path / "out", options, workers=0)
     assert list(done.failed) == ["08"] and str(done.failed["08"]) == str(found.faults[0])
     assert sorted(done.done) == ["00", "11"]
     assert not (tmp_path / "out" / "dataset" / "sequences" / "08").exists()

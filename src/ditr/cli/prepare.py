@@ -69,6 +69,7 @@ def run(args: Prepare) -> None:
     if not args.raw.is_dir():
         raise InputError(args.raw, "there is no such folder", f"Name the download of {benchmark.name}: {form.layout}")
     workers = args.workers if args.workers is not None else len(os.sched_getaffinity(0))
+    _refuse_others(benchmark, args)
     options = PrepareOptions(args.splits, args.every, args.copy)
     raw = form.open(args.raw, options)
     if not raw.pieces:
@@ -103,6 +104,25 @@ def _require(args: Prepare) -> None:
         raise InputError("--every", f"it is {args.every}", "Give 1 or more")
     if args.workers is not None and args.workers < 0:
         raise InputError("--workers", f"it is {args.workers}", "Give 0 or more")
+
+
+def _refuse_others(benchmark: Benchmark, args: Prepare) -> None:
+    """Refuse the download of another dataset, and to write into the download.
+
+    Raises:
+        InputError: it is one.
+    """
+    from ditr.datasets.table import BENCHMARKS, raw_format
+    from ditr.errors import InputError
+
+    if args.out is not None and args.out.exists() and args.out.samefile(args.raw):
+        raise InputError(args.out, "this is the folder of the download", "Name another one to write, beside it")
+    if raw_format(benchmark).recognises(args.raw):
+        return
+    other = next((one for one in BENCHMARKS if one.raw is not None and one.raw.recognises(args.raw)), None)
+    if other is not None:
+        fault = f"this is the download of {other.name}, not of {benchmark.name}"
+        raise InputError(args.raw, fault, f"Run ditr prepare {other.name.lower()}, or name another folder")
 
 
 def _needed(raw: RawDataset) -> int:

@@ -7,6 +7,7 @@ manifest.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -48,7 +49,7 @@ class Place:
 
     def below(self, out: Path) -> Path:
         """The whole path for a dataset that is prepared in ``out``."""
-        root = out.absolute()
+        root = Path(os.path.abspath(out))
         return root.with_name(root.name + self.beside) / self.path
 
 
