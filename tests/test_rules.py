@@ -28,6 +28,7 @@ FLOORS = (
     ("labelling", "evaluation", "doctor"),
     ("training",),
     ("recipes",),
+    ("viewer",),
     ("cli",),
 )
 # Beside the journey: the worlds, and the studies that are made with them. Of the product only ``cli`` may import them.

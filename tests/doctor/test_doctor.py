@@ -208,6 +208,7 @@ def test_a_cache_that_cannot_be_written(tmp_path: Path, monkeypatch: pytest.Monk
         "cache of image features",
         "cache of encoder wheel",
         "cache of converted models",
+        "cache of octrees of clouds",
     ]
     assert "Set DITR_CACHE" in found.problems[0].text
     # One that is there and may only be read serves, and is no problem.

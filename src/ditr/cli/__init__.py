@@ -149,6 +149,7 @@ def _commands() -> dict[type, Callable[[Any], object]]:
         submit,
         train,
         verify,
+        view,
         weights,
     )
 
@@ -162,6 +163,7 @@ def _commands() -> dict[type, Callable[[Any], object]]:
         train.Train: train.run,
         segment.Segment: segment.run,
         label.Label: label.run,
+        view.View: view.run,
         evaluate.Evaluate: evaluate.run,
         prepare.Prepare: prepare.run,
         recipes.Recipes: recipes.run,

