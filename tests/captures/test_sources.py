@@ -75,8 +75,8 @@ def test_photographs_alone_and_parts_of_a_project_are_named(tmp_path: Path) -> N
     (tmp_path / "database.db").write_bytes(b"SQLite format 3\0" + bytes(100))
     (tmp_path / "points3D.bin").write_bytes(bytes(8))
     for name, told in (
-        ("alone", "alone/images: there are 3 photographs here, without poses and a cloud. Reconstruct poses"),
-        ("alone/images", "alone/images: there are 3 photographs here, without poses and a cloud. Reconstruct poses"),
+        ("alone", "alone/images: there are 3 photographs here, without poses and a cloud. Reconstruct"),
+        ("alone/images", "alone/images: there are 3 photographs here, without poses and a cloud. Reconstruct"),
         ("scan/images", f"Name the folder that they belong to: {tmp_path / 'scan'}."),
         ("database.db", "an SQLite database. Name its folder"),
         ("points3D.bin", "one file of a model of COLMAP. Name its folder"),
