@@ -7,7 +7,8 @@ Each seed has rooms of its own, 60 to learn from and 24 unseen ones with 8 photo
 finding hidden points (depth, z-buffer, none): the small indoor recipe of `ditr demo`, as many steps and the same draws.
 Every network is tested in every way, so that it shows what a choice costs that was not made in training. Points are
 told apart by the true depth maps: seen; hidden, that is inside a photograph and its range and seen in none; and beyond
-all photographs.
+all photographs. Differences have two intervals: over the seeds (Student's t), and, for the networks as they are, over
+the rooms of each seed (a paired bootstrap; "these networks").
 """
 
 from __future__ import annotations
@@ -91,7 +92,7 @@ def parts_of(scene: Scene) -> dict[str, NDArray[np.bool_]]:
 def test(folder: Path, seed: int) -> None:
     """Test all networks in all ways, and write the figures."""
     captures = find_captures(folder / "rooms" / "test")
-    figures = {}
+    figures, counts = {}, {}
     for trained in WAYS:
         segmenter = Segmenter.from_pretrained(
             folder / "runs" / trained, device="cpu", cache=FeatureCache(folder / "features")
@@ -102,21 +103,28 @@ def test(folder: Path, seed: int) -> None:
             def label(scene: Scene, segmenter: Segmenter = segmenter, rule=rule, way: str = tested):  # type: ignore[no-untyped-def]
                 return segmenter(scene if way == "depth" else without_depth(scene), rule=rule).label
 
-            figures[f"{trained}/{tested}"] = measured(captures, label)
+            figures[f"{trained}/{tested}"], counts[f"{trained}/{tested}"] = measured(captures, label)
             print(seed, trained, tested, {part: row["miou"] for part, row in figures[f"{trained}/{tested}"].items()})
     (folder / "figures.json").write_text(json.dumps(figures, indent=1), encoding="utf-8")
+    np.savez_compressed(folder / "counts.npz", **counts)
 
 
-def measured(captures: list[Path], label: Callable[[Scene], NDArray[np.int32]]) -> dict[str, dict[str, float]]:
-    """mIoU over the classes that occur and accuracy in percent, by part, and each part's share of the points."""
+def measured(
+    captures: list[Path], label: Callable[[Scene], NDArray[np.int32]]
+) -> tuple[dict[str, dict[str, float]], NDArray[np.int64]]:
+    """mIoU over the classes that occur and accuracy in percent, by part, and each part's share of the points; and what
+    was counted, (rooms, parts, C, C)."""
     matrices = {part: ConfusionMatrix(len(CLASS_NAMES)) for part in PARTS}
-    for capture in captures:
+    counts = np.zeros((len(captures), len(PARTS), len(CLASS_NAMES), len(CLASS_NAMES)), np.int64)
+    for room, capture in enumerate(captures):
         scene = read_capture(capture)
         assert scene.label is not None
         found = label(scene)
-        for part, rows in parts_of(scene).items():
+        for number, (part, rows) in enumerate(parts_of(scene).items()):
+            before = matrices[part].counts.copy()
             matrices[part].update(found, scene.label, rows)
-    return {
+            counts[room, number] = matrices[part].counts - before
+    figures = {
         part: {
             "miou": round(100 * matrix.miou_present, 3),
             "accuracy": round(100 * matrix.accuracy, 3),
@@ -124,6 +132,31 @@ def measured(captures: list[Path], label: Callable[[Scene], NDArray[np.int32]]) 
         }
         for part, matrix in matrices.items()
     }
+    return figures, counts
+
+
+def miou(counts: NDArray[np.int64]) -> NDArray[np.float64]:
+    """(...,) percent, over the classes that occur; of (..., C, C)."""
+    right = np.einsum("...ii->...i", counts)
+    true = counts.sum(axis=-1)
+    union = true + counts.sum(axis=-2) - right
+    iou = np.where(true > 0, right / np.maximum(union, 1), np.nan)
+    return np.asarray(100 * np.nanmean(iou, axis=-1))
+
+
+def over_rooms(folder: Path, better: str, worse: str) -> NDArray[np.float64] | None:
+    """(2, parts) the 95 % interval of the mean over the seeds, where rooms are drawn anew; None without counts."""
+    stored = [np.load(path) for path in sorted(folder.glob("*/counts.npz"))]
+    if not stored:
+        return None
+    rng, differences = np.random.default_rng(0), []
+    for _ in range(2000):
+        of_seeds = []
+        for seed in stored:
+            rooms = rng.integers(0, len(seed[better]), len(seed[better]))
+            of_seeds.append(miou(seed[better][rooms].sum(axis=0)) - miou(seed[worse][rooms].sum(axis=0)))
+        differences.append(np.mean(of_seeds, axis=0))
+    return np.asarray(np.percentile(differences, (2.5, 97.5), axis=0))
 
 
 def table(folder: Path) -> None:
@@ -137,11 +170,12 @@ def table(folder: Path) -> None:
     print("\nshare of the points: " + ", ".join(f"{part} {share:.1%}" for part, share in shares.items()))
     print(f"\n| difference | {' | '.join(PARTS)} |\n|---|{'---|' * len(PARTS)}")
     for better, worse in COMPARED:
-        cells = []
-        for part in PARTS:
+        cells, drawn = [], over_rooms(folder, better, worse)
+        for number, part in enumerate(PARTS):
             found = paired_difference(*([seed[name][part]["miou"] for seed in seeds] for name in (better, worse)))
             between = "" if found.low is None else f" ({found.low:+.1f} to {found.high:+.1f})"
-            cells.append(f"{found.mean:+.2f}{between}")
+            rooms = "" if drawn is None else f" [{drawn[0, number]:+.1f} to {drawn[1, number]:+.1f}]"
+            cells.append(f"{found.mean:+.2f}{between}{rooms}")
         print(f"| {better} - {worse} | {' | '.join(cells)} |")
 
 
