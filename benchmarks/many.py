@@ -1,18 +1,22 @@
 """Many scenes in one call, against calls one by one and against the time of encoder and network alone.
 
-    python benchmarks/many.py FOLDER [--scenes 40] [--calls 5] [--device cpu] [--size small] [--only points,...]
+    python benchmarks/many.py FOLDER [--scenes 40] [--times 5] [--calls 5] [--device cpu] [--size small] [--only ...]
 
 FOLDER gets rooms and models of random weights, where they are not there. Four kinds of work: ``clouds`` (points alone),
 ``points`` (the same with photographs, which the judge looks at, and a model without images), ``cached`` (a model with
-images, features cached) and ``images`` (encoded now). A row for each: seconds a scene of ``ditr segment`` one by one,
-without and with pictures, of one ``ditr segment`` of all including its start, and without it, and of encoder and
-network alone, one scene after the other in a process that does nothing else.
+images, features cached) and ``images`` (encoded now). A row for each, in seconds a scene: ``ditr segment`` one by one,
+without and with pictures; one ``ditr segment`` of all, with its start and without; and encoder and network alone, one
+scene after the other in a process that does nothing else. Beside these the processor's seconds, which other work on
+the machine changes less, and the share of the machine that others took. In the one call each scene is there ``--times``
+times, under as many names.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import os
+import resource
 import shutil
 import statistics
 import subprocess
@@ -20,6 +24,8 @@ import sys
 import time
 from dataclasses import dataclass, replace
 from pathlib import Path
+
+os.environ.setdefault("GOMP_SPINCOUNT", "3000")  # as the program `ditr` has it
 
 import torch
 
@@ -32,7 +38,7 @@ from ditr.inference.scene_worker import Prepare, SceneWorker, labelled
 from ditr.inference.segmenter import Segmenter
 from ditr.io.ply import write_ply
 from ditr.recipes.captures import SIZES
-from ditr.studies.bench.machine import describe
+from ditr.studies.bench.machine import OthersShare, describe
 from ditr.weights.saved_model import EncoderConfig, ModelConfig, save_model
 from ditr.worlds.rooms import RoomsConfig, write_rooms
 
@@ -85,33 +91,52 @@ def make(folder: Path, scenes: int, size: str) -> None:
         save_model(folder / "images", config, config.build())
 
 
-def timed(*arguments: object) -> tuple[float, str]:
-    """Seconds of a command in a process of its own, and what it printed."""
-    began = time.perf_counter()
+def timed(*arguments: object) -> tuple[float, float, str]:
+    """Seconds of a command in a process of its own, those of the processor, and what it printed."""
+    began, used = time.perf_counter(), used_by_children()
     done = subprocess.run(
         [sys.executable, "-m", "ditr", *map(str, arguments)], capture_output=True, text=True, check=False
     )
     if done.returncode:
         raise SystemExit(done.stdout + done.stderr)
-    return time.perf_counter() - began, done.stdout
+    return time.perf_counter() - began, used_by_children() - used, done.stdout
 
 
-def network_alone(folder: Path, kind: Kind, scenes: list[Path], device: str) -> float:
-    """Seconds a scene of encoder and network, with all else done before."""
+def used_by_children() -> float:
+    """Seconds of the processor, of processes that have ended."""
+    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return usage.ru_utime + usage.ru_stime
+
+
+def network_alone(folder: Path, kind: Kind, scenes: list[Path], device: str) -> tuple[float, float]:
+    """Seconds a scene of encoder and network, with all else done before, and those of the processor."""
     cache = None if "--no-cache" in kind.options else FeatureCache(folder / "features")
     segmenter = Segmenter.from_pretrained(folder / kind.model, device=device, cache=cache)
-    worker, seconds = SceneWorker(work_of(segmenter, folder / "none", Many())), []
+    worker, seconds, used = SceneWorker(work_of(segmenter, folder / "none", Many())), [], []
     for number, item in enumerate(find_items(scenes)):
         prepared = worker(Prepare(number, Parcel.of(item)))
         assert isinstance(prepared, Parcel), prepared
-        seconds.append(sum(labelled(segmenter, prepared.unpack(), item.name)[1].values()))
-    return statistics.mean(seconds[2:])
+        parcel, began = prepared.unpack(), time.process_time()
+        seconds.append(sum(labelled(segmenter, parcel, item.name)[1].values()))
+        used.append(time.process_time() - began)
+    return statistics.mean(seconds[2:]), statistics.mean(used[2:])
 
 
-def measure(folder: Path, name: str, calls: int, device: str) -> dict[str, float | str]:
+def several_times(scenes: list[Path], folder: Path, times: int) -> list[Path]:
+    """Links to the scenes, each under as many names."""
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir()
+    for path in scenes:
+        for number in range(times):
+            (folder / f"{path.stem}_{number}{path.suffix}").symlink_to(path.resolve())
+    return sorted(folder.iterdir())
+
+
+def measure(folder: Path, name: str, times: int, calls: int, device: str) -> dict[str, float | str]:
     """A row of the table."""
     kind = KINDS[name]
-    scenes = sorted((folder / kind.scenes).iterdir())
+    single_scenes = sorted((folder / kind.scenes).iterdir())
+    scenes = several_times(single_scenes, folder / "batch", times)
     common = (
         "--model",
         folder / kind.model,
@@ -122,26 +147,33 @@ def measure(folder: Path, name: str, calls: int, device: str) -> dict[str, float
     out = folder / "labels"
     shutil.rmtree(out, ignore_errors=True)
     if name == "cached":
-        timed("segment", *scenes, *common, "--out", out)
+        timed("segment", *single_scenes, *common, "--out", out)
         shutil.rmtree(out)
-    seconds, said = timed("segment", *scenes, *common, "--out", out)
+    others = OthersShare()
+    seconds, used, said = timed("segment", *scenes, *common, "--out", out)
     after_start = float(said.rpartition("; ")[2].partition(" s")[0])
     lines = [json.loads(line) for line in (out / "results.jsonl").read_text().splitlines()]
     assert {line["status"] for line in lines} == {"labelled"} and len(lines) == len(scenes)
-    single = [timed("segment", path, *common, "--out", out / "one", "--overwrite")[0] for path in scenes[:2]]
+    single = [timed("segment", path, *common, "--out", out / "one", "--overwrite")[0] for path in single_scenes[:2]]
     plain = [
-        timed("segment", path, *common, "--out", out / "one", "--overwrite", "--no-pictures")[0]
-        for path in scenes[:calls]
+        timed("segment", path, *common, "--out", out / "one", "--overwrite", "--no-pictures")[:2]
+        for path in single_scenes[:calls]
     ]
+    alone, used_alone = network_alone(folder, kind, single_scenes[:10], device)
     return {
         "work": name,
+        "scenes": len(scenes),
         "points": statistics.mean(line["points"] for line in lines),
         "voxels": statistics.mean(line["voxels"] for line in lines),
-        "one_by_one": statistics.median(plain),
+        "one_by_one": statistics.median(wall for wall, _ in plain),
         "with_pictures": min(single),
         "batch": seconds / len(scenes),
         "batch_after_start": after_start / len(scenes),
-        "network_alone": network_alone(folder, kind, scenes[:10], device),
+        "processor_one_by_one": statistics.median(used_by_one for _, used_by_one in plain),
+        "processor_batch": used / len(scenes),
+        "processor_network_alone": used_alone,
+        "others": others.share() or 0.0,
+        "network_alone": alone,
         **{f"in_{part}": statistics.mean(line["seconds"].get(part, 0) for line in lines) for part in PARTS},
     }
 
@@ -154,6 +186,7 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("folder", type=Path)
     parser.add_argument("--scenes", type=int, default=40)
+    parser.add_argument("--times", type=int, default=5)
     parser.add_argument("--calls", type=int, default=5)
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--size", choices=SIZES, default="small")
@@ -164,7 +197,7 @@ def main() -> None:
     machine = describe()
     print(json.dumps({name: machine[name] for name in ("processor", "cores", "gpus", "torch")}), flush=True)
     for name in args.only.split(","):
-        row = measure(args.folder, name, args.calls, args.device)
+        row = measure(args.folder, name, args.times, args.calls, args.device)
         rounded = {key: round(value, 3) if isinstance(value, float) else value for key, value in row.items()}
         print(json.dumps(rounded), flush=True)
 
