@@ -182,4 +182,4 @@ def _list(what: str, faults: Sequence[InputError]) -> None:
 def _count_repairs(repairs: Iterable[Repair]) -> None:
     counted = Counter(repair.kind for repair in repairs)
     if counted:
-        print("repaired: " + ", ".join(f"{kind} {count}" for kind, count in counted.most_common()))
+        print("repaired or noted: " + ", ".join(f"{kind} {count}" for kind, count in counted.most_common()))

@@ -76,7 +76,8 @@ class ScanNetSubmission:
         files = [name for name in archive.names if not name.endswith("/")]
         texts = [name for name in files if name.endswith(".txt")]
         flat = [name for name in texts if "/" not in name]
-        wanted = dict.fromkeys(points if points is not None else scenes_of(split))
+        # The server wants the whole split, whatever part of it is at hand here.
+        wanted = dict.fromkeys([*scenes_of(split), *(points or {})])
         if not texts:
             yield Fault("no text files", "", "it has no file that ends with .txt", "Pack one for each scene")
             return
@@ -92,7 +93,7 @@ class ScanNetSubmission:
             if scene not in found:
                 yield Fault("missing scene", f"{scene}.txt", "there is no such file", f"Label all {len(wanted)} scenes")
             else:
-                yield from self._check(archive, found[scene], None if points is None else points[scene])
+                yield from self._check(archive, found[scene], (points or {}).get(scene))
 
     def _check(self, archive: Archive, name: str, points: int | None) -> Iterator[Fault]:
         content = archive.read(name, _MOST)
