@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
+import time
 import zipfile
 from dataclasses import replace
 from pathlib import Path
@@ -10,12 +13,13 @@ from typing import Any
 
 import numpy as np
 import pytest
-from small_world import make_scene, tiny_encoding, write_model
+from prepared_layouts import make_sweep, write_nuscenes
+from small_world import NETWORK, make_scene, tiny_encoding, write_model
 from toy_dataset import CLASSES, TOY, ToySubmission, write_toy
 
 from ditr.cli.submit import Submit, run
 from ditr.data.preparation import Attribute
-from ditr.datasets import table
+from ditr.datasets import nuscenes, table
 from ditr.datasets.submission import SubmissionFormat
 from ditr.errors import InputError
 from ditr.evaluation.counts import Counts
@@ -24,6 +28,7 @@ from ditr.evaluation.verify import published_voting
 from ditr.inference.segmenter import Segmenter
 from ditr.io.files import file_sha256
 from ditr.io.zip_archive import open_archive
+from ditr.weights.saved_model import ModelConfig, save_model
 
 FORM: SubmissionFormat = ToySubmission()
 PREPARED: dict[str, Any] = {"attributes": (Attribute.COLOR,)}
@@ -89,6 +94,9 @@ def test_refusals(data: Path, tmp_path: Path) -> None:
         (Submit("RUN", check=path), "it takes a run, or an archive to check"),
         (Submit("RUN", score=True), "--score: it compares an archive with a dataset"),
         (Submit("RUN"), "--benchmark: it is missing"),
+        (Submit("RUN", benchmark="toy", data=data, out=tmp_path / "a"), "has to end with .zip"),
+        (Submit("RUN", benchmark="toy", data=data, out=path), "it is there already"),
+        (Submit("RUN", benchmark="toy", data=data / "nowhere", out=tmp_path / "b.zip"), "there is no such folder"),
         (Submit("RUN", benchmark="toy"), "--data: it is missing"),
         (Submit("RUN", benchmark="S3DIS", data=data), "submissions to its server are not known here"),
     ):
@@ -196,6 +204,33 @@ def test_of_a_run_the_best_checkpoint_is_taken(command: Submit, tmp_path: Path) 
         for folder in (tmp_path / "out" / "sent", tmp_path / "last")
     ]
     assert digests == [file_sha256(tmp_path / "RUN" / part / "model.safetensors") for part in ("best", ".")]
+
+
+@pytest.mark.slow
+def test_kills_lose_no_scene_and_change_no_byte(tmp_path: Path) -> None:
+    """A process that is killed as soon as one more scene is labelled, and one that is not."""
+    sweeps = [make_sweep(seed, nuscenes.CAMERAS, nuscenes.CLASSES) for seed in range(4)]
+    write_nuscenes(tmp_path / "nuscenes", sweeps, "val")
+    config = ModelConfig(replace(NETWORK, in_channels=4), nuscenes.preparation(False), nuscenes.CLASSES)
+    save_model(tmp_path / "RUN", config, config.build())
+    kept = tmp_path / "killed"
+
+    def begun(out: str) -> subprocess.Popen[bytes]:
+        asked = ["submit", "RUN", "--benchmark", "nuscenes", "--data", ".", "--split", "val", "--device", "cpu"]
+        return subprocess.Popen([sys.executable, "-m", "ditr", *asked, "--out", out], cwd=tmp_path)
+
+    for scenes in (1, 2, 3):
+        process = begun("killed.zip")
+        while process.poll() is None and len(list(kept.glob("sweep*.npy"))) < scenes:
+            time.sleep(0.01)
+        process.kill()
+        process.wait()
+        assert len(list(kept.glob("sweep*.npy"))) >= scenes
+    # One of fewer keyframes than the server wants, of names that are no tokens: both are told, and it is written.
+    assert [begun(out).wait() for out in ("killed.zip", "whole.zip")] == [1, 1]
+    assert (tmp_path / "killed.zip").read_bytes() == (tmp_path / "whole.zip").read_bytes()
+    assert sorted(path.name for path in tmp_path.iterdir() if path.suffix == ".zip") == ["killed.zip", "whole.zip"]
+    assert not [path for path in kept.iterdir() if path.suffix not in (".npy", ".json")]
 
 
 # ---- scored ---------------------------------------------------------------------------------------------------------

@@ -19,8 +19,8 @@ def say_classes(figures: Mapping[str, Any]) -> None:
 
 def say_apart(figures: Mapping[str, Any]) -> None:
     """Accuracies, and what was counted apart."""
-    means = f"{figures['macc']:.1f} over all, {figures['macc_present']:.1f} over those that occur"
-    print(f"accuracy {figures['accuracy']:.1f} of all points; mean of the classes' {means}")
+    means = f"{figures['macc']:.1f} over all classes, {figures['macc_present']:.1f} over those that occur"
+    print(f"accuracy {figures['accuracy']:.1f} of all points; mean of those by class {means}")
     if "visible" in figures:
         visible, invisible = figures["visible"]["miou"], figures["invisible"]["miou"]
         print(f"mIoU of visible points {visible:.1f}, of invisible ones {invisible:.1f} (absent classes count as 0)")

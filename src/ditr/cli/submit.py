@@ -106,7 +106,7 @@ def _write(args: Submit, model: str) -> int:
         pack(labelled, form, args.split, out, images=images, progress=report)
     found = _looked_at(out, opened.benchmark, labelled.points, args.split)
     print(f"written to {out}; labels are kept in {labelled.folder}")
-    for sentence in form.by_hand:
+    for sentence in form.by_hand if args.split == "test" else ():
         print(sentence)
     return found
 
@@ -128,17 +128,23 @@ def _opened(args: Submit, name: str) -> tuple[Split, Model, Path]:
         raise InputError(missing, "it is missing", "Say which benchmark it is for, and where its dataset lies")
     benchmark = by_name(args.benchmark)
     submission_format(benchmark)
+    out = args.out or Path(f"submission-{benchmark.name}-{args.split}-{_short(name)}.zip")
+    if out.suffix != ".zip":
+        raise InputError(out, "the archive's name has to end with .zip", "Name it so, for the server's sake")
+    require_new([out], overwrite=args.overwrite)
+    folder_for(out.with_suffix(""))
     images = takes_photographs(name)
     opened = open_split(benchmark.name, args.data, args.split, images=images)
     model = load(name, device=args.device, norms=args.norms, last=args.last)
     if model.segmenter.config.takes_images != images:  # a repository of the hub is known only now
         opened = open_split(benchmark.name, args.data, args.split, images=not images)
-    out = args.out or Path(f"submission-{benchmark.name}-{args.split}-{model.name}.zip")
-    if out.suffix != ".zip":
-        raise InputError(out, "the archive's name has to end with .zip", "Name it so, for the server's sake")
-    require_new([out], overwrite=args.overwrite)
-    folder_for(out.with_suffix(""))
     return opened, model, out
+
+
+def _short(model: str) -> str:
+    """What a file is called after a model: the last part of its name."""
+    path = Path(model)
+    return path.absolute().name if path.is_dir() else path.stem if path.is_file() else model.rpartition("/")[2]
 
 
 def _check(args: Submit) -> int:
@@ -173,7 +179,11 @@ def _looked_at(path: Path, benchmark: Benchmark, points: Mapping[str, int] | Non
     counted = " (without --data: not whether each file fits its scene's points)" if points is None else ""
     print(f"{members} members looked at{counted}")
     found = sum(kind.count for kind in kinds)
-    print(f"{found} faults" if found else f"nothing speaks against it as a submission to {benchmark.name}")
+    print(
+        f"{found} fault{'s' * (found > 1)}"
+        if found
+        else f"nothing speaks against it as a submission to {benchmark.name}"
+    )
     return found
 
 
