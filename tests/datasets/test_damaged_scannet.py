@@ -45,7 +45,8 @@ def read(path):
     return len(mesh.coord)
 
 def plainly(piece, root, count):
-    lines = [line.strip("\\r").split("\\t") for line in piece.table.read_text().split("\\n") if line.strip("\\r")]
+    text = piece.table.read_bytes().decode()
+    lines = [line.strip("\\r").split("\\t") for line in text.split("\\n") if line.strip("\\r")]
     name, nyu40, raw = map(lines[0].index, ("raw_category", "nyu40id", "id"))
     ids = {line[name]: (int(line[nyu40]), int(line[raw])) for line in lines[1:]}
     segments = json.loads(piece.file("_vh_clean_2.0.010000.segs.json").read_text())["segIndices"]

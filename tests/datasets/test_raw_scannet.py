@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import struct
 import zlib
@@ -209,6 +210,18 @@ def test_lists_of_the_download_come_first(download: tuple[Path, Written]) -> Non
         opened(root / "scans")
 
 
+def test_scenes_that_nearly_all_are_there(tmp_path: Path) -> None:
+    for scene in scenes_of("test")[3:]:
+        (tmp_path / "raw" / "scans_test" / scene).mkdir(parents=True)
+    form = by_name("ScanNet").raw
+    assert form is not None
+    told = [fault.told() for fault in form.open(tmp_path / "raw", PrepareOptions()).check()]
+    assert told == [
+        f"{tmp_path / 'raw'}: 3 scenes of the split test are missing: scene0707_00, scene0708_00, scene0709_00. "
+        "Download them."
+    ]
+
+
 def test_meshes_alone(download: tuple[Path, Written], tmp_path: Path) -> None:
     root, written = download
     for path in root.rglob("*.sens"):
@@ -348,6 +361,7 @@ NAMED: dict[str, tuple[Callable[[Written], object], str]] = {
     "no colours": (bytes_of(PLY, lambda b: b.replace(b"uchar red", b"uchar rot")), "its vertices have no 'red'"),
     "no triangle": (bytes_of(PLY, lambda b: b[:-13] + b"\x04" + b[-12:]), r"face \d+ has 4 corners"),
     "no vertex": (bytes_of(PLY, lambda b: b[:-4] + b"\xff\xff\xff\x7f"), "there are 150"),
+    "no faces": (bytes_of(PLY, lambda b: re.sub(rb"face \d+", b"face 0", b)), "150 vertices and 0 faces"),
     "not finite": (bytes_of(PLY, first_vertex), "its vertex 0 is not finite"),
     "fewer segments": (edited(SEGS, lambda c: c["segIndices"].pop()), "it has 149 vertices, the mesh 150"),  # type: ignore[attr-defined]
     "segment of text": (edited(SEGS, lambda c: c.update(segIndices=["1"] * 150)), "no list 'segIndices' of whole"),

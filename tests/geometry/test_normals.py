@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ditr.errors import InputError
-from ditr.geometry.normals import estimate_normals
+from ditr.geometry.normals import estimate_normals, mesh_normals
 
 
 def sphere(count: int = 4000, noise: float = 0.0, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
@@ -184,3 +184,23 @@ def test_whatever_the_points_normals_are_unit_vectors(count: int, seed: int) -> 
 def test_what_cannot_be_used_is_refused(coord: np.ndarray, how: dict[str, object], named: str) -> None:
     with pytest.raises(InputError, match=named):
         estimate_normals(coord, **how)  # type: ignore[arg-type]
+
+
+def test_normals_of_a_mesh_are_weighted_by_area() -> None:
+    coord = np.array([(0, 0, 0), (2, 0, 0), (0, 2, 0), (0, 0, 1), (5, 5, 5)], dtype=np.float32)
+    found = mesh_normals(coord, np.array([(0, 1, 2), (0, 2, 3)]))
+    # Areas 2 (towards +z) and 1 (towards +x).
+    np.testing.assert_allclose(found[0], np.array([1, 0, 2]) / np.sqrt(5), atol=1e-6)
+    np.testing.assert_allclose(found[[1, 3]], [(0, 0, 1), (1, 0, 0)], atol=1e-6)
+    assert found.dtype == np.float32 and not found[4].any()
+    assert not mesh_normals(coord, np.empty((0, 3), np.int64)).any()
+
+
+def test_normals_of_a_ball() -> None:
+    from scipy.spatial import ConvexHull
+
+    points, normal = sphere(2000)
+    faces = ConvexHull(points).simplices
+    inward = np.linalg.det(points[faces]) < 0
+    faces[inward] = faces[inward][:, [0, 2, 1]]
+    assert (mesh_normals(points, faces) * normal).sum(axis=1).min() > 0.99

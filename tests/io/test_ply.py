@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from ditr.errors import InputError
-from ditr.io.ply import read_ply, write_ply
+from ditr.io.ply import read_ply, read_ply_mesh, write_ply
 
 TYPES = {
     "char": "i1", "uchar": "u1", "short": "i2", "ushort": "u2", "int": "i4", "uint": "u4",
@@ -203,3 +203,41 @@ def test_what_ply_cannot_hold_is_not_written(
     with pytest.raises(InputError, match=fault):
         write_ply(tmp_path / "cloud.ply", properties, comments=comments)
     assert list(tmp_path.iterdir()) == []
+
+
+MESH = "element vertex 3|property float x|element face {}|property uchar flag|property list {} vertex_indices"
+
+
+def mesh(tmp_path: Path, faces: list[list[int]], count: str = "uchar", item: str = "int", order: str = "<") -> Path:
+    kind = np.dtype([("flag", "u1"), ("count", order + TYPES[count]), ("corners", order + TYPES[item], 3)])
+    rows = np.array([(9, 3, face) for face in faces], dtype=kind)
+    form = "binary_little_endian" if order == "<" else "binary_big_endian"
+    data = np.arange(3, dtype=order + "f4").tobytes() + rows.tobytes()
+    return ply(tmp_path, f"format {form} 1.0|" + MESH.format(len(faces), f"{count} {item}"), data)
+
+
+@pytest.mark.parametrize("order", ["<", ">"])
+@pytest.mark.parametrize(("count", "item"), [("uchar", "int"), ("int", "uint"), ("uint8", "uint16")])
+def test_triangles_of_a_mesh(tmp_path: Path, order: str, count: str, item: str) -> None:
+    properties, faces = read_ply_mesh(mesh(tmp_path, [[0, 1, 2], [2, 1, 0]], count, item, order))
+    assert faces.tolist() == [[0, 1, 2], [2, 1, 0]] and properties["x"].tolist() == [0, 1, 2]
+
+
+@pytest.mark.parametrize(
+    ("change", "fault"),
+    [
+        ((b"vertex_indices", b"vertex_corners"), "its faces have the lists"),
+        ((b"uchar int", b"uchar float"), "its faces have the lists"),
+        ((b"face 1", b"face 9"), "promises 9 faces"),
+        ((b"binary_little_endian", b"ascii"), "no binary mesh"),
+        ((b"element face", b"element edge"), "no binary mesh"),
+        ((b"\x09\x03", b"\x09\x05"), "face 0 has 5 corners"),
+        ((b"\x02\0\0\0", b"\x03\0\0\0"), r"face 0 names vertices \[0, 1, 3\]; there are 3"),
+        ((b"\x02\0\0\0", b"\xff" * 4), "face 0 names vertices"),
+    ],
+)
+def test_meshes_that_are_none(tmp_path: Path, change: tuple[bytes, bytes], fault: str) -> None:
+    path = mesh(tmp_path, [[0, 1, 2]])
+    path.write_bytes(path.read_bytes().replace(*change))
+    with pytest.raises(InputError, match=fault):
+        read_ply_mesh(path)

@@ -147,7 +147,7 @@ def _say_checked(benchmark: Benchmark, download: Download, checked: Checked, out
     if any(checked.found.get(split, 0) < whole for split, whole in download.pieces.items()):
         sizes = ", ".join(f"{part} {size:g} GB" for part, size in download.gigabytes.items())
         print(f"{benchmark.name} is not all here. It comes from {download.address} ({sizes}). {download.terms}")
-    print("nothing stands in the way" if not checked.faults else f"{len(checked.faults)} faults")
+    print("nothing stands in the way" if not checked.faults else f"faults: {len(checked.faults)}")
 
 
 def _free(out: Path | None) -> str:

@@ -164,7 +164,7 @@ def mesh_normals(coord: NDArray[np.floating[Any]], faces: NDArray[np.integer[Any
     weighted = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
     flat, count = faces.ravel(), len(coord)
     sums = [np.bincount(flat, np.repeat(weighted[:, axis], 3), minlength=count) for axis in range(3)]
-    normal = np.stack(sums, axis=1)
+    normal = np.stack(sums, axis=1).astype(np.float64)  # without a face they are whole numbers
     length = np.linalg.norm(normal, axis=1, keepdims=True)
     found: NDArray[np.float64] = np.divide(normal, length, out=np.zeros_like(normal), where=length > 0)
     return found.astype(np.float32)

