@@ -50,11 +50,16 @@ def test_what_was_written_is_read(
             np.testing.assert_array_equal(reader.depth(frame), np.rint(shot.depth * 1000).astype(np.uint16))
 
 
-@pytest.mark.skipif(not Path("/proc/self/io").exists(), reason="bytes that are read are counted by Linux")
-def test_frames_that_are_not_wanted_cost_a_seek(tmp_path: Path) -> None:
-    def count() -> int:
-        return int(Path("/proc/self/io").read_text().split()[1])
+COUNTED = pytest.mark.skipif(not Path("/proc/self/io").exists(), reason="bytes that are read are counted by Linux")
 
+
+def count() -> int:
+    """Bytes that this process has read."""
+    return int(Path("/proc/self/io").read_text().split()[1])
+
+
+@COUNTED
+def test_frames_that_are_not_wanted_cost_a_seek(tmp_path: Path) -> None:
     path = stream(tmp_path, color_codec=0, depth_codec=0)
     with SensReader(path) as reader:
         itself = -count() + count()
@@ -108,6 +113,20 @@ def test_broken_lengths_cost_one_frame(tmp_path: Path, color: int, depth: int, f
         assert index.lost == 1 and "bytes) cannot be" in index.broken[0].why
         for found in index.frames:
             np.testing.assert_array_equal(found.pose, SHOTS[found.number].pose.astype(np.float32))
+
+
+@COUNTED
+def test_a_stream_full_of_marks_is_not_read_on_and_on(tmp_path: Path) -> None:
+    """What looks like the beginning of a photograph, a million times, behind a broken frame."""
+    path = stream(tmp_path)
+    at = places(path)[1][0]
+    path.write_bytes(path.read_bytes()[: at + 96] + b"\xff\xd8\xff" * 1_000_000)
+    patch(path, at + 80, struct.pack("<QQ", 2**60, 0))
+    with SensReader(path) as reader:
+        before = count()
+        index = reader.index()
+        assert count() - before < 500_000
+    assert [frame.number for frame in index.frames] == [0] and index.lost == COUNT - 1
 
 
 def test_a_stream_that_is_cut_off(tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import IntEnum
+from itertools import islice
 from pathlib import Path
 from types import TracebackType
 
@@ -49,7 +50,7 @@ _NUMBERS = struct.Struct("<64f2i4IfQ")
 _FRAME = struct.Struct("<16f4Q")
 _MOST_NAME, _MOST_PIXELS, _MOST_FRAMES = 1 << 12, 1 << 23, 1 << 20
 _MARKS = {ColorCodec.JPEG: b"\xff\xd8\xff", ColorCodec.PNG: b"\x89PNG\r\n\x1a\n"}
-_CHUNK = 1 << 20
+_CHUNK, _MOST_MARKS = 1 << 20, 256
 _AGAIN = "Download the file again"
 _HEADER = "Download the file again; if it stays so, report it with the first 400 bytes of the file"
 
@@ -305,7 +306,11 @@ class SensReader:
             following = position + _FRAME.size + color + depth
             return following if following < self._size else None
         mark = _MARKS.get(self.header.color_codec)
-        for place in () if mark is None else self._places(mark, position + 2 * _FRAME.size):
+        if mark is None:
+            return None
+        (color, _), (depth, _) = self._lengths()
+        first = position + 2 * _FRAME.size
+        for place in islice(self._places(mark, first, min(first + color + depth + len(mark), self._size)), _MOST_MARKS):
             start = place - _FRAME.size
             frame = self._frame(number, start)
             if isinstance(frame, SensFrame) and frame.color_bytes and self._followed(frame):
@@ -319,10 +324,10 @@ class SensReader:
         after = frame.position + _FRAME.size + frame.color_bytes + frame.depth_bytes
         return isinstance(self._frame(frame.number + 1, after), SensFrame)
 
-    def _places(self, mark: bytes, start: int) -> Iterator[int]:
-        """Where bytes are in the file, from ``start`` on."""
-        while start < self._size:
-            chunk = self._at(start, min(_CHUNK, self._size - start))
+    def _places(self, mark: bytes, start: int, end: int) -> Iterator[int]:
+        """Where bytes are in the file, from ``start`` to ``end``."""
+        while start < end:
+            chunk = self._at(start, min(_CHUNK, end - start))
             place = chunk.find(mark)
             while place >= 0:
                 yield start + place
