@@ -281,6 +281,16 @@ def test_a_download_that_lies_where_the_published_layout_wants_it_stays(download
         open_dataset("nuScenes", out, "val").scene(0)
 
 
+def test_labels_are_all_there_or_none(download: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    prepare("nuScenes", opened(download), out, PrepareOptions(), workers=0)
+    (download / "lidarseg").rename(tmp_path / "away")
+    assert open_dataset("nuScenes", out, "val").scene(0).label is None
+    (download / "lidarseg" / "v1.0-trainval").mkdir(parents=True)
+    with pytest.raises(InputError, match=r"_lidarseg\.bin: there is no such file"):
+        open_dataset("nuScenes", out, "val").scene(0)
+
+
 def test_a_list_that_was_cut_off_is_named(download: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     prepare("nuScenes", opened(download), out, PrepareOptions(), workers=0)

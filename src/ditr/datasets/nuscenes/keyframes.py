@@ -68,29 +68,30 @@ class Keyframes:
                 "coord": points[:, :3],
                 "strength": points[:, 3],
                 "views": tuple(map(_view, CAMERAS, frame.cameras)),
-                "label": _labels(frame.labels, len(points)),
+                "label": None if frame.labels is None else load_labels(frame.labels, len(points)),
                 "class_names": CLASSES,
                 "extra": {"ring": _rings(frame.points, points[:, 4])},
             },
         )
 
 
-def keyframe(entry: Mapping[str, Any], files: Path, images: Path | None) -> Keyframe:
+def keyframe(entry: Mapping[str, Any], files: Path, images: Path | None, *, labels: bool = True) -> Keyframe:
     """A keyframe of an entry of the published list.
 
     Args:
         entry: plain values, as :func:`ditr.datasets.nuscenes.drive.entries` makes them.
         files: folder of ``samples`` and ``lidarseg``.
         images: folder of ``samples`` with the photographs; None without.
+        labels: whether there is lidarseg; each file of labels that an entry names has to be there then.
 
     Raises:
         KeyError, TypeError, ValueError: something is missing, or is no matrix, or a path leads elsewhere.
     """
-    labels = entry.get("gt_segment_path")
+    named = entry.get("gt_segment_path") if labels else None
     return Keyframe(
         token=str(entry["lidar_token"]),
         points=located(files, entry["lidar_path"]),
-        labels=None if labels is None else located(files, labels),
+        labels=None if named is None else located(files, named),
         cameras=() if images is None else tuple(_camera_image(entry["cams"][name], images) for name in CAMERAS),
     )
 
@@ -129,11 +130,6 @@ def _rings(path: Path, stored: NDArray[np.float32]) -> NDArray[np.uint8]:
     if not ((stored >= 0) & (stored <= 255)).all():
         raise InputError(path, "the fifth number of some points is no number of a beam", "Copy the file again")
     return stored.astype(np.uint8)
-
-
-def _labels(path: Path | None, count: int) -> NDArray[np.int32] | None:
-    """The labels; None without nuScenes-lidarseg. Where that is there, a file of it that is missing is a fault."""
-    return None if path is None or not path.parent.is_dir() else load_labels(path, count)
 
 
 def load_labels(path: Path, count: int) -> NDArray[np.int32]:

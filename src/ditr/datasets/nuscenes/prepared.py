@@ -60,13 +60,13 @@ def _list(info: Path, split: str) -> Path:
 
 
 def _keyframes(path: Path, raw: Path, images: Path | None) -> Iterator[Keyframe]:
-    number = -1
+    number, labels = -1, (raw / "lidarseg").is_dir()
     for number, entry in enumerate(_entries(path)):
         if images is not None and isinstance(entry, dict) and "cams" not in entry:
             fault = f"entry {number} has no cameras (cams): the list was made without them"
             raise InputError(path, fault, "Make it anew with its camera flag or with ditr prepare, or read no images")
         try:
-            yield keyframe(entry, raw, images)
+            yield keyframe(entry, raw, images, labels=labels)
         except (KeyError, TypeError, ValueError, AttributeError, np.linalg.LinAlgError) as fault:
             what = f"entry {number} is no sweep with its cameras ({type(fault).__name__}: {fault})"
             raise InputError(path, what, _AGAIN) from None
