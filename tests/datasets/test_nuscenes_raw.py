@@ -298,6 +298,11 @@ def test_a_list_that_was_cut_off_is_named(download: Path, tmp_path: Path) -> Non
     path.write_bytes(path.read_bytes()[:-300])
     with pytest.raises(InputError, match=r"_val.json: at byte \d+ row 1 cannot be read, or is cut off"):
         open_dataset("nuScenes", out, "val")
+    first, second = entries(out, "train")
+    del second["gt_segment_path"]
+    path.write_text(json.dumps([first, second]))
+    with pytest.raises(InputError, match=r"entry 1 has no labels \(gt_segment_path\), those before it have some"):
+        open_dataset("nuScenes", out, "val")
     path.write_text("[]")
     with pytest.raises(InputError, match="not a list of sweeps: it is empty"):
         open_dataset("nuScenes", out, "val")

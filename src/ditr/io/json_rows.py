@@ -10,7 +10,7 @@ import codecs
 import json
 import math
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -105,12 +105,13 @@ def _is_number(value: Any) -> bool:
     return abs(value) < 1e30 if isinstance(value, int) else math.isfinite(value)
 
 
-def json_rows(path: Path, remedy: str) -> Iterator[JsonRow]:
+def json_rows(path: Path, remedy: str, progress: Callable[[int, int], None] | None = None) -> Iterator[JsonRow]:
     """The rows of a file, one at a time; never more than some megabytes of it are in memory.
 
     Args:
         path: the file.
         remedy: what to do where it is damaged.
+        progress: told the megabytes that were read, and those of the file.
 
     Raises:
         InputError: a missing file, one that is no list of objects, or one that ends early; the text says where.
@@ -118,8 +119,10 @@ def json_rows(path: Path, remedy: str) -> Iterator[JsonRow]:
     if not path.is_file():
         raise InputError(path, "this is no file" if path.exists() else "there is no such file", remedy)
     try:
+        total = path.stat().st_size >> 20
         with path.open("rb") as file:
-            yield from _rows(_Text(path, file, remedy))
+            text = _Text(path, file, remedy, None if progress is None else lambda done: progress(done >> 20, total))
+            yield from _rows(text)
     except OSError as error:
         raise InputError(path, f"the file cannot be read ({error.strerror})", remedy) from None
 
@@ -148,11 +151,11 @@ def _rows(text: _Text) -> Iterator[JsonRow]:
 class _Text:
     """What was not read yet of a file, in pieces."""
 
-    def __init__(self, path: Path, file: BinaryIO, remedy: str) -> None:
+    def __init__(self, path: Path, file: BinaryIO, remedy: str, read: Callable[[int], None] | None) -> None:
         self.path, self.remedy = path, remedy
         self.at = 0
         self._text, self._start, self._ended = "", 0, False
-        self._file = file
+        self._file, self._read = file, read
         self._bytes = codecs.getincrementaldecoder("utf-8")()
         self._scan = json.JSONDecoder(parse_constant=_refused).raw_decode
 
@@ -198,6 +201,8 @@ class _Text:
         self._start += len(passed) if passed.isascii() else len(passed.encode())
         chunk = self._file.read(_CHUNK)
         self._ended = not chunk
+        if self._read is not None:
+            self._read(self._file.tell())
         try:
             self._text = self._text[self.at :] + self._bytes.decode(chunk, final=self._ended)
         except UnicodeDecodeError:

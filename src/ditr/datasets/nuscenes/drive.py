@@ -34,6 +34,8 @@ SWEEPS = 9
 COPIED = "files"
 """Folder of copies of samples and lidarseg, to which ``raw`` then links."""
 _POINT = 20
+_ENTRY = 20_000
+"""Bytes of an entry, in the drive's file and in the split's list."""
 _PART_MISSING = "A part of the download is probably missing: unpack all its parts into this folder"
 
 
@@ -144,7 +146,7 @@ class Drive:
 
     def size(self) -> int:
         """Bytes that it will take, about."""
-        size = len(self.frames) * 14_000
+        size = len(self.frames) * _ENTRY
         for frame in self.frames if self.copy else ():
             for name in frame.files:
                 with suppress(OSError):

@@ -155,4 +155,5 @@ DOWNLOAD = Download(
     pieces={"train": 700, "val": 150, "test": 150},
     unit="drives",
     counts={"keyframes of v1.0-trainval": 34_149, "keyframes of v1.0-test": 6_008},
+    seconds=0.2,
 )

@@ -87,9 +87,12 @@ def keyframe(entry: Mapping[str, Any], files: Path, images: Path | None, *, labe
     Raises:
         KeyError, TypeError, ValueError: something is missing, or is no matrix, or a path leads elsewhere.
     """
-    named = entry.get("gt_segment_path") if labels else None
+    token, named = str(entry["lidar_token"]), entry.get("gt_segment_path")
+    if named is not None and PurePosixPath(str(named)).name != f"{token}_lidarseg.bin":
+        raise ValueError(f"the labels {named!r} are not those of {token}")
+    named = named if labels else None
     return Keyframe(
-        token=str(entry["lidar_token"]),
+        token=token,
         points=located(files, entry["lidar_path"]),
         labels=None if named is None else located(files, named),
         cameras=() if images is None else tuple(_camera_image(entry["cams"][name], images) for name in CAMERAS),
@@ -116,6 +119,11 @@ def _camera_image(camera: Mapping[str, Any], images: Path) -> _CameraImage:
     intrinsics = np.asarray(camera["camera_intrinsics"], dtype=np.float64).reshape(3, 3)
     if not (np.isfinite(pose).all() and np.isfinite(intrinsics).all()):
         raise ValueError("numbers of a camera are not finite")
+    rotation = pose[:3, :3]
+    if np.abs(rotation @ rotation.T - np.eye(3)).max() > 0.005 or np.linalg.det(rotation) < 0:
+        raise ValueError("sensor2lidar_rotation is no rotation")
+    if min(intrinsics[0, 0], intrinsics[1, 1]) <= 0:
+        raise ValueError("camera_intrinsics have no focal length")
     world_to_camera = np.asarray(np.linalg.inv(pose), dtype=np.float64)
     return _CameraImage(located(images, camera["data_path"]), intrinsics, world_to_camera)
 

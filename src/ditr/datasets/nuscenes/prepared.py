@@ -61,10 +61,16 @@ def _list(info: Path, split: str) -> Path:
 
 def _keyframes(path: Path, raw: Path, images: Path | None) -> Iterator[Keyframe]:
     number, labels = -1, (raw / "lidarseg").is_dir()
+    first: bool | None = None
     for number, entry in enumerate(_entries(path)):
         if images is not None and isinstance(entry, dict) and "cams" not in entry:
             fault = f"entry {number} has no cameras (cams): the list was made without them"
             raise InputError(path, fault, "Make it anew with its camera flag or with ditr prepare, or read no images")
+        labelled = isinstance(entry, dict) and entry.get("gt_segment_path") is not None
+        first = labelled if first is None else first
+        if labelled != first:
+            with_, others = ("labels", "none") if labelled else ("no labels (gt_segment_path)", "some")
+            raise InputError(path, f"entry {number} has {with_}, those before it have {others}", _AGAIN)
         try:
             yield keyframe(entry, raw, images, labels=labels)
         except (KeyError, TypeError, ValueError, AttributeError, np.linalg.LinAlgError) as fault:

@@ -17,12 +17,16 @@ from numpy.typing import NDArray
 from ditr.datasets.nuscenes.facts import CAMERAS, CATEGORIES, FOLDERS, LIDAR
 from ditr.errors import InputError, few
 from ditr.io.json_rows import JsonRow, json_rows
+from ditr.runtime import progress_bar
 
 __all__ = ["TABLES", "Calibration", "DriveRows", "Shot", "Tables", "check_categories", "read_tables"]
 
 TABLES = ("scene", "sample", "sensor", "calibrated_sensor", "sample_data", "ego_pose")
 """Those without which nothing is read; keyframes with labels need ``category`` and ``lidarseg`` too."""
 _MOST_FAULTS = 20
+_LONG = 50 << 20
+"""Bytes of a table from which on it is shown how far reading is."""
+_AGAIN = "Unpack the archive of metadata again"
 _LATEST = 1 << 53
 """Microseconds; JSON's numbers are exact up to here."""
 
@@ -118,7 +122,7 @@ def check_categories(folder: Path) -> None:
     path = folder / "category.json"
     remedy = "Unpack nuScenes-lidarseg over the dataset: it replaces this table by one with an index for each category"
     found: dict[int, str] = {}
-    for row in _rows(path, remedy):
+    for row in json_rows(path, remedy):
         if "index" not in row.values:
             raise InputError(path, "its categories have no index, as before lidarseg", remedy)
         number, name = row.whole("index", len(CATEGORIES) - 1), row.text("name")
@@ -156,10 +160,6 @@ def _name(drive: DriveRows) -> str:
     return drive.name
 
 
-def _rows(path: Path, remedy: str = "") -> Iterator[JsonRow]:
-    return json_rows(path, remedy or "Unpack the archive of metadata again")
-
-
 class _Reader:
     """Reads the tables of a folder one after the other."""
 
@@ -171,7 +171,10 @@ class _Reader:
         self._drives: list[DriveRows] = []
 
     def _table(self, name: str) -> Iterator[JsonRow]:
-        return _rows(self.folder / f"{name}.json")
+        path = self.folder / f"{name}.json"
+        is_long = path.is_file() and path.stat().st_size > _LONG
+        with progress_bar(f"read {path.name} (MB)", quiet=not is_long) as report:
+            yield from json_rows(path, _AGAIN, report if is_long else None)
 
     def scenes(self, wanted: Callable[[str], bool]) -> dict[str, DriveRows | None]:
         """Drives by token; None for one that is not wanted."""
@@ -290,12 +293,12 @@ class _Reader:
                 if lacking[shot.pose]:
                     fault = f"ego_pose_token {tokens[shot.pose]} of {shot.filename} is not in ego_pose.json"
                     path = self.folder / "sample_data.json"
-                    _note(drive.faults, InputError(path, fault, "Unpack the archive of metadata again"))
+                    _note(drive.faults, InputError(path, fault, _AGAIN))
             drive.shots = [shot._replace(pose=number) for number, shot in enumerate(drive.shots)]
 
     def lidarseg(self) -> None:
         """Give their files of labels to the drives."""
-        for row in _rows(self.folder / "lidarseg.json", "Unpack nuScenes-lidarseg again"):
+        for row in json_rows(self.folder / "lidarseg.json", "Unpack nuScenes-lidarseg again"):
             token, filename = row.text("sample_data_token"), row.text("filename")
             parts = filename.split("/")
             if parts[0] != "lidarseg" or ".." in parts or parts[-1] != f"{token}_lidarseg.bin":
