@@ -107,3 +107,11 @@ def test_each_fault_is_named(tmp_path: Path, kind: str) -> None:
     found = found_in(tmp_path / "a.zip", change(members()))
     assert {fault.kind for fault in found} == {expected}
     assert message in found[0].what and found[0].remedy
+
+
+def test_scenes_that_are_not_at_hand_are_wanted_too(tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
+        archive.writestr(ONE, members()[ONE])
+    with open_archive(tmp_path / "a.zip") as opened:
+        found = list(faults(opened, form_of("ScanNet"), {TEST[-1]: 5}, "test"))
+        assert [fault.kind for fault in found] == ["missing scene"] * 99
