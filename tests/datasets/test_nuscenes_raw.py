@@ -231,8 +231,14 @@ def test_what_is_there_decides_what_is_read(download: Path, tmp_path: Path) -> N
         opened(download, splits=("mini_val",))
     with pytest.raises(InputError, match="--every: keyframes of nuScenes are chosen already"):
         opened(download, every=5)
-    with pytest.raises(InputError, match="there are no tables here"):
+    with pytest.raises(
+        InputError, match=f"there are no tables here .* Give {re.escape(str(download))}, which has some"
+    ):
         opened(tmp_path)
+    (tmp_path / "packed").mkdir()
+    (tmp_path / "packed" / "v1.0-test_meta.tgz").touch()
+    with pytest.raises(InputError, match=r"there are no tables here .* Unpack v1\.0-test_meta\.tgz here first"):
+        opened(tmp_path / "packed")
     for folder in (download, tmp_path):
         recognised = nuscenes.NUSCENES.raw is not None and nuscenes.NUSCENES.raw.recognises(folder)
         assert recognised == (folder == download)

@@ -126,7 +126,7 @@ def open_download(root: Path, options: PrepareOptions) -> RawNuScenes:
         raise InputError("--every", "keyframes of nuScenes are chosen already, two a second", "Leave it out")
     there = [version for version in VERSIONS if (root / version).is_dir()]
     if not there:
-        raise InputError(root, f"there are no tables here ({', '.join(VERSIONS)})", f"Expected is {_LAYOUT}")
+        raise InputError(root, f"there are no tables here ({', '.join(VERSIONS)})", _where_else(root))
     wanted = options.splits or tuple(split for version in there for split in VERSIONS[version])
     _require(wanted, {split for version in there for split in VERSIONS[version]}, root)
     versions = [version for version in there if set(VERSIONS[version]) & set(wanted)]
@@ -136,6 +136,15 @@ def open_download(root: Path, options: PrepareOptions) -> RawNuScenes:
     tables = [read_tables(root / name, _wanted(name, wanted), labels=name != "v1.0-test") for name in versions]
     drives = tuple(drive for table in tables for drive in _drives(root, table, options))
     return RawNuScenes(root, tuple(tables), drives)
+
+
+def _where_else(root: Path) -> str:
+    """What to do about a folder without tables."""
+    inside = next((path.parent for version in VERSIONS for path in sorted(root.glob(f"*/{version}"))), None)
+    if inside is not None:
+        return f"Give {inside}, which has some"
+    archives = sorted(path.name for path in root.glob("*.t*gz"))
+    return f"Unpack {few(archives, 3)} here first" if archives else f"Expected is {_LAYOUT}"
 
 
 def _drives(root: Path, tables: Tables, options: PrepareOptions) -> Iterator[Drive]:
