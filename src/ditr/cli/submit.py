@@ -179,11 +179,8 @@ def _looked_at(path: Path, benchmark: Benchmark, points: Mapping[str, int] | Non
     counted = " (without --data: not whether each file fits its scene's points)" if points is None else ""
     print(f"{members} members looked at{counted}")
     found = sum(kind.count for kind in kinds)
-    print(
-        f"{found} fault{'s' * (found > 1)}"
-        if found
-        else f"nothing speaks against it as a submission to {benchmark.name}"
-    )
+    sound = f"nothing speaks against it as a submission to {benchmark.name}"
+    print(f"{found} fault{'s' * (found > 1)}" if found else sound)
     return found
 
 
