@@ -258,6 +258,21 @@ def test_the_fit_is_at_its_minimum() -> None:
     assert mine == pytest.approx(best, abs=2e-4)
 
 
+def test_many_clicks_at_the_same_places_can_be_fitted() -> None:
+    rng = np.random.default_rng(0)
+    image = rng.normal(size=(40, 384)).astype(np.float32)
+    image = np.repeat(image / np.linalg.norm(image, axis=1, keepdims=True), 10, axis=0)
+    shape = np.repeat(rng.normal(size=(40, 6)).astype(np.float32), 10, axis=0)
+    # Far from the first cell and close to each other: squares of distances are small differences of large numbers.
+    place = (np.repeat(2000 + 20 * rng.normal(size=(40, 3)), 10, axis=0) + rng.normal(size=(400, 3))).astype(np.float32)
+    label = np.arange(400) // 10 % 4
+    for kernel in (Kernel(), Kernel(shape=0.0, place=0.0), Kernel(image=0.0, shape=0.0)):
+        examples = Examples(image, np.ones(400, bool), shape, place)
+        found = Classifier.fit(kernel, examples, label, 4)
+        right = found.scores(likeness(kernel, examples, examples)).argmax(axis=1) == label
+        assert right.mean() > (0.99 if kernel.image else 0.5)
+
+
 def test_columns_are_computed_once(scene: Scene, cells: Cells) -> None:
     table = KernelTable(Kernel(), cells)
     rows = np.array([3, 40, 41, 80])

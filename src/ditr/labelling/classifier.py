@@ -84,6 +84,11 @@ class Examples:
         place = None if self.place is None else self.place[rows]
         return Examples(self.image[rows], self.seen[rows], self.shape[rows], place)
 
+    def in_double(self) -> Examples:
+        """The same numbers in double precision: a kernel in single precision may have negative eigenvalues."""
+        place = None if self.place is None else self.place.astype(np.float64)
+        return Examples(self.image.astype(np.float64), self.seen, self.shape.astype(np.float64), place)  # type: ignore[arg-type]
+
     def __len__(self) -> int:
         return len(self.shape)
 
@@ -105,14 +110,15 @@ def centred(image: NDArray[np.float32], seen: NDArray[np.bool_], center: NDArray
 
 def likeness(kernel: Kernel, one: Examples, two: Examples) -> NDArray[np.float32]:
     """(n, m) the kernel between two lists of cells."""
-    result = np.zeros((len(one), len(two)), np.float32)
+    result = np.zeros((len(one), len(two)), one.shape.dtype)
     if kernel.image and one.image.shape[1]:
         cosine = one.image @ two.image.T
         cosine -= 1
         cosine /= kernel.temperature
         np.exp(cosine, out=cosine)
         # A cell without photographs is like none by its image.
-        cosine *= np.float32(kernel.image) * one.seen[:, None]
+        cosine *= kernel.image
+        cosine *= one.seen[:, None]
         cosine *= two.seen
         result += cosine
     if kernel.shape and one.shape.shape[1]:
@@ -127,7 +133,8 @@ def _gaussian(one: NDArray[np.float32], two: NDArray[np.float32], length: float)
     squares *= -2
     squares += np.square(one).sum(axis=1)[:, None]
     squares += np.square(two).sum(axis=1)
-    squares *= np.float32(-0.5 / (length * length))
+    np.maximum(squares, 0, out=squares)  # which rounding may take below
+    squares *= -0.5 / (length * length)
     result: NDArray[np.float32] = np.exp(squares, out=squares)
     return result
 
@@ -160,7 +167,8 @@ class Classifier:
             label: (n,) their classes, 0 to C - 1.
             classes: C.
         """
-        likes = likeness(kernel, examples, examples).astype(np.float64)
+        exact = examples.in_double()
+        likes = likeness(kernel, exact, exact).astype(np.float64)
         weight, bias = _solve(likes, label, classes, kernel.penalty)
         return cls(kernel, examples, label, weight, bias)
 
