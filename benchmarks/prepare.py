@@ -4,7 +4,8 @@
 
 Writes a part of a download, as large as it really is, into a temporary folder, reads it and prepares it in this
 process. A line for each figure, of processor time. Those of ``scannet`` are of one scene: 2,000 frames of edges,
-shading and grain, which take as many bytes as real ones, and 200,000 vertices.
+shading and grain, which take as many bytes as real ones, and 200,000 vertices. Those of ``semantickitti`` are of a
+sequence of 200 sweeps of 124,000 points, with photographs of 1241 x 376.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from pathlib import Path
 
 import numpy as np
 import raw_scannet
+import raw_semantic_kitti
 from scipy.ndimage import gaussian_filter
 
 from ditr.datasets.prepare import check, prepare
@@ -29,6 +31,7 @@ from ditr.io.sens import SensReader
 from ditr.scene import Camera, Scene, View
 
 FRAMES, VERTICES = 2000, 200_000
+SWEEPS, POINTS = 200, 124_000
 
 
 def _photograph(rng: np.random.Generator, width: int, height: int) -> np.ndarray:
@@ -109,13 +112,51 @@ def measure_scannet(folder: Path) -> list[str]:
     ]
 
 
+def _sweep(seed: int) -> Scene:
+    """Points, labels and pixels of no meaning, as many as real ones of SemanticKITTI."""
+    rng = np.random.default_rng(seed)
+    pose = np.eye(4)
+    pose[:3, :3] = [[0, -1, 0], [0, 0, -1], [1, 0, 0]]
+    image = rng.integers(0, 256, (376, 1241, 3)).astype(np.uint8)
+    view = View("image_2", Camera(1241, 376, 718.9, 718.9, 607.7, 185.7), pose, image)
+    return Scene(
+        f"sweep {seed}",
+        rng.uniform(-60, 60, (POINTS, 3)).astype(np.float32).astype(np.float64),
+        (view,),
+        strength=rng.random(POINTS, np.float32),
+        label=rng.integers(-1, 19, POINTS).astype(np.int32),
+        class_names=by_name("SemanticKITTI").classes,
+    )
+
+
+def measure_semantic_kitti(folder: Path) -> list[str]:
+    """Lines of a table."""
+    form = by_name("SemanticKITTI").raw
+    assert form is not None
+    some = [_sweep(seed) for seed in range(4)]
+    root = raw_semantic_kitti.write_raw(folder / "raw", {8: [some[row % 4] for row in range(SWEEPS)]})
+    opened = {copy: form.open(root, PrepareOptions(copy=copy)) for copy in (False, True)}
+    looked, _ = timed(lambda: check(opened[False], workers=0))
+    linked, _ = timed(lambda: prepare("linked", opened[False], folder / "linked", PrepareOptions(), workers=0))
+    copies = PrepareOptions(copy=True)
+    copied, _ = timed(lambda: prepare("copied", opened[True], folder / "copied", copies, workers=0))
+    source = opened[False].source(["val"], True)
+    read, _ = timed(lambda: [len(source.scene(index)) for index in range(SWEEPS)])
+    return [
+        f"| `--check-only`: lengths, all labels, headers of photographs | {SWEEPS / looked:.0f} sweeps a second |",
+        f"| the same, and links to all files | {SWEEPS / linked:.0f} sweeps a second |",
+        f"| the same, and copies of all files | {SWEEPS / copied:.0f} sweeps a second |",
+        f"| read as scenes, photographs not decoded | {SWEEPS / read:.0f} sweeps a second |",
+    ]
+
+
 def timed(call: Callable[[], object]) -> tuple[float, object]:
     start = time.process_time()
     result = call()
     return time.process_time() - start, result
 
 
-MEASURES = {"scannet": measure_scannet}
+MEASURES = {"scannet": measure_scannet, "semantickitti": measure_semantic_kitti}
 
 
 def main() -> None:

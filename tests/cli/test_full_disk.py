@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 SUPPORT = Path(__file__).resolve().parents[1] / "support"
-COMMANDS = ("features", "segment", "evaluate", "convert", "train", "rooms")
+COMMANDS = ("features", "segment", "evaluate", "convert", "train", "rooms", "prepare")
 
 
 def may_mount() -> bool:
@@ -35,7 +35,7 @@ def tries(folder: Path, count: int, seed: int) -> list[dict]:
 @pytest.mark.skipif(not may_mount(), reason="no file system can be mounted here")
 @pytest.mark.parametrize("count", [2, pytest.param(20, marks=pytest.mark.slow)])
 def test_a_full_disk_leaves_one_line_and_no_half_of_anything(tmp_path: Path, count: int) -> None:
-    """Before or while six commands write; earlier results stay, and runs and worlds go on when there is room."""
+    """Before or while seven commands write; earlier results stay, and runs and worlds go on when there is room."""
     found = tries(tmp_path, count, seed=count)
     assert [one for one in found if one["wrong"]] == []
     assert Counter(one["command"] for one in found) == dict.fromkeys(COMMANDS, count + 1)

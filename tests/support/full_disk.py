@@ -20,6 +20,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from killed_preparations import write_kitti
 from published_checkpoints import Layout, Sizes, published_shapes, published_values, write_checkpoint
 from small_world import tiny_encoding, tiny_recipe, write_model, write_world
 
@@ -58,6 +59,8 @@ def commands(world: Path) -> dict[str, Command]:
     capture, cache = world / "data" / "scene_0", ("--cache", world / "features", "--device", "cpu")
     train = ("train", world / "recipe.json")
     data = ("--data", world / "data", "--validate", world / "data", "--checkpoint-every", 1, "--quiet")
+    raw = write_kitti(world / "kitti")
+    prepared = [path.relative_to(raw) for path in raw.rglob("*") if path.is_file()]
     rooms = ("--train", 2, "--test", 1, "--views", 2, "--width", 64, "--height", 48, "--spacing", 0.1, "--workers", 1)
     return {
         "features": Command(lambda out: ["features", capture, "--out", out, "--encoder", world / "encoder", *cache]),
@@ -76,6 +79,15 @@ def commands(world: Path) -> dict[str, Command]:
             overwrite=False,
         ),
         "rooms": Command(lambda out: ["rooms", out, *rooms], goes_on=True, overwrite=False),
+        "prepare": Command(
+            lambda out: ["prepare", "SemanticKITTI", raw, out / "ready", "--copy", "--workers", 0],
+            goes_on=True,
+            repeats=(
+                "ready/manifest.json",
+                *(f"ready{'_color' * ('image_2' in path.parts)}/{path}" for path in prepared),
+            ),
+            overwrite=False,
+        ),
     }
 
 

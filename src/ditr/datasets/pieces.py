@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
@@ -23,6 +24,7 @@ SCHEMA = 1
 """Version of the manifest; another one is prepared anew."""
 _RECORDS = "manifest"
 _STAGED = ".preparing"
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
 
 Record = dict[str, Any]
 
@@ -87,6 +89,11 @@ def write_piece(piece: RawPiece, out: Path, identity: Record, run: str) -> Recor
             return record
     except InputError as error:
         return error
+    except OSError as error:
+        # A copy names its source, too, when there is no room for what it writes.
+        if error.errno in _NO_ROOM and not str(error.filename).startswith(str(out)):
+            raise OSError(error.errno, error.strerror, str(out)) from None
+        raise
     finally:
         for part in staged:
             _remove(part)

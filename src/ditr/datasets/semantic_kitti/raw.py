@@ -48,6 +48,8 @@ __all__ = ["RAW", "RawSemanticKITTI", "RawSequence", "RawSweeps"]
 
 _INNER = "dataset/sequences"
 _COLOR = "_color"
+_FARTHEST = 1000.0
+"""Metres that a LiDAR sees at most."""
 _ENTRY = 256
 """Bytes that a link takes, about."""
 
@@ -195,7 +197,7 @@ class _Drive:
 
     def scene(self, stem: str) -> Scene:
         path = self.files.file(SWEEPS, stem)
-        points = load_floats(path, 4)
+        points = _points(path)
         scene: dict[str, object] = {
             "name": f"{self.files.name}_{stem}",
             "coord": points[:, :3],
@@ -246,6 +248,20 @@ class _Drive:
     def _times(self) -> NDArray[np.float64] | None:
         path = self.files.texts.get("times.txt")
         return None if path is None else times_of(path, int(self.stems[-1]))
+
+
+def _points(path: Path) -> NDArray[np.float32]:
+    """(N, 4) x, y, z in metres and remission.
+
+    Raises:
+        InputError: a damaged file, or numbers that no LiDAR gives.
+    """
+    points = load_floats(path, 4)
+    good = np.isfinite(points).all(axis=1) & (np.abs(points[:, :3]) < _FARTHEST).all(axis=1)
+    if not good.all():
+        fault = f"point {int(np.argmin(good))} is nothing that a LiDAR measures: {points[np.argmin(good)].tolist()}"
+        raise InputError(path, fault, f"Unpack or download the archive again ({ARCHIVES[SWEEPS]})")
+    return points
 
 
 def _recognises(root: Path) -> bool:
