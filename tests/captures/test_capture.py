@@ -394,6 +394,8 @@ def test_missing_folder_and_files(capture: Path, tmp_path: Path) -> None:
     edit(capture, drop=("ply_file_path",))
     refused(capture, "no point cloud", "transforms.json")
     (capture / "transforms.json").unlink()
+    refused(capture, "1 photograph here, without poses", "images")
+    shutil.rmtree(capture / "images")
     refused(capture, "cannot be read", "transforms.json")
 
 

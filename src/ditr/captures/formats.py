@@ -173,4 +173,5 @@ def refuse_photographs(path: Path, *, belongs: bool) -> None:
                 "Reconstruct where they were taken and a cloud, as `colmap automatic_reconstructor` does, and name that"
             )
             remedy = f"Name the folder that they belong to: {path.parent}" if belongs else made
-            raise InputError(folder, f"there are {count} photographs here, without poses and a cloud", remedy)
+            there = "is 1 photograph" if count == 1 else f"are {count} photographs"
+            raise InputError(folder, f"there {there} here, without poses and a cloud", remedy)

@@ -39,11 +39,11 @@ class Segment:
     model: Annotated[str | None, tyro.conf.arg(metavar="MODEL")] = None
     """Short name of a published model (`ditr weights`), hub repository, folder of a run or saved model, or checkpoint
     file; by default a published model that fits the capture."""
+    out: Annotated[Path | None, tyro.conf.arg(metavar="FOLDER")] = None
+    """Folder for the results; by default SOURCE's name with -labels, in the current folder."""
     bank: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
     """In place of a model, a bank of classes from clicks (`ditr label --bank`); points unlike everything in it get
     -1."""
-    out: Annotated[Path | None, tyro.conf.arg(metavar="FOLDER")] = None
-    """Folder for the results; by default SOURCE's name with -labels, in the current folder."""
     overwrite: bool = False
     """Replace earlier results in the folder; its other files stay. Of many captures, those that were labelled with
     another model or other options."""
