@@ -26,8 +26,8 @@ def check_up(scene: Scene, rule: VisibilityRule) -> list[Finding]:
     if scene.up is not None:
         if found.margin < _CLEAR or found.direction @ scene.up > _FAR * np.linalg.norm(scene.up):
             return turned
-        told = f"{_named(scene.up)} is told, by --up, the capture or its format"
-        text = f"{told}, but points and cameras say {_named(found.direction)}"
+        given = f"up is given as {_named(scene.up)} (by --up, the capture or its format)"
+        text = f"{given}, but points and cameras say {_named(found.direction)}"
         remedy = f"If these are right, give --up {_option(found.direction)}"
         return [Finding(Grade.WARNED, "up", text, remedy, evidence), *turned]
     return [*_stance(found, evidence), *_direction(scene, found, evidence), *turned]
