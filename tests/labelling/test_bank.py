@@ -98,7 +98,7 @@ def test_what_is_unlike_everything_has_no_label(bank: Bank, encoding: CachedEnco
     assert (found.confidence[found.label < 0] == 0).all()
 
 
-def test_banks_are_joined_by_the_names_of_their_classes(encoding: CachedEncoding) -> None:
+def test_banks_are_joined_by_the_names_of_their_classes(encoding: CachedEncoding, tmp_path: Path) -> None:
     one = Bank.of(session_of(colored(0), encoding, ("floor", "wall")))
     two = Bank.of(session_of(colored(1), encoding, ("box", "floor")))
     both = join_banks([one, two])
@@ -111,6 +111,8 @@ def test_banks_are_joined_by_the_names_of_their_classes(encoding: CachedEncoding
         np.sum(two.label == 0),
     ]
     assert agreement(both, colored(5), encoding) > 0.85
+    both.save(tmp_path / "both.bank")
+    np.testing.assert_allclose(read_bank(tmp_path / "both.bank").shape, both.shape, atol=2e-3)
 
 
 def test_features_of_another_encoder_are_refused(bank: Bank, tmp_path: Path) -> None:

@@ -28,7 +28,6 @@ from ditr.labelling.classifier import (
     Examples,
     Kernel,
     KernelTable,
-    best,
     centred,
     image_center,
     smoothed,
@@ -136,7 +135,7 @@ class Bank:
         center = self.center if images else np.zeros(cells.image.shape[1], np.float32)
         likes = KernelTable(kernel, known, center).to(own)
         probability = smoothed(cells, softmax(classifier.scores(likes)))
-        label = best(probability, self.classes)
+        label = probability.argmax(axis=1).astype(np.int32)
         # Without photographs a cell is less like any other, and that alone does not make it unknown.
         likeness = likes.max(axis=1) + np.float32(images) * ~cells.seen * np.float32(kernel.image)
         return BankLabels(np.where(likeness < self.unlike, np.int32(UNLABELLED), label), probability, likeness)
@@ -182,7 +181,7 @@ def join_banks(banks: Sequence[Bank]) -> Bank:
         label=np.concatenate(labels),
         image=np.concatenate([bank.image for bank in banks]),
         seen=np.concatenate([bank.seen for bank in banks]),
-        shape=np.concatenate(shapes),
+        shape=np.ascontiguousarray(np.concatenate(shapes)),
         shape_names=tuple(common),
         center=np.average([bank.center for bank in banks], axis=0, weights=counts).astype(np.float32),
         unlike=min(bank.unlike for bank in banks),
