@@ -25,7 +25,8 @@ from ditr.errors import InputError
 from ditr.stopping import ignore_stop_signals
 
 __all__ = ["START", "OnProgress", "choose_device", "end_with_parent", "one_thread_per_worker", "progress_bar"]
-__all__ += ["LogFile", "is_quiet", "phase", "progress_bars", "release_memory", "showing", "tell", "worker_pool"]
+__all__ += ["LogFile", "is_quiet", "phase", "progress_bars", "release_memory", "showing", "tell", "usable_cores"]
+__all__ += ["worker_pool"]
 
 START = multiprocessing.get_context("spawn")
 """How workers start: a fork of a process in which torch or embree runs threads may hang."""
@@ -46,6 +47,12 @@ def one_thread_per_worker() -> Iterator[None]:
                 del os.environ[name]
             else:
                 os.environ[name] = value
+
+
+def usable_cores() -> int:
+    """How many processors this process may use; a container or a cluster's job often has fewer than the machine."""
+    # Only Linux says it.
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def worker_pool(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
@@ -61,14 +60,14 @@ def run(args: Prepare) -> None:
     from ditr.datasets.raw import PrepareOptions
     from ditr.datasets.table import by_name, raw_format
     from ditr.errors import InputError
-    from ditr.runtime import progress_bar, tell
+    from ditr.runtime import progress_bar, tell, usable_cores
 
     benchmark = by_name(args.dataset)
     form = raw_format(benchmark)
     _require(args)
     if not args.raw.is_dir():
         raise InputError(args.raw, "there is no such folder", f"Name the download of {benchmark.name}: {form.layout}")
-    workers = args.workers if args.workers is not None else len(os.sched_getaffinity(0))
+    workers = args.workers if args.workers is not None else usable_cores()
     _refuse_others(benchmark, args)
     options = PrepareOptions(args.splits, args.every, args.copy)
     raw = form.open(args.raw, options)
@@ -153,11 +152,11 @@ def _say_checked(benchmark: Benchmark, download: Download, checked: Checked, out
 def _free(out: Path | None) -> str:
     import shutil
 
+    from ditr.io.files import nearest_folder
+
     if out is None:
         return ""
-    place = out.absolute()
-    while not place.exists():
-        place = place.parent
+    place = nearest_folder(out.absolute())
     return f", {shutil.disk_usage(place).free / 1e9:.2g} GB are free in {place}"
 
 

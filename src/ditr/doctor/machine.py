@@ -15,6 +15,7 @@ import torch
 from torch.nn.attention import SDPBackend
 
 from ditr.nn.products import Products, products
+from ditr.runtime import usable_cores
 
 __all__ = ["Device", "Kernels", "Machine", "describe_devices", "describe_kernels", "describe_machine"]
 
@@ -95,12 +96,11 @@ class Kernels:
 def describe_machine() -> Machine:
     """Asks the system and torch."""
     cores = os.cpu_count() or 1
-    usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else cores
     memory, free = _memory()
     return Machine(
         platform=platform.platform(),
         cores=cores,
-        usable_cores=usable,
+        usable_cores=usable_cores(),
         threads=torch.get_num_threads(),
         omp_num_threads=os.environ.get("OMP_NUM_THREADS"),
         memory=memory,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 import queue
 import threading
 from collections import deque
@@ -18,7 +17,7 @@ from typing import Any
 import torch
 
 from ditr.errors import InputError
-from ditr.runtime import START, end_with_parent, one_thread_per_worker, showing
+from ditr.runtime import START, end_with_parent, one_thread_per_worker, showing, usable_cores
 from ditr.stopping import ignore_stop_signals
 
 __all__ = ["Answer", "Died", "Helpers", "usual_helpers"]
@@ -170,7 +169,7 @@ class Helpers:
 
 def usual_helpers(device: str, scenes: int) -> int:
     """How many processes prepare scenes for a network on "cpu" or "cuda": none for a single scene."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    cores = usable_cores()
     usual = max(1, cores // 2 if device == "cpu" else cores - 1)
     return min(usual, _MOST, scenes) if scenes > 1 else 0
 

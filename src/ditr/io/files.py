@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 __all__ = ["atomic_folder", "atomic_path", "defined", "faults_of", "file_sha256", "read_bytes", "remove_rests"]
 __all__ += [
+    "nearest_folder",
     "require_room",
     "results_folder",
     "scratch_folder",
@@ -222,6 +223,14 @@ def _take_places(new: Path, target: Path, names: Collection[str]) -> None:
             shutil.rmtree(gone)
 
 
+def nearest_folder(path: Path) -> Path:
+    """The folder ``path`` itself, or the nearest one above it that is there."""
+    place = path if path.is_dir() else path.parent
+    while not place.exists() and place != place.parent:
+        place = place.parent
+    return place
+
+
 def require_room(path: Path, needed: int = 0) -> None:
     """Ask before the work whether ``path``, a file or folder that may not be there yet, can be written.
 
@@ -233,9 +242,7 @@ def require_room(path: Path, needed: int = 0) -> None:
         InputError: there is less room.
         OSError: something cannot be written there; the error names it.
     """
-    place = path if path.is_dir() else path.parent
-    while not place.exists() and place != place.parent:
-        place = place.parent
+    place = nearest_folder(path)
     try:
         with tempfile.TemporaryFile(dir=place) as file:
             file.write(_PROBE)

@@ -13,7 +13,7 @@ from typing import Any
 
 from ditr.errors import InputError, nearest
 from ditr.io.files import atomic_path, write_json
-from ditr.runtime import choose_device, progress_bar
+from ditr.runtime import choose_device, progress_bar, usable_cores
 from ditr.studies.bench.against import compare
 from ditr.studies.bench.inputs import prepare
 from ditr.studies.bench.machine import describe
@@ -196,4 +196,4 @@ def _threads() -> int:
     said = os.environ.get("OMP_NUM_THREADS", "")
     if said.isdigit() and int(said) > 0:
         return int(said)
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return usable_cores()

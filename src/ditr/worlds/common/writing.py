@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import as_completed
 from dataclasses import dataclass, replace
@@ -14,7 +13,7 @@ from ditr.captures.capture import write_capture
 from ditr.captures.transforms import LABELS
 from ditr.errors import InputError
 from ditr.io.files import remove_rests, require_room
-from ditr.runtime import one_thread_per_worker, progress_bar, worker_pool
+from ditr.runtime import one_thread_per_worker, progress_bar, usable_cores, worker_pool
 from ditr.scene import Scene
 
 __all__ = ["SceneJob", "as_stored", "write_jobs"]
@@ -63,7 +62,7 @@ def write_jobs(kind: str, jobs: Sequence[SceneJob], *, workers: int | None, prog
         remove_rests(folder)
         require_room(folder)
     missing = [job for job in jobs if not _is_complete(job, kind)]
-    count = min(len(missing), workers if workers is not None else _processors())
+    count = min(len(missing), workers if workers is not None else usable_cores())
     done = len(jobs) - len(missing)
     with progress_bar(f"{kind}s", quiet=not progress) as report:
         report(done, len(jobs))
@@ -100,8 +99,3 @@ def _is_complete(job: SceneJob, kind: str) -> bool:
     if not same:
         raise InputError(job.path, f"it holds something else than this {kind}", "Remove it or choose another folder")
     return True
-
-
-def _processors() -> int:
-    """How many processors this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
