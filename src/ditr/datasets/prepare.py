@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 import secrets
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
@@ -92,11 +92,7 @@ def prepare(
     """
     pieces = list(raw.pieces)
     with FolderLock(out) as lock, StopSignals() as stop:
-        _refuse_other(out, dataset)
-        for piece in pieces:
-            require_free(piece, out)
-        if not (out / _SUMMARY).exists():  # so that it is seen to be no download while it is being made
-            write_json(out / _SUMMARY, {"schema": SCHEMA, "dataset": dataset, "pieces": {}})
+        _take(out, dataset, pieces)
         places = [place for piece in pieces for place in piece.places]
         tidy(out, places)
         wanted = {piece.name: identity_of(piece, options) for piece in pieces}
@@ -164,6 +160,19 @@ def _looked_at(piece: RawPiece) -> tuple[list[InputError | Repair], int]:
 
 def _unseen(done: int, total: int) -> None:
     """Progress that nobody wants to see."""
+
+
+def _take(out: Path, dataset: str, pieces: Sequence[RawPiece]) -> None:
+    """Make a folder that of a dataset.
+
+    Raises:
+        InputError: it holds another one, or something that was not prepared here.
+    """
+    _refuse_other(out, dataset)
+    for piece in pieces:
+        require_free(piece, out)
+    if not (out / _SUMMARY).exists():  # so that it is seen to be no download while it is being made
+        write_json(out / _SUMMARY, {"schema": SCHEMA, "dataset": dataset, "pieces": {}})
 
 
 def _refuse_other(out: Path, dataset: str) -> None:

@@ -35,7 +35,7 @@ from ditr.errors import InputError, few
 from ditr.geometry.normals import mesh_normals
 from ditr.io.files import write_array
 from ditr.io.ply import read_ply_mesh
-from ditr.io.sens import SensReader
+from ditr.io.sens import SensIndex, SensReader
 from ditr.scene import Camera, PointPixels, Scene, SceneSource, View
 
 __all__ = ["RawScanNet", "RawScene", "raw_format"]
@@ -181,13 +181,21 @@ class RawScene:
         Raises:
             InputError: damage that cannot be repaired.
         """
+        yield from ready_frames(reader, self._looked_at(reader, report), self.every, report)
+
+    def _looked_at(self, reader: SensReader, report: Callable[[Repair], None]) -> SensIndex:
+        """Where the frames of its recording are; what is odd about it as a whole is reported.
+
+        Raises:
+            InputError: damage that cannot be repaired.
+        """
         index = reader.index()
         for repair in look_at_stream(reader.path, reader.header, index):
             report(repair)
         said = promised_frames(self.file(".txt"), reader.header.frames)
         if said is not None:
             report(said)
-        yield from ready_frames(reader, index, self.every, report)
+        return index
 
     def _missing(self) -> Iterator[InputError]:
         for path in self.needed:
@@ -212,13 +220,7 @@ class RawScene:
         if not self.images:
             return
         with SensReader(self.file(".sens")) as reader:
-            index = reader.index()
-            for repair in look_at_stream(reader.path, reader.header, index):
-                report(repair)
-            said = promised_frames(self.file(".txt"), reader.header.frames)
-            if said is not None:
-                report(said)
-            for frame in index.frames:
+            for frame in self._looked_at(reader, report).frames:
                 if frame.number % self.every == 0 and not frame.has_pose:
                     report(lost_pose(reader.path, frame))
 
