@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -12,6 +12,8 @@ from ditr.cli.options import Reading, Writing
 
 if TYPE_CHECKING:
     from ditr.encoders.encoding import CachedEncoding
+    from ditr.inference.prediction import Prediction
+    from ditr.labelling.bank import Bank
     from ditr.labelling.cells import Cells
     from ditr.labelling.session import Session
     from ditr.scene import Scene
@@ -23,10 +25,10 @@ __all__ = ["Label", "run"]
 class Label:
     """Label every point of a capture from a few clicks, without training.
 
-    Image features of a frozen foundation model reach from a click to all points that look like it. --clicks takes the
-    file that the viewer writes, or one written by hand (docs/labelling.md). Writes labels.ply, label.npy,
-    confidence.npy, classes.json, summary.json and a picture; with --capture a capture to go on from, for `ditr train`;
-    with --bank the classes themselves, for `ditr segment --bank` on other scenes.
+    Image features of a frozen foundation model reach from a click to all points that look like it. --clicks takes a
+    file that says which point, or place in a photograph, is of which class (docs/labelling.md). Writes labels.ply,
+    label.npy, confidence.npy, classes.json, summary.json and a picture; with --capture a capture to go on from, for
+    `ditr train`; with --bank the classes themselves, for `ditr segment --bank` on other scenes.
     """
 
     capture: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="CAPTURE")]
@@ -93,7 +95,9 @@ def run(args: Label) -> None:
 def _label(args: Label, scene: Scene) -> None:
     from ditr.cli.common import folder_for, require_new
     from ditr.inference.results import RESULT_FILES
+    from ditr.labelling.bank import read_bank
     from ditr.labelling.clicks import read_clicks
+    from ditr.labelling.result import prediction_of
     from ditr.labelling.session import Session
     from ditr.runtime import phase
 
@@ -103,12 +107,13 @@ def _label(args: Label, scene: Scene) -> None:
     out = folder_for(args.out or Path(f"{scene.name}-labels"), RESULT_FILES, overwrite=args.overwrite)
     wanted = [path for path in (args.capture_out, args.bank) if path is not None]
     require_new(wanted, overwrite=args.overwrite)
+    banks = [read_bank(path) for path in args.add_to]
     session = Session(scene, _cells(args, scene))
     with phase("spread the clicks"):
         session.replay(clicks, str(args.clicks))
-        session.labels()
-    _write(args, session, out)
-    _account(session, args.min_confidence)
+        prediction = prediction_of(session, args.min_confidence, seed=args.seed)
+    _write(args, session, prediction, banks, out)
+    _account(prediction)
     print(f"written to {', '.join(map(str, [out, *wanted]))}")
 
 
@@ -134,40 +139,32 @@ def _encoding(args: Label, scene: Scene) -> CachedEncoding | None:
     return encoding
 
 
-def _write(args: Label, session: Session, out: Path) -> None:
+def _write(args: Label, session: Session, prediction: Prediction, banks: list[Bank], out: Path) -> None:
     from ditr.captures.capture import write_capture
     from ditr.inference.results import RESULT_FILES, write_results
     from ditr.io.files import results_folder
-    from ditr.labelling.bank import Bank, join_banks, read_bank
-    from ditr.labelling.result import prediction_of
+    from ditr.labelling.bank import Bank, join_banks
     from ditr.runtime import phase
 
-    prediction = prediction_of(session, args.min_confidence, seed=args.seed)
     with phase(f"write to {out}"), results_folder(out, RESULT_FILES) as new:
         write_results(prediction, session.cells.size, new, args.writing.outputs(), args.capture)
     if args.capture_out is not None:
         with phase(f"write {args.capture_out}"):
-            write_capture(session.labelled_scene(args.min_confidence), args.capture_out)
+            labelled = replace(session.scene, label=prediction.label, class_names=prediction.class_names)
+            write_capture(labelled, args.capture_out)
     if args.bank is not None:
-        bank = Bank.of(session)
-        if args.add_to:
-            bank = join_banks([*map(read_bank, args.add_to), bank])
-        bank.save(args.bank)
+        join_banks([*banks, Bank.of(session)]).save(args.bank)
 
 
-def _account(session: Session, least: float) -> None:
+def _account(prediction: Prediction) -> None:
     """How many points got which class."""
-    import numpy as np
-
-    label, chance = session.of_points()
-    label = np.where(chance < least, -1, label)
-    said = sum(action.gesture != "lock" for action in session.actions)
-    print(f"{len(label)} points from {said} clicks in {len(session.classes)} classes")
-    for number, name in enumerate(session.classes):
-        count = int(np.count_nonzero(label == number))
-        print(f"  {name:20} {count:9d}  {count / len(label):6.1%}")
-    if (without := int(np.count_nonzero(label < 0))) > 0:
-        print(f"  {'no label':20} {without:9d}  {without / len(label):6.1%}")
+    summary = prediction.summary()
+    points, counts = summary["points"], summary["points_per_class"]
+    print(f"{points} points from {summary['made']['clicks']} clicks in {len(counts)} classes")
+    for name, count in counts.items():
+        print(f"  {name:20} {count:9d}  {count / points:6.1%}")
+    if prediction.unsure:
+        print(f"  {'no label':20} {prediction.unsure:9d}  {prediction.unsure / points:6.1%}")
 
 
 def _simulate(args: Label, scene: Scene) -> None:

@@ -6,7 +6,7 @@ import json
 import sys
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +15,6 @@ from ditr.errors import InputError, few
 if TYPE_CHECKING:
     from ditr.cli.segment_options import Segment
     from ditr.encoders.encoding import CachedEncoding
-    from ditr.inference.prediction import Prediction
     from ditr.labelling.bank import Bank
 
 __all__ = ["run_bank"]
@@ -127,40 +126,28 @@ def _identity(args: Segment) -> dict[str, Any]:
 
 def _labelled(
     args: Segment, work: _Work, path: Path, folder: Path, *, many: bool
-) -> tuple[dict[str, Any], dict[str, float] | None]:
-    """The summary of a scene, and the seconds that its parts took; none for one that was done before."""
+) -> tuple[dict[str, Any], float | None]:
+    """The summary of a scene, and the seconds that it took; None for one that was done before."""
     from ditr.captures.capture import read_capture
     from ditr.captures.folders import stamp
     from ditr.cli.common import judged
     from ditr.inference.results import RESULT_FILES, write_results
     from ditr.io.files import results_folder
     from ditr.labelling.cells import make_cells
+    from ditr.labelling.result import labelled_by_bank
 
     made = {**work.made, "source": stamp(path)}
     if many and not args.overwrite and (before := _done(folder, made)) is not None:
         return before, None
     began = time.perf_counter()
     scene = judged(read_capture(path, args.reading.options()), force=args.reading.force)
-    read = time.perf_counter()
     cells = make_cells(scene, work.encoding, size=work.bank.cell, seed=args.seed)
-    seen = time.perf_counter()
-    prediction = _prediction(args, work, scene, cells, made)
-    labelled = time.perf_counter()
+    prediction = labelled_by_bank(work.bank, scene, cells, seed=args.seed, made=made)
+    if args.min_confidence is not None:
+        prediction = prediction.at_least(args.min_confidence)
     with results_folder(folder, RESULT_FILES) as new:
         write_results(prediction, cells.size, new, args.writing.outputs(many=many), path)
-    written = time.perf_counter()
-    seconds = {"read": read - began, "look": seen - read, "label": labelled - seen, "write": written - labelled}
-    return prediction.summary(), seconds
-
-
-def _prediction(args: Segment, work: _Work, scene: Any, cells: Any, made: dict[str, Any]) -> Prediction:
-    from ditr.labelling.result import labelled_by_bank
-
-    prediction = labelled_by_bank(work.bank, scene, cells, seed=args.seed, made=made)
-    if args.min_confidence is None:
-        return prediction
-    label = prediction.at_least(args.min_confidence).label
-    return replace(prediction, label=label, min_confidence=args.min_confidence)
+    return prediction.summary(), time.perf_counter() - began
 
 
 def _done(folder: Path, made: dict[str, Any]) -> dict[str, Any] | None:
@@ -173,12 +160,12 @@ def _done(folder: Path, made: dict[str, Any]) -> dict[str, Any] | None:
     return summary if isinstance(before, dict) and all(before.get(key) == made[key] for key in made) else None
 
 
-def _say(name: str, summary: dict[str, Any], seconds: dict[str, float] | None) -> None:
+def _say(name: str, summary: dict[str, Any], seconds: float | None) -> None:
     total = max(1, summary["points"])
     counts = sorted(summary["points_per_class"].items(), key=lambda item: -item[1])
     unknown = total - sum(summary["points_per_class"].values())
     shares = [f"{label} {count / total:.0%}" for label, count in counts[:4] if count]
     if unknown:
         shares.append(f"no label {unknown / total:.0%}")
-    took = "done before" if seconds is None else f"{sum(seconds.values()):.1f} s"
+    took = "done before" if seconds is None else f"{seconds:.1f} s"
     print(f"{name}: {total} points, {took}; {', '.join(shares)}")

@@ -92,7 +92,7 @@ def make_cells(scene: Scene, encoding: CachedEncoding | None, *, size: float | N
         InputError: missing or damaged photographs, or cells that are too small for the scene.
     """
     profile, rule = profile_rule(scene)
-    size = CELL_SIZE["indoor" if profile.startswith("indoor") else "outdoor"] if size is None else size
+    size = CELL_SIZE[profile] if size is None else size
     voxels = voxelize(scene.coord, size)
     middle = _mean(scene.coord, voxels)
     image, seen = np.zeros((len(voxels), 0), np.float32), np.zeros(len(voxels), bool)

@@ -8,7 +8,6 @@ not know. What they are worth is measured with ``benchmarks/clicks.py``.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -225,20 +224,24 @@ class KernelTable:
         self.kernel = kernel
         self.all = Examples.of(cells, slice(None), center)
         self._columns = np.empty((0, len(cells)), np.float32)
+        self._known = 0
 
     def to(self, examples: Examples) -> NDArray[np.float32]:
         """(M, n); what was asked for before is not computed again, as long as examples are only added to it."""
-        known = len(self._columns)
-        if known > len(examples):
-            self._columns, known = self._columns[: len(examples)], len(examples)
-        if known < len(examples):
-            new = examples.some(slice(known, None))
-            self._columns = np.concatenate([self._columns, likeness(self.kernel, new, self.all)])
-        return self._columns.T
+        known, wanted = min(self._known, len(examples)), len(examples)
+        if wanted > len(self._columns):
+            # With room for as many again: a click more does not copy the columns of all before it.
+            grown = np.empty((max(wanted, 2 * len(self._columns)), len(self.all)), np.float32)
+            grown[:known] = self._columns[:known]
+            self._columns = grown
+        if known < wanted:
+            self._columns[known:wanted] = likeness(self.kernel, examples.some(slice(known, None)), self.all)
+        self._known = wanted
+        return self._columns[:wanted].T
 
-    def forget(self, first: int = 0) -> None:
+    def forget(self, first: int) -> None:
         """Drop the columns from ``first`` on, after examples have changed."""
-        self._columns = self._columns[:first]
+        self._known = min(self._known, first)
 
 
 def softmax(scores: NDArray[_Number]) -> NDArray[_Number]:
@@ -254,10 +257,3 @@ def smoothed(cells: Cells, probability: NDArray[np.float32], passes: int = _PASS
     for _ in range(passes):
         probability = cells.around @ probability
     return probability
-
-
-def best(probability: NDArray[np.float32], names: Sequence[str]) -> NDArray[np.int32]:
-    """(M,) the likeliest class of each cell; -1 where there are no classes."""
-    if not names:
-        return np.full(len(probability), -1, np.int32)
-    return np.asarray(probability.argmax(axis=1), dtype=np.int32)

@@ -16,7 +16,7 @@ import hashlib
 import json
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +30,7 @@ from ditr.scene import Scene
 __all__ = ["Action", "Clicks", "Journal", "read_clicks", "scene_identity", "write_clicks"]
 
 SCHEMA = 1
+_REMEDY = "Name a file of clicks; docs/labelling.md says what is in one"
 _MOST_BYTES = 64 << 20
 _MOST_STROKE = 10_000
 
@@ -81,7 +82,7 @@ class Clicks:
 
     scene: Mapping[str, Any]
     classes: tuple[str, ...] = ()
-    actions: tuple[Action, ...] = field(default=())
+    actions: tuple[Action, ...] = ()
 
     def require(self, scene: Scene, where: str) -> None:
         """Refuse another scene than the one they were made in.
@@ -115,14 +116,12 @@ def read_clicks(path: str | os.PathLike[str]) -> Clicks:
     try:
         content = json.loads(read_bytes(where, _MOST_BYTES))
     except (OSError, ValueError, RecursionError) as error:
-        raise InputError(
-            where, f"not a file of clicks ({error})", "Name one that `ditr label` or the viewer wrote"
-        ) from None
+        raise InputError(where, f"not a file of clicks ({error})", _REMEDY) from None
     if not isinstance(content, dict) or content.get("schema") != SCHEMA or not isinstance(content.get("scene"), dict):
-        raise InputError(where, "not a file of clicks", "Name one that `ditr label` or the viewer wrote")
+        raise InputError(where, "not a file of clicks", _REMEDY)
     entries = content.get("clicks")
     if not isinstance(entries, list):
-        raise InputError(where, "it has no list of clicks", "Name one that `ditr label` or the viewer wrote")
+        raise InputError(where, "it has no list of clicks", _REMEDY)
     actions = tuple(action_of(entry, f"{where}, click {number}") for number, entry in enumerate(entries))
     listed = content.get("classes", [])
     if not isinstance(listed, list) or not all(isinstance(name, str) and name for name in listed):

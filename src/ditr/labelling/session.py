@@ -1,13 +1,12 @@
 """Labelling one scene: actions come in, labels of all points come out, at once.
 
-The same class stands behind the viewer and behind ``ditr label``: what is clicked in a browser gives the same labels
-again from its file.
+Whatever takes the actions, a file of clicks gives the same labels again.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,7 +15,7 @@ from ditr.data.preparation import profile_rule
 from ditr.data.scene_views import points_in
 from ditr.errors import InputError, nearest
 from ditr.labelling.cells import Cells
-from ditr.labelling.classifier import Classifier, Examples, Kernel, KernelTable, best, smoothed, softmax
+from ditr.labelling.classifier import Classifier, Examples, Kernel, KernelTable, smoothed, softmax
 from ditr.labelling.clicks import Action, Clicks, points_of, require_classes, scene_identity
 from ditr.scene import UNLABELLED, Scene
 
@@ -187,7 +186,7 @@ class Session:
         classifier = Classifier.fit(self.kernel, examples, label, len(self.classes))
         scores = classifier.scores(self._table.to(examples))
         probability = smoothed(self.cells, softmax(scores))
-        found = best(probability, self.classes)
+        found = probability.argmax(axis=1).astype(np.int32)
         sure = _ahead(probability)
         for where, locked in self._locked:
             found[where], sure[where] = locked, 1
@@ -232,12 +231,6 @@ class Session:
         around = doubt + doubt[self.cells.near].sum(axis=1)
         cell = int(np.argmax(np.where(free, around, -1)))
         return int(np.flatnonzero(self.cells.of_point == cell)[0])
-
-    def labelled_scene(self, least: float = 0.0) -> Scene:
-        """The scene with these labels; points of a lower probability than ``least`` have none."""
-        label, chance = self.of_points()
-        label = np.where(chance < least, np.int32(UNLABELLED), label)
-        return replace(self.scene, label=label, class_names=tuple(self.classes))
 
 
 def _ahead(probability: NDArray[np.float32]) -> NDArray[np.float32]:
