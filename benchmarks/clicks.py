@@ -8,7 +8,8 @@ The same random clicks (by seed) are made with four classifiers: ``all`` (image 
 place), ``no images`` (shape and place), ``random encoder`` (as all, but the encoder has random weights), and ``images
 alone``. ``least-sure`` is ``all`` with clicks where it is least sure. Rows are added to FOLDER/clicks.jsonl; what is
 there is not computed again. ``table`` prints means over scenes and seeds, with an interval of 95 % over the
-scenes (bootstrap; scenes of one street count as what they are, no independent places).
+scenes (bootstrap; scenes of one street count as what they are, no independent places), and differences of pairs with
+the same scene, seed and clicks, with the like interval.
 """
 
 from __future__ import annotations
@@ -38,6 +39,8 @@ from ditr.scene import Scene
 
 ENCODER = "dinov2-small-derived"
 MARKS = (1, 3, 10, 30)
+PAIRS = (("all", "no images"), ("all", "random encoder"), ("least-sure", "all"))
+"""Compared pair by pair."""
 STREET = {
     "vegetation": ("Vegetation",),
     "ground": ("Ground", "Driveway"),
@@ -189,8 +192,25 @@ def table(rows: list[dict]) -> str:
                 if any(row["how"] == how for row in chosen):
                     cells = [cell([row for row in chosen if row["how"] == how], str(mark)) for mark in MARKS]
                     lines.append(f"| {how} | " + " | ".join(cells) + " |")
+            for one, two in PAIRS:
+                pairs = differences(chosen, one, two)
+                if pairs:
+                    cells = [cell(pairs, str(mark), signed=True) for mark in MARKS]
+                    lines.append(f"| *{one} less {two}* | " + " | ".join(cells) + " |")
             lines.append("")
     return "\n".join(lines)
+
+
+def differences(rows: list[dict], one: str, two: str) -> list[dict]:
+    """What one way has more than another in the same scene, with the same seed."""
+    by_pair = {(row["how"], row["of"], row["seed"]): row for row in rows}
+    found = []
+    for row in rows:
+        other = by_pair.get((two, row["of"], row["seed"]))
+        if row["how"] == one and other is not None:
+            more = {mark: miou - other["miou"][mark] for mark, miou in row["miou"].items() if mark in other["miou"]}
+            found.append({**row, "miou": more})
+    return found
 
 
 def family_of(name: str) -> str:
@@ -198,8 +218,9 @@ def family_of(name: str) -> str:
     return "rooms" if "room" in name else "PandaSet, one street" if "frame" in name else name
 
 
-def cell(rows: list[dict], mark: str) -> str:
+def cell(rows: list[dict], mark: str, *, signed: bool = False) -> str:
     """Mean and interval."""
+    form = "+.1f" if signed else ".1f"
     by_scene = defaultdict(list)
     for row in rows:
         if mark in row["miou"]:
@@ -209,11 +230,11 @@ def cell(rows: list[dict], mark: str) -> str:
         return ""
     if len(means) == 1:
         values = next(iter(by_scene.values()))
-        return f"{means[0]:.1f} ({min(values):.1f}-{max(values):.1f} over seeds)"
+        return f"{means[0]:{form}} ({min(values):{form}} to {max(values):{form}} over seeds)"
     rng = np.random.default_rng(0)
     drawn = rng.choice(means, (4000, len(means))).mean(axis=1)
     low, high = np.percentile(drawn, (2.5, 97.5))
-    return f"{means.mean():.1f} ({low:.1f}-{high:.1f})"
+    return f"{means.mean():{form}} ({low:{form}} to {high:{form}})"
 
 
 def main() -> None:

@@ -1,4 +1,4 @@
-"""The datasets of the paper, a line each. A new dataset is one file beside this one and one line here."""
+"""The datasets of the paper, a line each. A new dataset is one file or folder beside this file and one line here."""
 
 from __future__ import annotations
 
