@@ -30,7 +30,7 @@ class Submit:
 
     The published test procedure is used. Labels are kept scene by scene: the same command goes on where it was stopped.
     The check names everything for which the server rejects an archive or counts points as wrong: names, counts, types,
-    values, folders, meta data. Exits with 1 where there is something.
+    values, folders, meta data. Exits with 1 if there is a fault.
     """
 
     model: Annotated[str | None, tyro.conf.Positional, tyro.conf.arg(metavar="RUN")] = None
