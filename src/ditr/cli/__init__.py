@@ -8,7 +8,6 @@ a line in :func:`_commands`.
 from __future__ import annotations
 
 import io
-import os
 import re
 import shlex
 import sys
@@ -28,12 +27,10 @@ __all__ = ["execute", "main"]
 def main(arguments: list[str] | None = None) -> None:
     """The program ``ditr``; exits with 2 and one line on bad input."""
     from ditr import __version__
+    from ditr.runtime import calm_threads
 
     arguments = sys.argv[1:] if arguments is None else arguments
-    if "OMP_WAIT_POLICY" not in os.environ:
-        # Threads of torch wait for each other hundreds of times in a pass. By default they spin for long, which is no
-        # faster on a quiet machine and takes two to three times as long beside other work. It is read as torch loads.
-        os.environ.setdefault("GOMP_SPINCOUNT", "3000")
+    calm_threads()
     if isinstance(sys.stdout, io.TextIOWrapper):
         # A job's log is read while the job runs.
         sys.stdout.reconfigure(line_buffering=True)

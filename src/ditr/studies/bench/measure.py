@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import statistics
 import sys
 import time
@@ -38,6 +39,7 @@ def main() -> None:
         others = OthersShare()
         found = measured(job, subject)
     found["others"] = others.share()
+    found["thread_spins"] = os.environ.get("GOMP_SPINCOUNT")
     found["source"] = str(Path(ditr.__file__).resolve().parents[1])
     if job.stages and job.what != "machine":
         found |= taken_apart(job, subject)

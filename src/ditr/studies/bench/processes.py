@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import json
-import os
 import subprocess
 import sys
 import tarfile
@@ -15,6 +14,7 @@ from typing import Any
 
 import ditr
 from ditr.errors import InputError
+from ditr.runtime import given_environment
 from ditr.studies.bench.plan import Job
 
 __all__ = ["OURS", "busy_processes", "commit", "export", "run_job"]
@@ -29,7 +29,8 @@ def run_job(job: Job, source: Path = OURS) -> dict[str, Any]:
     Raises:
         RuntimeError: it failed; the text is its own.
     """
-    environment = {**os.environ, "PYTHONPATH": str(source), "OMP_NUM_THREADS": str(job.threads)}
+    # Each revision's own program says how its threads wait (start.py).
+    environment = {**given_environment(), "PYTHONPATH": str(source), "OMP_NUM_THREADS": str(job.threads)}
     start = Path(__file__).with_name("start.py")
     done = subprocess.run(
         [sys.executable, str(start)], input=job.to_text(), capture_output=True, text=True, check=False, env=environment
