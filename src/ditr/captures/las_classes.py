@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-__all__ = ["OWN", "STANDARD_CLASSES", "UNCLASSIFIED", "standard_numbers"]
+__all__ = ["OWN", "STANDARD_CLASSES", "UNCLASSIFIED", "plain_name", "standard_numbers"]
 
 STANDARD_CLASSES = {
     2: "ground", 3: "low vegetation", 4: "medium vegetation", 5: "high vegetation", 6: "building", 7: "low noise",
@@ -33,7 +33,12 @@ def standard_numbers(class_names: Sequence[str]) -> list[int]:
     1 (unclassified) where these are not enough."""
     known = {name: number for number, name in STANDARD_CLASSES.items()}
     known |= {name: number for number, names in _SAME_AS.items() for name in names}
-    plain = [name.lower().replace("_", " ").replace("-", " ").strip() for name in class_names]
+    plain = [plain_name(name) for name in class_names]
     own = [name for name in plain if name not in known]
     free = {name: OWN + index if OWN + index <= _LAST else UNCLASSIFIED for index, name in enumerate(own)}
     return [known[name] if name in known else free[name] for name in plain]
+
+
+def plain_name(name: str) -> str:
+    """A class's name as people compare it: without case, and with spaces in the place of other dividers."""
+    return " ".join(name.lower().replace("_", " ").replace("-", " ").split())

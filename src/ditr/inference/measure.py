@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import csv
-import json
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,20 +12,12 @@ from numpy.typing import NDArray
 
 from ditr.errors import InputError
 from ditr.geometry.area import VoxelAreas, voxel_areas
-from ditr.geometry.orientation import rotation_upright
-from ditr.geometry.outline import outline
+from ditr.inference.maps import GroundFrame, usual_voxel, write_geojson
 from ditr.inference.prediction import Prediction
 from ditr.io.files import atomic_path
 from ditr.pictures.render import point_spacing
 
 __all__ = ["ClassMeasure", "Measures", "measure", "require_length"]
-
-_SPACINGS = 2.5
-"""Edge of a voxel in distances between points: six points lie in one that a surface crosses in the middle."""
-_LARGEST = 60_000
-"""Voxels along an axis at most; fewer than there may be, so that it does not matter where they begin."""
-_LOCAL = 'LOCAL_CS["coordinates of the capture",UNIT["metre",1]]'
-"""How a map says that its coordinates are none on the earth; without this they would be taken for degrees."""
 
 
 @dataclass(frozen=True)
@@ -64,15 +54,15 @@ class Measures:
         voxel: edge of the voxels, metres.
         classes: of which there are points, in the order of their numbers; those without a label come last.
         polygons: of each of ``classes``: of each polygon its rings, (n, 2) closed, the first one outside and
-            counterclockwise, the others holes; coordinates are those of ``crs``.
-        crs: name of the coordinate system, as GIS programs read it.
+            counterclockwise, the others holes; coordinates are those of the map.
+        frame: how the scene lies on the map.
     """
 
     scene: str
     voxel: float
     classes: tuple[ClassMeasure, ...]
     polygons: tuple[list[list[NDArray[np.float64]]], ...]
-    crs: str
+    frame: GroundFrame
 
     def rows(self) -> list[dict[str, Any]]:
         """Plain values by the names of columns, with units."""
@@ -106,36 +96,12 @@ class Measures:
             table.writerows(rows)
 
     def write_geojson(self, path: Path) -> None:
-        """Write a feature for each class: its footprint, as polygons that are valid by OGC's rules, and its row.
-
-        Where the scene has a coordinate system of the earth, coordinates are of it, and the member ``crs`` of the
-        format's first edition (2008) names it, which GDAL, and so QGIS, heeds. RFC 7946 knows longitudes and latitudes
-        alone, for which coordinates would have to be transformed.
+        """Write a feature for each class: its footprint, and its row (:func:`ditr.inference.maps.write_geojson`).
 
         Raises:
             OSError: it cannot be written.
         """
-        digits = max(2, 3 - int(np.floor(np.log10(self.voxel))))
-        features = [
-            {
-                "type": "Feature",
-                "id": row["id"],
-                "properties": row,
-                "geometry": {
-                    "type": "MultiPolygon",
-                    "coordinates": [[np.round(ring, digits).tolist() for ring in rings] for rings in polygons],
-                },
-            }
-            for row, polygons in zip(self.rows(), self.polygons, strict=True)
-        ]
-        content = {
-            "type": "FeatureCollection",
-            "name": self.scene,
-            "crs": {"type": "name", "properties": {"name": self.crs}},
-            "features": features,
-        }
-        with atomic_path(path) as temporary:
-            temporary.write_text(json.dumps(content, separators=(",", ":"), allow_nan=False), encoding="utf-8")
+        write_geojson(path, self.scene, self.frame, self.voxel, self.rows(), self.polygons)
 
 
 def measure(prediction: Prediction, voxel: float | None = None, *, least: float = 0.0) -> Measures:
@@ -153,15 +119,10 @@ def measure(prediction: Prediction, voxel: float | None = None, *, least: float 
     """
     scene = prediction.scene
     if voxel is None:
-        extent = float(np.ptp(scene.coord, axis=0).max())
-        spacing = float(np.median(point_spacing(scene.coord)))
-        voxel = max(_SPACINGS * spacing, least, extent / _LARGEST)
+        voxel = usual_voxel(scene.coord, point_spacing(scene.coord), least)
     require_length(voxel)
-    up = np.array(prediction.up) / np.linalg.norm(prediction.up)
-    crs, unit = _coordinate_system(scene.properties)
-    turn = None if up[2] > 0.9 or crs is not None else rotation_upright(up)
-    coord = scene.coord if turn is None else scene.coord @ turn.T
-    found = voxel_areas(coord, voxel)
+    frame = GroundFrame.of(prediction.up, scene.properties)
+    found = voxel_areas(frame.from_above(scene.coord), voxel)
     corner = found.corner[:2]
     classes, polygons = [], []
     for row, name, color in _listed(prediction):
@@ -176,9 +137,8 @@ def measure(prediction: Prediction, voxel: float | None = None, *, least: float 
                 volume, len(cells) * voxel**2,
             )
         )  # fmt: skip
-        rings = [[each.exterior, *each.holes] for each in outline(cells)]
-        polygons.append([[_closed(ring * voxel + corner) / unit for ring in part] for part in rings])
-    return Measures(scene.name, voxel, tuple(classes), tuple(polygons), crs or _LOCAL)
+        polygons.append(frame.polygons(cells, voxel, corner))
+    return Measures(scene.name, voxel, tuple(classes), tuple(polygons), frame)
 
 
 def require_length(voxel: float) -> None:
@@ -210,17 +170,3 @@ def _footprint(found: VoxelAreas, label: NDArray[np.int32], row: int) -> NDArray
     inverse, count = found.voxels.inverse.numpy(), found.voxels.count.numpy()
     held = np.bincount(inverse[label == row], minlength=len(count))
     return np.unique(found.voxels.grid.numpy()[2 * held >= count, :2], axis=0)
-
-
-def _closed(ring: NDArray[np.float64]) -> NDArray[np.float64]:
-    return np.vstack([ring, ring[:1]])
-
-
-def _coordinate_system(properties: Mapping[str, Any]) -> tuple[str | None, float]:
-    """The name of a scene's coordinate system on the earth, None for none, and metres of one of its units."""
-    crs = properties.get("crs")
-    if not isinstance(crs, Mapping):
-        return None, 1.0
-    name = crs.get("wkt") or (f"urn:ogc:def:crs:EPSG::{crs['epsg']}" if "epsg" in crs else None)
-    unit = crs.get("unit", 1.0)
-    return name, float(unit)

@@ -25,12 +25,14 @@ _COLOR_BLUR = 0.02  # metres
 
 @dataclass(frozen=True, eq=False)
 class Cloud:
-    """coord (N, 3) float64 metres, color (N, 3) uint8, normal (N, 3) float32, label (N,) int32."""
+    """coord (N, 3) float64 metres, color (N, 3) uint8, normal (N, 3) float32, label (N,) int32, and item (N,) int32,
+    the number of the object that a point is of."""
 
     coord: NDArray[np.float64]
     color: NDArray[np.uint8]
     normal: NDArray[np.float32]
     label: NDArray[np.int32]
+    item: NDArray[np.int32]
 
 
 def scan(room: Room, caster: RayCaster, sensor: Sensor, spacing: float, rng: Generator) -> Cloud:
@@ -64,6 +66,7 @@ def scan(room: Room, caster: RayCaster, sensor: Sensor, spacing: float, rng: Gen
         color=np.clip(color, 0, 255).astype(np.uint8),
         normal=np.round(bent, 4).astype(np.float32),
         label=mesh.label[triangle],
+        item=mesh.item[triangle],
     )
 
 

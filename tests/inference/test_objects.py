@@ -1,0 +1,167 @@
+"""Things in a labelled scene: what is one, how large it is, and that it does not matter where the scene lies."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import Phase, given, settings
+from hypothesis import strategies as st
+
+from ditr.errors import InputError
+from ditr.inference.object_rules import EVERY, ObjectRules, plural
+from ditr.inference.objects import Objects, find_objects
+from ditr.scene import Scene
+
+NAMES = ("floor", "chair", "table")
+
+
+def box_of(size: tuple[float, float, float], middle: tuple[float, float, float], spacing: float = 0.05) -> np.ndarray:
+    """Points on the six sides of a box, at random."""
+    rng = np.random.default_rng(7)
+    x, y, z = size
+    count = int(2 * (x * y + y * z + x * z) / spacing**2)
+    points = rng.uniform(-0.5, 0.5, (count, 3))
+    side = rng.choice(3, count, p=np.array([y * z, x * z, x * y]) / (x * y + y * z + x * z))
+    points[np.arange(count), side] = rng.choice([-0.5, 0.5], count)
+    return points * size + np.array(middle)
+
+
+def hall() -> tuple[Scene, np.ndarray]:
+    """A floor of 6 x 5 m with three chairs in a row, 0.4 m apart, one table, and a stray speck of chair."""
+    rng = np.random.default_rng(3)
+    floor = np.column_stack([rng.uniform(0, 6, (12_000, 1)), rng.uniform(0, 5, (12_000, 1)), np.zeros((12_000, 1))])
+    chairs = [box_of((0.5, 0.45, 0.9 - 0.1 * number), (1 + 0.9 * number, 1, 0.5)) for number in range(3)]
+    table = box_of((1.6, 0.8, 0.7), (3, 3.5, 0.8))
+    speck = rng.uniform(0, 0.08, (25, 3)) + np.array([5, 4.5, 1])
+    parts = [floor, *chairs, speck, table]
+    label = np.repeat([0, 1, 1, 1, 1, 2], [len(part) for part in parts]).astype(np.int32)
+    return Scene(name="hall", coord=np.concatenate(parts), views=()), label
+
+
+def found_in(scene: Scene, label: np.ndarray, rules: ObjectRules | None = None) -> Objects:
+    return find_objects(scene, label, NAMES, up=(0, 0, 1), rules=rules)
+
+
+def test_chairs_are_counted_and_the_floor_is_measured() -> None:
+    scene, label = hall()
+    found = found_in(scene, label)
+    assert found.told()[0] == "3 chairs, 1 table" and found.told()[1] in ("30 m² of floor", "31 m² of floor")
+    assert [each.name for each in found.objects] == ["chair"] * 3 + ["table"]
+    table = found.objects[3]
+    assert table.box.size == pytest.approx((1.6, 0.8, 0.7), abs=0.01) and abs(table.box.yaw) < 1
+    assert table.centroid == pytest.approx((3, 3.5, 0.8), abs=0.02) and table.plane is None
+    assert table.hull_volume == pytest.approx(1.6 * 0.8 * 0.7, rel=0.02)
+    assert table.area == pytest.approx(2 * (1.6 * 0.8 + 1.6 * 0.7 + 0.8 * 0.7), rel=0.25)  # edges in voxels of 0.15 m
+    assert table.footprint == pytest.approx(1.6 * 0.8, rel=0.15)
+    assert (found.of_point[label == 0] == -1).all() and (found.of_point[label == 2] == 3).all()
+    floor, chair, _ = found.classes
+    assert not floor.counted and floor.objects == 0 and chair.left_out == 25 and chair.objects == 3
+    assert sum(each.area for each in found.objects[:3]) == pytest.approx(chair.area, rel=0.02)
+    low, high = found.corners(table).min(axis=0), found.corners(table).max(axis=0)
+    assert low == pytest.approx((2.2, 3.1, 0.45), abs=0.02) and high == pytest.approx((3.8, 3.9, 1.15), abs=0.02)
+
+
+def test_what_is_closer_than_the_gap_is_one_thing() -> None:
+    """The chairs are 0.4 m apart; a gap of a class's own holds for no other."""
+    scene, label = hall()
+    assert found_in(scene, label, ObjectRules(gap={"Chair": 0.45})).told()[0] == "1 chair, 1 table"
+    assert found_in(scene, label, ObjectRules(gap={EVERY: 0.45, "chair": 0.2})).told()[0] == "3 chairs, 1 table"
+    assert found_in(scene, label, ObjectRules(min_size={"chair": 0.05})).told()[0] == "4 chairs, 1 table"
+    assert found_in(scene, label, ObjectRules(min_points={EVERY: 100_000})).told()[0] == "no objects"
+    assert found_in(scene, label, ObjectRules(by_area=("chair", "table"))).told()[0] == "no objects"
+    assert found_in(scene, label, ObjectRules(counted=("floor",))).told()[0] == "3 chairs, 1 floor, 1 table"
+
+
+@settings(max_examples=6, deadline=None, phases=[Phase.explicit, Phase.reuse, Phase.generate])
+@given(
+    st.tuples(*[st.floats(-1e6, 1e6)] * 3), st.floats(0, 360), st.integers(0, 2**32 - 1)
+)  # fmt: skip
+def test_where_a_scene_lies_and_how_its_points_are_ordered_changes_nothing(
+    offset: tuple[float, float, float], yaw: float, seed: int
+) -> None:
+    scene, label = hall()
+    cos, sin = np.cos(np.deg2rad(yaw)), np.sin(np.deg2rad(yaw))
+    turn = np.array([[cos, sin, 0], [-sin, cos, 0], [0, 0, 1]])
+    order = np.random.default_rng(seed).permutation(len(label))
+    moved = Scene(name="moved", coord=(scene.coord @ turn + np.array(offset))[order], views=())
+    before, after = found_in(scene, label), found_in(moved, label[order])
+    np.testing.assert_array_equal(after.of_point, before.of_point[order])
+    for one, two in zip(before.objects, after.objects, strict=True):
+        assert two.box.size == pytest.approx(one.box.size, abs=1e-5)
+        assert two.hull_volume == pytest.approx(one.hull_volume, rel=1e-5)
+        assert two.centroid == pytest.approx(np.array(one.centroid) @ turn + offset, abs=1e-5)
+
+
+def test_another_up_turns_boxes_with_it() -> None:
+    scene, label = hall()
+    lying = Scene(name="lying", coord=scene.coord[:, [0, 2, 1]] * (1, 1, -1), views=())
+    found = find_objects(lying, label, NAMES, up=(0, 1, 0))
+    assert found.told()[0] == "3 chairs, 1 table"
+    assert found.objects[3].box.size == pytest.approx((1.6, 0.8, 0.7), abs=0.01)
+    corners = found.corners(found.objects[3])
+    assert corners.min(axis=0) == pytest.approx((2.2, 0.45, -3.9), abs=0.02)
+
+
+@pytest.mark.parametrize("count", [1, 2, 12])
+def test_a_scene_of_hardly_anything_has_objects_or_none(count: int) -> None:
+    rng = np.random.default_rng(0)
+    for coord in (np.zeros((count, 3)), np.arange(count)[:, None] * np.ones(3), rng.normal(size=(count, 3))):
+        scene = Scene(name="few", coord=coord, views=())
+        for label in (np.full(count, -1), np.zeros(count, int), np.ones(count, int)):
+            found = find_objects(scene, label, NAMES, up=(0, 0, 1))
+            assert len(found.of_point) == count and all(np.isfinite(each.box.corners()).all() for each in found.objects)
+            everything = find_objects(
+                scene, label, NAMES, up=(0, 0, 1), rules=ObjectRules(gap={EVERY: 99.0}, min_points={EVERY: 1})
+            )
+            assert len(everything.objects) == (label[0] == 1)
+
+
+def test_thousands_of_things_are_found() -> None:
+    grid = np.stack(np.meshgrid(np.arange(50.0), np.arange(40.0), [0.0]), axis=-1).reshape(-1, 1, 3)
+    cube = np.stack(np.meshgrid(*[np.linspace(0, 0.3, 4)] * 3), axis=-1).reshape(1, -1, 3)
+    coord = (grid + cube).reshape(-1, 3)
+    found = find_objects(Scene(name="many", coord=coord, views=()), np.ones(len(coord), int), NAMES, up=(0, 0, 1))
+    assert found.told() == ["2000 chairs"]
+    assert len(np.unique(found.of_point)) == 2000 and found.objects[5].hull_volume == pytest.approx(0.027)
+
+
+@pytest.mark.parametrize(
+    ("rules", "text"),
+    [
+        ({"gap": {"chair": 0.0}}, "chair: 0.0 is no length"),
+        ({"gap": {EVERY: float("nan")}}, "no length"),
+        ({"min_size": {"chair": -1}}, "no length"),
+        ({"min_points": {"chair": 0}}, "Give 1 or more"),
+        ({"counted": ("chair",), "by_area": ("Chair",)}, "in one of the two"),
+        ({"gap": {"chiar": 0.1}}, "Did you mean 'chair'"),
+        ({"by_area": ("sofa",)}, "Name one of floor, chair, table"),
+    ],
+)
+def test_rules_that_mean_nothing_are_refused(rules: dict, text: str) -> None:
+    scene, label = hall()
+    with pytest.raises(InputError, match=text):
+        found_in(scene, label, ObjectRules(**rules))
+
+
+def test_labels_of_something_else_are_refused() -> None:
+    scene, label = hall()
+    for wrong, text in ((label[1:], "shape"), (label + 1, "there are 3 classes"), (label - 2, "from -2")):
+        with pytest.raises(InputError, match=text):
+            found_in(scene, wrong)
+
+
+def test_names_are_said_as_readers_say_them() -> None:
+    said = {name: plural(name, 2) for name in ("chair", "Bus", "bookshelf", "person", "Signs", "couch", "glass bottle")}
+    assert list(said.values()) == [
+        "2 chairs", "2 buses", "2 bookshelves", "2 people", "2 Signs", "2 couches", "2 glass bottles",
+    ]  # fmt: skip
+    assert plural("chair", 1) == "1 chair" and plural("traffic_cone", 3) == "3 traffic_cones"
+    assert plural("椅子", 3) == "3 椅子" and plural("city", 2) == "2 cities" and plural("toy", 2) == "2 toys"
+
+
+def test_walls_and_roads_are_no_things_however_they_are_written() -> None:
+    rules = ObjectRules()
+    for name in ("Wall", "driveable_surface", "Lane Line Marking", "other-ground", "SIDEWALK", "low_vegetation"):
+        assert not rules.is_counted(name)
+    for name in ("chair", "Car", "traffic-sign", "tree", "pole", "my own thing"):
+        assert rules.is_counted(name)
