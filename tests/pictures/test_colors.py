@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from ditr.errors import InputError
 from ditr.pictures.palette import (
-    BOTH_SAME,
+    BOTH_RIGHT,
+    BOTH_WRONG,
     GREY,
     LIGHT_GREY,
     ONLY_FIRST,
@@ -61,7 +62,7 @@ def test_a_dataset_may_have_colours_of_its_own() -> None:
 def test_differences_say_who_is_right() -> None:
     truth = np.array([0, 0, 0, 0, -1])
     color = difference_colors(truth, np.array([0, 1, 0, 1, 0]), np.array([0, 1, 1, 0, 0]))
-    assert [tuple(c) for c in color] == [BOTH_SAME, BOTH_SAME, ONLY_FIRST, ONLY_SECOND, LIGHT_GREY]
+    assert [tuple(c) for c in color] == [BOTH_RIGHT, BOTH_WRONG, ONLY_FIRST, ONLY_SECOND, LIGHT_GREY]
     with pytest.raises(InputError):
         difference_colors(truth, truth[:-1], truth)
 

@@ -15,7 +15,16 @@ from numpy.typing import NDArray
 from ditr.errors import InputError
 from ditr.scene import UNLABELLED
 
-__all__ = ["BOTH_SAME", "GREY", "LIGHT_GREY", "ONLY_FIRST", "ONLY_SECOND", "class_colors", "difference_colors"]
+__all__ = [
+    "BOTH_RIGHT",
+    "BOTH_WRONG",
+    "GREY",
+    "LIGHT_GREY",
+    "ONLY_FIRST",
+    "ONLY_SECOND",
+    "class_colors",
+    "difference_colors",
+]
 __all__ += ["Color", "chosen_colors", "label_colors", "value_colors"]
 
 Color = tuple[int, int, int]
@@ -24,8 +33,10 @@ GREY: Color = (150, 150, 150)
 """Points without a label or without features."""
 LIGHT_GREY: Color = (217, 217, 217)
 """Unlabelled points in the picture of differences."""
-BOTH_SAME: Color = (44, 44, 48)
-"""Both predictions right, or both wrong: black, but for the shading to show."""
+BOTH_RIGHT: Color = (44, 44, 48)
+"""Both predictions right: black, but for the shading to show."""
+BOTH_WRONG: Color = (240, 180, 60)
+"""Both predictions wrong."""
 ONLY_FIRST: Color = (216, 32, 42)
 """Only the baseline is right."""
 ONLY_SECOND: Color = (22, 166, 62)
@@ -92,8 +103,8 @@ def difference_colors(
 ) -> NDArray[np.uint8]:
     """Who is right, as in the paper's Figs. 9-11: (N, 3) uint8.
 
-    Black where both predictions are right or both are wrong, green where only DITR is right, red where only the
-    baseline is right, light grey where there is no ground truth.
+    Black where both predictions are right, yellow where both are wrong (the paper has black there too), green where
+    only DITR is right, red where only the baseline is right, light grey where there is no ground truth.
 
     Args:
         truth: (N,) labels, -1 for unlabelled.
@@ -108,9 +119,8 @@ def difference_colors(
             "labels", f"shapes {truth.shape}, {baseline.shape}, {ditr.shape}", "Give one of each per point"
         )
     first, second = baseline == truth, ditr == truth
-    kind = np.select([truth == UNLABELLED, first & ~second, second & ~first], [0, 1, 2], default=3)
-    table: NDArray[np.uint8] = np.array([LIGHT_GREY, ONLY_FIRST, ONLY_SECOND, BOTH_SAME], dtype=np.uint8)
-    return np.asarray(table[kind])
+    table: NDArray[np.uint8] = np.array([BOTH_WRONG, ONLY_FIRST, ONLY_SECOND, BOTH_RIGHT, LIGHT_GREY], dtype=np.uint8)
+    return np.asarray(table[np.where(truth == UNLABELLED, 4, first + 2 * second)])
 
 
 def value_colors(

@@ -12,7 +12,7 @@ from PIL import Image, ImageDraw
 
 from ditr.errors import InputError
 from ditr.io.files import atomic_path, write_image
-from ditr.pictures.palette import BOTH_SAME, GREY, LIGHT_GREY, ONLY_FIRST, ONLY_SECOND, chosen_colors
+from ditr.pictures.palette import BOTH_RIGHT, BOTH_WRONG, GREY, LIGHT_GREY, ONLY_FIRST, ONLY_SECOND, chosen_colors
 from ditr.pictures.text import Font, fitted
 
 __all__ = ["LegendEntry", "Panel", "class_legend", "difference_legend", "save_picture", "sheet"]
@@ -68,7 +68,8 @@ def difference_legend(baseline: str = "PTv3", ditr: str = "DITR") -> tuple[Legen
     return (
         LegendEntry(f"only {ditr} is right", ONLY_SECOND),
         LegendEntry(f"only {baseline} is right", ONLY_FIRST),
-        LegendEntry("both right, or both wrong", BOTH_SAME),
+        LegendEntry("both right", BOTH_RIGHT),
+        LegendEntry("both wrong", BOTH_WRONG),
         LegendEntry("no ground truth", LIGHT_GREY),
     )
 

@@ -13,7 +13,15 @@ from ditr.data.preparation import profile_rule
 from ditr.data.scene_views import why_unseen
 from ditr.geometry.orientation import find_up
 from ditr.geometry.projection import Sight
-from ditr.pictures.palette import BOTH_SAME, GREY, LIGHT_GREY, ONLY_FIRST, ONLY_SECOND, chosen_colors, value_colors
+from ditr.pictures.palette import (
+    BOTH_RIGHT,
+    BOTH_WRONG,
+    GREY,
+    LIGHT_GREY,
+    ONLY_FIRST,
+    chosen_colors,
+    value_colors,
+)
 from ditr.viewer.subject import Subject
 
 __all__ = ["Layer", "class_layer", "layer_makers"]
@@ -107,8 +115,8 @@ def _difference(subject: Subject) -> Layer:
     number = {name: place for place, name in enumerate(subject.class_names)}
     same = np.array([*(number.get(name, -2) for name in scene.class_names), -3])[scene.label] == subject.label
     group = np.select([scene.label < 0, same, subject.label < 0], [3, 0, 2], default=1).astype(np.int32)
-    colors = np.array([BOTH_SAME, ONLY_FIRST, ONLY_SECOND, LIGHT_GREY], np.uint8)
-    colors[0], colors[2] = (120, 170, 140), (240, 180, 60)
+    colors = np.array([BOTH_RIGHT, ONLY_FIRST, BOTH_WRONG, LIGHT_GREY], np.uint8)
+    colors[0] = (120, 170, 140)
     return Layer(group=group, names=("right", "wrong", "no label", "not known"), group_colors=colors)
 
 
