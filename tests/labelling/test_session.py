@@ -230,7 +230,13 @@ def test_a_journal_keeps_what_was_not_saved(scene: Scene, tmp_path: Path) -> Non
     with open(journal.path, "a") as file:
         file.write('{"count": 5, "la')  # killed while it wrote
     assert Journal(path, identity).unsaved() == tuple(actions)
-    assert Journal(path, scene_identity(make_scene(points=50))).unsaved() is None
+    with pytest.raises(InputError, match="unsaved clicks in another scene"):
+        Journal(path, scene_identity(make_scene(points=50))).unsaved()
+    # The next run goes on behind what it took up, and not behind half a line.
+    after = Journal(path, identity)
+    after.add(actions)
+    after.add([*actions, actions[0]])
+    assert Journal(path, identity).unsaved() == (*actions, actions[0])
     journal.clear()
     assert Journal(path, identity).unsaved() is None
 

@@ -24,7 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ditr.errors import InputError, few
-from ditr.io.files import read_bytes, write_json
+from ditr.io.files import atomic_path, read_bytes, write_json
 from ditr.scene import Scene
 
 __all__ = ["Action", "Clicks", "Journal", "read_clicks", "scene_identity", "write_clicks"]
@@ -155,27 +155,45 @@ class Journal:
     def __init__(self, path: Path, scene: Mapping[str, Any]) -> None:
         self.path = path.with_name(path.name + ".journal")
         self.scene = dict(scene)
+        self._begun = False
 
     def add(self, actions: Sequence[Action]) -> None:
-        """Write all actions so far; after an undo they are fewer than before."""
-        with open(self.path, "a", encoding="utf-8") as file:
-            if file.tell() == 0:
-                file.write(json.dumps({"schema": SCHEMA, "scene": self.scene}) + "\n")
-            last = actions[-1].to_json() if actions else None
-            file.write(json.dumps({"count": len(actions), "last": last}) + "\n")
+        """Write the last of all actions so far; after an undo they are fewer than before.
+
+        The first time, and after the clicks have been saved, all of them are written, in the place of what an earlier
+        run left.
+        """
+        if not self._begun:
+            lines = [_line({"schema": SCHEMA, "scene": self.scene})]
+            lines += [_line({"count": count + 1, "last": one.to_json()}) for count, one in enumerate(actions)]
+            with atomic_path(self.path) as path:
+                path.write_bytes(b"".join(lines))
+            self._begun = True
+            return
+        with open(self.path, "ab") as file:
+            file.write(_line({"count": len(actions), "last": actions[-1].to_json() if actions else None}))
             file.flush()
             os.fsync(file.fileno())
 
     def unsaved(self) -> tuple[Action, ...] | None:
-        """What an earlier run left unsaved in this scene; None where there is nothing."""
+        """What an earlier run left unsaved in this scene; None where there is nothing.
+
+        Raises:
+            InputError: it is of another scene.
+        """
         try:
             lines = self.path.read_bytes().splitlines()
         except OSError:
             return None
         found: list[Action] = []
         try:
-            if not lines or json.loads(lines[0]).get("scene", {}).get("sha256") != self.scene.get("sha256"):
-                return None
+            other = dict(json.loads(lines[0])["scene"]) if lines else {}
+        except (ValueError, KeyError, TypeError):
+            return None  # not one line was written
+        if lines and other.get("sha256") != self.scene.get("sha256"):
+            fault = f"it has unsaved clicks in another scene ({other.get('name')})"
+            raise InputError(self.path, fault, "Open that scene and save them, or remove the file")
+        try:
             for number, line in enumerate(lines[1:]):
                 entry = json.loads(line)
                 count, last = int(entry["count"]), entry["last"]
@@ -189,6 +207,11 @@ class Journal:
     def clear(self) -> None:
         """After the clicks have been saved."""
         self.path.unlink(missing_ok=True)
+        self._begun = False
+
+
+def _line(content: dict[str, Any]) -> bytes:
+    return (json.dumps(content) + "\n").encode()
 
 
 def action_of(entry: Any, where: str) -> Action:

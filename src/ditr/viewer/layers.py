@@ -9,8 +9,6 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from ditr.data.preparation import profile_rule
-from ditr.data.scene_views import why_unseen
 from ditr.geometry.orientation import find_up
 from ditr.geometry.projection import Sight
 from ditr.pictures.palette import (
@@ -121,6 +119,9 @@ def _difference(subject: Subject) -> Layer:
 
 
 def _unseen(subject: Subject) -> Layer:
+    from ditr.data.preparation import profile_rule
+    from ditr.data.scene_views import why_unseen
+
     scene = subject.scene
     sight = why_unseen(scene, scene.views, profile_rule(scene)[1])
     names = tuple(one.meaning for one in Sight)

@@ -60,10 +60,12 @@ class Legend:
         self._paint()
 
     def shown(self) -> NDArray[np.bool_] | None:
-        """(K + 1,) whether each group of the layer is shown; None where nothing is hidden."""
-        if self._layer is None or not any(self._off.get(name) for name in self._layer.names):
+        """(N,) whether each point's class is shown; None where nothing is hidden."""
+        layer = self._layer
+        if layer is None or layer.group is None or not any(self._off.get(name) for name in layer.names):
             return None
-        return np.array([not self._off.get(name, False) for name in self._layer.names])
+        shown: NDArray[np.bool_] = np.array([not self._off.get(name, False) for name in layer.names])[layer.group]
+        return shown
 
     def colors_of(self, layer: Layer) -> NDArray[np.uint8]:
         """(K + 1, 3) of the groups, as they were recoloured here."""

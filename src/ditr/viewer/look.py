@@ -11,8 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ditr.viewer.octree import Octree
+from ditr.viewer.photographs import Seen
 
-__all__ = ["BrowserCloud", "Look", "rotation_of"]
+__all__ = ["Browser", "BrowserCloud", "Look", "rotation_of"]
 
 
 @dataclass(eq=False)
@@ -138,6 +139,25 @@ class BrowserCloud:
                 drawn.handle.visible = not hidden
         if self._asked:
             self.refresh()
+
+
+@dataclass(eq=False)
+class Browser:
+    """One browser that shows the page.
+
+    Attributes:
+        client: viser's handle.
+        cloud: the points in it.
+        seen: the photograph that is looked at; None while it is the cloud.
+        picture: viser's handle of it.
+        before: camera to go back to: position, what it looks at, up, field of view.
+    """
+
+    client: Any
+    cloud: BrowserCloud
+    seen: Seen | None = None
+    picture: Any = None
+    before: tuple[Any, Any, Any, float] | None = None
 
 
 def rotation_of(wxyz: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -13,11 +13,9 @@ from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 
-from ditr.geometry.curves import Curve, encode
 from ditr.io.files import write_tensors
 from ditr.pictures.render import point_spacing
 
@@ -101,6 +99,10 @@ def build_octree(coord: NDArray[np.floating], seed: int = 0) -> Octree:
         coord: points.
         seed: of the choice of a cell's point.
     """
+    import torch  # takes longer to load than a small cloud to show
+
+    from ditr.geometry.curves import Curve, encode
+
     low = coord.min(axis=0).astype(np.float64)
     edge = max(float((coord.max(axis=0) - low).max()), 1e-6) * (1 + 1e-6)
     grid = np.minimum((coord - low) * ((1 << _BITS) / edge), (1 << _BITS) - 1).astype(np.int64)
@@ -221,6 +223,8 @@ def kept_octree(coord: NDArray[np.floating], folder: Path | None) -> Octree:
             return found
     except (OSError, SafetensorError, KeyError, IndexError):
         pass  # there is none yet, or a damaged one
+    import torch
+
     made = build_octree(coord)
     try:
         folder.mkdir(parents=True, exist_ok=True)

@@ -7,15 +7,23 @@ import os
 import socket
 import threading
 import webbrowser
+from collections.abc import Callable
 from contextlib import suppress
 from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ditr.errors import InputError
 from ditr.io.caches import kept
+from ditr.labelling.clicks import read_clicks
 from ditr.runtime import phase
 from ditr.stopping import exiting_when_stopped
+from ditr.viewer.desk import Desk, Places
 from ditr.viewer.page import Page
 from ditr.viewer.subject import Subject
+
+if TYPE_CHECKING:
+    from ditr.encoders.encoding import CachedEncoding
 
 __all__ = ["require_viser", "serve"]
 
@@ -30,19 +38,47 @@ def require_viser() -> None:
         raise InputError("ditr view", "the package viser is not installed", "Install it: pip install 'ditr[view]'")
 
 
-def serve(subject: Subject, *, port: int, budget: int, open_browser: bool) -> None:
+def serve(
+    subject: Subject,
+    *,
+    source: Path,
+    clicks: Path,
+    out: Path,
+    encoding: Callable[[], CachedEncoding] | None,
+    cell: float | None,
+    port: int,
+    budget: int,
+    open_browser: bool,
+) -> None:
     """Serve the page, say where it is, and wait for Ctrl-C or SIGTERM.
 
+    Args:
+        subject: what is shown.
+        source: what it was read from.
+        clicks: file of clicks, to go on from where it is there.
+        out: folder for the labels of clicks.
+        encoding: makes the image encoder; None to do without photographs.
+        cell: metres, of the cubes that get one label each; None for the profile's.
+        port: of the page, or the next that is free.
+        budget: most points that a browser draws.
+        open_browser: whether one is opened here.
+
     Raises:
-        InputError: a port or budget that is none, or a viser that cannot be guarded.
+        InputError: a port or budget that is none, clicks in another scene, or a viser that cannot be guarded.
     """
     if not 0 <= port < 65536:
         raise InputError("--port", f"it is {port}", "Give a number from 1024 to 65535")
     if budget < 1000:
         raise InputError("--budget", f"it is {budget}", "Give 1000 points or more")
+    before = None
+    if clicks.exists():
+        before = read_clicks(clicks)
+        before.require(subject.scene, str(clicks))
+    places = Places(clicks, out, out.with_name(f"{out.name}-capture"), out.with_name(f"{out.name}.bank"))
     with phase("make the page"):
         page = Page(subject, port=port, budget=budget, cache=kept("octrees"))
     try:
+        Desk(page, places, source, before, encoding, cell)
         for line in told(page):
             print(line, flush=True)
         if open_browser and not _is_remote():

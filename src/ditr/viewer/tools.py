@@ -32,7 +32,7 @@ class Clip:
                 slider = gui.add_multi_slider(name, min=low, max=high, step=step, initial_value=(low, high))
                 slider.on_update(lambda _: changed())
                 self._sliders.append(slider)
-            everything = gui.add_button("Everything")
+            everything = gui.add_button("Everything", color="gray")
         everything.on_click(lambda _: self._open())
 
     def _open(self) -> None:

@@ -1,0 +1,155 @@
+"""The tab of the photographs: frusta where they were taken, and looking through one of them, in each browser apart."""
+
+from __future__ import annotations
+
+import threading
+import time
+from contextlib import suppress
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ditr.errors import InputError
+from ditr.viewer.browsers import Browsers
+from ditr.viewer.camera import fly
+from ditr.viewer.look import Browser, Look
+from ditr.viewer.photographs import Photographs, plane_of, quaternion_of
+
+__all__ = ["Album"]
+
+_MARGIN = 1.04
+"""Of the window around a photograph that is looked through."""
+
+
+class Album:
+    """The photographs in the page.
+
+    Args:
+        server: of viser; the tab's widgets go where it adds things now.
+        browsers: all of them.
+        look: the points' colours.
+        photographs: of the scene.
+
+    Attributes:
+        clicked: when a frustum was clicked last, in seconds of the monotonic clock.
+    """
+
+    def __init__(self, server: Any, browsers: Browsers, look: Look, photographs: Photographs) -> None:
+        self._server, self._browsers, self._look, self._photographs = server, browsers, look, photographs
+        self.clicked = 0.0
+        # Before its camera, so near that nothing of the cloud lies between.
+        self._away = 0.02 * float(np.linalg.norm(np.ptp(look.coord, axis=0)))
+        gui, views = server.gui, photographs.views
+        self._shown = gui.add_checkbox("Show cameras", True)
+        self._which = gui.add_dropdown("Photograph", tuple(view.name for view in views))
+        go = gui.add_button("Look through it")
+        self._opacity = gui.add_slider("Colours over it", min=0.0, max=1.0, step=0.05, initial_value=0.45)
+        leave = gui.add_button("Back to the cloud", color="gray")
+        self._frusta = photographs.add_frusta(server.scene, self._enter_by_frustum)
+        self._shown.on_update(lambda _: self._show_frusta())
+        go.on_click(lambda event: self.enter(event.client, self._which.value))
+        leave.on_click(lambda event: self.leave(event.client))
+        self._opacity.on_update(lambda _: self.repaint())
+        threading.Thread(target=self._add_thumbnails, daemon=True).start()
+
+    def _add_thumbnails(self) -> None:
+        for view, handle in self._frusta:
+            image = self._photographs.thumbnail(view)
+            with suppress(Exception):  # the server has stopped meanwhile
+                if image is not None:
+                    handle.image = image
+
+    def _enter_by_frustum(self, name: str, client: Any) -> None:
+        self.clicked = time.monotonic()
+        self._which.value = name
+        self.enter(client, name)
+
+    def enter(self, client: Any, name: str) -> None:
+        """Fly to where a photograph was taken, and look through it."""
+        with self._browsers.lock:
+            browser = self._browsers.of(client)
+            if browser is None:
+                return
+            try:
+                seen = self._photographs.seen(name)
+            except InputError as error:
+                self._browsers.say(client, "This photograph cannot be shown", error.told(), fault=True)
+                return
+            camera = client.camera
+            if browser.before is None:
+                browser.before = (camera.position, camera.look_at, camera.up_direction, camera.fov)
+        view = seen.view
+        width, height, middle = plane_of(view, self._photographs.origin, self._away)
+        aspect = float(camera.aspect) if camera.image_height else width / height
+        # The whole photograph, whatever shape the window has.
+        field = 2 * np.arctan(_MARGIN * max(height, width / aspect) / 2 / self._away)
+        fly(client, view.center - self._photographs.origin, middle, -view.camera_to_world[:3, 1], float(field))
+        with self._browsers.lock:
+            browser.seen = seen
+            self._show_picture(browser)
+            browser.cloud.hide(True)
+            self._show_frusta()
+
+    def leave(self, client: Any) -> bool:
+        """Back to the cloud; whether a photograph was looked through."""
+        with self._browsers.lock:
+            browser = self._browsers.of(client)
+            if browser is None or browser.seen is None:
+                return False
+            browser.seen = None
+            browser.picture.remove()
+            browser.picture = None
+            browser.cloud.hide(False)
+            self._show_frusta()
+            before, browser.before = browser.before, None
+        assert before is not None
+        fly(client, *before)
+        return True
+
+    def repaint(self) -> None:
+        """The colours over photographs anew."""
+        with self._browsers.lock:
+            for browser in self._browsers.all():
+                self._show_picture(browser)
+
+    def point_at(self, browser: Browser, origin: NDArray[np.float64], direction: NDArray[np.float64]) -> int | None:
+        """The point that the photograph shows where a ray hits it; None beside it, or where it shows none."""
+        assert browser.seen is not None
+        view, (rows, columns) = browser.seen.view, browser.seen.point.shape
+        turn = view.camera_to_world[:3, :3]
+        width, height, middle = plane_of(view, self._photographs.origin, self._away)
+        ahead = float(direction @ turn[:, 2])
+        if ahead <= 1e-9:
+            return None
+        hit = origin + direction * (float((middle - origin) @ turn[:, 2]) / ahead) - middle
+        u, v = float(hit @ turn[:, 0]) / width + 0.5, float(hit @ turn[:, 1]) / height + 0.5
+        if not (0 <= u < 1 and 0 <= v < 1):
+            return None
+        point = int(browser.seen.point[int(v * rows), int(u * columns)])
+        return point if point >= 0 else None
+
+    def _show_picture(self, browser: Browser) -> None:
+        seen = browser.seen
+        if seen is None:
+            return
+        image = seen.with_colors(self._look.colors, self._look.shown, float(self._opacity.value))
+        if browser.picture is not None:
+            browser.picture.remove()
+        width, height, middle = plane_of(seen.view, self._photographs.origin, self._away)
+        browser.picture = browser.client.scene.add_image(
+            "/photograph",
+            image,
+            width,
+            height,
+            format="jpeg",
+            jpeg_quality=88,
+            wxyz=quaternion_of(seen.view.camera_to_world[:3, :3]),
+            position=middle,
+        )
+
+    def _show_frusta(self) -> None:
+        looking = any(browser.seen is not None for browser in self._browsers.all())
+        with self._server.atomic():
+            for _, handle in self._frusta:
+                handle.visible = bool(self._shown.value) and not looking
