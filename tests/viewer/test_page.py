@@ -256,6 +256,40 @@ def test_a_photograph_is_looked_through_and_clicked_in(page: Page, windows: Call
 
 
 @pytest.mark.slow
+def test_a_line_drawn_in_a_photograph_labels_what_it_crosses(
+    page: Page, windows: Callable[[], Any], tmp_path: Path
+) -> None:
+    window = opened(page, windows())
+    tab(window, "Label")
+    press(window, "Start labelling")
+    wait(lambda: window.get_by_text("nothing clicked yet").count() > 0)
+    tab(window, "Photographs")
+    press(window, "Look through it")
+    (browser,) = page.browsers.all()
+    wait(lambda: browser.picture is not None)
+    time.sleep(1)
+    before = np.asarray(browser.client.camera.position)
+    box = canvas(window)
+    middle = box["x"] + box["width"] / 2, box["y"] + 0.8 * box["height"]
+    window.mouse.move(middle[0] - 100, middle[1])
+    window.mouse.down()
+    for step in range(-100, 101, 20):
+        window.mouse.move(middle[0] + step, middle[1])
+        time.sleep(0.06)
+    window.mouse.up()
+    tab(window, "Label")
+    wait(lambda: window.get_by_text("1 clicks, not saved yet").count() > 0)
+    assert np.allclose(browser.client.camera.position, before), "who draws does not turn the camera"
+    press(window, "Save the clicks")
+    wait(lambda: (tmp_path / "clicks.json").exists())
+    (action,) = read_clicks(tmp_path / "clicks.json").actions
+    assert (action.name, action.gesture, action.view) == ("floor", "stroke", "front.png")
+    u, v = np.array(action.pixels).T
+    assert len(u) > 4 and u.min() < 70 and u.max() > 90 and np.ptp(v) < 2 and 80 < v.mean() < 120
+    window.context.close()
+
+
+@pytest.mark.slow
 def test_two_browsers_show_the_same_and_one_may_vanish(page: Page, windows: Callable[[], Any]) -> None:
     first, second = opened(page, windows()), opened(page, windows())
     row = first.locator("label", has_text="floor").first

@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ditr.errors import InputError
+from ditr.scene import View
 from ditr.viewer.browsers import Browsers
 from ditr.viewer.camera import fly
 from ditr.viewer.look import Browser, Look
 from ditr.viewer.photographs import Photographs, plane_of, quaternion_of
+from ditr.viewer.stroke import Pixels, Stroke
 
 __all__ = ["Album"]
 
@@ -33,11 +37,14 @@ class Album:
 
     Attributes:
         clicked: when a frustum was clicked last, in seconds of the monotonic clock.
+        on_stroke: what is done with a line that is drawn in a photograph: told the browser, the photograph and the
+            line's pixels there; None while nobody takes lines.
     """
 
     def __init__(self, server: Any, browsers: Browsers, look: Look, photographs: Photographs) -> None:
         self._server, self._browsers, self._look, self._photographs = server, browsers, look, photographs
         self.clicked = 0.0
+        self.on_stroke: Callable[[Browser, View, Pixels], None] | None = None
         # Before its camera, so near that nothing of the cloud lies between.
         self._away = 0.02 * float(np.linalg.norm(np.ptp(look.coord, axis=0)))
         gui, views = server.gui, photographs.views
@@ -80,12 +87,15 @@ class Album:
             if browser.before is None:
                 browser.before = (camera.position, camera.look_at, camera.up_direction, camera.fov)
         view = seen.view
+        eye, turn = view.center - self._photographs.origin, view.camera_to_world[:3, :3]
         width, height, middle = plane_of(view, self._photographs.origin, self._away)
         aspect = float(camera.aspect) if camera.image_height else width / height
-        # The whole photograph, whatever shape the window has.
-        field = 2 * np.arctan(_MARGIN * max(height, width / aspect) / 2 / self._away)
-        fly(client, view.center - self._photographs.origin, middle, -view.camera_to_world[:3, 1], float(field))
+        # Along the optical axis, or it is distorted; and the whole of it, whatever shape the window has.
+        aside, below, _ = 2 * np.abs(turn.T @ (middle - eye))
+        field = 2 * np.arctan(_MARGIN * max(height + below, (width + aside) / aspect) / 2 / self._away)
+        fly(client, eye, eye + self._away * turn[:, 2], -turn[:, 1], float(field))
         with self._browsers.lock:
+            self._close(browser)
             browser.seen = seen
             self._show_picture(browser)
             browser.cloud.hide(True)
@@ -98,8 +108,7 @@ class Album:
             if browser is None or browser.seen is None:
                 return False
             browser.seen = None
-            browser.picture.remove()
-            browser.picture = None
+            self._close(browser)
             browser.cloud.hide(False)
             self._show_frusta()
             before, browser.before = browser.before, None
@@ -116,7 +125,17 @@ class Album:
     def point_at(self, browser: Browser, origin: NDArray[np.float64], direction: NDArray[np.float64]) -> int | None:
         """The point that the photograph shows where a ray hits it; None beside it, or where it shows none."""
         assert browser.seen is not None
-        view, (rows, columns) = browser.seen.view, browser.seen.point.shape
+        place = self._hit(browser.seen.view, origin, direction)
+        if place is None:
+            return None
+        rows, columns = browser.seen.point.shape
+        point = int(browser.seen.point[int(place[1] * rows), int(place[0] * columns)])
+        return point if point >= 0 else None
+
+    def _hit(
+        self, view: View, origin: NDArray[np.float64], direction: NDArray[np.float64]
+    ) -> tuple[float, float] | None:
+        """Where a ray hits a photograph, 0 to 1 from its upper left corner; None beside it."""
         turn = view.camera_to_world[:3, :3]
         width, height, middle = plane_of(view, self._photographs.origin, self._away)
         ahead = float(direction @ turn[:, 2])
@@ -124,10 +143,7 @@ class Album:
             return None
         hit = origin + direction * (float((middle - origin) @ turn[:, 2]) / ahead) - middle
         u, v = float(hit @ turn[:, 0]) / width + 0.5, float(hit @ turn[:, 1]) / height + 0.5
-        if not (0 <= u < 1 and 0 <= v < 1):
-            return None
-        point = int(browser.seen.point[int(v * rows), int(u * columns)])
-        return point if point >= 0 else None
+        return (u, v) if 0 <= u < 1 and 0 <= v < 1 else None
 
     def _show_picture(self, browser: Browser) -> None:
         seen = browser.seen
@@ -135,7 +151,8 @@ class Album:
             return
         image = seen.with_colors(self._look.colors, self._look.shown, float(self._opacity.value))
         if browser.picture is not None:
-            browser.picture.remove()
+            browser.picture.image = image
+            return
         width, height, middle = plane_of(seen.view, self._photographs.origin, self._away)
         browser.picture = browser.client.scene.add_image(
             "/photograph",
@@ -147,6 +164,32 @@ class Album:
             wxyz=quaternion_of(seen.view.camera_to_world[:3, :3]),
             position=middle,
         )
+        if self.on_stroke is not None:
+            Stroke(browser, partial(self._pixel, seen.view), partial(self._drawn, browser, seen.view))
+
+    def let_draw(self, take: Callable[[Browser, View, Pixels], None]) -> None:
+        """From now on lines may be drawn in photographs."""
+        with self._browsers.lock:
+            self.on_stroke = take
+            for browser in self._browsers.all():
+                self._close(browser)
+                self._show_picture(browser)
+
+    def _pixel(
+        self, view: View, origin: NDArray[np.float64], direction: NDArray[np.float64]
+    ) -> tuple[float, float] | None:
+        place = self._hit(view, origin, direction)
+        return None if place is None else (place[0] * view.camera.width, place[1] * view.camera.height)
+
+    def _drawn(self, browser: Browser, view: View, pixels: Pixels) -> None:
+        with self._browsers.lock:
+            if self.on_stroke is not None and pixels:
+                self.on_stroke(browser, view, pixels)
+
+    def _close(self, browser: Browser) -> None:
+        if browser.picture is not None:
+            browser.picture.remove()
+            browser.picture = None
 
     def _show_frusta(self) -> None:
         looking = any(browser.seen is not None for browser in self._browsers.all())

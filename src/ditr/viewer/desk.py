@@ -14,10 +14,12 @@ from ditr.errors import InputError
 from ditr.labelling.clicks import Action, Clicks, Journal, scene_identity, write_clicks
 from ditr.pictures.palette import GREY
 from ditr.pictures.pca import fit_pca
+from ditr.scene import Scene, View
 from ditr.viewer.camera import fly
 from ditr.viewer.layers import Layer, class_layer, confidence_layer
 from ditr.viewer.look import Browser
 from ditr.viewer.page import SMALL, Page
+from ditr.viewer.stroke import Pixels
 
 if TYPE_CHECKING:
     # They load torch, which takes longer than to show the page; whoever only looks does not wait for it.
@@ -96,13 +98,14 @@ class Desk:
 
     def _panel(self, gui: Any) -> None:
         subject = self._page.subject
-        names = list(dict.fromkeys([*(self._before.classes if self._before else ()), *subject.scene.class_names]))
+        names = list(dict.fromkeys([*(self._before.classes if self._before else ()), *_often(subject.scene)]))
         self._start = gui.add_button("Start labelling", hint="Looks at the photographs first, once")
         self._start.on_click(lambda event: self._begin(event.client))
         self._said = gui.add_html("")
         self._folder = gui.add_folder("Clicks", visible=False)
         with self._folder:
             self._on = gui.add_checkbox("Click to label", True, hint="Off: clicks only turn and move the view")
+            self._doubt = gui.add_checkbox("Show how sure", False, hint="Dark where the labels are a guess")
             self._name = gui.add_dropdown("Class", tuple(names or _CLASSES))
             self._new = gui.add_text("New class", "")
             add = gui.add_button("Add the class", color="gray")
@@ -116,6 +119,7 @@ class Desk:
             labels = gui.add_button("Labels", color="gray", hint=str(self._places.labels))
             capture = gui.add_button("Capture for training", color="gray", hint=str(self._places.capture))
             bank = gui.add_button("Bank of classes", color="gray", hint=str(self._places.bank))
+        self._doubt.on_update(lambda _: self._page.choose("certainty" if self._doubt.value else "clicks"))
         add.on_click(lambda event: self._guarded(event.client, self._add_class))
         undo.on_click(lambda event: self._guarded(event.client, self._undo))
         lock.on_click(lambda event: self._guarded(event.client, self._lock))
@@ -167,6 +171,8 @@ class Desk:
         self._folder.visible = self._out.visible = True
         self._spread()
         self._page.choose("clicks")
+        if self._page.album is not None:
+            self._page.album.let_draw(self._take_stroke)
 
     def _looked_at(self) -> Cells:
         """What photographs and shape say of the scene, once."""
@@ -203,6 +209,16 @@ class Desk:
             session.do(Action(name, "point", point=point))
         self._noted()
         return True
+
+    def _take_stroke(self, browser: Browser, view: View, pixels: Pixels) -> None:
+        """A line was drawn in a photograph."""
+
+        def work() -> None:
+            if self._session is not None and self._on.value:
+                self._session.do(Action(str(self._name.value), "stroke", view=view.name, pixels=thinned(pixels)))
+                self._noted()
+
+        self._guarded(browser.client, work)
 
     def _noted(self) -> None:
         """After the actions have changed: on the disk first, then in the page."""
@@ -318,3 +334,16 @@ class Desk:
         self._require_free(self._places.bank)
         Bank.of(session).save(self._places.bank)
         return self._places.bank
+
+
+def thinned(pixels: Pixels, most: int = 1000) -> Pixels:
+    """A line of at most so many places."""
+    return pixels[:: 1 + (len(pixels) - 1) // most]
+
+
+def _often(scene: Scene) -> list[str]:
+    """Names of a scene's classes, those first that it has most of."""
+    if scene.label is None:
+        return list(scene.class_names)
+    count = np.bincount(scene.label[scene.label >= 0], minlength=len(scene.class_names))
+    return [scene.class_names[number] for number in np.argsort(-count, kind="stable")]

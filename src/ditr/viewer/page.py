@@ -215,9 +215,9 @@ class Page:
             for name in ("label", "true label"):
                 if name in self.layers:
                     self.layer_of(name)
-        name = self._legend_name()
+        legend = self._legend_name()
         self._note.content = f'<div style="{SMALL}">{layer.note}</div>' if layer.note else ""
-        self.legend.of(None if name is None else self.layer_of(name))
+        self.legend.of(None if legend is None else self.layer_of(legend))
         self.repaint()
 
     def repaint(self) -> None:
@@ -269,8 +269,9 @@ class Page:
                 for take in self.on_point:
                     if take(browser, point):
                         return
-            except InputError as error:
-                self.browsers.say(event.client, "That cannot be done", error.told(), fault=True)
+            except (InputError, OSError) as error:
+                text = error.told() if isinstance(error, InputError) else str(error)
+                self.browsers.say(event.client, "That cannot be done", text, fault=True)
 
     def _point_at(self, browser: Browser, origin: NDArray[np.float64], direction: NDArray[np.float64]) -> int | None:
         if browser.seen is not None and self.album is not None:
