@@ -33,8 +33,9 @@ from ditr.captures.capture import read_capture
 from ditr.encoders.encoding import CachedEncoding
 from ditr.encoders.feature_cache import FeatureCache
 from ditr.inference.many import Many, find_items, work_of
+from ditr.inference.network_labeller import NetworkLabeller
 from ditr.inference.parcel import Parcel
-from ditr.inference.scene_worker import Prepare, SceneWorker, labelled
+from ditr.inference.scene_worker import Prepare, SceneWorker, computed
 from ditr.inference.segmenter import Segmenter
 from ditr.io.ply import write_ply
 from ditr.recipes.captures import SIZES
@@ -111,13 +112,13 @@ def used_by_children() -> float:
 def network_alone(folder: Path, kind: Kind, scenes: list[Path], device: str) -> tuple[float, float]:
     """Seconds a scene of encoder and network, with all else done before, and those of the processor."""
     cache = None if "--no-cache" in kind.options else FeatureCache(folder / "features")
-    segmenter = Segmenter.from_pretrained(folder / kind.model, device=device, cache=cache)
-    worker, seconds, used = SceneWorker(work_of(segmenter, folder / "none", Many())), [], []
+    labeller = NetworkLabeller(Segmenter.from_pretrained(folder / kind.model, device=device, cache=cache))
+    worker, seconds, used = SceneWorker(work_of(labeller, folder / "none", Many())), [], []
     for number, item in enumerate(find_items(scenes)):
         prepared = worker(Prepare(number, Parcel.of(item)))
         assert isinstance(prepared, Parcel), prepared
         parcel, began = prepared.unpack(), time.process_time()
-        seconds.append(sum(labelled(segmenter, parcel, item.name)[1].values()))
+        seconds.append(sum(computed(labeller, parcel, item.name)[1].values()))
         used.append(time.process_time() - began)
     return statistics.mean(seconds[2:]), statistics.mean(used[2:])
 

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from clicked_world import colored, session_of
 from mutants import mutated
-from small_world import make_scene, tiny_encoding
+from small_world import tiny_encoding
 from tiny_encoder import write_tiny_encoder
 
 from ditr.captures.capture import read_capture, write_capture
@@ -17,36 +18,10 @@ from ditr.encoders.encoding import CachedEncoding
 from ditr.errors import InputError
 from ditr.labelling.bank import Bank, join_banks, read_bank
 from ditr.labelling.cells import make_cells
-from ditr.labelling.clicks import Action, write_clicks
+from ditr.labelling.clicks import write_clicks
 from ditr.labelling.result import labelled_by_bank
 from ditr.labelling.session import Session
 from ditr.scene import Scene
-
-
-def colored(seed: int) -> Scene:
-    """Each class of a colour of its own, and all points labelled."""
-    made = make_scene(seed, points=900, views=3)
-    palette = np.array([[200, 40, 40], [40, 200, 40], [40, 40, 200]], np.uint8)
-    label = np.repeat([0, 1, 2], 300).astype(np.int32)
-    return replace(made, label=label, color=palette[label])
-
-
-def clicks(scene: Scene, names: tuple[str, ...] = ("floor", "wall", "box"), each: int = 3) -> list[Action]:
-    assert scene.label is not None
-    return [
-        Action(name, "point", point=int(point))
-        for name in names
-        for point in np.flatnonzero(scene.label == scene.class_names.index(name))[:each]
-    ]
-
-
-def session_of(
-    scene: Scene, encoding: CachedEncoding | None, names: tuple[str, ...] = ("floor", "wall", "box")
-) -> Session:
-    session = Session(scene, make_cells(scene, encoding, size=0.1))
-    for action in clicks(scene, names):
-        session.do(action)
-    return session
 
 
 @pytest.fixture(scope="module")
@@ -141,14 +116,12 @@ def test_damaged_banks_are_named_or_read(bank: Bank, tmp_path: Path) -> None:
     assert refused > 10
 
 
-def test_from_clicks_to_a_trained_model_and_to_other_scenes(encoding: CachedEncoding, tmp_path: Path) -> None:
+def test_from_clicks_to_labels_and_a_capture(encoding: CachedEncoding, tmp_path: Path) -> None:
     scene = colored(0)
     write_capture(scene, tmp_path / "scene_0", image_format="png")
     read = read_capture(tmp_path / "scene_0")
     session = session_of(read, None)
     write_clicks(tmp_path / "clicks.json", session.clicks())
-    for number in (5, 6):
-        write_capture(replace(colored(number), label=None, class_names=()), tmp_path / f"more/scene_{number}")
     common = ["--encoder", encoding.spec, "--profile", "indoor", "--no-pictures", "--force"]
     out, bank, capture = tmp_path / "out", tmp_path / "mine.bank", tmp_path / "labelled"
     where = ["--out", str(out), "--bank", str(bank), "--capture", str(capture)]
@@ -160,16 +133,6 @@ def test_from_clicks_to_a_trained_model_and_to_other_scenes(encoding: CachedEnco
     np.testing.assert_array_equal(np.load(out / "label.npy"), labelled.label)
     with pytest.raises(InputError, match="--overwrite"):
         execute(label)
-    many = ["segment", str(tmp_path / "more"), "--bank", str(bank), "--out", str(tmp_path / "many"), "--force"]
-    execute([*many, "--profile", "indoor"])
-    for number in (5, 6):
-        label = np.load(tmp_path / f"many/scene_{number}/label.npy")
-        assert (label == colored(number).label).mean() > 0.85
-    before = (tmp_path / "many/scene_5/label.npy").stat().st_mtime_ns
-    execute([*many, "--profile", "indoor"])
-    assert (tmp_path / "many/scene_5/label.npy").stat().st_mtime_ns == before
-    with pytest.raises(InputError, match="is for networks"):
-        execute([*many, "--vote"])
 
 
 def test_it_clicks_by_itself(encoding: CachedEncoding, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -12,7 +12,6 @@ from ditr.cli.segment_options import Segment, chosen_model
 
 if TYPE_CHECKING:
     from ditr.inference.prediction import Prediction
-    from ditr.weights.saved_model import ModelConfig
 
 __all__ = ["Segment", "run"]
 
@@ -32,12 +31,16 @@ def run(args: Segment) -> None:
     except InputError:  # of a single source, whose own reader tells it better
         found = {"": args.sources[0]}
     if args.bank is not None:
-        from ditr.cli.segment_bank import run_bank
+        from ditr.cli.segment_bank import refuse_networks_options
 
-        run_bank(args, found)
-        return
-    if args.shard is None and args.ray is None and list(found.values()) == [args.sources[0]]:
-        _run_one(args, args.sources[0])
+        refuse_networks_options(args)
+    if args.min_confidence is not None and not 0 <= args.min_confidence <= 1:
+        raise InputError("--min-confidence", f"it is {args.min_confidence}", "Give a probability, 0 to 1")
+    if args.shard is None and args.ray is None and args.captures is None and list(found.values()) == [args.sources[0]]:
+        if args.bank is None:
+            _run_one(args, args.sources[0])
+        else:
+            _run_one_by_bank(args, args.sources[0], args.bank)
         return
     from ditr.cli.segment_many import run_many
 
@@ -92,13 +95,41 @@ def _run_one(args: Segment, source: Path) -> None:
         prediction = replace(how, votes=votes)(segmenter, scene)
     with phase(f"write to {out}"), results_folder(out, RESULT_FILES) as new:
         write_results(prediction, segmenter.config.preparation.voxel_size, new, outputs, source)
-    _account(segmenter.config, prediction)
+    _account(segmenter.config.preparation.voxel_size, prediction)
     for finding in prediction.scene.findings[len(scene.findings) :]:
         print(f"ditr: warning: {finding}", file=sys.stderr)
     print(f"written to {out}")
 
 
-def _account(config: ModelConfig, prediction: Prediction) -> None:
+def _run_one_by_bank(args: Segment, source: Path, bank: Path) -> None:
+    """Label a single capture with a bank, and print the summary."""
+    from ditr.captures.capture import read_capture
+    from ditr.cli.common import folder_for, judged
+    from ditr.cli.segment_bank import bank_labeller
+    from ditr.inference.results import RESULT_FILES, write_results
+    from ditr.inference.scene_labels import Labelling
+    from ditr.io.files import results_folder
+    from ditr.runtime import phase, progress_bars
+
+    with phase(f"read {source}"):
+        scene = read_capture(source, args.reading.options())
+    out = args.out or Path(f"{scene.name}-labels")
+    folder_for(out, RESULT_FILES, overwrite=args.overwrite, needed=_POINT_BYTES * len(scene))
+    labeller = bank_labeller(args, bank)
+    with phase("look at it"):
+        scene = judged(scene, force=args.reading.force, photographs=labeller.encoding is not None)
+    with progress_bars("photographs", quiet=labeller.encoding is None) as reports:
+        if labeller.encoding is not None:
+            labeller.encoding.progress = reports[0]
+        prediction = labeller.label(scene, Labelling(args.seed, None, args.min_confidence))
+    prediction = replace(prediction, made={"by": "bank", **labeller.identity()})
+    with phase(f"write to {out}"), results_folder(out, RESULT_FILES) as new:
+        write_results(prediction, labeller.bank.cell, new, args.writing.outputs(), source)
+    _account(labeller.bank.cell, prediction)
+    print(f"written to {out}")
+
+
+def _account(voxel_size: float, prediction: Prediction) -> None:
     """What was done, and what it gave."""
     from ditr.inference.explain import used_up
 
@@ -106,12 +137,12 @@ def _account(config: ModelConfig, prediction: Prediction) -> None:
     if prediction.normals is not None:
         none = ", since the points have none" if prediction.scene.normal is None else ""
         print(f"normals: {prediction.normals}{none}")
-    print(f"voxels: {prediction.voxels} of {config.preparation.voxel_size:g} m")
+    print(f"voxels: {prediction.voxels} of {voxel_size:g} m")
     summary = prediction.summary()
     share = "" if prediction.seen_by is None else f", {summary['share_of_points_seen']:.1%} of them in some view"
     kind = "calibrated" if prediction.calibrated else "uncalibrated"
     print(f"{summary['points']} points{share}; mean confidence {summary['mean_confidence']:.2f} ({kind})")
-    if prediction.min_confidence is not None:
+    if prediction.unsure:
         print(f"  {'no label':20} {prediction.unsure:9d}  {prediction.unsure / summary['points']:6.1%}")
     for name, count in sorted(summary["points_per_class"].items(), key=lambda item: -item[1]):
         if count:

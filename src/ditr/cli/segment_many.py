@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from ditr.inference.many import Shard
     from ditr.inference.on_ray import ModelOnRay
     from ditr.inference.processes import Helpers
+    from ditr.inference.scene_work import Labeller
 
 __all__ = ["run_many"]
 
@@ -68,21 +69,14 @@ def _folder(args: Segment) -> Path:
 
 
 def _label(args: Segment, sources: Mapping[str, Path], out: Path, shard: Shard, helpers: Helpers | int) -> None:
-    from ditr.cli.common import make_cache, voting
-    from ditr.inference.many import Many, ledger_path, segment_many
+    from ditr.cli.common import voting
+    from ditr.inference.many import Many, label_many, ledger_path
     from ditr.inference.scene_labels import Labelling
     from ditr.inference.scene_work import Item
-    from ditr.inference.segmenter import Segmenter
-    from ditr.runtime import phase
     from ditr.stopping import Stopped, StopSignals
 
     votes = voting(args.vote, args.variants, args.thin, smooth=args.smooth)
-    model = args.model if args.model is not None else _model_for(args, sources.values())
-    ray = _ray(args, model)
-    with phase(f"load {model}"):
-        cache = make_cache(args.cache, use_cache=not args.no_cache)
-        device, precision = (args.device, args.precision) if ray is None else ("cpu", ray.precision)
-        segmenter = Segmenter.from_pretrained(model, device=device, cache=cache, precision=precision)
+    name, labeller, ray = _labeller(args, sources)
     options = Many(
         reading=args.reading.options(),
         how=Labelling(args.seed, votes, args.min_confidence, by_profile=args.reading.profile is not None),
@@ -90,13 +84,14 @@ def _label(args: Segment, sources: Mapping[str, Path], out: Path, shard: Shard, 
         force=args.reading.force,
         overwrite=args.overwrite,
         shard=shard,
-        model=model,
+        model=name,
+        captures=args.captures,
     )
     items = [Item(name, path) for name, path in sources.items()]
     began, asked = time.monotonic(), None
     with StopSignals() as stop:
-        results = segment_many(
-            segmenter, items, out, options, helpers=helpers, ray=ray, stop=lambda: stop.asked is not None
+        results = label_many(
+            labeller, items, out, options, helpers=helpers, ray=ray, stop=lambda: stop.asked is not None
         )
         outcomes = _told(results, len(shard.of(items)), [item.name for item in items])
         asked = stop.asked
@@ -107,12 +102,34 @@ def _label(args: Segment, sources: Mapping[str, Path], out: Path, shard: Shard, 
         print(f"ditr: {text}", file=sys.stderr, flush=True)
         raise Stopped(asked, text)
     print(f"written to {out}, a line for each scene to {ledger}")
+    if args.captures is not None:
+        print(f"captures with these labels are in {args.captures}: ditr train small RUN --data {args.captures}")
     if failed := [outcome.scene for outcome in outcomes if outcome.error is not None]:
         raise InputError(
             ledger,
             f"{len(failed)} of {len(outcomes)} scenes have no labels: {few(failed, 5)}",
             "Mend them and give the same command again: what is done is passed over",
         )
+
+
+def _labeller(args: Segment, sources: Mapping[str, Path]) -> tuple[str, Labeller, ModelOnRay | None]:
+    """What labels the scenes, with its name for people; and what the actors of Ray load, with Ray."""
+    from ditr.cli.common import make_cache
+    from ditr.inference.network_labeller import NetworkLabeller
+    from ditr.inference.segmenter import Segmenter
+    from ditr.runtime import phase
+
+    if args.bank is not None:
+        from ditr.cli.segment_bank import bank_labeller
+
+        return str(args.bank), bank_labeller(args, args.bank), None
+    model = args.model if args.model is not None else _model_for(args, sources.values())
+    ray = _ray(args, model)
+    with phase(f"load {model}"):
+        cache = make_cache(args.cache, use_cache=not args.no_cache)
+        device, precision = (args.device, args.precision) if ray is None else ("cpu", ray.precision)
+        segmenter = Segmenter.from_pretrained(model, device=device, cache=cache, precision=precision)
+    return model, NetworkLabeller(segmenter), ray
 
 
 def _ray(args: Segment, model: str) -> ModelOnRay | None:

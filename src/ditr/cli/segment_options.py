@@ -44,6 +44,9 @@ class Segment:
     bank: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
     """In place of a model, a bank of classes from clicks (`ditr label --bank`); points unlike everything in it get
     -1."""
+    captures: Annotated[Path | None, tyro.conf.arg(metavar="FOLDER")] = None
+    """Write each scene as a capture with its labels, too, and its photographs: what `ditr train --data FOLDER` goes on
+    from. Points without a label (see --min-confidence) are not learned from."""
     overwrite: bool = False
     """Replace earlier results in the folder; its other files stay. Of many captures, those that were labelled with
     another model or other options."""

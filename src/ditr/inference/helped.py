@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections import Counter, deque
 from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
 from ditr.errors import InputError
 from ditr.inference.parcel import Parcel
 from ditr.inference.processes import Answer, Died, Helpers
-from ditr.inference.scene_work import Failed, Item, SceneWork, Written
-from ditr.inference.scene_worker import Finish, Prepare, Prepared, SceneWorker, labelled
-from ditr.inference.segmenter import Segmenter
+from ditr.inference.scene_work import Failed, Item, Labeller, SceneWork, Written
+from ditr.inference.scene_worker import Finish, Prepare, SceneWorker, computed
 
 __all__ = ["label_with_helpers"]
 
@@ -23,7 +23,7 @@ Result = tuple[Item, Written | Failed]
 
 
 def label_with_helpers(
-    segmenter: Segmenter, work: SceneWork, items: Sequence[Item], helpers: Helpers, stop: Callable[[], bool]
+    labeller: Labeller, work: SceneWork, items: Sequence[Item], helpers: Helpers, stop: Callable[[], bool]
 ) -> Iterator[Result]:
     """Results as they come; no new scenes are taken once it is asked to stop.
 
@@ -38,8 +38,8 @@ def label_with_helpers(
         desk.hand_out()
         if desk.ready:
             number, prepared = desk.ready.popleft()
-            labels, seconds = labelled(segmenter, prepared, items[number].name)
-            helpers.tell(desk.holder[number], Finish(number, labels, seconds))
+            found, seconds = computed(labeller, prepared, items[number].name)
+            helpers.tell(desk.holder[number], Finish(number, found, seconds))
         elif not desk.holder:
             return
         # The network does not wait for helpers as long as there is something for it.
@@ -60,7 +60,7 @@ class _Desk:
         self._helpers, self._items = helpers, items
         self.waiting = deque(range(len(items)))
         self.holder: dict[int, int] = {}
-        self.ready: deque[tuple[int, Prepared]] = deque()
+        self.ready: deque[tuple[int, Any]] = deque()
         self._deaths: Counter[int] = Counter()
 
     def hand_out(self) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 from collections.abc import Mapping
@@ -10,13 +9,10 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, Literal
 
-import torch
-
 from ditr.errors import Finding, Grade, InputError
 from ditr.inference.results import Outputs
 from ditr.inference.scene_labels import Labelling
-from ditr.inference.scene_work import Failed, Item, SceneWork, Written
-from ditr.inference.segmenter import Segmenter
+from ditr.inference.scene_work import Failed, Item, Labeller, SceneWork, Written
 from ditr.io.files import defined
 from ditr.io.settings_json import to_json_values
 from ditr.scene import ReadOptions
@@ -123,21 +119,14 @@ def _row(line: bytes) -> dict[str, Any]:
     return row if isinstance(row, dict) else {}
 
 
-def made_with(segmenter: Segmenter, *options: ReadOptions | Labelling | Outputs) -> dict[str, Any]:
+def made_with(labeller: Labeller, *options: ReadOptions | Labelling | Outputs) -> dict[str, Any]:
     """All that decides what is written for scenes, as plain values; of options those that differ from their defaults.
 
     Args:
-        segmenter: the model; its weights count, not where they lie.
+        labeller: what labels them; its weights or examples count, not where they lie.
         options: how scenes are read and labelled, and what is written.
     """
-    digest = hashlib.sha256(json.dumps(to_json_values(segmenter.config), sort_keys=True).encode())
-    for name, value in sorted(segmenter.model.state_dict().items()):
-        digest.update(f"{name} {value.dtype} {tuple(value.shape)}".encode())
-        digest.update(value.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy().data)
-    made: dict[str, Any] = {"model": digest.hexdigest()}
-    if segmenter.encoding is not None:
-        made["encoder"] = segmenter.encoding.encoder.identity
-        made["features"] = "exact" if segmenter.encoding.cache is None else "rounded to 16 bits"
+    made = labeller.identity()
     for part in options:
         changed = {one.name: getattr(part, one.name) for one in fields(part) if getattr(part, one.name) != one.default}
         made |= {name: to_json_values(value) for name, value in changed.items()}
@@ -154,4 +143,7 @@ def earlier(work: SceneWork, item: Item) -> tuple[dict[str, Any], list[str]] | N
     if not isinstance(before, dict):
         return {}, ["it is not said how it was made"]
     now = work.made_for(item)
+    labelled = any(summary.get("points_per_class", {}).values())
+    if work.captures is not None and labelled and not work.captures.has(item.name, now):
+        return None
     return summary, [name for name in sorted(before.keys() | now.keys()) if before.get(name) != now.get(name)]

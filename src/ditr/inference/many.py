@@ -1,4 +1,4 @@
-"""Label many scenes: one model, scenes made ready ahead by helping processes while the network runs.
+"""Label many scenes: one model or bank, scenes made ready ahead by helping processes while the network runs.
 
 Each scene gets a folder of results, and a line in a file of JSON lines as soon as it is done. What is done is not done
 again. A scene that fails is told with its reason, and the others go on.
@@ -16,17 +16,19 @@ from typing import Any
 from ditr.captures.folders import find_sources
 from ditr.errors import InputError, few
 from ditr.inference.helped import label_with_helpers
+from ditr.inference.labelled_captures import LabelledCaptures
 from ditr.inference.ledger import Ledger, Outcome, earlier, made_with
+from ditr.inference.network_labeller import NetworkLabeller
 from ditr.inference.on_ray import ModelOnRay, label_on_ray
 from ditr.inference.processes import Helpers, usual_helpers
 from ditr.inference.results import Outputs
 from ditr.inference.scene_labels import Labelling
-from ditr.inference.scene_work import Failed, Item, SceneWork, Written, label_one
+from ditr.inference.scene_work import Failed, Item, Labeller, SceneWork, Written, label_one
 from ditr.inference.segmenter import Segmenter
 from ditr.io.files import require_room
 from ditr.scene import ReadOptions, Scene
 
-__all__ = ["Many", "Shard", "find_items", "items_of", "ledger_path", "segment_many", "work_of"]
+__all__ = ["Many", "Shard", "find_items", "items_of", "label_many", "ledger_path", "segment_many", "work_of"]
 
 
 @dataclass(frozen=True)
@@ -73,6 +75,7 @@ class Many:
         overwrite: whether scenes whose results were made with another model or other options are labelled anew.
         shard: the part of the scenes that is labelled here.
         model: name of the model, for people.
+        captures: folder that gets a capture with the labels of each scene, for `ditr train`; None for no such.
     """
 
     reading: ReadOptions = field(default_factory=ReadOptions)
@@ -82,10 +85,33 @@ class Many:
     overwrite: bool = False
     shard: Shard = Shard()
     model: str = "the model"
+    captures: Path | None = None
 
 
 def segment_many(
     segmenter: Segmenter,
+    items: Sequence[Item],
+    out: str | Path,
+    options: Many | None = None,
+    *,
+    helpers: Helpers | int | None = None,
+    ray: ModelOnRay | None = None,
+    stop: Callable[[], bool] = lambda: False,
+) -> Iterator[Outcome]:
+    """Label scenes with a model; as :func:`label_many`.
+
+    Args:
+        segmenter: the model.
+        items, out, options, helpers, ray, stop: see there.
+
+    Raises:
+        InputError, OSError: see there.
+    """
+    return label_many(NetworkLabeller(segmenter), items, out, options, helpers=helpers, ray=ray, stop=stop)
+
+
+def label_many(
+    labeller: Labeller,
     items: Sequence[Item],
     out: str | Path,
     options: Many | None = None,
@@ -99,7 +125,7 @@ def segment_many(
     Every label is what the scene alone gets, to the bit, with the same device and number of threads.
 
     Args:
-        segmenter: the model.
+        labeller: a model, or a bank of classes.
         items: from :func:`find_items` or :func:`items_of`.
         out: folder that gets a folder of results for each scene, and ``results.jsonl`` (for a part of the scenes
             ``results-2-of-8.jsonl``).
@@ -116,7 +142,9 @@ def segment_many(
     options = options or Many()
     out, mine = Path(out), options.shard.of(items)
     _require_names(items)
-    work = work_of(segmenter, out, options)
+    work = work_of(labeller, out, options)
+    if work.captures is not None:
+        work.captures.require(item.name for item in items)
     require_room(out)
     done, todo = _sorted_out(work, mine, overwrite=options.overwrite)
     ledger = Ledger(ledger_path(out, options.shard))
@@ -124,7 +152,7 @@ def segment_many(
         outcome = Outcome(item.name, _named(item), "done", out / item.name, summary)
         ledger.add(outcome)
         yield outcome
-    results = _results(segmenter, work, todo, helpers, stop) if ray is None else label_on_ray(ray, work, todo, stop)
+    results = _results(labeller, work, todo, helpers, stop) if ray is None else label_on_ray(ray, work, todo, stop)
     for item, result in results:
         outcome = Outcome.of(item, result, out)
         ledger.add(outcome)
@@ -132,7 +160,7 @@ def segment_many(
 
 
 def _results(
-    segmenter: Segmenter,
+    labeller: Labeller,
     work: SceneWork,
     todo: list[Item],
     helpers: Helpers | int | None,
@@ -140,18 +168,18 @@ def _results(
 ) -> Iterator[tuple[Item, Written | Failed]]:
     """As they come; no new scenes are taken once it is asked to stop."""
     if isinstance(helpers, int | None):
-        count = usual_helpers(segmenter.device.type, len(todo)) if helpers is None else helpers
+        count = usual_helpers(labeller.device, len(todo)) if helpers is None else helpers
         if count and todo and work.how.votes is None:
             with Helpers(count) as started:
-                yield from label_with_helpers(segmenter, work, todo, started, stop)
+                yield from label_with_helpers(labeller, work, todo, started, stop)
             return
     elif work.how.votes is None:
-        yield from label_with_helpers(segmenter, work, todo, helpers, stop)
+        yield from label_with_helpers(labeller, work, todo, helpers, stop)
         return
     for item in todo:
         if stop():
             return
-        yield item, label_one(segmenter, work, item)
+        yield item, label_one(labeller, work, item)
 
 
 def ledger_path(out: Path, shard: Shard = Shard()) -> Path:
@@ -159,21 +187,18 @@ def ledger_path(out: Path, shard: Shard = Shard()) -> Path:
     return out / ("results.jsonl" if shard.count == 1 else f"results-{shard.number}-of-{shard.count}.jsonl")
 
 
-def work_of(segmenter: Segmenter, out: Path, options: Many) -> SceneWork:
+def work_of(labeller: Labeller, out: Path, options: Many) -> SceneWork:
     """All that the work of each scene has to know, for results in ``out``."""
-    encoding = segmenter.encoding
+    captures = None if options.captures is None else options.captures.absolute()
     return SceneWork(
-        model=options.model,
-        config=segmenter.config,
-        grid=None if encoding is None else encoding.grid,
-        encoder=None if encoding is None else encoding.encoder.identity,
-        cache=None if encoding is None else encoding.cache,
+        steps=labeller.steps(options.how, options.model),
         reading=options.reading,
         how=options.how,
         force=options.force,
         outputs=options.outputs,
         out=out.absolute(),
-        made=made_with(segmenter, options.reading, options.how, options.outputs),
+        made=made_with(labeller, options.reading, options.how, options.outputs),
+        captures=None if captures is None else LabelledCaptures(captures, options.overwrite),
     )
 
 

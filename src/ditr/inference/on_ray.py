@@ -18,6 +18,7 @@ from typing import Any
 from ditr.encoders.feature_cache import FeatureCache
 from ditr.errors import Finding, Grade, InputError
 from ditr.inference.ledger import earlier, made_with
+from ditr.inference.network_labeller import NetworkLabeller, NetworkSteps
 from ditr.inference.scene_work import Failed, Item, SceneWork, Written, label_one
 from ditr.inference.segmenter import Segmenter
 from ditr.runtime import showing
@@ -101,10 +102,12 @@ class _Labeller:
         import torch
 
         torch.set_num_threads(model.cpus)
-        cache = None if work.cache is None else FeatureCache(work.cache.folder, work.cache.max_bytes)
-        self._segmenter = Segmenter.from_pretrained(model.name, device=device, cache=cache, precision=model.precision)
-        self._work = work
-        made = made_with(self._segmenter, work.reading, work.how, work.outputs)
+        known = work.steps.known if isinstance(work.steps, NetworkSteps) else None
+        shared = None if known is None else known.cache
+        cache = None if shared is None else FeatureCache(shared.folder, shared.max_bytes)
+        segmenter = Segmenter.from_pretrained(model.name, device=device, cache=cache, precision=model.precision)
+        self._labeller, self._work = NetworkLabeller(segmenter), work
+        made = made_with(self._labeller, work.reading, work.how, work.outputs)
         self._fault = (
             None if made == work.made else f"{model.name} is another model there than where the work was begun"
         )
@@ -119,7 +122,7 @@ class _Labeller:
             return Failed(InputError(f"machine {os.uname().nodename}", self._fault, "Give all machines the same model"))
         if (found := earlier(self._work, item)) is not None and not found[1]:
             return Written(found[0], (), {})  # by an actor that was lost before it could say so
-        return label_one(self._segmenter, self._work, item)
+        return label_one(self._labeller, self._work, item)
 
 
 # ---- on its way -----------------------------------------------------------------------------------------------------

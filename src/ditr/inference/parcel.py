@@ -88,7 +88,8 @@ class Parcel(Generic[T]):
         if shared:
             block.share_memory_()  # type: ignore[no-untyped-call]
         for place, tensor in packed:
-            block[place.start : place.end] = tensor.view(-1).view(torch.uint8)
+            if tensor.numel():  # an empty one may have strides that nothing else has
+                block[place.start : place.end] = tensor.view(-1).view(torch.uint8)
         return cls(content, block if shared else block.numpy().tobytes())
 
     def unpack(self) -> T:

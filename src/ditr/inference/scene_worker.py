@@ -1,27 +1,20 @@
 """What a helping process does for a scene: all but the encoder and the network, which have the weights.
 
-It keeps the scene meanwhile, so that only a sample comes out and only the labels of voxels go back in.
+It keeps the scene meanwhile, so that only what is to be computed comes out and only what was computed goes back in.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from typing import Any
 
-import torch
-from torch import Tensor
-
-from ditr.data.sample import Sample
-from ditr.encoders.feature_cache import EncodedView, Unencoded, look_up
 from ditr.errors import InputError
 from ditr.inference.faults import as_fault
 from ditr.inference.parcel import Parcel
-from ditr.inference.ready import Ready, VoxelLabels, make_ready
-from ditr.inference.scene_labels import finished, rule_of
-from ditr.inference.scene_work import Failed, Item, SceneWork, Written, timed
-from ditr.inference.segmenter import Segmenter
+from ditr.inference.scene_work import Failed, Item, Labeller, SceneWork, Written, timed
 from ditr.runtime import release_memory
 
-__all__ = ["Finish", "Prepare", "Prepared", "SceneWorker", "labelled"]
+__all__ = ["Finish", "Prepare", "SceneWorker", "computed"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,32 +27,17 @@ class Prepare:
 
 @dataclass(frozen=True, eq=False)
 class Finish:
-    """The message: these are the labels of the scene of that number; write them. With an error, drop it."""
+    """The message: this is what was computed for the scene of that number; write it. With an error, drop it."""
 
     number: int
-    labels: VoxelLabels | InputError
+    answer: Parcel[Any] | InputError
     seconds: dict[str, float]
-
-
-@dataclass(frozen=True, eq=False)
-class Prepared:
-    """A scene that is ready for the encoder and the network.
-
-    Attributes:
-        sample: without tokens, and without the voxels of its points.
-        views: what the cache has of its images' features, rounded to 16 bits, and the images where it has none; None
-            for a model without images.
-    """
-
-    sample: Sample
-    views: tuple[EncodedView | Unencoded, ...] | None
 
 
 @dataclass(eq=False)
 class _Kept:
     item: Item
-    ready: Ready
-    inverse: Tensor
+    content: Any
     seconds: dict[str, float]
 
 
@@ -70,7 +48,7 @@ class SceneWorker:
         self._work = work
         self._kept: dict[int, _Kept] = {}
 
-    def __call__(self, message: Prepare | Finish) -> Parcel[Prepared] | Written | Failed:
+    def __call__(self, message: Prepare | Finish) -> Parcel[Any] | Written | Failed:
         """What became of a message; a scene's faults are values, so that other scenes go on."""
         if isinstance(message, Prepare):
             item = message.item.unpack()
@@ -87,56 +65,32 @@ class SceneWorker:
         finally:
             release_memory()
 
-    def _prepare(self, number: int, item: Item) -> Prepared:
-        work, seconds = self._work, dict[str, float]()
+    def _prepare(self, number: int, item: Item) -> Any:
+        seconds = dict[str, float]()
         with timed(seconds, "read"):
-            scene = work.read(item)
+            scene = self._work.read(item)
         with timed(seconds, "prepare"):
-            ready = make_ready(scene, work.config, work.grid, seed=work.how.seed, rule=rule_of(scene, work.how))
-            sample = ready.sample(work.config)
-            views = self._features(ready)
-        self._kept[number] = _Kept(item, ready, sample.inverse, seconds)
-        return Prepared(replace(sample, inverse=torch.empty(0, dtype=torch.int64)), views)
-
-    def _features(self, ready: Ready) -> tuple[EncodedView | Unencoded, ...] | None:
-        views, encoder = ready.inputs.views, self._work.encoder
-        if views is None or encoder is None:
-            return None
-        found = look_up(encoder, views.views, views.sizes, self._work.cache)
-        return tuple(_halved(one) if isinstance(one, EncodedView) else one.decoded() for one in found)
+            content, sent = self._work.steps.prepare(scene)
+        self._kept[number] = _Kept(item, content, seconds)
+        return sent
 
     def _finish(self, kept: _Kept, message: Finish) -> Written:
-        work, seconds = self._work, kept.seconds | message.seconds
-        if isinstance(message.labels, InputError):
-            raise message.labels
+        seconds = kept.seconds | message.seconds
+        if isinstance(message.answer, InputError):
+            raise message.answer
+        prediction = self._work.steps.finish(kept.content, message.answer.unpack(), seconds)
         with timed(seconds, "write"):
-            found = message.labels.of_points(kept.inverse.numpy(), kept.ready.scene.name)
-            prediction = finished(kept.ready.prediction(found, work.config), work.config, work.how)
-            summary = work.write(kept.item, prediction)
+            summary = self._work.write(kept.item, prediction)
         return Written(summary, prediction.scene.findings, seconds)
 
 
-def labelled(segmenter: Segmenter, prepared: Prepared, name: str) -> tuple[VoxelLabels | InputError, dict[str, float]]:
-    """What encoder and network say of a scene's voxels, or why they cannot; and the seconds of each."""
+def computed(labeller: Labeller, sent: Any, name: str) -> tuple[Parcel[Any] | InputError, dict[str, float]]:
+    """What the weights say of a prepared scene, or why they cannot; and the seconds of each part."""
     seconds: dict[str, float] = {}
     try:
-        sample = prepared.sample
-        if prepared.views is not None and segmenter.encoding is not None:
-            with timed(seconds, "encode"):
-                sample = segmenter.encoded(sample, [_whole(view) for view in prepared.views])
-        with timed(seconds, "network"):
-            return segmenter.label(sample), seconds
+        return Parcel.of(labeller.compute(sent, seconds)), seconds
     except Exception as error:
         fault = as_fault(error, name)
         if isinstance(fault, OSError):  # of the cache or a library: no reason to stop
             fault = InputError(f"scene {name}", str(fault), "Free some room")
         return fault, seconds
-
-
-def _halved(view: EncodedView) -> EncodedView:
-    """As the cache has it, in 16 bits: half as much to send."""
-    return EncodedView(view.patch.half(), view.cls.half())
-
-
-def _whole(view: EncodedView | Unencoded) -> EncodedView | Unencoded:
-    return EncodedView(view.patch.float(), view.cls.float()) if isinstance(view, EncodedView) else view

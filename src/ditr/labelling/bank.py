@@ -7,6 +7,7 @@ points have: a bank that knows colours labels a cloud without them by what both 
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 from collections.abc import Sequence
@@ -142,6 +143,21 @@ class Bank:
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the bank, whole or not at all."""
+        tensors, facts = self._content()
+        write_tensors(Path(path), tensors, {"ditr_bank": SCHEMA, "facts": facts})
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of all that decides its labels, as it is in a file: of a bank, not of the place where it lies."""
+        tensors, facts = self._content()
+        digest = hashlib.sha256(facts.encode())
+        for name, values in sorted(tensors.items()):
+            digest.update(f"{name} {values.dtype} {tuple(values.shape)}".encode())
+            digest.update(values.contiguous().numpy().tobytes())
+        return digest.hexdigest()
+
+    def _content(self) -> tuple[dict[str, torch.Tensor], str]:
+        """The tensors of its file, and the rest as JSON."""
         tensors = {
             "image": torch.from_numpy(self.image).half(),
             "seen": torch.from_numpy(self.seen),
@@ -157,7 +173,7 @@ class Bank:
             "cell": self.cell,
             "scenes": self.scenes,
         }
-        write_tensors(Path(path), tensors, {"ditr_bank": SCHEMA, "facts": json.dumps(facts)})
+        return tensors, json.dumps(facts)
 
 
 def join_banks(banks: Sequence[Bank]) -> Bank:

@@ -5,7 +5,8 @@ Everything here is computed once for a scene; after that a click costs a few pro
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -14,15 +15,16 @@ import torch
 from numpy.typing import NDArray
 
 from ditr.data.preparation import Lookup, Preparation, profile_rule
-from ditr.data.scene_views import SceneViews, inference_rows, view_features
-from ditr.encoders.encoding import CachedEncoding
+from ditr.data.scene_views import SceneViews, find_views, inference_rows
+from ditr.encoders.encoding import CachedEncoding, ImageGrid
+from ditr.encoders.feature_cache import EncodedView
 from ditr.geometry.normals import estimate_normals
 from ditr.geometry.orientation import find_up
 from ditr.geometry.voxels import Voxels, voxelize
-from ditr.scene import Scene
+from ditr.scene import Scene, View
 from ditr.weights.saved_model import EncoderConfig
 
-__all__ = ["CELL_SIZE", "NEIGHBOURS", "Cells", "make_cells"]
+__all__ = ["CELL_SIZE", "NEIGHBOURS", "Cells", "DarkCells", "dark_cells", "make_cells"]
 
 CELL_SIZE = {"indoor": 0.05, "outdoor": 0.2}
 """Edge of a cube in metres, by profile."""
@@ -46,7 +48,6 @@ class Cells:
         seen: (M,) bool, whether a view shows one of its points.
         shape: (M, S) float32, what points alone say: height above the ground, direction and flatness of the surface,
             roughness, and colour or strength where the scene has them. Each has a mean of 0 and a deviation of 1.
-        shape_names: (S,) what its columns are.
         shape_names: (S,) what its columns are.
         near: (M, K) int64, the nearest other cells, the cell itself where there are fewer.
         encoder: that made the tokens; None where there are no photographs.
@@ -79,6 +80,44 @@ class Cells:
         return csr_matrix((np.tile(share, count), columns.ravel(), ends), shape=(count, count))
 
 
+@dataclass(frozen=True, eq=False)
+class DarkCells:
+    """The cells of a scene before its photographs have been encoded: all that needs no encoder.
+
+    Attributes:
+        cells: with image features of no length.
+        views: that show the scene; none where they are not asked for.
+        sizes: for each, (height, width) at which it is encoded.
+        pairs: (P, 2) int64, a cell and a token of the views that its points have.
+        shares: (P,) float32, of the token in the cell; they sum up to 1 for a cell.
+    """
+
+    cells: Cells
+    views: tuple[View, ...]
+    sizes: tuple[tuple[int, int], ...]
+    pairs: NDArray[np.int64]
+    shares: NDArray[np.float32]
+
+    def lit(self, encoded: Sequence[EncodedView], encoder: EncoderConfig) -> Cells:
+        """The cells with the mean tokens of their points.
+
+        Args:
+            encoded: features of the views.
+            encoder: that made them.
+        """
+        if not self.views:
+            return self.cells
+        tokens = torch.cat([view.patch.flatten(0, 1) for view in encoded])
+        image = torch.zeros(len(self.cells), tokens.shape[1])
+        pairs, shares = torch.from_numpy(self.pairs), torch.from_numpy(self.shares)
+        for start in range(0, len(pairs), _CHUNK):
+            part = slice(start, start + _CHUNK)
+            taken = tokens[pairs[part, 1]].float()
+            taken *= shares[part, None]
+            image.index_add_(0, pairs[part, 0], taken)
+        return replace(self.cells, image=image.numpy(), encoder=encoder)
+
+
 def make_cells(scene: Scene, encoding: CachedEncoding | None, *, size: float | None = None, seed: int = 0) -> Cells:
     """Look at a scene.
 
@@ -91,29 +130,46 @@ def make_cells(scene: Scene, encoding: CachedEncoding | None, *, size: float | N
     Raises:
         InputError: missing or damaged photographs, or cells that are too small for the scene.
     """
+    if encoding is None or not scene.views:
+        return dark_cells(scene, None, size=size, seed=seed).cells
+    dark = dark_cells(scene, encoding.grid, size=size, seed=seed)
+    return dark.lit(encoding.encode(dark.views), EncoderConfig.of(encoding.encoder, encoding.spec))
+
+
+def dark_cells(scene: Scene, grid: ImageGrid | None, *, size: float | None = None, seed: int = 0) -> DarkCells:
+    """As :func:`make_cells`, but for the image features.
+
+    Args:
+        scene, size, seed: see there.
+        grid: of the encoder; None to do without photographs.
+
+    Raises:
+        InputError: missing or damaged depth maps or lists of pixels, or cells that are too small for the scene.
+    """
     profile, rule = profile_rule(scene)
     size = CELL_SIZE[profile] if size is None else size
     voxels = voxelize(scene.coord, size)
     middle = _mean(scene.coord, voxels)
-    image, seen = np.zeros((len(voxels), 0), np.float32), np.zeros(len(voxels), bool)
-    if encoding is not None and scene.views:
-        preparation = Preparation(rule=rule, lookup=Lookup.BILINEAR)
-        views = view_features(scene, inference_rows(scene, preparation, seed), preparation, encoding)
-        image, seen = _image_features(views, voxels)
     near = _nearest(middle)
     shape = _shape(scene, voxels, middle, near)
-    return Cells(
+    cells = Cells(
         size=size,
         of_point=voxels.inverse.numpy(),
         coord=middle,
         count=voxels.count.numpy(),
-        image=image,
-        seen=seen,
+        image=np.zeros((len(voxels), 0), np.float32),
+        seen=np.zeros(len(voxels), bool),
         shape=np.column_stack(list(shape.values())).astype(np.float32),
         shape_names=tuple(shape),
         near=near,
-        encoder=None if encoding is None or not scene.views else EncoderConfig.of(encoding.encoder, encoding.spec),
+        encoder=None,
     )
+    if grid is None or not scene.views:
+        return DarkCells(cells, (), (), np.empty((0, 2), np.int64), np.empty(0, np.float32))
+    preparation = Preparation(rule=rule, lookup=Lookup.BILINEAR)
+    found = find_views(scene, inference_rows(scene, preparation, seed), preparation, grid)
+    pairs, shares, seen = _pairs(found, voxels)
+    return DarkCells(replace(cells, seen=seen), found.views, found.sizes, pairs, shares)
 
 
 def _mean(values: NDArray[np.floating], voxels: Voxels) -> NDArray[np.float64]:
@@ -126,29 +182,22 @@ def _mean(values: NDArray[np.floating], voxels: Voxels) -> NDArray[np.float64]:
     return result
 
 
-def _image_features(views: SceneViews, voxels: Voxels) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
-    """(M, D) means over points and views, and whether there is any."""
-    assert views.tokens is not None
-    cells, tokens, shares = [], [], []
+def _pairs(views: SceneViews, voxels: Voxels) -> tuple[NDArray[np.int64], NDArray[np.float32], NDArray[np.bool_]]:
+    """Cells with their tokens (P, 2), the tokens' shares (P,), and whether a cell has any (M,)."""
+    cells, tokens, shares = [np.empty(0, np.int64)], [np.empty(0, np.int64)], [np.empty(0, np.float32)]
     for rows, weight in zip(views.token_rows, views.weights, strict=True):
         shown = np.flatnonzero(rows[:, 0] >= 0)
         cells.append(voxels.inverse.numpy()[shown].repeat(4))
         tokens.append(rows[shown].reshape(-1))
         shares.append(weight[shown].reshape(-1))
-    cell, token, share = np.concatenate(cells), np.concatenate(tokens), np.concatenate(shares)
-    share = share.astype(np.float64)
+    cell, token = np.concatenate(cells), np.concatenate(tokens)
+    share = np.concatenate(shares).astype(np.float64)
     total = np.bincount(cell, share, len(voxels))
     share /= np.maximum(total[cell], 1e-12)
     # Of a cell's points most fall into the same few patches: a pair of cell and token counts once, with its share.
     pair, place = np.unique(cell * views.token_count + token, return_inverse=True)
-    summed = np.bincount(place, share).astype(np.float32)
-    image = torch.zeros(len(voxels), views.tokens.shape[1])
-    for start in range(0, len(pair), _CHUNK):
-        part = slice(start, start + _CHUNK)
-        taken = views.tokens[torch.from_numpy(pair[part] % views.token_count)].float()
-        taken *= torch.from_numpy(summed[part])[:, None]
-        image.index_add_(0, torch.from_numpy(pair[part] // views.token_count), taken)
-    return image.numpy(), total > 0
+    count = max(views.token_count, 1)
+    return np.column_stack([pair // count, pair % count]), np.bincount(place, share).astype(np.float32), total > 0
 
 
 def _nearest(middle: NDArray[np.float64]) -> NDArray[np.int64]:
@@ -157,7 +206,9 @@ def _nearest(middle: NDArray[np.float64]) -> NDArray[np.int64]:
 
     count = len(middle)
     wanted = min(NEIGHBOURS + 1, count)
-    found = np.asarray(cKDTree(middle).query(middle, wanted, workers=-1)[1], np.int64).reshape(count, wanted)
+    found = np.asarray(cKDTree(middle).query(middle, wanted, workers=torch.get_num_threads())[1], np.int64).reshape(
+        count, wanted
+    )
     own = np.arange(count)[:, None]
     # A cell is nearest to itself; where there are too few others it stands for these.
     near = np.where(found[:, 1:] == own, found[:, :1], found[:, 1:])

@@ -27,9 +27,7 @@ def prediction_of(session: Session, least: float = 0.0, *, seed: int = 0) -> Pre
     return prediction.at_least(least) if least > 0 else prediction
 
 
-def labelled_by_bank(
-    bank: Bank, scene: Scene, cells: Cells, *, seed: int = 0, made: Mapping[str, Any] | None = None
-) -> Prediction:
+def labelled_by_bank(bank: Bank, scene: Scene, cells: Cells, *, seed: int = 0) -> Prediction:
     """The labels that a bank gives a scene; points that are unlike everything in it get -1.
 
     Raises:
@@ -38,7 +36,7 @@ def labelled_by_bank(
     found = bank.label_cells(cells)
     chance = np.where(found.label < 0, np.float32(0), found.probability.max(axis=1))
     label, of_point = found.label[cells.of_point], cells.of_point
-    return _prediction(scene, cells, label, chance[of_point], bank.classes, {"by": "bank", **(made or {})}, seed)
+    return _prediction(scene, cells, label, chance[of_point], bank.classes, {"by": "bank"}, seed)
 
 
 def _prediction(
