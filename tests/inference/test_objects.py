@@ -2,14 +2,25 @@
 
 from __future__ import annotations
 
+import csv
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import cloud_files
 import numpy as np
 import pytest
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
+from ditr.captures.capture import read_capture
 from ditr.errors import InputError
+from ditr.inference.object_files import OBJECT_FILES, write_objects
 from ditr.inference.object_rules import EVERY, ObjectRules, plural
 from ditr.inference.objects import Objects, find_objects
+from ditr.inference.prediction import Prediction
+from ditr.inference.results import Outputs, write_results
+from ditr.io.ply import read_ply, read_ply_mesh, write_ply
 from ditr.scene import Scene
 
 NAMES = ("floor", "chair", "table")
@@ -165,3 +176,76 @@ def test_walls_and_roads_are_no_things_however_they_are_written() -> None:
         assert not rules.is_counted(name)
     for name in ("chair", "Car", "traffic-sign", "tree", "pole", "my own thing"):
         assert rules.is_counted(name)
+
+
+def on_the_earth(scene: Scene) -> Scene:
+    """The scene in a coordinate system whose unit is a foot."""
+    crs = {"epsg": 2263, "unit": 0.3048006}
+    return replace(scene, coord=scene.coord + np.array([300_000.0, 60_000.0, 10.0]), properties={"crs": crs})
+
+
+def test_files_say_the_same_in_tables_maps_boxes_and_numbers(tmp_path: Path) -> None:
+    scene, label = hall()
+    found = found_in(on_the_earth(scene), label)
+    write_objects(found, tmp_path, len(NAMES), ((1, 2, 3), (4, 5, 6), (7, 8, 9)))
+    assert {path.name for path in tmp_path.iterdir()} == set(OBJECT_FILES)
+    with (tmp_path / "objects.csv").open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["class"] for row in rows] == ["chair"] * 3 + ["table"] and rows[3]["flat"] == "False"
+    assert float(rows[3]["x"]) == pytest.approx(300_003, abs=0.03) and float(rows[3]["length_m"]) == pytest.approx(
+        1.6, abs=0.01
+    )
+    with (tmp_path / "objects_by_class.csv").open(encoding="utf-8", newline="") as file:
+        floor, chair, _ = csv.DictReader(file)
+    assert floor["objects"] == floor["gap_m"] == "" and chair["objects"] == "3" and chair["points_left_out"] == "25"
+    content = json.loads((tmp_path / "objects.geojson").read_text(encoding="utf-8"))
+    assert content["crs"]["properties"]["name"] == "urn:ogc:def:crs:EPSG::2263"
+    assert [feature["id"] for feature in content["features"]] == [0, 1, 2, 3]
+    ring = np.array(content["features"][3]["geometry"]["coordinates"][0][0])
+    assert (ring[0] == ring[-1]).all() and ring.mean(axis=0) == pytest.approx(
+        (300_003 / 0.3048006, 60_003.5 / 0.3048006), abs=1
+    )
+    np.testing.assert_array_equal(np.load(tmp_path / "object.npy", allow_pickle=False), found.of_point)
+    columns, faces = read_ply_mesh(tmp_path / "boxes.ply")
+    assert faces.max() == len(columns["x"]) - 1 and len(faces) == 4 * 12 * 12
+    of_table = columns["object"] == 3
+    assert np.ptp(columns["x"][of_table]) == pytest.approx(1.6, abs=0.03)
+    assert set(columns["red"][of_table].tolist()) == {7} and set(columns["red"][~of_table].tolist()) == {4}
+    assert enclosed(columns, faces[:12]) > 0
+
+
+def enclosed(columns: dict[str, np.ndarray], faces: np.ndarray) -> float:
+    """The volume inside triangles, positive where they are counterclockwise from outside."""
+    corner = np.column_stack([columns[axis] for axis in "xyz"])[faces]
+    corner = corner - corner.mean(axis=(0, 1))
+    return float(np.einsum("ij,ij->", corner[:, 0], np.cross(corner[:, 1], corner[:, 2]))) / 6
+
+
+def test_no_objects_are_files_too(tmp_path: Path) -> None:
+    scene, label = hall()
+    write_objects(found_in(scene, np.full_like(label, -1)), tmp_path, len(NAMES))
+    assert (tmp_path / "objects.csv").read_text(encoding="utf-8").startswith("id,class_id,class")
+    assert json.loads((tmp_path / "objects.geojson").read_text(encoding="utf-8"))["features"] == []
+    assert len(read_ply_mesh(tmp_path / "boxes.ply")[1]) == 0
+    assert (np.load(tmp_path / "object.npy", allow_pickle=False) == -1).all()
+
+
+@pytest.mark.parametrize("kind", ["las", "ply"])
+def test_points_keep_the_number_of_their_thing_beside_their_label(kind: str, tmp_path: Path) -> None:
+    scene, label = hall()
+    scene = replace(scene, class_names=NAMES, label=label, color=np.zeros((len(label), 3), np.uint8))
+    prediction = Prediction(scene, label, np.ones(len(label), np.float32), None, NAMES, 9, (0.0, 0.0, 1.0), 0)
+    source = tmp_path / f"scan.{kind}"
+    if kind == "las":
+        cloud_files.write_las(scene, source)
+    else:
+        write_ply(source, dict(zip("xyz", scene.coord.T, strict=True)))
+    outputs = Outputs(pictures=False, objects=ObjectRules(), split_classes=True)
+    (tmp_path / "out").mkdir()
+    found = write_results(prediction, 0.02, tmp_path / "out", outputs, source)
+    assert found is not None and len(found.objects) == 4
+    np.testing.assert_array_equal(read_ply(tmp_path / "out" / "labels.ply")["object"], found.of_point)
+    assert json.loads((tmp_path / "out" / "summary.json").read_text(encoding="utf-8"))["objects"] == 4
+    if kind == "las":
+        again = read_capture(tmp_path / "out" / "labels.las")
+        np.testing.assert_array_equal(again.extra["object"], found.of_point)

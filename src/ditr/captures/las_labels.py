@@ -35,9 +35,14 @@ def las_name(source: Path) -> str | None:
 
 
 def write_las_labels(
-    source: Path, path: Path, label: NDArray[np.int32], confidence: NDArray[np.float32], class_names: Sequence[str]
+    source: Path,
+    path: Path,
+    label: NDArray[np.int32],
+    confidence: NDArray[np.float32],
+    class_names: Sequence[str],
+    object_of: NDArray[np.int32] | None = None,
 ) -> None:
-    """Copy a LAS or LAZ file with the labels as its classifications, and label and confidence as extra columns.
+    """Copy a LAS or LAZ file with the labels as its classifications, and label, confidence and object as extra columns.
 
     Args:
         source: whose points these are, in its order.
@@ -45,13 +50,14 @@ def write_las_labels(
         label: (N,) indices into ``class_names``, -1 for none.
         confidence: (N,) 0 to 1.
         class_names: what labels mean; those that the specification does not know are listed in the file.
+        object_of: (N,) number of each point's thing, -1 for none; None to write no such column.
 
     Raises:
         InputError: another number of points than labels, or a file that is damaged.
     """
 
     def copied(source: Path) -> Cloud:
-        las = _labelled(source, label, confidence, class_names)
+        las = _labelled(source, label, confidence, class_names, object_of)
         with atomic_path(path) as temporary:
             las.write(str(temporary), do_compress=path.suffix == ".laz")
         return Cloud({})
@@ -65,6 +71,7 @@ def split_las(
     label: NDArray[np.int32],
     confidence: NDArray[np.float32],
     class_names: Sequence[str],
+    object_of: NDArray[np.int32] | None = None,
 ) -> None:
     """As :func:`write_las_labels`, with a file for each of some labels, by label.
 
@@ -73,7 +80,7 @@ def split_las(
     """
 
     def parted(source: Path) -> Cloud:
-        las = _labelled(source, label, confidence, class_names)
+        las = _labelled(source, label, confidence, class_names, object_of)
         for number, path in paths.items():
             with atomic_path(path) as temporary:
                 las[label == number].write(str(temporary), do_compress=path.suffix == ".laz")
@@ -83,7 +90,11 @@ def split_las(
 
 
 def _labelled(
-    source: Path, label: NDArray[np.int32], confidence: NDArray[np.float32], class_names: Sequence[str]
+    source: Path,
+    label: NDArray[np.int32],
+    confidence: NDArray[np.float32],
+    class_names: Sequence[str],
+    object_of: NDArray[np.int32] | None,
 ) -> Any:
     """The source as laspy reads it, with the labels in it."""
     laspy = import_module("laspy")
@@ -94,7 +105,10 @@ def _labelled(
         las = laspy.convert(las, point_format_id=wider)
     numbers = np.array([*standard_numbers(class_names), UNCLASSIFIED], dtype=np.uint8)
     las["classification"] = numbers[label]
-    for name, values in (("label", label), ("confidence", confidence)):
+    columns: dict[str, NDArray[Any]] = {"label": label, "confidence": confidence}
+    if object_of is not None:
+        columns["object"] = object_of
+    for name, values in columns.items():
         there = set(las.point_format.dimension_names)
         free = next(one for one in (name, f"ditr_{name}", f"ditr_{name}_2") if one not in there)
         las.add_extra_dim(laspy.ExtraBytesParams(free, values.dtype))

@@ -12,6 +12,7 @@ from ditr.cli.options import Reading, Writing
 
 if TYPE_CHECKING:
     from ditr.encoders.encoding import CachedEncoding
+    from ditr.inference.objects import Objects
     from ditr.inference.prediction import Prediction
     from ditr.labelling.bank import Bank
     from ditr.labelling.cells import Cells
@@ -112,8 +113,10 @@ def _label(args: Label, scene: Scene) -> None:
     with phase("spread the clicks"):
         session.replay(clicks, str(args.clicks))
         prediction = prediction_of(session, args.min_confidence, seed=args.seed)
-    _write(args, session, prediction, banks, out)
+    objects = _write(args, session, prediction, banks, out)
     _account(prediction)
+    if objects is not None:
+        print("\n".join(objects.told()))
     print(f"written to {', '.join(map(str, [out, *wanted]))}")
 
 
@@ -139,7 +142,7 @@ def _encoding(args: Label, scene: Scene) -> CachedEncoding | None:
     return encoding
 
 
-def _write(args: Label, session: Session, prediction: Prediction, banks: list[Bank], out: Path) -> None:
+def _write(args: Label, session: Session, prediction: Prediction, banks: list[Bank], out: Path) -> Objects | None:
     from ditr.captures.capture import write_capture
     from ditr.inference.results import RESULT_FILES, write_results
     from ditr.io.files import results_folder
@@ -147,13 +150,14 @@ def _write(args: Label, session: Session, prediction: Prediction, banks: list[Ba
     from ditr.runtime import phase
 
     with phase(f"write to {out}"), results_folder(out, RESULT_FILES) as new:
-        write_results(prediction, session.cells.size, new, args.writing.outputs(), args.capture)
+        objects = write_results(prediction, session.cells.size, new, args.writing.outputs(), args.capture)
     if args.capture_out is not None:
         with phase(f"write {args.capture_out}"):
             labelled = replace(session.scene, label=prediction.label, class_names=prediction.class_names)
             write_capture(labelled, args.capture_out)
     if args.bank is not None:
         join_banks([*banks, Bank.of(session)]).save(args.bank)
+    return objects
 
 
 def _account(prediction: Prediction) -> None:

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal, TypeVar
 
 import tyro
 
 if TYPE_CHECKING:
+    from ditr.inference.object_rules import ObjectRules
     from ditr.inference.results import Outputs
     from ditr.scene import ReadOptions
 
-__all__ = ["OfDataset", "Reading", "Writing"]
+__all__ = ["Counting", "OfDataset", "Reading", "Writing"]
+
+Number = TypeVar("Number", int, float)
 
 
 @dataclass(frozen=True)
@@ -132,6 +135,39 @@ class OfDataset:
 
 
 @dataclass(frozen=True)
+class Counting:
+    """How points become things that are counted (docs/objects.md)."""
+
+    object_gap: Annotated[tuple[str, ...], tyro.conf.arg(metavar="[CLASS=]METRES...")] = ()
+    """Points of a class that are no farther apart are of one thing: 0.2 for all classes, chair=0.1 for one. By default
+    five distances between points, or a tenth of the class's usual length."""
+    object_min_points: Annotated[tuple[str, ...], tyro.conf.arg(metavar="[CLASS=]N...")] = ()
+    """Points that a thing has at least (10)."""
+    object_min_size: Annotated[tuple[str, ...], tyro.conf.arg(metavar="[CLASS=]METRES...")] = ()
+    """Longest side that a thing has at least; by default 0.3 of the class's usual one."""
+    object_count: Annotated[tuple[str, ...], tyro.conf.arg(metavar="CLASS...")] = ()
+    """Classes to count that are otherwise told by area, as floor, wall and road are."""
+    object_area: Annotated[tuple[str, ...], tyro.conf.arg(metavar="CLASS...")] = ()
+    """Classes to tell by area."""
+
+    def rules(self) -> ObjectRules:
+        """The same as data.
+
+        Raises:
+            InputError: a text that is no such value.
+        """
+        from ditr.inference.object_rules import ObjectRules
+
+        return ObjectRules(
+            gap=_by_class("--object-gap", self.object_gap, float),
+            min_points=_by_class("--object-min-points", self.object_min_points, int),
+            min_size=_by_class("--object-min-size", self.object_min_size, float),
+            counted=self.object_count,
+            by_area=self.object_area,
+        )
+
+
+@dataclass(frozen=True)
 class Writing:
     """What is written of labels, and what opens it: docs/outputs.md."""
 
@@ -151,11 +187,20 @@ class Writing:
     label_images: bool = False
     """Write label_images/NAME.png for each photograph: the class of what each pixel shows, as an indexed PNG of its
     size."""
+    objects: bool = False
+    """Count things: write objects.csv, objects_by_class.csv, objects.geojson, boxes.ply and object.npy, and the column
+    object of the points."""
+    counting: Counting = field(default_factory=Counting)
 
     def outputs(self, *, many: bool = False) -> Outputs:
         """The same as data; of ``many`` captures pictures are drawn where that is asked for."""
+        from ditr.errors import InputError
         from ditr.inference.results import Outputs
 
+        unused = [each.name for each in fields(self.counting) if getattr(self.counting, each.name)]
+        if unused and not self.objects:
+            option = f"--{unused[0].replace('_', '-')}"
+            raise InputError(option, "nothing is counted without --objects", "Add --objects, or leave it out")
         return Outputs(
             pictures=(self.pictures or not many) and not self.no_pictures,
             class_colors=self.class_colors,
@@ -163,7 +208,25 @@ class Writing:
             split_classes=self.split_classes,
             measure=self.measure,
             label_images=self.label_images,
+            objects=self.counting.rules() if self.objects else None,
         )
+
+
+def _by_class(option: str, texts: tuple[str, ...], kind: type[Number]) -> dict[str, Number]:
+    """Numbers by the names of classes; one without a name is for all others."""
+    from ditr.errors import InputError
+    from ditr.inference.object_rules import EVERY
+
+    found: dict[str, Number] = {}
+    for text in texts:
+        name, _, value = text.rpartition("=")
+        try:
+            found[name.strip() or EVERY] = kind(value)
+        except ValueError:
+            example = kind("20") if kind is int else kind("0.2")
+            remedy = f"Write {example}, or chair={example} for one class"
+            raise InputError(option, f"{text!r} is not [CLASS=]NUMBER", remedy) from None
+    return found
 
 
 def _direction(text: str | None) -> tuple[float, float, float] | None:

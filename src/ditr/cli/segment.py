@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from ditr.cli.segment_options import Segment, chosen_model
 
 if TYPE_CHECKING:
+    from ditr.inference.objects import Objects
     from ditr.inference.prediction import Prediction
 
 __all__ = ["Segment", "run"]
@@ -80,6 +81,7 @@ def _run_one(args: Segment, source: Path) -> None:
     with phase(f"load {model}"):
         cache = make_cache(args.cache, use_cache=not args.no_cache)
         segmenter = Segmenter.from_pretrained(model, device=args.device, cache=cache, precision=args.precision)
+    outputs.require_known(segmenter.config.class_names)
     require_inputs(scene, segmenter.config, model, force=args.reading.force)
     scene, before = with_meaning(scene, segmenter.config), scene
     for finding in scene.findings[len(before.findings) :]:
@@ -94,8 +96,8 @@ def _run_one(args: Segment, source: Path) -> None:
         votes = voting(args.vote, args.variants, args.thin, reports[-1], smooth=args.smooth)
         prediction = replace(how, votes=votes)(segmenter, scene)
     with phase(f"write to {out}"), results_folder(out, RESULT_FILES) as new:
-        write_results(prediction, segmenter.config.preparation.voxel_size, new, outputs, source)
-    _account(segmenter.config.preparation.voxel_size, prediction)
+        objects = write_results(prediction, segmenter.config.preparation.voxel_size, new, outputs, source)
+    _account(segmenter.config.preparation.voxel_size, prediction, objects)
     for finding in prediction.scene.findings[len(scene.findings) :]:
         print(f"ditr: warning: {finding}", file=sys.stderr)
     print(f"written to {out}")
@@ -115,7 +117,9 @@ def _run_one_by_bank(args: Segment, source: Path, bank: Path) -> None:
         scene = read_capture(source, args.reading.options())
     out = args.out or Path(f"{scene.name}-labels")
     folder_for(out, RESULT_FILES, overwrite=args.overwrite, needed=_POINT_BYTES * len(scene))
+    outputs = args.writing.outputs()
     labeller = bank_labeller(args, bank)
+    outputs.require_known(labeller.bank.classes)
     with phase("look at it"):
         scene = judged(scene, force=args.reading.force, photographs=labeller.encoding is not None)
     with progress_bars("photographs", quiet=labeller.encoding is None) as reports:
@@ -124,12 +128,12 @@ def _run_one_by_bank(args: Segment, source: Path, bank: Path) -> None:
         prediction = labeller.label(scene, Labelling(args.seed, None, args.min_confidence))
     prediction = replace(prediction, made={"by": "bank", **labeller.identity()})
     with phase(f"write to {out}"), results_folder(out, RESULT_FILES) as new:
-        write_results(prediction, labeller.bank.cell, new, args.writing.outputs(), source)
-    _account(labeller.bank.cell, prediction)
+        objects = write_results(prediction, labeller.bank.cell, new, outputs, source)
+    _account(labeller.bank.cell, prediction, objects)
     print(f"written to {out}")
 
 
-def _account(voxel_size: float, prediction: Prediction) -> None:
+def _account(voxel_size: float, prediction: Prediction, objects: Objects | None) -> None:
     """What was done, and what it gave."""
     from ditr.inference.explain import used_up
 
@@ -147,3 +151,5 @@ def _account(voxel_size: float, prediction: Prediction) -> None:
     for name, count in sorted(summary["points_per_class"].items(), key=lambda item: -item[1]):
         if count:
             print(f"  {name:20} {count:9d}  {count / summary['points']:6.1%}")
+    if objects is not None:
+        print("\n".join(objects.told()))

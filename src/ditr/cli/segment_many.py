@@ -122,13 +122,16 @@ def _labeller(args: Segment, sources: Mapping[str, Path]) -> tuple[str, Labeller
     if args.bank is not None:
         from ditr.cli.segment_bank import bank_labeller
 
-        return str(args.bank), bank_labeller(args, args.bank), None
+        by_bank = bank_labeller(args, args.bank)
+        args.writing.outputs(many=True).require_known(by_bank.bank.classes)
+        return str(args.bank), by_bank, None
     model = args.model if args.model is not None else _model_for(args, sources.values())
     ray = _ray(args, model)
     with phase(f"load {model}"):
         cache = make_cache(args.cache, use_cache=not args.no_cache)
         device, precision = (args.device, args.precision) if ray is None else ("cpu", ray.precision)
         segmenter = Segmenter.from_pretrained(model, device=device, cache=cache, precision=precision)
+    args.writing.outputs(many=True).require_known(segmenter.config.class_names)
     return model, NetworkLabeller(segmenter), ray
 
 

@@ -55,6 +55,11 @@ class Plane:
     size: tuple[float, float]
     thickness: float
 
+    @property
+    def tilt(self) -> float:
+        """Degrees between the normal and z: 0 of a table top, 90 of a door."""
+        return round(float(np.rad2deg(np.arccos(min(1.0, abs(self.normal[2]))))), 2)
+
 
 def hull_of(points: Array) -> tuple[Array, float]:
     """The corners of the convex hull (n, 3), and its volume; of points in a plane all of them, and 0."""

@@ -46,7 +46,9 @@ def write_by_class(
     if source is not None and (las := las_name(source)) is not None:
         paths = [folder / f"{name}{Path(las).suffix}" for name in names]
         label, confidence = prediction.label, prediction.confidence
-        split_las(source, dict(zip(ids, paths, strict=True)), label, confidence, prediction.class_names)
+        split_las(
+            source, dict(zip(ids, paths, strict=True)), label, confidence, prediction.class_names, prediction.object_of
+        )
         return paths
     columns = prediction.columns(colored=colored, cloudcompare=cloudcompare)
     comments = prediction.comments()

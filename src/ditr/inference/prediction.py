@@ -70,6 +70,7 @@ class Prediction:
     made: Mapping[str, Any] = field(default_factory=dict)
     occlusion: str | None = None
     smoothed: bool = False
+    object_of: NDArray[np.int32] | None = None
 
     def __repr__(self) -> str:
         count, used = len(self.class_names), len(np.unique(self.label[self.label >= 0]))
@@ -119,6 +120,8 @@ class Prediction:
             result["turned_images"] = dict(self.turned)
             result["occlusion"] = self.occlusion
             result["share_of_points_seen"] = round(float((self.seen_by > 0).mean()), 4)
+        if self.object_of is not None:
+            result["objects"] = int(self.object_of.max(initial=-1)) + 1
         if self.made:
             result["made"] = dict(self.made)
         return result
@@ -203,6 +206,8 @@ class Prediction:
         if scene.label is not None:
             columns["true_label"] = scene.label
         columns |= {"label": self.label, "confidence": self.confidence}
+        if self.object_of is not None:
+            columns["object"] = self.object_of
         for name, values in scene.extra.items():
             columns[f"original_{name}" if name in columns else name] = values
         return {f"scalar_{n}" if cloudcompare and n not in _KNOWN else n: v for n, v in columns.items()}

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -12,6 +13,9 @@ from ditr.captures.las_labels import LAS_FILES, las_name, write_las_labels
 from ditr.errors import InputError
 from ditr.inference.by_class import write_by_class
 from ditr.inference.measure import measure, require_length
+from ditr.inference.object_files import OBJECT_FILES, write_objects
+from ditr.inference.object_rules import ObjectRules
+from ditr.inference.objects import Objects, find_objects
 from ditr.inference.prediction import LABEL_FILES, Prediction
 from ditr.pictures.label_images import label_image, write_label_image
 from ditr.pictures.panels import class_legend, save_picture, sheet
@@ -24,7 +28,7 @@ __all__ = ["RESULT_FILES", "Outputs", "write_results"]
 
 _PICTURE, _TABLE, _MAP = "labels.png", "classes.csv", "classes.geojson"
 _IMAGES, _PARTS = "label_images/", "by_class/"
-RESULT_FILES = (*LABEL_FILES, *LAS_FILES, _PICTURE, _TABLE, _MAP, _IMAGES, _PARTS)
+RESULT_FILES = (*LABEL_FILES, *LAS_FILES, _PICTURE, _TABLE, _MAP, *OBJECT_FILES, _IMAGES, _PARTS)
 """Names that the results of a scene may have; those of folders end with a slash."""
 
 _log = logging.getLogger(__name__)
@@ -42,6 +46,7 @@ class Outputs:
         measure: edge of the voxels, in metres, by which counts, areas and volumes of classes are measured; "auto" to
             choose it by the points, None for no measures.
         split_classes: whether there is a file for each class.
+        objects: by which rules things are found and counted; None for none.
 
     Raises:
         InputError: an edge that is no length.
@@ -53,15 +58,25 @@ class Outputs:
     label_images: bool = False
     measure: float | Literal["auto"] | None = None
     split_classes: bool = False
+    objects: ObjectRules | None = None
 
     def __post_init__(self) -> None:
         if self.measure is not None and self.measure != "auto":
             require_length(self.measure)
 
+    def require_known(self, class_names: Sequence[str]) -> None:
+        """Refuse rules for classes that there are not; asked before the work.
+
+        Raises:
+            InputError: there is such a rule.
+        """
+        if self.objects is not None:
+            self.objects.require_known(class_names)
+
 
 def write_results(
     prediction: Prediction, voxel_size: float, folder: Path, outputs: Outputs, source: Path | None = None
-) -> None:
+) -> Objects | None:
     """Write all results into a folder, which is best one of :func:`ditr.io.files.results_folder`.
 
     Args:
@@ -71,13 +86,30 @@ def write_results(
         outputs: which files.
         source: what the scene was read from: labels of a LAS file go into a copy of it.
 
+    Returns:
+        The scene's things, where they are asked for.
+
     Raises:
-        InputError: voxels of which too many would lie along an axis.
+        InputError: voxels of which too many would lie along an axis, or rules for a class that there is not.
         OSError: they cannot be written.
     """
+    objects = None
+    if outputs.objects is not None:
+        objects = find_objects(
+            prediction.scene,
+            prediction.label,
+            prediction.class_names,
+            confidence=prediction.confidence,
+            up=prediction.up,
+            rules=outputs.objects,
+            least=voxel_size,
+        )
+        prediction = replace(prediction, object_of=objects.of_point)
+        write_objects(objects, folder, len(prediction.class_names), prediction.class_colors)
     prediction.save(folder, colored=outputs.class_colors, cloudcompare=outputs.cloudcompare)
     if source is not None and (name := las_name(source)) is not None:
-        write_las_labels(source, folder / name, prediction.label, prediction.confidence, prediction.class_names)
+        names, object_of = prediction.class_names, prediction.object_of
+        write_las_labels(source, folder / name, prediction.label, prediction.confidence, names, object_of)
     if outputs.split_classes:
         write_by_class(
             prediction, folder / _PARTS, source, colored=outputs.class_colors, cloudcompare=outputs.cloudcompare
@@ -91,6 +123,7 @@ def write_results(
         _write_label_images(prediction, folder / _IMAGES)
     if outputs.pictures:
         _draw(prediction, folder / _PICTURE)
+    return objects
 
 
 def _write_label_images(prediction: Prediction, folder: Path) -> None:

@@ -265,6 +265,7 @@ def write_ply(
     *,
     binary: bool = True,
     comments: Iterable[str] = (),
+    faces: NDArray[np.int32] | None = None,
 ) -> None:
     """Write vertex properties as a PLY file, whole or not at all; ``read_ply`` gives back the same values and types.
 
@@ -274,6 +275,7 @@ def write_ply(
             and float64.
         binary: little-endian binary, else ascii with as many digits as each value needs.
         comments: lines for the header.
+        faces: (F, 3) vertices of triangles, which :func:`read_ply_mesh` gives back; in a binary file alone.
 
     Raises:
         InputError: no properties, arrays of different lengths, a name or comment that a header cannot hold, or a type
@@ -286,12 +288,18 @@ def write_ply(
     header += [f"comment {text}" for text in comments]
     header.append(f"element vertex {count}")
     header += [f"property {_NAME_OF[_code(array)]} {name}" for name, array in properties.items()]
+    if faces is not None:
+        header += [f"element face {len(faces)}", "property list uchar int vertex_indices"]
     header.append("end_header")
     with atomic_path(path) as temporary, temporary.open("wb") as file:
         file.write("".join(line + "\n" for line in header).encode("ascii"))
         for start in range(0, count, _WRITE_ROWS):
             part = {name: array[start : start + _WRITE_ROWS] for name, array in properties.items()}
             _write_rows(file, part, binary)
+        if faces is not None:
+            rows = np.empty(len(faces), dtype=[("count", "u1"), ("vertex", "<i4", 3)])
+            rows["count"], rows["vertex"] = 3, faces
+            file.write(rows.tobytes())
 
 
 def _check_properties(path: Path, properties: Mapping[str, NDArray[Any]], comments: tuple[str, ...]) -> int:

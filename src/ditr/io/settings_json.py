@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import dataclasses
 import types
+from collections.abc import Mapping
 from enum import Enum
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
@@ -21,11 +22,13 @@ T = TypeVar("T")
 
 
 def to_json_values(value: Any) -> Any:
-    """Dataclasses become objects, enums their values, tuples lists."""
+    """Dataclasses and mappings become objects, enums their values, tuples lists."""
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         return {field.name: to_json_values(getattr(value, field.name)) for field in dataclasses.fields(value)}
     if isinstance(value, Enum):
         return value.value
+    if isinstance(value, Mapping):
+        return {name: to_json_values(item) for name, item in value.items()}
     if isinstance(value, tuple | list):
         return [to_json_values(item) for item in value]
     if value is None or isinstance(value, str | int | float | bool):
