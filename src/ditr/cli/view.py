@@ -28,6 +28,9 @@ class View:
     """Capture, or folder of a result."""
     capture: Annotated[Path | None, tyro.conf.arg(metavar="CAPTURE")] = None
     """Capture that the result was made of."""
+    beside: Annotated[Path | None, tyro.conf.arg(metavar="OTHER")] = None
+    """Another result of the same capture: both side by side, with cameras that move together, and their differences as
+    a colour."""
     port: int = 8080
     """Port of the page on this machine; the next free one where it is taken."""
     no_open: bool = False
@@ -62,6 +65,13 @@ def run(args: View) -> None:
     require_viser()
     with phase(f"read {args.source}"):
         subject = read_subject(args.source, args.reading.options(), args.capture)
+    other = None
+    if args.beside is not None:
+        from ditr.viewer.beside import compared
+
+        with phase(f"read {args.beside}"):
+            second = read_subject(args.beside, args.reading.options(), args.capture)
+        subject, other = compared(subject, second, (args.source, args.beside))
     name = subject.scene.name
     clicks, out = args.clicks or Path(f"{name}-clicks.json"), args.out or Path(f"{name}-labels")
     serve(
@@ -74,6 +84,7 @@ def run(args: View) -> None:
         port=args.port,
         budget=args.budget,
         open_browser=not args.no_open,
+        beside=other,
     )
 
 

@@ -16,7 +16,7 @@ from ditr.errors import InputError
 from ditr.scene import View
 from ditr.viewer.browsers import Browsers
 from ditr.viewer.camera import fly
-from ditr.viewer.look import Browser, Look
+from ditr.viewer.look import Browser
 from ditr.viewer.photographs import Photographs, plane_of, quaternion_of
 from ditr.viewer.stroke import Pixels, Stroke
 
@@ -32,7 +32,7 @@ class Album:
     Args:
         server: of viser; the tab's widgets go where it adds things now.
         browsers: all of them.
-        look: the points' colours.
+        coord: (N, 3) of the points, in the page's frame.
         photographs: of the scene.
 
     Attributes:
@@ -41,12 +41,12 @@ class Album:
             line's pixels there; None while nobody takes lines.
     """
 
-    def __init__(self, server: Any, browsers: Browsers, look: Look, photographs: Photographs) -> None:
-        self._server, self._browsers, self._look, self._photographs = server, browsers, look, photographs
+    def __init__(self, server: Any, browsers: Browsers, coord: NDArray[np.float32], photographs: Photographs) -> None:
+        self._server, self._browsers, self._photographs = server, browsers, photographs
         self.clicked = 0.0
         self.on_stroke: Callable[[Browser, View, Pixels], None] | None = None
         # Before its camera, so near that nothing of the cloud lies between.
-        self._away = 0.02 * float(np.linalg.norm(np.ptp(look.coord, axis=0)))
+        self._away = 0.02 * float(np.linalg.norm(np.ptp(coord, axis=0)))
         gui, views = server.gui, photographs.views
         self._shown = gui.add_checkbox("Show cameras", True)
         self._which = gui.add_dropdown("Photograph", tuple(view.name for view in views))
@@ -149,7 +149,8 @@ class Album:
         seen = browser.seen
         if seen is None:
             return
-        image = seen.with_colors(self._look.colors, self._look.shown, float(self._opacity.value))
+        look = browser.cloud.look
+        image = seen.with_colors(look.colors, look.shown, float(self._opacity.value))
         if browser.picture is not None:
             browser.picture.image = image
             return

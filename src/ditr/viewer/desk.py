@@ -90,6 +90,7 @@ class Desk:
         self._mark: Any = None
         if self._encoding is not None:
             page.offer("image features", self._features)
+        assert page.label_tab is not None
         with page.label_tab:
             self._panel(page.server.gui)
         page.on_point.append(self._take)
@@ -129,7 +130,7 @@ class Desk:
         bank.on_click(lambda event: self._write(event.client, self._write_bank))
 
     def _widest(self) -> float:
-        return round(max(0.5, 0.02 * float(np.ptp(self._page.look.coord, axis=0).max())), 2)
+        return round(max(0.5, 0.02 * float(np.ptp(self._page.coord, axis=0).max())), 2)
 
     def _guarded(self, client: Any, work: Callable[[], None]) -> None:
         """Do it, alone, and say why where it cannot be done."""
@@ -266,7 +267,7 @@ class Desk:
             if point is None or self._session is None:
                 self._page.browsers.say(client, "Nothing is unsure", "Click once in two classes at least.")
                 return
-            place, cell = self._page.look.coord[point].astype(np.float64), self._session.cells.size
+            place, cell = self._page.coord[point].astype(np.float64), self._session.cells.size
             self._unmark()
             self._mark = self._page.server.scene.add_icosphere(
                 "/least_sure", radius=0.8 * cell, color=(225, 30, 120), position=place, opacity=0.7

@@ -36,11 +36,13 @@ class Guard:
     Attributes:
         token: what the address has to say once.
         cookie: name of the cookie that holds it then; pages on other ports have others.
+        front: path of a page around the page, and what it is made of by the name of this machine; None without one.
     """
 
     def __init__(self) -> None:
         self.token = secrets.token_urlsafe(24)
         self.cookie = f"ditr_{secrets.token_hex(4)}"
+        self.front: tuple[str, Callable[[str], str]] | None = None
 
     def address(self, port: int, host: str = "127.0.0.1") -> str:
         """What is opened in a browser."""
@@ -61,9 +63,12 @@ class Guard:
         address = urlsplit(path)
         if address.path == "/" and self._is_token(parse_qs(address.query).get("token", [])):
             kept = f"{self.cookie}={self.token}; Path=/; HttpOnly; SameSite=Strict"
-            return HTTPStatus.SEE_OTHER, {"Location": "/", "Set-Cookie": kept, **_NOT_KEPT}, ""
+            front = "/" if self.front is None else self.front[0]
+            return HTTPStatus.SEE_OTHER, {"Location": front, "Set-Cookie": kept, **_NOT_KEPT}, ""
         if not self._is_token(self._cookies(headers)):
             return _refused("Open the address with the token that `ditr view` has printed.")
+        if self.front is not None and path == self.front[0]:
+            return HTTPStatus.OK, _FRONT_HEADERS, self.front[1](host[0])
         return None
 
     def _cookies(self, headers: Any) -> list[str]:
@@ -74,6 +79,14 @@ class Guard:
         return len(found) == 1 and hmac.compare_digest(found[0].encode(), self.token.encode())
 
 
+_FRONT_POLICY = "default-src 'none'; style-src 'unsafe-inline'; frame-src 'self'; frame-ancestors 'none'"
+_FRONT_HEADERS = {
+    "Content-Type": "text/html; charset=utf-8",
+    "Content-Security-Policy": _FRONT_POLICY,
+    "X-Content-Type-Options": "nosniff",
+    "Cache-Control": "no-store",
+    "Referrer-Policy": "no-referrer",
+}
 _NOT_KEPT = {"Cache-Control": "no-store", "Referrer-Policy": "no-referrer"}
 
 
@@ -81,16 +94,17 @@ def _refused(text: str) -> tuple[HTTPStatus, dict[str, str], str]:
     return HTTPStatus.FORBIDDEN, {"Content-Type": "text/plain; charset=utf-8", **_NOT_KEPT}, f"{text}\n"
 
 
-def _page_headers(host: str) -> dict[str, str]:
-    """The page talks to this server and to nobody else, and stands in no other page."""
+def _page_headers(host: str, framed: bool) -> dict[str, str]:
+    """The page talks to this server and to nobody else, and stands in no other page but this server's own."""
+    around = "'self'" if framed else "'none'"
     own = f"'self' ws://{host}"
     policy = (
         "default-src 'self' data: blob: 'unsafe-inline' 'unsafe-eval'; "
-        f"connect-src {own} data: blob:; frame-ancestors 'none'; form-action 'none'; base-uri 'none'"
+        f"connect-src {own} data: blob:; frame-ancestors {around}; form-action 'none'; base-uri 'none'"
     )
     return {
         "Content-Security-Policy": policy,
-        "X-Frame-Options": "DENY",
+        "X-Frame-Options": "SAMEORIGIN" if framed else "DENY",
         "X-Content-Type-Options": "nosniff",
         "Cross-Origin-Resource-Policy": "same-origin",
         **_NOT_KEPT,
@@ -117,7 +131,7 @@ def guarding(guard: Guard) -> Iterator[None]:
                 return Response(status.value, status.phrase, Headers(headers), body)
             response = None if inner is None else inner(connection, request)
             if isinstance(response, Response):
-                response.headers.update(_page_headers(request.headers["Host"]))
+                response.headers.update(_page_headers(request.headers["Host"], guard.front is not None))
             return response
 
         options |= {"process_request": process, "max_size": MOST_BYTES}

@@ -22,7 +22,7 @@ from ditr.pictures.palette import (
 )
 from ditr.viewer.subject import Subject
 
-__all__ = ["Layer", "class_layer", "layer_makers"]
+__all__ = ["Layer", "class_layer", "colors_as", "layer_makers"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,7 +72,8 @@ def layer_makers(subject: Subject) -> dict[str, Callable[[], Layer]]:
         makers["confidence"] = lambda: confidence_layer(confidence)
     if scene.label is not None and scene.class_names:
         true, names = scene.label, scene.class_names
-        makers["true label"] = lambda: class_layer(true, names, true_colors(subject))
+        table = colors_as(names, subject.class_names, subject.class_colors)
+        makers["true label"] = lambda: class_layer(true, names, table)
         if subject.label is not None:
             makers["right or wrong"] = lambda: _difference(subject)
     if subject.features is not None:
@@ -83,14 +84,15 @@ def layer_makers(subject: Subject) -> dict[str, Callable[[], Layer]]:
     return makers
 
 
-def true_colors(subject: Subject) -> NDArray[np.uint8]:
-    """(C, 3) of the true classes: as those of the labels of the same names."""
-    own = subject.class_names
-    table = chosen_colors(len(own), None) if subject.class_colors is None else subject.class_colors
-    others = [name for name in subject.scene.class_names if name not in own]
+def colors_as(
+    names: tuple[str, ...], own: tuple[str, ...], colors: NDArray[np.uint8] | None = None
+) -> NDArray[np.uint8]:
+    """(C, 3) of classes: those of ``own`` with the same names have, and further ones."""
+    table = chosen_colors(len(own), None) if colors is None else colors
+    others = [name for name in names if name not in own]
     further = chosen_colors(len(own) + len(others), None)[len(own) :]
     known = dict(zip((*own, *others), [*table, *further], strict=True))
-    return np.array([known[name] for name in subject.scene.class_names], np.uint8).reshape(-1, 3)
+    return np.array([known[name] for name in names], np.uint8).reshape(-1, 3)
 
 
 def confidence_layer(confidence: NDArray[np.float32]) -> Layer:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
@@ -26,11 +27,10 @@ class Legend:
 
     def __init__(self, gui: Any, changed: Callable[[], None]) -> None:
         self._gui, self._changed = gui, changed
-        self._layer: Layer | None = None
+        self._layers: tuple[Layer, ...] = ()
         self._off: dict[str, bool] = {}
         self._own: dict[str, tuple[int, int, int]] = {}
         self._rows: list[tuple[str, Any]] = []
-        self._counts: dict[str, int] = {}
         self._quiet = False
         self._folder = gui.add_folder("Classes")
         with self._folder:
@@ -43,25 +43,26 @@ class Legend:
         self._which.on_update(lambda _: self._show_color())
         self._color.on_update(lambda event: self._recolor(event))
 
-    def of(self, layer: Layer | None) -> None:
-        """Show the classes of a layer; none for None."""
-        self._layer = layer
-        self._folder.visible = layer is not None
-        if layer is None or layer.group is None:
+    def of(self, *layers: Layer) -> None:
+        """Show the classes of layers, those of both sides where there are two; without one no classes."""
+        self._layers = layers
+        self._folder.visible = bool(layers)
+        if not layers:
             return
-        count = np.bincount(layer.group, minlength=len(layer.names))
-        there = [int(group) for group in np.argsort(-count, kind="stable") if count[group] > 0][:_MOST_ROWS]
-        names = [layer.names[group] for group in there]
-        self._counts = {layer.names[group]: int(count[group]) for group in there}
+        counts = [_counted(layer) for layer in layers]
+        everywhere = Counter[str]()
+        for count in counts:
+            everywhere.update(count)
+        names = [name for name, count in everywhere.most_common(_MOST_ROWS) if count > 0]
         if names != [name for name, _ in self._rows]:
             self._rebuild(names)
         for name, row in self._rows:
-            row.label = f"{name}  ·  {self._counts[name]:,}"
+            row.label = f"{name}  ·  {'  |  '.join(f'{count.get(name, 0):,}' for count in counts)}"
         self._paint()
 
-    def shown(self) -> NDArray[np.bool_] | None:
-        """(N,) whether each point's class is shown; None where nothing is hidden."""
-        layer = self._layer
+    def shown(self, side: int = 0) -> NDArray[np.bool_] | None:
+        """(N,) whether each point's class is shown on a side; None where nothing is hidden."""
+        layer = self._layers[min(side, len(self._layers) - 1)] if self._layers else None
         if layer is None or layer.group is None or not any(self._off.get(name) for name in layer.names):
             return None
         shown: NDArray[np.bool_] = np.array([not self._off.get(name, False) for name in layer.names])[layer.group]
@@ -74,6 +75,13 @@ class Legend:
         for group, name in enumerate(layer.names):
             if name in self._own:
                 table[group] = self._own[name]
+        return table
+
+    def _table(self) -> dict[str, list[int]]:
+        """Colours by name."""
+        table: dict[str, list[int]] = {}
+        for layer in reversed(self._layers):
+            table.update(zip(layer.names, self.colors_of(layer).tolist(), strict=True))
         return table
 
     def _rebuild(self, names: list[str]) -> None:
@@ -97,8 +105,7 @@ class Legend:
 
         This is the page's look alone: where a later viser names things otherwise, the rows are plain checkboxes.
         """
-        assert self._layer is not None
-        table = dict(zip(self._layer.names, self.colors_of(self._layer).tolist(), strict=True))
+        table = self._table()
         each = ",".join(f'[for="{row._impl.uuid}"]' for _, row in self._rows)
         line = f"div:has(>div>p>label:is({each}))"
         rules = [
@@ -106,6 +113,7 @@ class Legend:
             f"{line}>div:first-child{{width:auto!important;padding-left:0.6em}}",
             f"{line}>div:last-child{{flex-grow:0!important}}",
             f"{line} p{{letter-spacing:0!important;color:inherit!important}}",
+            f"{line} label{{display:block;max-width:19em;overflow-wrap:anywhere}}",
         ]
         for name, row in self._rows:
             red, green, blue = table[name]
@@ -130,9 +138,9 @@ class Legend:
         self._changed()
 
     def _show_color(self) -> None:
-        if self._layer is None or self._quiet:
+        if not self._layers or self._quiet:
             return
-        table = dict(zip(self._layer.names, self.colors_of(self._layer).tolist(), strict=True))
+        table = self._table()
         if self._which.value in table:
             red, green, blue = table[self._which.value]
             self._color.value = (red, green, blue)
@@ -145,3 +153,10 @@ class Legend:
         self._own[self._which.value] = (red, green, blue)
         self._paint()
         self._changed()
+
+
+def _counted(layer: Layer) -> dict[str, int]:
+    """Points by class."""
+    assert layer.group is not None
+    count = np.bincount(layer.group, minlength=len(layer.names))
+    return dict(zip(layer.names, count.tolist(), strict=True))

@@ -24,6 +24,7 @@ class Look:
         coord: (N, 3) float32, in the frame of the page.
         octree: of them.
         scale: how much larger points are drawn than they are apart.
+        largest: edge of a drawn point in metres, before it is scaled, at most.
         budget: most points that one browser draws.
         colors: (N, 3) uint8.
         shown: (N,) bool.
@@ -34,6 +35,7 @@ class Look:
     coord: NDArray[np.float32]
     octree: Octree
     scale: float
+    largest: float
     budget: int
     colors: NDArray[np.uint8]
     shown: NDArray[np.bool_]
@@ -92,7 +94,7 @@ class BrowserCloud:
             for node in set(self._drawn) - set(wanted.tolist()):
                 self._drawn.pop(node).handle.remove()
             for node in wanted.tolist():
-                self._draw_node(node, look.scale * look.octree.drawn_size(node, node not in above))
+                self._draw_node(node, look.scale * min(look.largest, look.octree.drawn_size(node, node not in above)))
 
     def _wanted(self) -> NDArray[np.int64]:
         octree = self.look.octree
@@ -148,6 +150,8 @@ class Browser:
     Attributes:
         client: viser's handle.
         cloud: the points in it.
+        pair: of panes that it belongs to; "" where it stands alone.
+        follows_until: monotonic seconds until which its camera is moved by that of the other pane.
         seen: the photograph that is looked at; None while it is the cloud.
         picture: viser's handle of it.
         before: camera to go back to: position, what it looks at, up, field of view.
@@ -158,6 +162,8 @@ class Browser:
     seen: Seen | None = None
     picture: Any = None
     before: tuple[Any, Any, Any, float] | None = None
+    pair: str = ""
+    follows_until: float = 0.0
 
 
 def rotation_of(wxyz: NDArray[np.float64]) -> NDArray[np.float64]:

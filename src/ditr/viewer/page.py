@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from ditr.errors import InputError
 from ditr.pictures.render import point_spacing
 from ditr.pictures.viewpoint import is_enclosed
 from ditr.viewer.album import Album
+from ditr.viewer.beside import PATH, Beside, difference, panes
 from ditr.viewer.browsers import Browsers
 from ditr.viewer.camera import first_camera, fly
 from ditr.viewer.guard import Guard, guarding, require_guarded
@@ -31,8 +33,9 @@ __all__ = ["BUDGET", "SMALL", "Page"]
 
 BUDGET = 1_000_000
 """Points that one browser draws at most."""
-_CLOSED, _DOTS = 1.2, 0.4
-"""How large points are drawn, in distances between them: surfaces of a room are closed, lines of a sweep stay dots."""
+_CLOSED, _DOTS, _LARGEST = 1.2, 0.4, 2.0
+"""How large points are drawn, in distances between them: surfaces of a room are closed, lines of a sweep stay dots,
+however far its points are apart."""
 
 
 class Page:
@@ -43,31 +46,49 @@ class Page:
         port: of the server, or the next that is free.
         budget: most points that one browser draws.
         cache: folder of octrees; None to keep none.
+        beside: a second result of the same points, for a right side; None for one side.
 
     Attributes:
         guard: of the door.
         origin: (3,) of the page's frame in the scene's.
-        look: what all browsers show.
-        browsers: these, and the lock around what they share.
+        looks: what all browsers show; of two sides, what each shows.
+        browsers: they, and the lock around what they share.
         layers: ways to colour, by name; made when they are first asked for.
-        label_tab: where what labels the scene may put its widgets.
+        label_tab: where what labels the scene may put its widgets; None where two results are compared.
         on_point: what a click on a point does, by those who take clicks: told the browser and the point; the first
             that returns True has taken it.
     """
 
-    def __init__(self, subject: Subject, *, port: int, budget: int = BUDGET, cache: Path | None = None) -> None:
-        self.subject, self.guard = subject, Guard()
+    def __init__(
+        self,
+        subject: Subject,
+        *,
+        port: int,
+        budget: int = BUDGET,
+        cache: Path | None = None,
+        beside: Beside | None = None,
+    ) -> None:
+        self.subject, self.guard, self._beside = subject, Guard(), beside
+        if beside is not None:
+            self.guard.front = (PATH, partial(panes, beside.names))
         scene = subject.scene
         self.origin = np.round(np.median(scene.coord[:: 1 + len(scene) // 100_000], axis=0), 3)
         coord = (scene.coord - self.origin).astype(np.float32)
         whole = len(coord) <= budget
         tree = flat_octree(coord, point_spacing(scene.coord)) if whole else kept_octree(coord, cache)
         everything = np.ones(len(coord), np.bool_)
-        self._scale = _CLOSED if is_enclosed(scene) else _DOTS
-        self.look = Look(coord, tree, self._scale, budget, np.zeros((len(coord), 3), np.uint8), everything)
-        self.browsers = Browsers(self.look)
+        enclosed = is_enclosed(scene)
+        self._scale = _CLOSED if enclosed else _DOTS
+        largest = np.inf if enclosed else _LARGEST * float(np.median(tree.size))
+        black = np.zeros((len(coord), 3), np.uint8)
+        sides = 1 if beside is None else 2
+        self.looks = [Look(coord, tree, self._scale, largest, budget, black, everything) for _ in range(sides)]
+        self.browsers = Browsers(self.looks, self._path_of)
         self.layers: dict[str, Callable[[], Layer]] = layer_makers(subject)
+        if beside is not None:
+            self.layers["same or not"] = partial(difference, subject, beside.subject)
         self._made: dict[str, Layer] = {}
+        self._made_beside: dict[str, Layer] = {}
         self._camera = first_camera(scene, self.origin)
         self.on_point: list[Callable[[Browser, int], bool]] = []
         self.server = self._started(port)
@@ -91,6 +112,16 @@ class Page:
             server.stop()
             raise
         return server
+
+    def _path_of(self, client: Any) -> str:
+        """The way that a browser's websocket took."""
+        connection = self.server._websock_server._live_connections.get(client.client_id)
+        return "" if connection is None else str(connection.request.path)
+
+    @property
+    def coord(self) -> NDArray[np.float32]:
+        """(N, 3) of the points, in the page's frame."""
+        return self.looks[0].coord
 
     @property
     def address(self) -> str:
@@ -139,15 +170,15 @@ class Page:
                 self._inside.on_update(lambda _: self.repaint())
         self._color_by.on_update(lambda event: self._choose(event.client))
         self._size.on_update(lambda _: self._resize())
-        self.label_tab = tabs.add_tab("Label")
+        self.label_tab = tabs.add_tab("Label") if self._beside is None else None
         photographs, self.album = Photographs(scene, self.origin), None
         if photographs.views:
             with tabs.add_tab("Photographs"):
-                self.album = Album(self.server, self.browsers, self.look, photographs)
+                self.album = Album(self.server, self.browsers, self.coord, photographs)
         with tabs.add_tab("Tools"):
-            self._clip = Clip(gui, self.look.coord, self.repaint)
+            self._clip = Clip(gui, self.coord, self.repaint)
             self._distance = Distance(gui, self.server.scene)
-            self.on_point.append(lambda browser, point: self._distance.take(self.look.coord[point]))
+            self.on_point.append(lambda browser, point: self._distance.take(self.coord[point]))
             back = gui.add_button("First view", color="gray", hint="Bring the camera back to where it was at first")
             back.on_click(lambda event: self._go_back(event.client))
         # Below the tabs, where it is seen whichever of them is open.
@@ -164,6 +195,14 @@ class Page:
         if name not in self._made:
             self._made[name] = self.layers[name]()
         return self._made[name]
+
+    def _on_side(self, name: str, side: int) -> Layer:
+        """A layer as a side has it."""
+        if side == 0 or self._beside is None or name not in self._beside.layers:
+            return self.layer_of(name)
+        if name not in self._made_beside:
+            self._made_beside[name] = self._beside.layers[name]()
+        return self._made_beside[name]
 
     def renew(self, name: str, layer: Layer) -> None:
         """Put a layer in the place of the one of this name."""
@@ -217,30 +256,32 @@ class Page:
                     self.layer_of(name)
         legend = self._legend_name()
         self._note.content = f'<div style="{SMALL}">{layer.note}</div>' if layer.note else ""
-        self.legend.of(None if legend is None else self.layer_of(legend))
+        sides = [] if legend is None else [self._on_side(legend, side) for side in range(len(self.looks))]
+        self.legend.of(*dict.fromkeys(sides))
         self.repaint()
 
     def repaint(self) -> None:
         """Colours and hidden points anew, in all browsers."""
         with self.browsers.lock:
-            look, layer = self.look, self.layer_of(self._shown_layer)
-            if layer.group is not None:
-                look.colors = self.legend.colors_of(layer)[layer.group]
-            else:
-                assert layer.colors is not None
-                look.colors = layer.colors
-            shown = self._shown()
-            look.version += 1
-            if not np.array_equal(shown, look.shown):
-                look.shown, look.shown_version = shown, look.shown_version + 1
+            for side, look in enumerate(self.looks):
+                layer = self._on_side(self._shown_layer, side)
+                if layer.group is not None:
+                    look.colors = self.legend.colors_of(layer)[layer.group]
+                else:
+                    assert layer.colors is not None
+                    look.colors = layer.colors
+                shown = self._shown(side)
+                look.version += 1
+                if not np.array_equal(shown, look.shown):
+                    look.shown, look.shown_version = shown, look.shown_version + 1
             self.browsers.refresh()
             if self.album is not None:
                 self.album.repaint()
 
-    def _shown(self) -> NDArray[np.bool_]:
+    def _shown(self, side: int) -> NDArray[np.bool_]:
         """(N,) the points that nobody hid."""
-        shown = np.ones(len(self.look.coord), np.bool_)
-        if (classes := self.legend.shown()) is not None:
+        shown = np.ones(len(self.coord), np.bool_)
+        if (classes := self.legend.shown(side)) is not None:
             shown &= classes
         if self._inside is not None and self._inside.value and self._camera.open is not None:
             shown &= self._camera.open
@@ -249,7 +290,8 @@ class Page:
         return shown
 
     def _resize(self) -> None:
-        self.look.scale = self._scale * float(self._size.value)
+        for look in self.looks:
+            look.scale = self._scale * float(self._size.value)
         self.browsers.refresh()
 
     # ---- clicks -----------------------------------------------------------------------------------------------------
@@ -276,9 +318,8 @@ class Page:
     def _point_at(self, browser: Browser, origin: NDArray[np.float64], direction: NDArray[np.float64]) -> int | None:
         if browser.seen is not None and self.album is not None:
             return self.album.point_at(browser, origin, direction)
-        rows = browser.cloud.rows()
-        size = self.look.scale * float(np.median(self.look.octree.size))
-        row = picked(self.look.coord[rows], origin, direction, size)
+        rows, look = browser.cloud.rows(), browser.cloud.look
+        row = picked(look.coord[rows], origin, direction, look.scale * float(np.median(look.octree.size)))
         return None if row is None else int(rows[row])
 
     def _go_back(self, client: Any) -> None:

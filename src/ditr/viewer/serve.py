@@ -18,6 +18,7 @@ from ditr.io.caches import kept
 from ditr.labelling.clicks import read_clicks
 from ditr.runtime import phase
 from ditr.stopping import exiting_when_stopped
+from ditr.viewer.beside import Beside
 from ditr.viewer.desk import Desk, Places
 from ditr.viewer.page import Page
 from ditr.viewer.subject import Subject
@@ -49,6 +50,7 @@ def serve(
     port: int,
     budget: int,
     open_browser: bool,
+    beside: Beside | None = None,
 ) -> None:
     """Serve the page, say where it is, and wait for Ctrl-C or SIGTERM.
 
@@ -62,6 +64,7 @@ def serve(
         port: of the page, or the next that is free.
         budget: most points that a browser draws.
         open_browser: whether one is opened here.
+        beside: a second result, for a right side; then nothing is labelled.
 
     Raises:
         InputError: a port or budget that is none, clicks in another scene, or a viser that cannot be guarded.
@@ -71,14 +74,15 @@ def serve(
     if budget < 1000:
         raise InputError("--budget", f"it is {budget}", "Give 1000 points or more")
     before = None
-    if clicks.exists():
+    if clicks.exists() and beside is None:
         before = read_clicks(clicks)
         before.require(subject.scene, str(clicks))
     places = Places(clicks, out, out.with_name(f"{out.name}-capture"), out.with_name(f"{out.name}.bank"))
     with phase("make the page"):
-        page = Page(subject, port=port, budget=budget, cache=kept("octrees"))
+        page = Page(subject, port=port, budget=budget, cache=kept("octrees"), beside=beside)
     try:
-        Desk(page, places, source, before, encoding, cell)
+        if beside is None:
+            Desk(page, places, source, before, encoding, cell)
         for line in told(page):
             print(line, flush=True)
         if open_browser and not _is_remote():
