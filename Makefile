@@ -7,7 +7,7 @@ READY := $(VENV)/.ready
 export OMP_NUM_THREADS ?= 1
 export OPENBLAS_NUM_THREADS ?= 1
 
-.PHONY: help setup demo test test-all lint format wheel clean
+.PHONY: help setup demo test test-all lint format docs wheel clean
 
 help:
 	@echo "make demo      make rooms, train PTv3 and DITR, compare them (minutes on two cores)"
@@ -15,6 +15,7 @@ help:
 	@echo "make test-all  all tests"
 	@echo "make lint      ruff, mypy and vulture"
 	@echo "make setup     only the virtual environment, in $(VENV)"
+	@echo "make docs      the documentation site, in build/site"
 	@echo "make wheel     the wheel, in dist/"
 	@echo "make clean     remove everything that was made"
 
@@ -41,14 +42,17 @@ test-all: $(READY)
 	$(BIN)/python -m pytest -q -n 2 --dist loadfile
 
 lint: $(READY)
-	$(BIN)/ruff check src tests benchmarks examples
-	$(BIN)/ruff format --check src tests benchmarks examples
+	$(BIN)/ruff check src tests benchmarks examples tools
+	$(BIN)/ruff format --check src tests benchmarks examples tools
 	$(BIN)/mypy
 	$(BIN)/vulture
 
 format: $(READY)
-	$(BIN)/ruff check --fix src tests benchmarks examples
-	$(BIN)/ruff format src tests benchmarks examples
+	$(BIN)/ruff check --fix src tests benchmarks examples tools
+	$(BIN)/ruff format src tests benchmarks examples tools
+
+docs: $(READY)
+	$(BIN)/python tools/build_site.py build
 
 wheel: $(READY)
 	$(BIN)/python -m build --wheel --outdir dist .

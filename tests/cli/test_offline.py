@@ -33,7 +33,7 @@ from ditr.weights.published import REPOSITORY, published_model
 from ditr.weights.saved_model import EncoderConfig, ModelConfig, save_model
 
 ROOT = Path(__file__).resolve().parents[2]
-DOCUMENTS = (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))
+DOCUMENTS = (ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md")))
 NOWHERE = "http://127.0.0.1:9"
 INDOOR = "ditr-scannet200-dinov2-l"
 # What needs nothing but what is on the machine has tests of its own.

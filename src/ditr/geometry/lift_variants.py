@@ -22,7 +22,9 @@ def bilinear_tokens_of(
     Beyond the outermost centres the last one counts (coordinates are clamped), so that an outer corner takes one token.
 
     Args:
-        pixel, visible, grid: as for :func:`tokens_of`, whose points have tokens here too, and no others.
+        pixel: (N, 2) as for :func:`tokens_of`, whose points have tokens here too, and no others.
+        visible: (N,) the same.
+        grid: of the view's tokens.
 
     Returns:
         (M, 4) indices, upper left, upper right, lower left, lower right, -1 for points without; and (M, 4) weights,

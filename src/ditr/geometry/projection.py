@@ -222,10 +222,7 @@ def shown_points(
     """The points that a view shows, where nobody asks why it does not show the others: the fast path of :func:`see`.
 
     Points beside the range of depths are left out before they are projected, those outside the image before the depth
-    map is read.
-
-    Args:
-        coord, view, rule, depth_map, mask, buffer: as for :func:`see`.
+    map is read. The arguments are those of :func:`see`.
 
     Returns:
         (n,) rows of the points, in their order, and (n, 2) image coordinates (u, v); equal to those of :func:`see`.
@@ -278,7 +275,8 @@ def patch_of(
         pixel: (N, 2) points (u, v) of the stored image; NaN lies in no patch.
         scale: width and height of the image that the encoder sees over those of the stored image.
         patch_size: side of a patch in the encoder's image, pixels.
-        rows, columns: the encoder's grid of patches.
+        rows: of the encoder's grid of patches.
+        columns: of the same grid.
 
     Returns:
         (N,) ``row * columns + column``, or -1 for points outside the grid.

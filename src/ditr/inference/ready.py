@@ -216,12 +216,12 @@ def make_ready(
 ) -> Ready:
     """Decide all that the network sees, and find the scene's points in its views.
 
+    All other arguments are those of :meth:`ditr.inference.segmenter.Segmenter.__call__`.
+
     Args:
         scene: with the attributes that the model takes.
         config: of the model.
         grid: of the model's encoder; None for a model without images.
-        seed, up, rule, substitutes, strength_scale, estimate, shuffle_curves: as for
-            :meth:`ditr.inference.segmenter.Segmenter.__call__`.
 
     Raises:
         InputError: missing or damaged depth maps or lists of pixels, or ``up`` is no direction.

@@ -154,7 +154,8 @@ class Block(nn.Module):
     """One transformer block: positional branch, attention, MLP; each is added to what came before.
 
     Args:
-        channels, heads: width and attention heads.
+        channels: width.
+        heads: of the attention.
         drop_path: probability of dropping attention and MLP at a point.
         curve: which of a level's curves the attention follows.
         options: what the network's blocks have in common.

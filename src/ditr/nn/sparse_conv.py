@@ -59,7 +59,8 @@ def convolve(
     """The fast path, equal to :func:`convolve_by_offset`: rows of all neighbours side by side, one product per piece.
 
     Args:
-        x, weight: as for :func:`convolve_by_offset`.
+        x: features, as for :func:`convolve_by_offset`.
+        weight: the same.
         table: its table, kept or not.
         first: (n,) the first row of each row's cell, where cells repeat: a neighbour is the first row of its cell, so
             that p need not be q's neighbour where q is p's. None where no cell repeats.
@@ -324,7 +325,8 @@ class SubmanifoldConv(nn.Module):
     """Sparse convolution of a level's features with a centred k x k x k kernel.
 
     Args:
-        in_channels, out_channels: widths.
+        in_channels: width of what comes in.
+        out_channels: width of what goes out.
         kernel: odd edge of the kernel.
         bias: whether to add one.
     """

@@ -107,7 +107,8 @@ class RankShare(Sampler[Draw]):
 
     Args:
         batches: of all processes together.
-        rank, shares: which part.
+        rank: which part, from 0.
+        shares: number of parts.
         mix3d: probability with which the scenes of a part are mixed in pairs, one per dataset; none for never.
         seed: of the run; decides which parts these are.
     """

@@ -28,7 +28,9 @@ def recognize(
 
     Args:
         shapes: by published name, without the prefix ``module.``.
-        datasets, patch_size, pre_norm: see :class:`ditr.models.published_names.Unseen`.
+        datasets: see :class:`ditr.models.published_names.Unseen`, as for the next two.
+        patch_size: points that attend to each other.
+        pre_norm: whether norms stand before attention and MLP.
 
     Raises:
         NormsUnnamed, PatchUnknown: what neither the checkpoint nor the arguments tell.
