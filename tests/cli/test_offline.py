@@ -37,7 +37,7 @@ DOCUMENTS = (ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md")))
 NOWHERE = "http://127.0.0.1:9"
 INDOOR = "ditr-scannet200-dinov2-l"
 # What needs nothing but what is on the machine has tests of its own.
-LOCAL = ("cache", "check", "convert", "doctor", "objects", "recipes", "rooms", "streets", "view")
+LOCAL = ("--version", "cache", "check", "convert", "doctor", "objects", "recipes", "rooms", "streets", "view")
 
 
 def documented() -> list[str]:
