@@ -30,7 +30,7 @@ OTHERS = {
 
 NAVIGATION: dict[str, list[str]] = {
     "Start": ["install.md", "quickstart.md", "captures.md", "viewer.md", "weights.md"],
-    "Label and train": ["labelling.md", "recipes.md", "distillation.md", "many.md", "outputs.md"],
+    "Label and train": ["labelling.md", "recipes.md", "distillation.md", "many.md", "outputs.md", "objects.md"],
     "Datasets": ["datasets.md", "submissions.md"],
     "Python": ["python.md"],
     "Help": ["troubleshooting.md", "glossary.md", "caches.md", "performance.md"],
@@ -144,6 +144,7 @@ def navigation(pages: list[str]) -> list[dict[str, Any]]:
     groups = {title: list(found) for title, found in NAVIGATION.items()}
     listed = {page for found in groups.values() for page in found}
     rest = [page for page in pages if page not in listed and page != "index.md"]
+    groups["Help"] += [page for page in rest if "/" not in page]
 
     def under(folder: str) -> list[str]:
         return sorted(

@@ -98,11 +98,10 @@ def segment_many(
     ray: ModelOnRay | None = None,
     stop: Callable[[], bool] = lambda: False,
 ) -> Iterator[Outcome]:
-    """Label scenes with a model; as :func:`label_many`.
+    """Label scenes with a model; as :func:`label_many`, which tells of the other arguments.
 
     Args:
         segmenter: the model.
-        items, out, options, helpers, ray, stop: see there.
 
     Raises:
         InputError, OSError: see there.

@@ -137,10 +137,9 @@ def make_cells(scene: Scene, encoding: CachedEncoding | None, *, size: float | N
 
 
 def dark_cells(scene: Scene, grid: ImageGrid | None, *, size: float | None = None, seed: int = 0) -> DarkCells:
-    """As :func:`make_cells`, but for the image features.
+    """As :func:`make_cells`, which tells of the other arguments, but for the image features.
 
     Args:
-        scene, size, seed: see there.
         grid: of the encoder; None to do without photographs.
 
     Raises:
