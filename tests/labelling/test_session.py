@@ -11,6 +11,7 @@ import pytest
 from scipy.optimize import minimize
 from small_world import make_scene, tiny_encoding
 
+from ditr.captures.capture import read_capture, write_capture
 from ditr.data.preparation import profile_rule
 from ditr.errors import InputError
 from ditr.geometry.projection import see
@@ -183,6 +184,35 @@ def test_clicks_of_another_scene_are_refused(scene: Scene, cells: Cells) -> None
         clicks = Clicks(scene_identity(stranger), (), (Action("a", "point", point=1),))
         with pytest.raises(InputError, match=fault):
             Session(scene, cells).replay(clicks, "clicks.json")
+
+
+def test_clicks_that_show_no_point_are_left_out_unless_all_are(scene: Scene, cells: Cells) -> None:
+    away = Action("a", "ball", center=(99, 99, 99), radius=0.1)
+    session = Session(scene, cells)
+    clicks = Clicks({}, (), (Action("a", "point", point=1), away, Action("b", "point", point=400)))
+    (missed,) = session.replay(clicks, "clicks.json")
+    assert "click 1" in missed and len(session.actions) == 2
+    with pytest.raises(InputError, match=r"click 0.*no point in this ball"):
+        Session(scene, cells).replay(Clicks({}, (), (away,)), "clicks.json")
+
+
+def test_a_file_by_hand_may_leave_the_scene_out_and_names_files_of_photographs(tmp_path: Path) -> None:
+    write_capture(make_scene(), tmp_path / "scan", image_format="png")
+    scene = read_capture(tmp_path / "scan")
+    view = scene.views[0]
+    assert isinstance(view.image, Path) and view.image.name != view.name
+    path = tmp_path / "clicks.json"
+    entry = {"class": "a", "view": view.image.name, "pixel": [3, 4]}
+    path.write_text(json.dumps({"clicks": [entry, {"class": "b", "point": 1}]}))
+    clicks = read_clicks(path).fitted(scene, "clicks.json")
+    assert [action.view for action in clicks.actions] == [view.name, ""]
+    for wrong, fault in (
+        ({**entry, "view": view.image.name + "x"}, f"click 0.*no photograph.*[Dd]id you mean '{view.name}'"),
+        ({"class": "a", "point": len(scene)}, "click 0.*no point"),
+    ):
+        path.write_text(json.dumps({"clicks": [wrong]}))
+        with pytest.raises(InputError, match=fault):
+            read_clicks(path).fitted(scene, "clicks.json")
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -95,6 +96,7 @@ def run(args: Label) -> None:
 
 def _label(args: Label, scene: Scene) -> None:
     from ditr.cli.common import folder_for, require_new
+    from ditr.errors import few
     from ditr.inference.results import RESULT_FILES
     from ditr.labelling.bank import read_bank
     from ditr.labelling.clicks import read_clicks
@@ -103,16 +105,19 @@ def _label(args: Label, scene: Scene) -> None:
     from ditr.runtime import phase
 
     assert args.clicks is not None
-    clicks = read_clicks(args.clicks)
-    clicks.require(scene, str(args.clicks))
+    clicks = read_clicks(args.clicks).fitted(scene, str(args.clicks))
     out = folder_for(args.out or Path(f"{scene.name}-labels"), RESULT_FILES, overwrite=args.overwrite)
     wanted = [path for path in (args.capture_out, args.bank) if path is not None]
     require_new(wanted, overwrite=args.overwrite)
     banks = [read_bank(path) for path in args.add_to]
     session = Session(scene, _cells(args, scene))
     with phase("spread the clicks"):
-        session.replay(clicks, str(args.clicks))
+        missed = session.replay(clicks, str(args.clicks))
         prediction = prediction_of(session, args.min_confidence, seed=args.seed)
+    if missed:
+        count = len(clicks.actions)
+        told = f"{len(missed)} of {count} clicks show no point and are left out: {few(missed, 5)}"
+        print(f"ditr: warning: {told}", file=sys.stderr, flush=True)
     objects = _write(args, session, prediction, banks, out)
     _account(prediction)
     if objects is not None:

@@ -1,6 +1,7 @@
 """Clicks: what somebody said of a scene, in order, as a JSON file that is read again without a browser.
 
-A file of clicks names the scene that they were made in; those of another one are refused. Each entry is one action::
+A file of clicks names the scene that they were made in; those of another one are refused. (Written by hand, it may
+leave the scene out.) Each entry is one action::
 
     {"class": "chair", "point": 1234}                            a point of the cloud, by its number
     {"class": "chair", "view": "0003.jpg", "pixel": [812, 440]}  a place in a photograph
@@ -16,14 +17,14 @@ import hashlib
 import json
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ditr.errors import InputError, few
+from ditr.errors import InputError, few, nearest
 from ditr.io.files import atomic_path, read_bytes, write_json
 from ditr.scene import Scene
 
@@ -75,7 +76,7 @@ class Clicks:
     """All that was said of one scene.
 
     Attributes:
-        scene: what tells it from others, of :func:`scene_identity`.
+        scene: what tells it from others, of :func:`scene_identity`; a file written by hand may leave out some or all.
         classes: names, in the order in which they were first used.
         actions: in order.
     """
@@ -91,13 +92,35 @@ class Clicks:
             InputError: it is another one.
         """
         now = scene_identity(scene)
-        if self.scene.get("points") != now["points"]:
-            fault = f"they were made in a scene of {self.scene.get('points')} points, this one has {now['points']}"
-        elif self.scene.get("sha256") != now["sha256"]:
+        if self.scene.get("points", now["points"]) != now["points"]:
+            fault = f"they were made in a scene of {self.scene['points']} points, this one has {now['points']}"
+        elif self.scene.get("sha256", now["sha256"]) != now["sha256"]:
             fault = f"they were made in another scene ({self.scene.get('name')}) of as many points"
         else:
             return
         raise InputError(where, fault, "Name the capture that was clicked in, or make new clicks")
+
+    def fitted(self, scene: Scene, where: str) -> Clicks:
+        """The same with photographs called as the scene calls them: by hand one writes the name of the file, too.
+
+        Raises:
+            InputError: they were made in another scene, or name a photograph or a point that it does not have.
+        """
+        self.require(scene, where)
+        known = {view.name: view.name for view in scene.views}
+        files = {view.image.name: view.name for view in scene.views if isinstance(view.image, Path)}
+        actions = []
+        for number, action in enumerate(self.actions):
+            at = f"{where}, click {number}"
+            if action.gesture == "point" and action.point >= len(scene):
+                fault = f"there is no point {action.point}, they are counted from 0 to {len(scene) - 1}"
+                raise InputError(at, fault, "Give the number of a point of this scene")
+            if action.view and action.view not in known and action.view not in files:
+                near = nearest(action.view, known)
+                hint = f"Did you mean {near!r}?" if near else "Name a photograph of this capture"
+                raise InputError(at, f"there is no photograph {action.view!r}", hint)
+            actions.append(replace(action, view=known.get(action.view) or files.get(action.view, "")))
+        return replace(self, actions=tuple(actions))
 
 
 def scene_identity(scene: Scene) -> dict[str, Any]:
@@ -117,8 +140,15 @@ def read_clicks(path: str | os.PathLike[str]) -> Clicks:
         content = json.loads(read_bytes(where, _MOST_BYTES))
     except (OSError, ValueError, RecursionError) as error:
         raise InputError(where, f"not a file of clicks ({error})", _REMEDY) from None
-    if not isinstance(content, dict) or content.get("schema") != SCHEMA or not isinstance(content.get("scene"), dict):
-        raise InputError(where, "not a file of clicks", _REMEDY)
+    if not isinstance(content, dict):
+        raise InputError(where, "not a file of clicks: no object of JSON", _REMEDY)
+    if content.get("schema", SCHEMA) != SCHEMA:
+        raise InputError(where, f"its schema is {content['schema']!r}, and {SCHEMA} is known", "Update ditr")
+    scene = content.get("scene", {})
+    if not isinstance(scene, dict):
+        raise InputError(
+            where, f"its scene is {str(scene)[:60]!r}", "Give its name and number of points, or leave it out"
+        )
     entries = content.get("clicks")
     if not isinstance(entries, list):
         raise InputError(where, "it has no list of clicks", _REMEDY)
@@ -127,7 +157,7 @@ def read_clicks(path: str | os.PathLike[str]) -> Clicks:
     if not isinstance(listed, list) or not all(isinstance(name, str) and name for name in listed):
         raise InputError(where, "its classes are no list of names", "Give a list of texts")
     names = tuple(dict.fromkeys([*listed, *(action.name for action in actions)]))
-    return Clicks(content["scene"], names, actions)
+    return Clicks(scene, names, actions)
 
 
 def write_clicks(path: str | os.PathLike[str], clicks: Clicks) -> None:

@@ -42,6 +42,10 @@ class Labels:
     sure: NDArray[np.float32]
 
 
+class NoPoint(InputError):
+    """A place that shows no point."""
+
+
 class Session:
     """One scene that is being labelled.
 
@@ -107,17 +111,24 @@ class Session:
         self._labels = None
         return action
 
-    def replay(self, clicks: Clicks, where: str) -> None:
-        """Take all actions of a file.
+    def replay(self, clicks: Clicks, where: str) -> list[str]:
+        """Take all actions of a file but those in places that show no point, which are returned, each as a text.
 
         Raises:
-            InputError: of another scene, or as for :meth:`do`.
+            InputError: of another scene, as for :meth:`do`, or no action shows a point.
         """
-        clicks.require(self.scene, where)
+        clicks = clicks.fitted(self.scene, where)
         require_classes(clicks.classes)
         self.classes += [name for name in clicks.classes if name not in self.classes]
+        missed: list[NoPoint] = []
         for number, action in enumerate(clicks.actions):
-            self.do(action, f"{where}, click {number}")
+            try:
+                self.do(action, f"{where}, click {number}")
+            except NoPoint as error:
+                missed.append(error)
+        if missed and len(missed) == len(clicks.actions):
+            raise missed[0]
+        return [f"{error.where}: {error.fault}" for error in missed]
 
     def clicks(self) -> Clicks:
         """What was said so far."""
@@ -138,14 +149,14 @@ class Session:
             away = np.linalg.norm(self.scene.coord - np.asarray(action.center), axis=1)
             found = np.flatnonzero(away <= action.radius)
             if not len(found):
-                raise InputError(where, "there is no point in this ball", "Choose another place or a larger radius")
+                raise NoPoint(where, "there is no point in this ball", "Choose another place or a larger radius")
             return found
         pixel, visible = self._seen_in(action.view, where)
         width = next(view.camera.width for view in self.scene.views if view.name == action.view)
         found = points_of(action, pixel, visible, _NEAR * width)
         if not len(found):
             fault = f"{action.view} shows no point at {tuple(round(x) for x in action.pixels[0])}"
-            raise InputError(where, fault, "Click where the photograph shows part of the cloud")
+            raise NoPoint(where, fault, "Click where the photograph shows part of the cloud")
         return found
 
     def _seen_in(self, name: str, where: str) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
