@@ -6,6 +6,7 @@ import http.client
 import os
 import socket
 import struct
+import time
 from collections.abc import Iterator
 from contextlib import suppress
 
@@ -176,3 +177,60 @@ def test_a_viser_that_is_not_guarded_is_refused() -> None:
             require_guarded(Guard(), server.get_port())
     finally:
         server.stop()
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        bytes(range(256)) * 4,
+        b"\xc1",
+        b"\x81\xa4type\xa7Unknown",
+        b"\x81\xa4type\xb3ViewerCameraMessage",
+        b"\xdd\xff\xff\xff\xff",
+        b"\x91" * 5000,
+    ],
+    ids=["empty", "bytes", "no msgpack", "unknown type", "without its fields", "a list without end", "deeply nested"],
+)
+def test_a_malformed_message_ends_that_line_alone(
+    page: Page, content: bytes, capfd: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    other, answer = upgraded(page, Cookie=cookie(page))
+    line, answer = upgraded(page, Cookie=cookie(page))
+    assert answer.startswith(b"HTTP/1.1 101")
+    line.sendall(frame(content))
+    line.settimeout(20)
+    heard = b""
+    while b"not a message of the page" not in heard:
+        part = line.recv(1 << 16)
+        assert part, "it ends without a word"
+        heard += part
+    line.close()
+    other.sendall(b"\x89\x80" + bytes(4))  # a ping
+    other.settimeout(10)
+    heard = b""
+    while b"\x8a\x00" not in heard:
+        part = other.recv(1 << 16)
+        assert part, "the other line has ended, too"
+        heard = heard[-1:] + part
+    other.close()
+    assert ask(page, Cookie=cookie(page)).status == 200
+    said = capfd.readouterr()
+    assert "Traceback" not in said.err + said.out + caplog.text
+
+
+def test_a_browser_that_vanishes_within_a_message_is_forgotten(
+    page: Page, capfd: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    line, answer = upgraded(page, Cookie=cookie(page))
+    assert answer.startswith(b"HTTP/1.1 101")
+    line.sendall(frame(bytes(1000))[:500])
+    line.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))  # no goodbye
+    line.close()
+    end = time.monotonic() + 20
+    while page.server.get_clients():
+        assert time.monotonic() < end, "it is still there"
+        time.sleep(0.05)
+    assert ask(page, Cookie=cookie(page)).status == 200
+    said = capfd.readouterr()
+    assert "Traceback" not in said.err + said.out + caplog.text

@@ -31,7 +31,7 @@ from ditr.data.scene_views import points_in
 from ditr.geometry.projection import VisibilityRule
 from ditr.labelling.bank import read_bank
 from ditr.labelling.cells import make_cells
-from ditr.labelling.clicks import read_clicks
+from ditr.labelling.clicks import Clicks, read_clicks, scene_identity, write_clicks
 from ditr.labelling.session import Session
 from ditr.pictures.render import DrawnCloud
 from ditr.pictures.viewpoint import Viewpoint
@@ -219,6 +219,11 @@ def test_undo_lock_brush_and_the_least_sure(page: Page, windows: Callable[[], An
     press(window, "Save the clicks")
     wait(lambda: (tmp_path / "clicks.json").exists())
     assert [action.gesture for action in read_clicks(tmp_path / "clicks.json").actions] == ["ball", "ball", "lock"]
+    (tmp_path / "mine.bank").write_text("somebody else's")
+    press(window, "Bank of classes")
+    wait(lambda: window.get_by_text("it is there already").count() > 0)
+    assert (tmp_path / "mine.bank").read_text() == "somebody else's"
+    (tmp_path / "mine.bank").unlink()
     for name, path in (
         ("Labels", "labels/labels.ply"),
         ("Capture for training", "capture/transforms.json"),
@@ -311,6 +316,21 @@ def test_two_browsers_show_the_same_and_one_may_vanish(page: Page, windows: Call
 
 
 @pytest.mark.slow
+def test_a_browser_may_vanish_as_it_clicks(page: Page, windows: Callable[[], Any]) -> None:
+    first, second = opened(page, windows()), opened(page, windows())
+    tab(first, "Label")
+    press(first, "Start labelling")
+    wait(lambda: first.get_by_text("nothing clicked yet").count() > 0)
+    click_on(page, second, (1.0, 1.0, 0.0))
+    second.context.close()
+    wait(lambda: len(page.browsers.all()) == 1)
+    click_on(page, first, (3.0, 1.0, 0.0))
+    wait(lambda: first.get_by_text(re.compile("^[12] clicks, not saved yet")).count() > 0)
+    wait(lambda: share(first, RED) > 0.1, 10)
+    first.context.close()
+
+
+@pytest.mark.slow
 def test_a_room_looks_as_the_pictures_of_it_do(tmp_path: Path, windows: Callable[[], Any]) -> None:
     """A built-in room: in its first view the page has the classes where a picture by our own renderer has them."""
     rooms = pytest.importorskip("ditr.worlds.rooms.generate")
@@ -374,6 +394,10 @@ def test_clicks_outlive_a_page_that_is_killed(windows: Callable[[], Any], tmp_pa
     again = run_view(tmp_path, "other/scan", "--clicks", "scan-clicks.json")
     assert again.wait(60) == 2
     assert "unsaved clicks in another scene" in again.communicate()[1]
+    write_clicks(tmp_path / "saved.json", Clicks(scene_identity(two_walls())))
+    again = run_view(tmp_path, "other/scan", "--clicks", "saved.json")
+    assert again.wait(60) == 2
+    assert "they were made in another scene (two_walls) of as many points" in again.communicate()[1]
 
 
 def run_view(folder: Path, *arguments: str) -> subprocess.Popen[str]:

@@ -116,11 +116,18 @@ def guarding(guard: Guard) -> Iterator[None]:
     """Servers of websockets that start in here ask the guard first, and take no huge messages."""
     import websockets.asyncio.server as server
     from websockets.datastructures import Headers
+    from websockets.frames import CloseCode
     from websockets.http11 import Response
 
     serve = server.serve
 
     def guarded(handler: Any, *where: Any, **options: Any) -> Any:
+        async def handled(connection: Any) -> None:
+            try:
+                await handler(connection)
+            except Exception:  # whatever viser does not understand; what the page itself does runs elsewhere
+                await connection.close(CloseCode.INVALID_DATA, "not a message of the page")
+
         inner: Callable[[Any, Any], Any] | None = options.get("process_request")
 
         def process(connection: Any, request: Any) -> Any:
@@ -135,7 +142,7 @@ def guarding(guard: Guard) -> Iterator[None]:
             return response
 
         options |= {"process_request": process, "max_size": MOST_BYTES}
-        return serve(handler, *where, **options)
+        return serve(handled, *where, **options)
 
     with _swapped:
         server.serve = guarded  # type: ignore[misc, assignment]
