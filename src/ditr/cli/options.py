@@ -144,7 +144,7 @@ class Counting:
     object_min_points: Annotated[tuple[str, ...], tyro.conf.arg(metavar="[CLASS=]N...")] = ()
     """Points that a thing has at least (10)."""
     object_min_size: Annotated[tuple[str, ...], tyro.conf.arg(metavar="[CLASS=]METRES...")] = ()
-    """Longest side that a thing has at least; by default 0.3 of the class's usual one."""
+    """Longest side that a thing has at least; by default 0.2 of the class's usual one."""
     object_count: Annotated[tuple[str, ...], tyro.conf.arg(metavar="CLASS...")] = ()
     """Classes to count that are otherwise told by area, as floor, wall and road are."""
     object_area: Annotated[tuple[str, ...], tyro.conf.arg(metavar="CLASS...")] = ()

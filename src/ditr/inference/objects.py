@@ -31,7 +31,7 @@ _UPWARDS = 3.0
 """How much wider a gap may be along the vertical: what lies between two parts above each other is mostly hidden by the
 thing itself (the legs of a chair by its seat), and the beams of a LiDAR are farther apart than its shots."""
 _MIN_POINTS = 10
-_SIZE_SHARE, _SURFACE_SHARE = 0.3, 0.1
+_SIZE_SHARE, _SURFACE_SHARE = 0.2, 0.2
 """Of the length and of the surface of a class's usual thing: less is a fragment."""
 
 
@@ -143,8 +143,8 @@ def find_objects(
     Points of a class are of one thing where chains of its points join them, with steps no longer than the class's gap
     (:func:`~ditr.geometry.components.connected_points`); upwards three times as long. By default the gap is five
     distances between neighbouring points, or a tenth of the class's usual length where that is more. Parts that have
-    fewer than 10 points, less than 0.3 of the usual length or 0.1 of the usual surface are no things. Usual is the
-    median over the class's points: half of them lie in parts that are larger.
+    fewer than 10 points, or less than 0.2 of the usual length or surface, are no things. Usual is the median over the
+    class's points: half of them lie in parts that are larger.
 
     Two things of a class that are closer to each other than its gap are one. One thing of which a wider stripe was not
     seen is two.
