@@ -60,7 +60,8 @@ def test_wheel_in_an_empty_environment(tmp_path: Path) -> None:
     assert wheel.name.endswith("-py3-none-any.whl")
     names = zipfile.ZipFile(wheel).namelist()
     assert "ditr/py.typed" in names
-    assert {"ditr/pictures/report.css", "ditr/pictures/report.html.j2", "ditr/pictures/blocks.html.j2"} < set(names)
+    page = ("report.css", "report.js", "points_view.js", "report.html.j2", "blocks.html.j2")
+    assert {f"ditr/pictures/{name}" for name in page} < set(names)
     assert not [name for name in names if name.startswith("tests")]
 
     venv.create(tmp_path / "empty", with_pip=True)

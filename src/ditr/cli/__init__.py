@@ -107,9 +107,10 @@ def _work(run: Callable[[Any], object], command: Any, arguments: list[str]) -> N
 
     if type(command).__name__.lower() not in _QUICK:
         tell(f"ditr {shlex.join(arguments)}")
+    from ditr.cli.output import asked_for
     from ditr.cli.places import on_this_machine
 
-    with on_this_machine(command) as here:
+    with asked_for(arguments), on_this_machine(command) as here:
         run(here)
 
 

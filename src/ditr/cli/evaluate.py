@@ -12,6 +12,7 @@ from ditr.cli.options import OfDataset
 if TYPE_CHECKING:
     from ditr.captures.classes import LabelCounts
     from ditr.evaluation.evaluate import Evaluation
+    from ditr.evaluation.scene_scores import SceneScores
     from ditr.inference.prediction import Prediction
     from ditr.inference.segmenter import Segmenter
     from ditr.plausibility.many import Look
@@ -55,6 +56,7 @@ def _run(args: Evaluate) -> None:
     from ditr.captures.read_options import options_as_json, stated_options
     from ditr.cli.common import make_cache, voting
     from ditr.cli.output import remark
+    from ditr.evaluation.scene_scores import SceneScores
     from ditr.inference.segmenter import Segmenter
     from ditr.io.files import atomic_path, write_json
     from ditr.plausibility.many import plain
@@ -71,8 +73,10 @@ def _run(args: Evaluate) -> None:
             args.model, device=args.device, cache=make_cache(args.cache), precision=args.precision
         )
     labels = _counted(looks, segmenter.config, args)
-    with atomic_path(out) as file, _labels_folder(args.save_labels) as folder:
-        evaluation = _evaluate(args, segmenter, captures, reading, folder)
+    scores = SceneScores()
+    page = None if args.no_report else out.with_suffix(".html")
+    with atomic_path(out) as file, _page(page) as report, _labels_folder(args.save_labels) as folder:
+        evaluation = _evaluate(args, segmenter, captures, reading, folder, scores)
         figures = {
             **evaluation.to_json(),
             "seed": args.seed,
@@ -88,7 +92,11 @@ def _run(args: Evaluate) -> None:
             "encoder_weights": None if segmenter.config.encoder is None else segmenter.config.encoder.weights,
         }
         write_json(file, figures)
+        if report is not None:
+            _report(args, evaluation, figures, scores, looks, report)
     _say(figures, labels, out)
+    if page is not None:
+        print(f"report in {page}")
 
 
 def _out(args: Evaluate, captures: list[Path]) -> Path:
@@ -106,12 +114,39 @@ def _out(args: Evaluate, captures: list[Path]) -> Path:
     out = args.out or (Path(args.model) if Path(args.model).is_dir() else Path()) / "evaluation.json"
     if out.is_dir():
         raise InputError(out, "it is a folder", "Name a JSON file for the figures")
-    require_new([out], overwrite=args.overwrite)
+    require_new([out, *([] if args.no_report else [out.with_suffix(".html")])], overwrite=args.overwrite)
     require_room(out)
     if args.save_labels is not None:
         names = [f"{capture.name}/{name}" for capture in captures for name in LABEL_FILES]
         folder_for(args.save_labels, names, overwrite=args.overwrite)
     return out
+
+
+def _page(path: Path | None) -> AbstractContextManager[Path | None]:
+    """A temporary file for the report, which takes its place at the end; none if it is not wanted."""
+    from ditr.io.files import atomic_path
+
+    return nullcontext() if path is None else atomic_path(path)
+
+
+def _report(
+    args: Evaluate, evaluation: Evaluation, figures: dict[str, Any], scores: SceneScores, looks: list[Look], path: Path
+) -> None:
+    from ditr.cli.provenance import provenance
+    from ditr.evaluation.report import evaluation_report
+    from ditr.pictures.report import write_report
+
+    page = evaluation_report(
+        f"{Path(args.model).name} on {Path(args.data).name}",
+        evaluation.class_names,
+        evaluation.counts,
+        figures,
+        provenance(("model", args.model), ("data", str(args.data))),
+        calibration=evaluation.calibration,
+        scenes=scores,
+        findings=[finding for look in looks for finding in look.findings],
+    )
+    write_report(path, page)
 
 
 def _labels_folder(path: Path | None) -> AbstractContextManager[Path | None]:
@@ -123,9 +158,14 @@ def _labels_folder(path: Path | None) -> AbstractContextManager[Path | None]:
 
 
 def _evaluate(
-    args: Evaluate, segmenter: Segmenter, captures: list[Path], reading: ReadOptions, folder: Path | None
+    args: Evaluate,
+    segmenter: Segmenter,
+    captures: list[Path],
+    reading: ReadOptions,
+    folder: Path | None,
+    scores: SceneScores,
 ) -> Evaluation:
-    """Label all captures, and keep their labels in ``folder``."""
+    """Label all captures, keep their labels in ``folder``, and score each of them for the report."""
     from ditr.cli.common import voting
     from ditr.evaluation.evaluate import evaluate
     from ditr.runtime import progress_bar
@@ -135,6 +175,8 @@ def _evaluate(
     def keep(index: int, prediction: Prediction) -> None:
         nonlocal finished
         finished = index + 1
+        if not args.no_report:
+            scores.add(prediction)
         if folder is not None:
             prediction.save(folder / captures[index].name)
 

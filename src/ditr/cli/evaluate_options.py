@@ -27,6 +27,8 @@ class Evaluate:
     out: Path | None = None
     """JSON file for the figures; by default evaluation.json in the folder of the run or the saved model, else here; of
     a dataset evaluation-DATASET-SPLIT.json."""
+    no_report: bool = False
+    """Write no report, the page of the same name with .html that shows the figures."""
     overwrite: bool = False
     """Replace figures and labels of earlier."""
     swap_images: bool = False

@@ -15,7 +15,7 @@ from typing import NoReturn, TextIO
 from ditr.errors import InputError, causes
 from ditr.stopping import STATUS, Stopped
 
-__all__ = ["reported"]
+__all__ = ["is_first_process", "reported"]
 
 _WAY_ON = "go on with: "
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
@@ -44,7 +44,7 @@ def reported(arguments: Sequence[str] = (), *, verbose: bool = False) -> Iterato
             _show_causes(error)
         _leave(2, error.told())
     except Stopped as stopped:
-        _leave(STATUS[stopped.name], _way_on(arguments) if _is_first_process() else None)
+        _leave(STATUS[stopped.name], _way_on(arguments) if is_first_process() else None)
     except BrokenPipeError:
         # Whoever read the output has closed it (`ditr weights | head`).
         _leave(141)
@@ -64,7 +64,7 @@ def reported(arguments: Sequence[str] = (), *, verbose: bool = False) -> Iterato
         _leave(130, "interrupted")
 
 
-def _is_first_process() -> bool:
+def is_first_process() -> bool:
     """Of those that torchrun or srun started."""
     return os.environ.get("RANK", os.environ.get("SLURM_PROCID", "0")) == "0"
 

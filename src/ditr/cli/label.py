@@ -149,13 +149,14 @@ def _encoding(args: Label, scene: Scene) -> CachedEncoding | None:
 
 def _write(args: Label, session: Session, prediction: Prediction, banks: list[Bank], out: Path) -> Objects | None:
     from ditr.captures.capture import write_capture
+    from ditr.cli.provenance import provenance
     from ditr.inference.results import RESULT_FILES, write_results
     from ditr.io.files import results_folder
     from ditr.labelling.bank import Bank, join_banks
     from ditr.runtime import phase
 
     with phase(f"write to {out}"), results_folder(out, RESULT_FILES) as new:
-        objects = write_results(prediction, session.cells.size, new, args.writing.outputs(), args.capture)
+        objects = write_results(prediction, session.cells.size, new, args.writing.outputs(), args.capture, provenance())
     if args.capture_out is not None:
         with phase(f"write {args.capture_out}"):
             labelled = replace(session.scene, label=prediction.label, class_names=prediction.class_names)

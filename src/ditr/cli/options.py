@@ -173,6 +173,8 @@ class Writing:
 
     no_pictures: bool = False
     """Write no pictures."""
+    no_report: bool = False
+    """Write no report.html, the page that shows the results."""
     pictures: bool = False
     """Write pictures of many captures too, which takes longer than all the rest."""
     class_colors: bool = False
@@ -193,7 +195,8 @@ class Writing:
     counting: Counting = field(default_factory=Counting)
 
     def outputs(self, *, many: bool = False) -> Outputs:
-        """The same as data; of ``many`` captures pictures are drawn where that is asked for."""
+        """The same as data; of ``many`` captures pictures are drawn where that is asked for, and one report tells of
+        all of them."""
         from ditr.errors import InputError
         from ditr.inference.results import Outputs
 
@@ -209,6 +212,7 @@ class Writing:
             measure=self.measure,
             label_images=self.label_images,
             objects=self.counting.rules() if self.objects else None,
+            report=not many and not self.no_report,
         )
 
 

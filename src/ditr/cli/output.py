@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import logging
+import shlex
 import sys
 import traceback
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager, nullcontext
+from contextvars import ContextVar
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
@@ -16,7 +18,9 @@ import tyro
 from ditr.errors import InputError
 from ditr.runtime import LogFile, is_quiet, showing
 
-__all__ = ["Output", "is_verbose", "remark", "speaking"]
+__all__ = ["Output", "asked_for", "command_line", "is_verbose", "remark", "speaking"]
+
+_arguments: ContextVar[tuple[str, ...]] = ContextVar("arguments", default=())
 
 
 @dataclass(frozen=True)
@@ -40,6 +44,23 @@ def remark(text: str) -> None:
 def is_verbose() -> bool:
     """Whether ``--verbose`` was given."""
     return logging.getLogger("ditr").isEnabledFor(logging.DEBUG)
+
+
+@contextmanager
+def asked_for(arguments: Sequence[str]) -> Iterator[None]:
+    """Inside, the command is the one of these arguments."""
+    token = _arguments.set(tuple(arguments))
+    try:
+        yield
+    finally:
+        _arguments.reset(token)
+
+
+def command_line() -> str:
+    """The command that is being worked on, quoted for a shell, and without what of URLs nobody else may see."""
+    from ditr.io.remote import shown
+
+    return shlex.join(["ditr", *(shown(one) if "://" in one else one for one in _arguments.get())])
 
 
 @contextmanager

@@ -59,6 +59,7 @@ def _run_one(args: Segment, source: Path) -> None:
     from ditr.cli.captures import takes_photographs
     from ditr.cli.common import folder_for, judged, make_cache, say_finding, voting
     from ditr.cli.output import remark
+    from ditr.cli.provenance import provenance
     from ditr.inference.explain import used_views
     from ditr.inference.results import RESULT_FILES, write_results
     from ditr.inference.scene_labels import Labelling, require_inputs, rule_of, with_meaning
@@ -96,8 +97,9 @@ def _run_one(args: Segment, source: Path) -> None:
         votes = voting(args.vote, args.variants, args.thin, reports[-1], smooth=args.smooth)
         prediction = replace(how, votes=votes)(segmenter, scene)
     with phase(f"write to {out}"), results_folder(out, RESULT_FILES) as new:
-        objects = write_results(prediction, segmenter.config.preparation.voxel_size, new, outputs, source)
-    _account(segmenter.config.preparation.voxel_size, prediction, objects)
+        voxel_size, told = segmenter.config.preparation.voxel_size, provenance(("model", str(model)))
+        objects = write_results(prediction, voxel_size, new, outputs, source, told)
+    _account(voxel_size, prediction, objects)
     for finding in prediction.scene.findings[len(scene.findings) :]:
         print(f"ditr: warning: {finding}", file=sys.stderr)
     print(f"written to {out}")
@@ -107,6 +109,7 @@ def _run_one_by_bank(args: Segment, source: Path, bank: Path) -> None:
     """Label a single capture with a bank, and print the summary."""
     from ditr.captures.capture import read_capture
     from ditr.cli.common import folder_for, judged
+    from ditr.cli.provenance import provenance
     from ditr.cli.segment_bank import bank_labeller
     from ditr.inference.results import RESULT_FILES, write_results
     from ditr.inference.scene_labels import Labelling
@@ -128,7 +131,8 @@ def _run_one_by_bank(args: Segment, source: Path, bank: Path) -> None:
         prediction = labeller.label(scene, Labelling(args.seed, None, args.min_confidence))
     prediction = replace(prediction, made={"by": "bank", **labeller.identity()})
     with phase(f"write to {out}"), results_folder(out, RESULT_FILES) as new:
-        objects = write_results(prediction, labeller.bank.cell, new, outputs, source)
+        told = provenance(("bank", str(bank)))
+        objects = write_results(prediction, labeller.bank.cell, new, outputs, source, told)
     _account(labeller.bank.cell, prediction, objects)
     print(f"written to {out}")
 

@@ -97,6 +97,8 @@ def _label(args: Segment, sources: Mapping[str, Path], out: Path, shard: Shard, 
         asked = stop.asked
     _sum_up(outcomes, time.monotonic() - began)
     ledger = ledger_path(out, shard)
+    if not args.writing.no_report and outcomes:
+        _report(outcomes, ledger, options.model)
     if asked is not None:
         text = f"stopped by {asked} with {len(outcomes)} of {len(shard.of(items))} scenes done"
         print(f"ditr: {text}", file=sys.stderr, flush=True)
@@ -133,6 +135,27 @@ def _labeller(args: Segment, sources: Mapping[str, Path]) -> tuple[str, Labeller
         segmenter = Segmenter.from_pretrained(model, device=device, cache=cache, precision=precision)
     args.writing.outputs(many=True).require_known(segmenter.config.class_names)
     return model, NetworkLabeller(segmenter), ray
+
+
+def _report(outcomes: Sequence[Outcome], ledger: Path, model: str) -> None:
+    """One page for all scenes, beside the ledger and named as it is."""
+    from ditr.cli.provenance import provenance
+    from ditr.inference.many_report import SceneRow, many_report
+    from ditr.pictures.report import write_report
+
+    rows = [
+        SceneRow(
+            one.scene,
+            one.folder,
+            one.summary,
+            sum(one.seconds.values()) if one.status == "labelled" else None,
+            one.findings,
+            "" if one.error is None else str(one.error),
+        )
+        for one in outcomes
+    ]
+    path = ledger.with_name(ledger.stem.replace("results", "report", 1) + ".html")
+    write_report(path, many_report(f"Labels in {ledger.parent.name}", rows, provenance(("model", model))))
 
 
 def _ray(args: Segment, model: str) -> ModelOnRay | None:

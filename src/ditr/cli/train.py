@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from ditr.captures.classes import LabelCounts
     from ditr.cli.captures import Captures
     from ditr.encoders.encoding import CachedEncoding
+    from ditr.errors import Finding
     from ditr.plausibility.many import Need
     from ditr.scene import ReadOptions, Scene
     from ditr.training.recipe import Recipe
@@ -84,6 +85,7 @@ def run(args: Train) -> None:
             labels=work.labels,
         ),
     )
+    _report(out, work)
     if isinstance(work.recipe.task, DistillTask):
         print(f"model in {out}; train on from it with --init {out}")
     elif work.prepared:
@@ -91,6 +93,17 @@ def run(args: Train) -> None:
         print(f"model in {out}; test it with: ditr verify {dataset} --model {out} --data {work.data}")
     else:
         print(f"model in {out}; label a capture with: ditr segment CAPTURE --model {out}")
+
+
+def _report(folder: Path, work: _Work) -> None:
+    """Write ``report.html`` in the first of the processes that train."""
+    from ditr.cli.faults import is_first_process
+    from ditr.cli.provenance import provenance
+    from ditr.pictures.report import write_report
+    from ditr.training.report import run_report
+
+    if is_first_process():
+        write_report(folder / "report.html", run_report(folder, provenance(), work.findings))
 
 
 def _folder(args: Train) -> Path:
@@ -138,6 +151,7 @@ class _Work:
     prepared: bool
     labels: LabelCounts | None = None
     found: dict[str, Any] = field(default_factory=dict)
+    findings: tuple[Finding, ...] = ()
 
 
 def _work(args: Train) -> _Work:
@@ -181,7 +195,9 @@ def _work(args: Train) -> _Work:
         encoding = encoding.at(recipe.preparation.image_size)
         if not recipe.augmentation.images and not recipe.datasets:
             encode_captures(encoding, scenes, reading=start.reading)
-    return _Work(recipe, scenes, others, encoding, start.data, start.reading, prepared, labels, found)
+    looks = [look for part in (*captures.train.values(), captures.validation) for look in part]
+    findings = tuple(finding for look in looks for finding in look.findings)
+    return _Work(recipe, scenes, others, encoding, start.data, start.reading, prepared, labels, found, findings)
 
 
 def _start(args: Train) -> _Start:

@@ -17,18 +17,21 @@ from ditr.inference.object_files import OBJECT_FILES, write_objects
 from ditr.inference.object_rules import ObjectRules
 from ditr.inference.objects import Objects, find_objects
 from ditr.inference.prediction import LABEL_FILES, Prediction
+from ditr.inference.provenance import Provenance
+from ditr.inference.scene_report import write_scene_report
 from ditr.pictures.label_images import label_image, write_label_image
-from ditr.pictures.panels import class_legend, save_picture, sheet
+from ditr.pictures.panels import Panel, class_legend, save_picture, sheet
 from ditr.pictures.pictures import labels_panels, spread_views
 from ditr.pictures.render import DrawnCloud
 from ditr.runtime import progress_bar
 from ditr.scene import View
 
-__all__ = ["RESULT_FILES", "Outputs", "write_results"]
+__all__ = ["REPORT", "RESULT_FILES", "Outputs", "write_results"]
 
 _PICTURE, _TABLE, _MAP = "labels.png", "classes.csv", "classes.geojson"
 _IMAGES, _PARTS = "label_images/", "by_class/"
-RESULT_FILES = (*LABEL_FILES, *LAS_FILES, _PICTURE, _TABLE, _MAP, *OBJECT_FILES, _IMAGES, _PARTS)
+REPORT = "report.html"
+RESULT_FILES = (*LABEL_FILES, *LAS_FILES, _PICTURE, REPORT, _TABLE, _MAP, *OBJECT_FILES, _IMAGES, _PARTS)
 """Names that the results of a scene may have; those of folders end with a slash."""
 
 _log = logging.getLogger(__name__)
@@ -47,6 +50,7 @@ class Outputs:
             choose it by the points, None for no measures.
         split_classes: whether there is a file for each class.
         objects: by which rules things are found and counted; None for none.
+        report: whether there is a page that shows all of it.
 
     Raises:
         InputError: an edge that is no length.
@@ -59,6 +63,7 @@ class Outputs:
     measure: float | Literal["auto"] | None = None
     split_classes: bool = False
     objects: ObjectRules | None = None
+    report: bool = False
 
     def __post_init__(self) -> None:
         if self.measure is not None and self.measure != "auto":
@@ -75,7 +80,12 @@ class Outputs:
 
 
 def write_results(
-    prediction: Prediction, voxel_size: float, folder: Path, outputs: Outputs, source: Path | None = None
+    prediction: Prediction,
+    voxel_size: float,
+    folder: Path,
+    outputs: Outputs,
+    source: Path | None = None,
+    provenance: Provenance | None = None,
 ) -> Objects | None:
     """Write all results into a folder, which is best one of :func:`ditr.io.files.results_folder`.
 
@@ -85,6 +95,7 @@ def write_results(
         folder: where the files go.
         outputs: which files.
         source: what the scene was read from: labels of a LAS file go into a copy of it.
+        provenance: what the report says of how the labels were made.
 
     Returns:
         The scene's things, where they are asked for.
@@ -114,6 +125,7 @@ def write_results(
         write_by_class(
             prediction, folder / _PARTS, source, colored=outputs.class_colors, cloudcompare=outputs.cloudcompare
         )
+    measures, panels = None, list[list[Panel]]()
     if outputs.measure is not None:
         voxel = None if outputs.measure == "auto" else outputs.measure
         measures = measure(prediction, voxel, least=voxel_size)
@@ -122,7 +134,9 @@ def write_results(
     if outputs.label_images:
         _write_label_images(prediction, folder / _IMAGES)
     if outputs.pictures:
-        _draw(prediction, folder / _PICTURE)
+        panels = _draw(prediction, folder / _PICTURE)
+    if outputs.report:
+        write_scene_report(folder / REPORT, prediction, panels, measures, provenance or Provenance())
     return objects
 
 
@@ -139,13 +153,14 @@ def _write_label_images(prediction: Prediction, folder: Path) -> None:
             report(number + 1, len(scene.posed_views))
 
 
-def _draw(prediction: Prediction, path: Path) -> None:
+def _draw(prediction: Prediction, path: Path) -> list[list[Panel]]:
     """The labels in some photographs and in 3D; those that cannot be read are named, since the labels are there."""
     scene, colors = prediction.scene, prediction.class_colors
     views = [view for view in spread_views(scene.posed_views, 4) if _can_be_read(view, path)]
     panels = labels_panels(scene, prediction.label, prediction.class_names, views, what="Labels", colors=colors)
     legend = class_legend(prediction.class_names, prediction.label, colors=colors)
     save_picture(path, sheet(panels, title=scene.name, legends=[legend]))
+    return panels
 
 
 def _can_be_read(view: View, picture: Path) -> bool:

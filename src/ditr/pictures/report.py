@@ -8,6 +8,7 @@ text `` `code` `` and ``**strong**`` are marked up.
 from __future__ import annotations
 
 import base64
+import hashlib
 import io
 import os
 import re
@@ -15,6 +16,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from html import escape
+from importlib.resources import files
 
 import numpy as np
 from jinja2 import Environment, PackageLoader, StrictUndefined, Template
@@ -24,10 +26,16 @@ from PIL import Image
 
 from ditr.errors import InputError
 from ditr.io.files import atomic_path
+from ditr.pictures.charts import Matrix, Plot
 from ditr.pictures.panels import LegendEntry, Panel
+from ditr.pictures.points_view import PointsView
 
 __all__ = ["Bar", "Block", "Change", "Code", "Compare", "Facts", "Legend", "Pictures", "Report", "Row", "Section"]
-__all__ += ["Table", "Text", "Tile", "Tiles", "data_uri", "write_report"]
+__all__ += ["Table", "Text", "Tile", "Tiles", "Verbatim", "data_uri", "write_report"]
+
+
+class Verbatim(str):
+    """Text from outside, such as a class's name: shown as it is, and marked up nowhere."""
 
 
 @dataclass(frozen=True)
@@ -107,6 +115,7 @@ class Table:
         head: titles, the first of the rows' names, then one per cell.
         rows: each with ``len(head) - 1`` cells.
         caption: what the reader needs to know to read it.
+        sortable: whether a click on a title sorts by what stands below it.
 
     Raises:
         InputError: if a row has another number of cells.
@@ -116,6 +125,7 @@ class Table:
     rows: Sequence[Row]
     caption: str = ""
     digits: int = 1
+    sortable: bool = False
 
     def __post_init__(self) -> None:
         for row in self.rows:
@@ -162,7 +172,7 @@ class Facts:
     pairs: Sequence[tuple[str, str]]
 
 
-Block = Text | Code | Tiles | Table | Pictures | Compare | Legend | Facts
+Block = Text | Code | Tiles | Table | Pictures | Compare | Legend | Facts | Plot | Matrix | PointsView
 
 
 @dataclass(frozen=True)
@@ -184,7 +194,17 @@ class Report:
 
     def html(self) -> str:
         """The page as one HTML document."""
-        return _template().render(report=self)
+        scripts = [_script(name) for name in self._scripts()]
+        return _template().render(
+            report=self, scripts=[do_mark_safe(text) for text in scripts], policy=_policy(scripts)
+        )
+
+    def _scripts(self) -> list[str]:
+        """Files of what its blocks do, if they do anything."""
+        blocks = [block for section in self.sections for block in section.blocks]
+        acts = any(isinstance(block, Compare) or (isinstance(block, Table) and block.sortable) for block in blocks)
+        turns = any(isinstance(block, PointsView) for block in blocks)
+        return [*(["report.js"] if acts else []), *(["points_view.js"] if turns else [])]
 
 
 def write_report(path: str | os.PathLike[str], report: Report) -> None:
@@ -196,13 +216,33 @@ def write_report(path: str | os.PathLike[str], report: Report) -> None:
 
 def data_uri(image: NDArray[np.uint8]) -> str:
     """A picture (height, width, 3) uint8 as text that stands for its file: JPEG, or PNG where that is no larger."""
-    picture = Image.fromarray(image)
-    png, jpeg = io.BytesIO(), io.BytesIO()
-    picture.save(png, "PNG")
-    # 4:4:4: thin coloured lines keep their colour.
-    picture.save(jpeg, "JPEG", quality=88, subsampling=0)
-    kind, data = min(("png", png.getvalue()), ("jpeg", jpeg.getvalue()), key=lambda pair: len(pair[1]))
+    picture, found = Image.fromarray(image), []
+    for kind in ("png", "jpeg") if _is_flat(image) else ("jpeg",):
+        file = io.BytesIO()
+        # 4:4:4: thin coloured lines keep their colour.
+        picture.save(file, kind, **({} if kind == "png" else {"quality": 88, "subsampling": 0}))
+        found.append((kind, file.getvalue()))
+    kind, data = min(found, key=lambda pair: len(pair[1]))
     return f"data:image/{kind};base64,{base64.b64encode(data).decode('ascii')}"
+
+
+def _is_flat(image: NDArray[np.uint8]) -> bool:
+    """Whether it has few colours, so that a PNG, which takes ten times as long, may be the smaller one."""
+    some = image[::7, ::7].reshape(-1, 3)
+    return len(np.unique(some, axis=0)) < max(2, len(some) // 4)
+
+
+@cache
+def _script(name: str) -> str:
+    return (files("ditr.pictures") / name).read_text(encoding="utf-8")
+
+
+def _policy(scripts: Sequence[str]) -> str:
+    """What the page may do: show its own pictures and run its own scripts, known by their digests; load nothing."""
+    digests = [base64.b64encode(hashlib.sha256(text.encode()).digest()).decode("ascii") for text in scripts]
+    allowed = " ".join(f"'sha256-{digest}'" for digest in digests) or "'none'"
+    own = f"default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src {allowed}"
+    return f"{own}; base-uri 'none'; form-action 'none'"
 
 
 @cache
@@ -221,6 +261,8 @@ def _template() -> Template:
 
 
 def _inline(text: str) -> str:
+    if isinstance(text, Verbatim):
+        return do_mark_safe(escape(text))
     safe = re.sub(r"`([^`]+)`", r"<code>\1</code>", escape(text))
     return do_mark_safe(re.sub(r"\*\*([^*]+)\*\*", r"<strong>\1</strong>", safe))
 

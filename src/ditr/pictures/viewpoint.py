@@ -15,7 +15,7 @@ from ditr.errors import InputError
 from ditr.geometry.orientation import find_up
 from ditr.scene import Camera, Scene, View
 
-__all__ = ["Viewpoint", "is_enclosed", "look_at", "two_sides"]
+__all__ = ["Viewpoint", "inward_normals", "is_enclosed", "look_at", "two_sides"]
 
 _FIELD_OF_VIEW = np.deg2rad(36)
 _MARGIN = 0.95
@@ -100,7 +100,7 @@ def two_sides(
         behind, turns = axes[0] + axes[1], (0.0, 180.0)
     else:
         behind, turns = -facing, (-32.0, 32.0)
-    normal = _inward(scene, up)
+    normal = inward_normals(scene)
     return (
         _into_room(coord, aim, normal, axes, _direction(behind, up, turns[0], 38), up, size),
         _into_room(coord, aim, normal, axes, _direction(behind, up, turns[1], 38), up, size),
@@ -164,7 +164,7 @@ def _bulk(coord: Vector, up: Vector) -> NDArray[np.bool_]:
     return np.asarray((distance <= np.percentile(distance, 90)) & (height >= low) & (height <= high))
 
 
-def _inward(scene: Scene, up: Vector) -> NDArray[np.float32] | None:
+def inward_normals(scene: Scene) -> NDArray[np.float32] | None:
     """The normals, if most of them face the middle of the scene (or the cameras), as culling by them needs."""
     if scene.normal is None:
         return None

@@ -1,0 +1,39 @@
+"""What a report says of the command that made it: how it was typed, by which versions, on which machine."""
+
+from __future__ import annotations
+
+import platform
+import time
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+from ditr.cli.output import command_line
+from ditr.doctor.machine import describe_devices, describe_machine
+from ditr.inference.provenance import Provenance
+
+__all__ = ["provenance"]
+
+_PACKAGES = ("ditr", "torch", "numpy", "transformers", "safetensors")
+
+
+def provenance(*more: tuple[str, str]) -> Provenance:
+    """Of the command that is being worked on, here and now; ``more`` are names and values that are told first."""
+    machine = describe_machine()
+    devices = ", ".join(device.title for device in describe_devices())
+    memory = "" if machine.memory is None else f", {machine.memory / 2**30:.0f} GiB"
+    facts = (
+        *more,
+        ("in the folder", str(Path.cwd())),
+        ("at", time.strftime("%F %T %z")),
+        ("versions", ", ".join([f"Python {platform.python_version()}", *map(_version, _PACKAGES)])),
+        ("machine", f"{devices}; {machine.usable_cores} of {machine.cores} cores, {machine.threads} threads{memory}"),
+        ("system", machine.platform),
+    )
+    return Provenance(command_line(), facts)
+
+
+def _version(name: str) -> str:
+    try:
+        return f"{name} {version(name)}"
+    except PackageNotFoundError:
+        return f"{name} unknown"
