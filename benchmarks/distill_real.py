@@ -3,7 +3,7 @@
     python benchmarks/distill_real.py CAPTURES OUT [--only NAME] [--steps N]
 
 CAPTURES has 7-Scenes RedKitchen, three samples of one DDAD-like drive and one of another, and a nuScenes keyframe, as
-docs/real-captures.md tells. One student each, of points alone:
+docs/studies/real-captures.md tells. One student each, of points alone:
 
 * kitchen: trained on four of five views, tried on every fifth. The loss never sees these photographs, but their points
   are in the scan, and other views show most of them: this asks for another side of a known room, not for another room.
