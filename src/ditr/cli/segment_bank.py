@@ -21,7 +21,6 @@ def refuse_networks_options(args: Segment) -> None:
         InputError: such an option is there.
     """
     given = {
-        "--model": args.model is not None,
         "--vote": args.vote,
         "--variants": args.variants is not None,
         "--thin": args.thin is not None,
@@ -38,7 +37,7 @@ def bank_labeller(args: Segment, path: Path) -> BankLabeller:
     Raises:
         InputError: not a bank, or its encoder cannot be had.
     """
-    from ditr.cli.common import make_encoding
+    from ditr.cli.common import make_cache, make_encoding
     from ditr.cli.output import remark
     from ditr.labelling.bank import read_bank
     from ditr.labelling.bank_labeller import BankLabeller
@@ -46,10 +45,21 @@ def bank_labeller(args: Segment, path: Path) -> BankLabeller:
 
     bank = read_bank(path)
     remark(f"bank: {len(bank.label)} examples of {len(bank.classes)} classes, clicked in {few(bank.scenes, 3)}")
+    segmenter = None
+    if args.model is not None:
+        from ditr.inference.segmenter import Segmenter
+
+        if bank.model is None:
+            raise InputError(path, "it was made without a network", "Leave --model out, or click a bank with --model")
+        with phase(f"load {args.model}"):
+            cache = make_cache(args.cache, use_cache=not args.no_cache)
+            segmenter = Segmenter.from_pretrained(args.model, device=args.device, cache=cache, precision=args.precision)
+    elif bank.model is not None:
+        raise InputError(path, "it was made with a network", "Name it: --model MODEL, as in `ditr label --model`")
     if bank.encoder is None:
-        return BankLabeller(bank, None)
+        return BankLabeller(bank, None, segmenter)
     precision = args.precision or bank.encoder.precision
     with phase("load the image encoder"):
         spec, use_cache = bank.encoder.spec, not args.no_cache
         encoding = make_encoding(spec, args.cache, use_cache=use_cache, device=args.device, precision=precision)
-        return BankLabeller(bank, encoding)
+        return BankLabeller(bank, encoding, segmenter)

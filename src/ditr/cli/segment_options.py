@@ -42,8 +42,8 @@ class Segment:
     out: Annotated[Path | None, tyro.conf.arg(metavar="FOLDER")] = None
     """Folder for the results; by default SOURCE's name with -labels, in the current folder."""
     bank: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
-    """In place of a model, a bank of classes from clicks (`ditr label --bank`); points unlike everything in it get
-    -1."""
+    """A bank of classes from clicks (`ditr label --bank`) in place of a model's classes; points unlike everything in
+    it get -1. With --model only where the bank was made with that one."""
     captures: Annotated[Path | None, tyro.conf.arg(metavar="FOLDER")] = None
     """Write each scene as a capture with its labels, too, and its photographs: what `ditr train --data FOLDER` goes on
     from. Points without a label (see --min-confidence) are not learned from."""

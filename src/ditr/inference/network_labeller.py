@@ -22,7 +22,7 @@ from ditr.io.settings_json import to_json_values
 from ditr.scene import Scene, View
 from ditr.weights.saved_model import ModelConfig
 
-__all__ = ["KnownFeatures", "NetworkLabeller", "NetworkSteps", "Prepared", "whole"]
+__all__ = ["KeptSample", "KnownFeatures", "NetworkLabeller", "NetworkSteps", "Prepared", "model_digest", "whole"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,8 +69,24 @@ def whole(view: EncodedView | Unencoded) -> EncodedView | Unencoded:
     return EncodedView(view.patch.float(), view.cls.float()) if isinstance(view, EncodedView) else view
 
 
+def model_digest(segmenter: Segmenter) -> str:
+    """SHA-256 of a model's settings and weights: of the model, not of the place where it lies."""
+    digest = hashlib.sha256(json.dumps(to_json_values(segmenter.config), sort_keys=True).encode())
+    for name, value in sorted(segmenter.model.state_dict().items()):
+        digest.update(f"{name} {value.dtype} {tuple(value.shape)}".encode())
+        digest.update(value.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy().data)
+    return digest.hexdigest()
+
+
 @dataclass(frozen=True, eq=False)
-class _Kept:
+class KeptSample:
+    """What stays of a scene while the network is at it.
+
+    Attributes:
+        ready: the scene.
+        inverse: (N,) int64, the voxel of each point.
+    """
+
     ready: Ready
     inverse: Tensor
 
@@ -105,14 +121,14 @@ class NetworkSteps:
         require_inputs(scene, self.config, self.name, force=force)
         return with_meaning(scene, self.config)
 
-    def prepare(self, scene: Scene) -> tuple[_Kept, Prepared]:
+    def prepare(self, scene: Scene) -> tuple[KeptSample, Prepared]:
         ready = make_ready(scene, self.config, self.grid, seed=self.how.seed, rule=rule_of(scene, self.how))
         sample, views = ready.sample(self.config), ready.inputs.views
         found = None if views is None or self.known is None else self.known.of(views.views, views.sizes)
         sent = Prepared(replace(sample, inverse=torch.empty(0, dtype=torch.int64)), found)
-        return _Kept(ready, sample.inverse), sent
+        return KeptSample(ready, sample.inverse), sent
 
-    def finish(self, kept: _Kept, answer: VoxelLabels, seconds: dict[str, float]) -> Prediction:
+    def finish(self, kept: KeptSample, answer: VoxelLabels, seconds: dict[str, float]) -> Prediction:
         found = answer.of_points(kept.inverse.numpy(), kept.ready.scene.name)
         return finished(kept.ready.prediction(found, self.config), self.config, self.how)
 
@@ -128,12 +144,8 @@ class NetworkLabeller:
         return self.segmenter.device.type
 
     def identity(self) -> dict[str, Any]:
-        config, encoding = self.segmenter.config, self.segmenter.encoding
-        digest = hashlib.sha256(json.dumps(to_json_values(config), sort_keys=True).encode())
-        for name, value in sorted(self.segmenter.model.state_dict().items()):
-            digest.update(f"{name} {value.dtype} {tuple(value.shape)}".encode())
-            digest.update(value.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy().data)
-        made = {"model": digest.hexdigest()}
+        encoding = self.segmenter.encoding
+        made = {"model": model_digest(self.segmenter)}
         if encoding is not None:
             made["encoder"] = encoding.encoder.identity
             made["features"] = "exact" if encoding.cache is None else "rounded to 16 bits"
@@ -145,12 +157,21 @@ class NetworkLabeller:
         return NetworkSteps(name, self.segmenter.config, None if encoding is None else encoding.grid, known, how)
 
     def compute(self, sent: Prepared, seconds: dict[str, float]) -> VoxelLabels:
-        sample = sent.sample
-        if sent.views is not None and self.segmenter.encoding is not None:
-            with timed(seconds, "encode"):
-                sample = self.segmenter.encoded(sample, [whole(view) for view in sent.views])
+        sample = self._encoded(sent, seconds)
         with timed(seconds, "network"):
             return self.segmenter.label(sample)
+
+    def described(self, sent: Prepared, seconds: dict[str, float]) -> Tensor:
+        """As :meth:`compute`, but what the network finds before its head: (M, channels)."""
+        sample = self._encoded(sent, seconds)
+        with timed(seconds, "network"):
+            return self.segmenter.described(sample)
+
+    def _encoded(self, sent: Prepared, seconds: dict[str, float]) -> Sample:
+        if sent.views is None or self.segmenter.encoding is None:
+            return sent.sample
+        with timed(seconds, "encode"):
+            return self.segmenter.encoded(sent.sample, [whole(view) for view in sent.views])
 
     def label(self, scene: Scene, how: Labelling) -> Prediction:
         return how(self.segmenter, scene)

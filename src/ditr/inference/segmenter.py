@@ -221,6 +221,14 @@ class Segmenter:
         return self.run(join_samples([sample]).to(self.device))
 
     @torch.no_grad()
+    def described(self, sample: Sample) -> Tensor:
+        """(M, channels) float32 on the CPU: what the network finds of a sample's voxels, before it is asked for
+        classes."""
+        batch = join_samples([sample]).to(self.device)
+        result: Tensor = self.model.described(batch.feature, batch.pyramid, batch.image)
+        return result.float().cpu()
+
+    @torch.no_grad()
     def run(self, batch: Batch) -> Tensor:
         """(M, classes) for the voxels of a batch that is on the device."""
         result: Tensor = self.model(batch.feature, batch.pyramid, batch.image)

@@ -31,14 +31,16 @@ from ditr.labelling.classifier import (
     KernelTable,
     centred,
     image_center,
+    network_usual,
     smoothed,
     softmax,
+    standing_out,
 )
 from ditr.labelling.session import Session
 from ditr.scene import UNLABELLED
 from ditr.weights.saved_model import EncoderConfig
 
-__all__ = ["Bank", "BankLabels", "join_banks", "read_bank"]
+__all__ = ["Bank", "BankLabels", "join_banks", "read_bank", "require_model"]
 
 SCHEMA = "1"
 _MOST_BYTES = 256 << 20
@@ -77,6 +79,9 @@ class Bank:
         encoder: that made the features; None for a bank of scenes without photographs.
         cell: metres.
         scenes: names of those that were clicked in.
+        network: (n, P) float32 what a trained network finds of the examples; (n, 0) for a bank without one.
+        usual: (2, P) float32 mean and deviation of that in the scenes that were clicked in.
+        model: digest of the network; None for a bank without one.
     """
 
     classes: tuple[str, ...]
@@ -90,6 +95,9 @@ class Bank:
     encoder: EncoderConfig | None
     cell: float
     scenes: tuple[str, ...]
+    network: NDArray[np.float32]
+    usual: NDArray[np.float32]
+    model: str | None = None
 
     @classmethod
     def of(cls, session: Session) -> Bank:
@@ -114,6 +122,9 @@ class Bank:
             encoder=cells.encoder,
             cell=cells.size,
             scenes=(session.scene.name,),
+            network=cells.network[rows],
+            usual=network_usual(cells),
+            model=cells.model,
         )
         likeness = bank.label_cells(cells).likeness
         return replace(bank, unlike=float(np.percentile(likeness, _UNLIKE)))
@@ -122,8 +133,10 @@ class Bank:
         """Label the cells of a scene.
 
         Raises:
-            InputError: its image features come from another encoder, or scene and bank have nothing in common.
+            InputError: its image features come from another encoder, or the bank knows another network than the one
+                that looked at the cells.
         """
+        require_model(self.model, cells.model, "bank and scene")
         images = self.encoder is not None and cells.encoder is not None
         if images:
             _require_same("bank and scene", self.encoder, cells.encoder)
@@ -131,10 +144,11 @@ class Bank:
         theirs = [cells.shape_names.index(self.shape_names[i]) for i in mine]
         kernel = Kernel(place=0.0, image=1.0 if images else 0.0)
         known = replace(cells, shape=np.ascontiguousarray(cells.shape[:, theirs]))
-        own = Examples(centred(self.image, self.seen, self.center), self.seen, self.shape[:, mine], None)
+        network = None if self.model is None else standing_out(self.network, self.usual)
+        own = Examples(centred(self.image, self.seen, self.center), self.seen, self.shape[:, mine], None, network)
         classifier = Classifier.fit(kernel, own, self.label, len(self.classes))
         center = self.center if images else np.zeros(cells.image.shape[1], np.float32)
-        likes = KernelTable(kernel, known, center).to(own)
+        likes = KernelTable(kernel, known, center, self.usual).to(own)
         probability = smoothed(cells, softmax(classifier.scores(likes)))
         label = probability.argmax(axis=1).astype(np.int32)
         # Without photographs a cell is less like any other, and that alone does not make it unknown.
@@ -165,6 +179,8 @@ class Bank:
             "label": torch.from_numpy(self.label.astype(np.int32)),
             "center": torch.from_numpy(self.center),
         }
+        if self.model is not None:
+            tensors |= {"network": torch.from_numpy(self.network).half(), "usual": torch.from_numpy(self.usual)}
         facts = {
             "classes": self.classes,
             "shape_names": self.shape_names,
@@ -172,7 +188,7 @@ class Bank:
             "encoder": None if self.encoder is None else to_json_values(self.encoder),
             "cell": self.cell,
             "scenes": self.scenes,
-        }
+        } | ({} if self.model is None else {"model": self.model})
         return tensors, json.dumps(facts)
 
 
@@ -180,10 +196,11 @@ def join_banks(banks: Sequence[Bank]) -> Bank:
     """One bank of several; classes of the same name are one.
 
     Raises:
-        InputError: they were made with different encoders or cells.
+        InputError: they were made with different encoders, networks or cells.
     """
     first = banks[0]
     for other in banks[1:]:
+        require_model(first.model, other.model, "banks")
         _require_same("banks", first.encoder, other.encoder)
         if not np.isclose(other.cell, first.cell):
             raise InputError("banks", f"their cells are {first.cell:g} and {other.cell:g} m", "Join banks of one size")
@@ -204,7 +221,28 @@ def join_banks(banks: Sequence[Bank]) -> Bank:
         encoder=first.encoder,
         cell=first.cell,
         scenes=tuple(dict.fromkeys(name for bank in banks for name in bank.scenes)),
+        network=np.concatenate([bank.network for bank in banks]),
+        usual=np.average([bank.usual for bank in banks], axis=0, weights=counts).astype(np.float32),
+        model=first.model,
     )
+
+
+def require_model(one: str | None, two: str | None, where: str) -> None:
+    """Refuse to compare what different networks find, which says nothing of each other.
+
+    Args:
+        one, two: digests, None without a network.
+        where: for the error.
+
+    Raises:
+        InputError: they differ.
+    """
+    if one == two:
+        return
+    if one is None or two is None:
+        raise InputError(where, "only one of them was made with a network", "Name the same --model for all, or none")
+    fault = f"they were made with different networks ({one[:12]} and {two[:12]})"
+    raise InputError(where, fault, "Name the --model that the clicks were spread with, or click a new bank")
 
 
 def _require_same(where: str, one: EncoderConfig | None, two: EncoderConfig | None) -> None:
@@ -249,6 +287,9 @@ def _checked(facts: Any, arrays: dict[str, NDArray[Any]]) -> Bank:
     image, shape = arrays["image"].astype(np.float32), arrays["shape"].astype(np.float32)
     seen, center = arrays["seen"].astype(bool), arrays["center"].astype(np.float32)
     count = len(label)
+    model = facts.get("model")
+    network = np.zeros((count, 0), np.float32) if model is None else arrays["network"].astype(np.float32)
+    usual = np.zeros((2, 0), np.float32) if model is None else arrays["usual"].astype(np.float32)
     wrong = [
         name
         for name, good in {
@@ -257,6 +298,8 @@ def _checked(facts: Any, arrays: dict[str, NDArray[Any]]) -> Bank:
             "shape": shape.shape == (count, len(names)) and bool(np.isfinite(shape).all()),
             "seen": seen.shape == (count,),
             "center": center.shape == image.shape[1:] and bool(np.isfinite(center).all()),
+            "network": network.ndim == 2 and len(network) == count and bool(np.isfinite(network).all()),
+            "usual": usual.shape == (2, network.shape[-1]) and bool(np.isfinite(usual).all()),
         }.items()
         if not good
     ]
@@ -274,4 +317,7 @@ def _checked(facts: Any, arrays: dict[str, NDArray[Any]]) -> Bank:
         encoder=None if facts["encoder"] is None else from_plain(EncoderConfig, facts["encoder"], "bank"),
         cell=float(facts["cell"]),
         scenes=tuple(map(str, facts["scenes"])),
+        network=network,
+        usual=usual,
+        model=None if model is None else str(model),
     )

@@ -51,6 +51,8 @@ class Cells:
         shape_names: (S,) what its columns are.
         near: (M, K) int64, the nearest other cells, the cell itself where there are fewer.
         encoder: that made the tokens; None where there are no photographs.
+        network: (M, P) float32, mean of what a trained network finds of the voxels of a cell's points; (M, 0) without.
+        model: digest of that network (:func:`ditr.inference.network_labeller.model_digest`); None without.
     """
 
     size: float
@@ -63,9 +65,24 @@ class Cells:
     shape_names: tuple[str, ...]
     near: NDArray[np.int64]
     encoder: EncoderConfig | None
+    network: NDArray[np.float32]
+    model: str | None = None
 
     def __len__(self) -> int:
         return len(self.coord)
+
+    def with_network(self, found: NDArray[np.float32], inverse: NDArray[np.int64], model: str) -> Cells:
+        """The cells with what a network finds.
+
+        Args:
+            found: (V, P) of its voxels.
+            inverse: (N,) the voxel of each point.
+            model: digest of the network.
+        """
+        from scipy.sparse import csr_matrix
+
+        pairs = csr_matrix((np.ones(len(inverse), np.float32), (self.of_point, inverse)), (len(self), len(found)))
+        return replace(self, network=(pairs @ found) / self.count[:, None].astype(np.float32), model=model)
 
     @cached_property
     def around(self) -> Any:
@@ -162,6 +179,7 @@ def dark_cells(scene: Scene, grid: ImageGrid | None, *, size: float | None = Non
         shape_names=tuple(shape),
         near=near,
         encoder=None,
+        network=np.zeros((len(voxels), 0), np.float32),
     )
     if grid is None or not scene.views:
         return DarkCells(cells, (), (), np.empty((0, 2), np.int64), np.empty(0, np.float32))

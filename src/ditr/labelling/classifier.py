@@ -1,7 +1,8 @@
 """A classifier that learns from a handful of cells: logistic regression with a kernel.
 
-How alike two cells are is the sum of three kernels: of their image features (exponential in the cosine), of their shape
-(Gaussian) and, within one scene, of where they are (Gaussian, ten cells wide). Few clicks and many numbers per cell
+How alike two cells are is the sum of kernels: of their image features (exponential in the cosine), of their shape
+(Gaussian), within one scene of where they are (Gaussian, ten cells wide), and of what a network finds of them, where
+there is one (exponential in the cosine). Few clicks and many numbers per cell
 call for it: the fit has as many unknowns as there are clicks, and each kernel alone says something that the others do
 not know. What they are worth is measured with ``benchmarks/clicks.py``.
 """
@@ -16,7 +17,18 @@ from numpy.typing import NDArray
 
 from ditr.labelling.cells import Cells
 
-__all__ = ["Classifier", "Examples", "Kernel", "KernelTable", "smoothed", "softmax"]
+__all__ = [
+    "Classifier",
+    "Examples",
+    "Kernel",
+    "KernelTable",
+    "centred",
+    "image_center",
+    "network_usual",
+    "smoothed",
+    "softmax",
+    "standing_out",
+]
 
 _Number = TypeVar("_Number", bound=np.floating[Any])
 _JITTER = 1e-4
@@ -37,6 +49,9 @@ class Kernel:
         length: of the Gaussian in the shape, in deviations and per root of the number of its columns.
         place: weight of where they are, within a scene; 0 for a classifier that goes to other scenes.
         reach: of the Gaussian in the place, in edges of cells.
+        network: weight of what a network finds; nothing where there is none.
+        network_temperature: of the exponential in the cosine of that. A network knows the scenes of its training by
+            heart, so that a low one would trust it more than it deserves elsewhere.
         penalty: of large coefficients.
     """
 
@@ -46,6 +61,8 @@ class Kernel:
     length: float = 0.7
     place: float = 0.5
     reach: float = 10.0
+    network: float = 0.5
+    network_temperature: float = 2.0
     penalty: float = 0.1
 
 
@@ -58,35 +75,49 @@ class Examples:
         seen: (n,) bool, whether one does.
         shape: (n, S) float32.
         place: (n, 3) float32 in edges of cells, or None for examples of other scenes.
+        network: (n, P) float32, of unit length, by the deviations of its columns; None without a network.
     """
 
     image: NDArray[np.float32]
     seen: NDArray[np.bool_]
     shape: NDArray[np.float32]
     place: NDArray[np.float32] | None
+    network: NDArray[np.float32] | None = None
 
     @classmethod
-    def of(cls, cells: Cells, rows: NDArray[np.int64] | slice, center: NDArray[np.float32] | None = None) -> Examples:
+    def of(
+        cls,
+        cells: Cells,
+        rows: NDArray[np.int64] | slice,
+        center: NDArray[np.float32] | None = None,
+        usual: NDArray[np.float32] | None = None,
+    ) -> Examples:
         """Some cells of a scene.
 
         Args:
             cells: of the scene.
             rows: which.
             center: (D,) what is taken off the image features; None for the mean of the scene's own.
+            usual: (2, P) mean and deviation of what the network finds; None for those of the scene's own.
         """
+        network = None
+        if cells.network.shape[1]:
+            network = standing_out(cells.network[rows], network_usual(cells) if usual is None else usual)
         image = centred(cells.image[rows], cells.seen[rows], image_center(cells) if center is None else center)
         place = ((cells.coord[rows] - cells.coord[:1]) / cells.size).astype(np.float32)
-        return cls(image, cells.seen[rows], cells.shape[rows], place)
+        return cls(image, cells.seen[rows], cells.shape[rows], place, network)
 
     def some(self, rows: NDArray[np.int64] | slice) -> Examples:
         """Some of them."""
         place = None if self.place is None else self.place[rows]
-        return Examples(self.image[rows], self.seen[rows], self.shape[rows], place)
+        network = None if self.network is None else self.network[rows]
+        return Examples(self.image[rows], self.seen[rows], self.shape[rows], place, network)
 
     def in_double(self) -> Examples:
         """The same numbers in double precision: a kernel in single precision may have negative eigenvalues."""
-        place = None if self.place is None else self.place.astype(np.float64)
-        return Examples(self.image.astype(np.float64), self.seen, self.shape.astype(np.float64), place)  # type: ignore[arg-type]
+        parts = (self.image, self.shape, self.place, self.network)
+        image, shape, place, network = (None if part is None else part.astype(np.float64) for part in parts)
+        return Examples(image, self.seen, shape, place, network)  # type: ignore[arg-type]
 
     def __len__(self) -> int:
         return len(self.shape)
@@ -97,6 +128,20 @@ def image_center(cells: Cells) -> NDArray[np.float32]:
     if not cells.seen.any():
         return np.zeros(cells.image.shape[1], np.float32)
     return np.asarray(cells.image[cells.seen].mean(axis=0, dtype=np.float64), dtype=np.float32)
+
+
+def network_usual(cells: Cells) -> NDArray[np.float32]:
+    """(2, P) mean and deviation of what a network finds of a scene's cells."""
+    found = cells.network.astype(np.float64)
+    return np.stack([found.mean(axis=0), found.std(axis=0)]).astype(np.float32)
+
+
+def standing_out(network: NDArray[np.float32], usual: NDArray[np.float32]) -> NDArray[np.float32]:
+    """What a network finds of cells, less what is usual, by how much it varies; of unit length."""
+    moved: Any = (network - usual[0]) / np.maximum(usual[1], np.float32(1e-6))
+    length = np.linalg.norm(moved, axis=1, keepdims=True)
+    result: NDArray[np.float32] = moved / np.where(length > 1e-9, length, np.float32(1))
+    return result
 
 
 def centred(image: NDArray[np.float32], seen: NDArray[np.bool_], center: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -122,6 +167,13 @@ def likeness(kernel: Kernel, one: Examples, two: Examples) -> NDArray[np.float32
         result += cosine
     if kernel.shape and one.shape.shape[1]:
         result += kernel.shape * _gaussian(one.shape, two.shape, kernel.length * one.shape.shape[1] ** 0.5)
+    if kernel.network and one.network is not None and two.network is not None:
+        alike = one.network @ two.network.T
+        alike -= 1
+        alike /= kernel.network_temperature
+        np.exp(alike, out=alike)
+        alike *= kernel.network
+        result += alike
     if kernel.place and one.place is not None and two.place is not None:
         result += kernel.place * _gaussian(one.place, two.place, kernel.reach)
     return result
@@ -217,12 +269,18 @@ class KernelTable:
     Args:
         kernel: how alike cells are.
         cells: of the scene.
-        center: (D,) what is taken off the image features; None for the mean of the scene's own.
+        center, usual: as for :meth:`Examples.of`.
     """
 
-    def __init__(self, kernel: Kernel, cells: Cells, center: NDArray[np.float32] | None = None) -> None:
+    def __init__(
+        self,
+        kernel: Kernel,
+        cells: Cells,
+        center: NDArray[np.float32] | None = None,
+        usual: NDArray[np.float32] | None = None,
+    ) -> None:
         self.kernel = kernel
-        self.all = Examples.of(cells, slice(None), center)
+        self.all = Examples.of(cells, slice(None), center, usual)
         self._columns = np.empty((0, len(cells)), np.float32)
         self._known = 0
 

@@ -46,6 +46,12 @@ class Segmentation(nn.Module):
         Raises:
             ValueError: inputs that do not belong together or not to this network, or a dataset that it does not know.
         """
-        condition = self.conditions(dataset or self.dataset)
-        logits: Tensor = self.head(self.backbone(features, pyramid, image, condition))
+        logits: Tensor = self.head(self.described(features, pyramid, image, dataset))
         return logits
+
+    def described(
+        self, features: Tensor, pyramid: Pyramid, image: ImageFeatures | None = None, dataset: str | None = None
+    ) -> Tensor:
+        """As :meth:`forward`, but for the head: (M, out_channels of the backbone), of which the head takes scores."""
+        described: Tensor = self.backbone(features, pyramid, image, self.conditions(dataset or self.dataset))
+        return described
