@@ -231,7 +231,8 @@ def require_model(one: str | None, two: str | None, where: str) -> None:
     """Refuse to compare what different networks find, which says nothing of each other.
 
     Args:
-        one, two: digests, None without a network.
+        one: digest, None without a network.
+        two: the other one.
         where: for the error.
 
     Raises:

@@ -41,8 +41,9 @@ def cells_of(
 ) -> Cells:
     """The cells of a scene, with what a network finds of them.
 
+    All other arguments are those of :func:`ditr.labelling.cells.make_cells`.
+
     Args:
-        scene, encoding, size, seed: as for :func:`ditr.labelling.cells.make_cells`.
         segmenter: the network; None to do without.
 
     Raises:

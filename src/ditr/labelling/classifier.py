@@ -269,7 +269,8 @@ class KernelTable:
     Args:
         kernel: how alike cells are.
         cells: of the scene.
-        center, usual: as for :meth:`Examples.of`.
+        center: as for :meth:`Examples.of`.
+        usual: the same.
     """
 
     def __init__(
