@@ -15,7 +15,7 @@ from ditr.captures.points import NORMAL, Columns
 from ditr.captures.unnamed import unnamed_columns
 from ditr.scene import ReadOptions, Scene
 
-__all__ = ["read", "recognise"]
+__all__ = ["read", "read_cloud", "recognise"]
 
 _WIDEST = 64
 """Columns; an array with more is an image or a table of features."""
@@ -48,7 +48,16 @@ def read(path: Path, options: ReadOptions) -> Scene:
     Raises:
         InputError: a damaged file, columns of no known meaning, or as for :func:`~ditr.captures.points.points_of`.
     """
-    return cloud_scene(path, guarded(path, _cloud_of))
+    return cloud_scene(path, read_cloud(path))
+
+
+def read_cloud(path: Path) -> Cloud:
+    """What an array holds.
+
+    Raises:
+        InputError: a damaged file, or columns of no known meaning.
+    """
+    return guarded(path, _cloud_of)
 
 
 def _cloud_of(path: Path) -> Cloud:

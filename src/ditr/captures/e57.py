@@ -15,7 +15,7 @@ from ditr.captures.points import Columns
 from ditr.errors import InputError
 from ditr.scene import ReadOptions, Scene
 
-__all__ = ["cloud_of", "read", "recognise"]
+__all__ = ["cloud_of", "read", "read_cloud", "recognise"]
 
 LIBRARIES = ("pye57",)
 _CARTESIAN = ("cartesianX", "cartesianY", "cartesianZ")
@@ -36,10 +36,19 @@ def read(path: Path, options: ReadOptions) -> Scene:
     """The points of all scans of an E57 file in the frame of the file; those that are marked as invalid are left out.
 
     Raises:
-        InputError: pye57 is not installed; a damaged file; or as for :func:`~ditr.captures.points.points_of`.
+        InputError: as for :func:`read_cloud`, or for :func:`~ditr.captures.points.points_of`.
+    """
+    return cloud_scene(path, read_cloud(path))
+
+
+def read_cloud(path: Path) -> Cloud:
+    """What an E57 file holds.
+
+    Raises:
+        InputError: pye57 is not installed, or a damaged file.
     """
     require_library(path, "pye57", "e57")
-    return cloud_scene(path, read_apart(path, "e57"))
+    return read_apart(path, "e57")
 
 
 def memory_of(path: Path) -> int:

@@ -26,9 +26,11 @@ from ditr.scene import View
 
 __all__ = [
     "check_depth",
+    "exif_orientation",
     "image_size",
     "image_suffix",
     "is_turned",
+    "opened_image",
     "read_depth",
     "read_image",
     "read_mask",
@@ -55,7 +57,7 @@ def image_size(source: Path | bytes, where: str = "") -> tuple[int, int]:
     Raises:
         InputError: a missing file, one that is no image, or one of a kind that is no photograph.
     """
-    with _opened(source, _IMAGE_FORMATS, where) as image:
+    with opened_image(source, _IMAGE_FORMATS, where) as image:
         if image.mode not in _EIGHT_BIT | _SIXTEEN_BIT:
             fault = f"the image is not 8 or 16 bit (mode {image.mode})"
             raise InputError(where or str(source), fault, "Convert it to 8-bit RGB")
@@ -68,14 +70,24 @@ def image_suffix(content: bytes, where: str) -> str:
     Raises:
         InputError: they are no image.
     """
-    with _opened(content, _IMAGE_FORMATS, where) as image:
+    with opened_image(content, _IMAGE_FORMATS, where) as image:
         return ".jpg" if image.format == "JPEG" else f".{str(image.format).lower()}"
+
+
+def exif_orientation(source: Path | bytes, where: str = "") -> int:
+    """How the image's EXIF entry asks viewers to turn it, 1 to 8 as EXIF counts; 1 where it does not.
+
+    Raises:
+        InputError: as for :func:`image_size`.
+    """
+    with opened_image(source, _IMAGE_FORMATS, where) as image:
+        found = image.getexif().get(_ORIENTATION)
+        return found if isinstance(found, int) and 1 <= found <= 8 else 1
 
 
 def is_turned(path: Path) -> bool:
     """Whether the image's EXIF entry asks viewers to turn it by 90 degrees."""
-    with _opened(path, _IMAGE_FORMATS) as image:
-        return image.getexif().get(_ORIENTATION) in (5, 6, 7, 8)
+    return exif_orientation(path) >= 5
 
 
 def read_image(view: View) -> NDArray[np.uint8]:
@@ -112,7 +124,7 @@ def _stored_image(view: View) -> NDArray[np.uint8]:
             )
         return array
     where = str(view.image) if isinstance(view.image, Path) else f"view {view.name}"
-    with _opened(view.image, _IMAGE_FORMATS, where) as image:
+    with opened_image(view.image, _IMAGE_FORMATS, where) as image:
         if image.size != (width, height + view.cut_top):
             cut = f" below {view.cut_top} rows that are cut" if view.cut_top else ""
             raise InputError(
@@ -150,7 +162,7 @@ def read_mask(view: View) -> NDArray[np.bool_] | None:
         if view.mask.ndim != 2 or not view.mask.size:
             raise InputError(f"view {view.name}", f"the mask has shape {view.mask.shape}", "Give (h, w) bool")
         return _turned(np.asarray(view.mask != 0), view)
-    with _opened(view.mask, _IMAGE_FORMATS) as image:
+    with opened_image(view.mask, _IMAGE_FORMATS) as image:
         lowest = 127 if image.format == "JPEG" else 0
         values = np.array(image if image.mode in {"1", "L"} | _SIXTEEN_BIT else image.convert("RGB"))
     return _turned(np.asarray((values > lowest) if values.ndim == 2 else (values > lowest).any(axis=2)), view)
@@ -164,7 +176,7 @@ def read_sureness(view: View, path: Path) -> NDArray[Any]:
     """
     if path.suffix.lower() == SURENESS:
         return _turned(load_sureness(path, _stored_size(view)), view)
-    with _opened(path, _DEPTH_FORMATS) as image:
+    with opened_image(path, _DEPTH_FORMATS) as image:
         values = np.array(image)
     if values.ndim != 2:
         raise InputError(path, f"it has shape {values.shape}, and not one number per pixel", "Export it again")
@@ -221,7 +233,7 @@ def check_depth(path: Path, size: tuple[int, int]) -> None:
     if load is not None:
         load(path, size)
         return
-    with _opened(path, _DEPTH_FORMATS) as image:
+    with opened_image(path, _DEPTH_FORMATS) as image:
         _check_depth_mode(path, image.mode)
 
 
@@ -291,7 +303,7 @@ def _loaded(source: Path | NDArray[Any], kinds: str, name: str) -> tuple[NDArray
 
 
 def _load_depth_image(path: Path) -> NDArray[Any]:
-    with _opened(path, _DEPTH_FORMATS) as image:
+    with opened_image(path, _DEPTH_FORMATS) as image:
         _check_depth_mode(path, image.mode)
         return np.array(image)
 
@@ -310,7 +322,7 @@ def _only_positive(depth: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 @contextmanager
-def _opened(source: Path | bytes, formats: tuple[str, ...], where: str = "") -> Iterator[Image.Image]:
+def opened_image(source: Path | bytes, formats: tuple[str, ...], where: str = "") -> Iterator[Image.Image]:
     """Open an image file, or its bytes, which ``where`` names; whatever goes wrong until the block ends is an
     InputError that names it."""
     if isinstance(source, Path):

@@ -19,7 +19,7 @@ from ditr.captures.points import Columns
 from ditr.errors import InputError
 from ditr.scene import ReadOptions, Scene
 
-__all__ = ["cloud_of", "is_compressed", "read", "recognise"]
+__all__ = ["cloud_of", "is_compressed", "read", "read_cloud", "recognise"]
 
 LIBRARIES = ("laspy", "lazrs")
 _CHUNK = 1 << 17
@@ -32,16 +32,25 @@ def recognise(path: Path) -> str | None:
 
 
 def read(path: Path, options: ReadOptions) -> Scene:
-    """The points of a LAS or LAZ file; what is compressed is read in a process of its own.
+    """The points of a LAS or LAZ file.
 
     Raises:
-        InputError: laspy is not installed; a damaged file; or as for :func:`~ditr.captures.points.points_of`.
+        InputError: as for :func:`read_cloud`, or for :func:`~ditr.captures.points.points_of`.
+    """
+    return cloud_scene(path, read_cloud(path))
+
+
+def read_cloud(path: Path) -> Cloud:
+    """What a LAS or LAZ file holds; what is compressed is read in a process of its own.
+
+    Raises:
+        InputError: laspy is not installed, or a damaged file.
     """
     require_library(path, "laspy", "las")
     if is_compressed(first_bytes(path, 105)):
         require_library(path, "lazrs", "las")
-        return cloud_scene(path, read_apart(path, "laz"))
-    return cloud_scene(path, guarded(path, cloud_of))
+        return read_apart(path, "laz")
+    return guarded(path, cloud_of)
 
 
 def is_compressed(start: bytes) -> bool:

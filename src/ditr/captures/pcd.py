@@ -16,7 +16,7 @@ from ditr.captures.clouds import Cloud, cloud_scene, first_bytes, require_librar
 from ditr.errors import InputError
 from ditr.scene import ReadOptions, Scene
 
-__all__ = ["read", "recognise"]
+__all__ = ["read", "read_cloud", "recognise"]
 
 _MEND = "Write the file again, or convert it with a tool that reads it"
 _MAX_HEADER = 1 << 16
@@ -61,8 +61,16 @@ def read(path: Path, options: ReadOptions) -> Scene:
     """The points of a PCD file; those without coordinates, as organised clouds have them, are left out.
 
     Raises:
-        InputError: a header that is no PCD's, data that are shorter than it promises, or as for
-            :func:`~ditr.captures.points.points_of`.
+        InputError: as for :func:`read_cloud`, or for :func:`~ditr.captures.points.points_of`.
+    """
+    return cloud_scene(path, read_cloud(path))
+
+
+def read_cloud(path: Path) -> Cloud:
+    """What a PCD file holds of points that have coordinates.
+
+    Raises:
+        InputError: a header that is no PCD's, or data that are shorter than it promises.
     """
     try:
         with path.open("rb") as file:
@@ -78,7 +86,7 @@ def read(path: Path, options: ReadOptions) -> Scene:
         cloud.say("points", "the file names a viewpoint, by which they are not moved, as PCL does not")
     if header.organised[1] > 1:
         cloud.properties["organised"] = list(header.organised)
-    return cloud_scene(path, without_missing(cloud))
+    return without_missing(cloud)
 
 
 def _header(path: Path, file: BinaryIO) -> _Header:

@@ -16,7 +16,7 @@ from ditr.captures.unnamed import unnamed_columns
 from ditr.errors import InputError
 from ditr.scene import ReadOptions, Scene
 
-__all__ = ["read", "recognise"]
+__all__ = ["read", "read_cloud", "recognise"]
 
 _ENDINGS = (".xyz", ".txt", ".csv", ".asc", ".pts", ".xyzrgb", ".xyzn", ".xyzi")
 _START = 1 << 14
@@ -47,8 +47,16 @@ def read(path: Path, options: ReadOptions) -> Scene:
     """The lines of a text file as points.
 
     Raises:
-        InputError: lines that are not numbers or not equally long, columns of no known meaning, or as for
-            :func:`~ditr.captures.points.points_of`.
+        InputError: as for :func:`read_cloud`, or for :func:`~ditr.captures.points.points_of`.
+    """
+    return cloud_scene(path, read_cloud(path))
+
+
+def read_cloud(path: Path) -> Cloud:
+    """What the lines of a text file hold.
+
+    Raises:
+        InputError: lines that are not numbers or not equally long, or columns of no known meaning.
     """
     layout = _layout(path)
     if layout is None:
@@ -61,8 +69,8 @@ def read(path: Path, options: ReadOptions) -> Scene:
         columns, said = unnamed_columns(path, values)
         cloud = Cloud(columns)
         cloud.say("columns", said)
-        return cloud_scene(path, cloud)
-    return cloud_scene(path, Cloud({name: _typed(values[:, i]) for i, name in enumerate(layout.names)}))
+        return cloud
+    return Cloud({name: _typed(values[:, i]) for i, name in enumerate(layout.names)})
 
 
 def _typed(values: NDArray[np.float64]) -> NDArray[Any]:

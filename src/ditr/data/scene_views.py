@@ -32,6 +32,7 @@ __all__ = [
     "lift_points",
     "points_in",
     "scene_views",
+    "shown_in",
     "training_rows",
     "view_features",
     "why_unseen",
@@ -247,7 +248,7 @@ def _seen_in(scene: Scene, view: View, rule: VisibilityRule) -> Projection:
     return Projection(pixel, np.full(len(scene), np.nan), sight)
 
 
-def _shown_in(scene: Scene, view: View, rule: VisibilityRule) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+def shown_in(scene: Scene, view: View, rule: VisibilityRule) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
     """:func:`points_in` without the others: the rows (n,) of the points that are shown, and where (n, 2)."""
     stored = read_pixels(view, len(scene))
     return shown_with_maps(scene.coord, view, rule) if stored is None else stored
@@ -283,7 +284,7 @@ def scene_views(
     grids = token_grids(native, sizes, patch_size)
     token_rows, weights, unencoded = [], [], []
     for view, size, grid in zip(views, sizes, grids, strict=True):
-        rows, pixel = _shown_in(scene, view, rule)
+        rows, pixel = shown_in(scene, view, rule)
         if augmentations:
             if rng is None:
                 raise ValueError("augmentations of photographs need a random generator")

@@ -1,0 +1,1 @@
+"""What annotation tools save of photographs, one file per format, as images of labels."""
