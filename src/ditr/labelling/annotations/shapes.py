@@ -74,7 +74,8 @@ class Bitmap:
     Attributes:
         decode: makes the mask (rows, columns).
         label: index of a class.
-        left, top: of its upper left pixel in the image.
+        left: column of its upper left pixel in the image.
+        top: row of it.
     """
 
     decode: Callable[[], NDArray[np.bool_]]
