@@ -218,6 +218,10 @@ def assemble(source: Path) -> list[str]:
     links = Links(pages)
     shutil.rmtree(source, ignore_errors=True)
     texts = reference() | example_pages()
+    for path in examples():
+        name = path.relative_to(REPOSITORY).as_posix()
+        page = links.targets[name]
+        texts[page] = indented(links.led(texts[page], name, page))
     for name, page in pages.items():
         text = (REPOSITORY / name).read_text(encoding="utf-8")
         texts[page] = indented(links.led(text, name, page))

@@ -367,8 +367,6 @@ def _encoder(args: Train, start: _Start, recipe: Recipe) -> str | None:
 
 
 def _encoding(args: Train, spec: str | None, prepared: bool) -> CachedEncoding | None:
-    from dataclasses import replace
-
     from ditr.cli.common import make_encoding
 
     if spec is None:
@@ -378,8 +376,7 @@ def _encoding(args: Train, spec: str | None, prepared: bool) -> CachedEncoding |
     use_cache = not no_cache and (cache is not None or not prepared)
     compute = args.compute
     encoding = make_encoding(spec, cache, use_cache=use_cache, device=compute.device, precision=compute.precision)
-    # The run and its model name what was found, since another day auto may be something else.
-    return replace(encoding, spec=encoding.encoder.name) if spec == "auto" else encoding
+    return encoding.pinned()
 
 
 def _say(recipe: Recipe, start: _Start, captures: list[Path]) -> None:

@@ -123,6 +123,14 @@ class CachedEncoding:
             return self
         return replace(self, precision=precision, _encoder=None)
 
+    def pinned(self) -> CachedEncoding:
+        """The same encoding under the name of what ``auto`` found, for what is kept: another day that is another one.
+
+        Raises:
+            InputError: as for :func:`ditr.load_image_encoder`.
+        """
+        return replace(self, spec=self.encoder.name) if self.spec == "auto" else self
+
     def size(self, view: View) -> tuple[int, int]:
         """(height, width) at which a view is encoded, as :meth:`ImageGrid.size`.
 

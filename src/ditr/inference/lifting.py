@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ditr.data.preparation import Preparation, ViewChoice, how_hidden
+from ditr.data.preparation import Preparation, ViewChoice, how_hidden, profile_rule
 from ditr.data.scene_views import SceneViews, inference_rows, points_in, view_features, why_unseen
 from ditr.encoders.encoding import CachedEncoding
 from ditr.errors import InputError
@@ -171,7 +171,7 @@ class LiftedFeatures:
 def lift_features(
     scene: Scene,
     encoding: CachedEncoding,
-    rule: VisibilityRule,
+    rule: VisibilityRule | None = None,
     *,
     choice: ViewChoice = ViewChoice.RANDOM,
     max_views: int | None = None,
@@ -183,7 +183,7 @@ def lift_features(
     Args:
         scene: points and views; labels are not needed.
         encoding: of the photographs.
-        rule: which points a view shows.
+        rule: which points a view shows; by default that of the scene's profile, indoors or outdoors.
         choice: among the views that show a point: one of those that take a single view.
         max_views: at most so many views, equidistant; None for as many as the scene says, or else all.
         seed: of the choice.
@@ -195,6 +195,8 @@ def lift_features(
     """
     if seed < 0:
         raise InputError("seed", f"it is {seed}", "Give 0 or more")
+    if rule is None:
+        rule = profile_rule(scene)[1]
     limit = scene.reading.max_views if max_views is None else max_views
     if limit is not None and limit < 1:
         raise InputError("max_views", f"it is {limit}", "Give 1 or more, or leave it out for all views")

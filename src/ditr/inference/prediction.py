@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -12,6 +13,7 @@ from numpy.typing import NDArray
 
 from ditr.captures.class_table import CLASSES, ClassEntry, class_table
 from ditr.captures.colors import COLOR
+from ditr.captures.images import read_image
 from ditr.captures.las_classes import UNCLASSIFIED, standard_numbers
 from ditr.errors import InputError
 from ditr.io.files import results_folder, write_array, write_json
@@ -19,13 +21,16 @@ from ditr.io.ply import write_ply
 from ditr.nn.products import products
 from ditr.pictures.label_images import unlabelled_index
 from ditr.pictures.palette import GREY, Color, chosen_colors, label_colors
-from ditr.scene import UNLABELLED, Scene
+from ditr.pictures.panels import Panel, class_legend, save_picture, sheet
+from ditr.pictures.pictures import labels_panels, spread_views
+from ditr.scene import UNLABELLED, Scene, View
 
 __all__ = ["LABEL_FILES", "Prediction"]
 
 LABEL_FILES = ("labels.ply", "label.npy", "confidence.npy", CLASSES, "summary.json")
 """What :meth:`Prediction.save` writes."""
 
+_log = logging.getLogger(__name__)
 
 _KNOWN = frozenset({"x", "y", "z", *COLOR, "nx", "ny", "nz", "intensity"})
 """Properties that CloudCompare loads by these names."""
@@ -161,6 +166,24 @@ class Prediction:
             write_json(new / "summary.json", self.summary())
         return Path(folder) / "labels.ply"
 
+    def draw(self, path: str | Path) -> list[list[Panel]]:
+        """One sheet: the labels in up to four photographs, and in 3D from two sides.
+
+        Photographs that cannot be read are left out with a warning, since the labels are there all the same.
+
+        Returns:
+            The panels of the sheet, row by row.
+
+        Raises:
+            OSError: it cannot be written.
+        """
+        scene, colors = self.scene, self.class_colors
+        views = [view for view in spread_views(scene.posed_views, 4) if _can_be_read(view, Path(path))]
+        panels = labels_panels(scene, self.label, self.class_names, views, what="Labels", colors=colors)
+        legend = class_legend(self.class_names, self.label, colors=colors)
+        save_picture(path, sheet(panels, title=scene.name, legends=[legend]))
+        return panels
+
     def comments(self) -> tuple[str, ...]:
         """Lines of a PLY's header: the classes' numbers and names."""
         lists = [("label", self.class_names)]
@@ -211,3 +234,12 @@ class Prediction:
         for name, values in scene.extra.items():
             columns[f"original_{name}" if name in columns else name] = values
         return {f"scalar_{n}" if cloudcompare and n not in _KNOWN else n: v for n, v in columns.items()}
+
+
+def _can_be_read(view: View, picture: Path) -> bool:
+    try:
+        read_image(view)
+    except InputError as error:
+        _log.warning("%s It is left out of %s.", error, picture.name)
+        return False
+    return True

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
-from ditr.captures.images import read_image
 from ditr.captures.las_labels import LAS_FILES, las_name, write_las_labels
-from ditr.errors import InputError
 from ditr.inference.by_class import write_by_class
 from ditr.inference.measure import measure, require_length
 from ditr.inference.object_files import OBJECT_FILES, write_objects
@@ -20,11 +17,9 @@ from ditr.inference.prediction import LABEL_FILES, Prediction
 from ditr.inference.provenance import Provenance
 from ditr.inference.scene_report import write_scene_report
 from ditr.pictures.label_images import label_image, write_label_image
-from ditr.pictures.panels import Panel, class_legend, save_picture, sheet
-from ditr.pictures.pictures import labels_panels, spread_views
+from ditr.pictures.panels import Panel
 from ditr.pictures.render import DrawnCloud
 from ditr.runtime import progress_bar
-from ditr.scene import View
 
 __all__ = ["REPORT", "RESULT_FILES", "Outputs", "write_results"]
 
@@ -33,8 +28,6 @@ _IMAGES, _PARTS = "label_images/", "by_class/"
 REPORT = "report.html"
 RESULT_FILES = (*LABEL_FILES, *LAS_FILES, _PICTURE, REPORT, _TABLE, _MAP, *OBJECT_FILES, _IMAGES, _PARTS)
 """Names that the results of a scene may have; those of folders end with a slash."""
-
-_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -134,7 +127,7 @@ def write_results(
     if outputs.label_images:
         _write_label_images(prediction, folder / _IMAGES)
     if outputs.pictures:
-        panels = _draw(prediction, folder / _PICTURE)
+        panels = prediction.draw(folder / _PICTURE)
     if outputs.report:
         write_scene_report(folder / REPORT, prediction, panels, measures, provenance or Provenance())
     return objects
@@ -151,22 +144,3 @@ def _write_label_images(prediction: Prediction, folder: Path) -> None:
             label = label_image(cloud, prediction.label, view)
             write_label_image(path, label, len(prediction.class_names), prediction.class_colors)
             report(number + 1, len(scene.posed_views))
-
-
-def _draw(prediction: Prediction, path: Path) -> list[list[Panel]]:
-    """The labels in some photographs and in 3D; those that cannot be read are named, since the labels are there."""
-    scene, colors = prediction.scene, prediction.class_colors
-    views = [view for view in spread_views(scene.posed_views, 4) if _can_be_read(view, path)]
-    panels = labels_panels(scene, prediction.label, prediction.class_names, views, what="Labels", colors=colors)
-    legend = class_legend(prediction.class_names, prediction.label, colors=colors)
-    save_picture(path, sheet(panels, title=scene.name, legends=[legend]))
-    return panels
-
-
-def _can_be_read(view: View, picture: Path) -> bool:
-    try:
-        read_image(view)
-    except InputError as error:
-        _log.warning("%s It is left out of %s.", error, picture.name)
-        return False
-    return True

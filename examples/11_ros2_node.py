@@ -1,6 +1,6 @@
 """A node of ROS 2 that labels the clouds of a LiDAR by the photographs of the cameras around it, as they come.
 
-    python examples/01_ros2_node.py MODEL /points /front/image_raw/compressed:/front/camera_info [...]
+    python examples/11_ros2_node.py MODEL /points /front/image_raw/compressed:/front/camera_info [...]
 
 Where the LiDAR is faster, clouds are dropped, and the newest is taken next. It publishes /labels: x, y, z, label and
 confidence of each point. ROS 2 has to be sourced, for rclpy; all else here does without.
