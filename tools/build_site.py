@@ -29,12 +29,12 @@ OTHERS = {
 }
 
 NAVIGATION: dict[str, list[str]] = {
-    "Start": ["install.md", "quickstart.md", "captures.md", "viewer.md", "weights.md"],
+    "Start": ["install.md", "quickstart.md", "commands.md", "captures.md", "viewer.md", "weights.md"],
     "Label and train": ["labelling.md", "recipes.md", "distillation.md", "many.md", "outputs.md", "objects.md"],
     "Datasets": ["datasets.md", "submissions.md"],
     "Python": ["python.md"],
     "Help": ["troubleshooting.md", "glossary.md", "caches.md", "performance.md"],
-    "Measured": ["demo.md", "rooms.md", "streets.md", "reproduce.md", "results/index.md"],
+    "Measured": ["verified.md", "demo.md", "rooms.md", "streets.md", "reproduce.md", "results/index.md"],
     "Project": ["overview.md", "architecture.md", "contributing.md", "security.md", "changelog.md"],
 }
 
