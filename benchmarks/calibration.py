@@ -4,7 +4,7 @@
 
 DEMO is a folder that `ditr demo` wrote. The temperature is fitted on eight rooms that were neither trained on nor
 tested: once on rooms as those of the training, once on rooms with new textures and families as those of the test, both
-made anew with another seed. The error is that of the 24 test rooms, in percent, of 15 bins.
+made again with another seed. The error is that of the 24 test rooms, in percent, of 15 bins.
 """
 
 from __future__ import annotations

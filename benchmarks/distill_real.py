@@ -68,7 +68,7 @@ class Trial:
 
 
 def make_recipe(profile: str, voxel_size: float, strength_scale: float, crop: int | None, steps: int) -> Recipe:
-    """The small network, which learns features; every scan is turned about z anew, and a batch has two."""
+    """The small network, which learns features; every scan is turned about z again, and a batch has two."""
     recipe = small(profile)
     preparation = replace(recipe.preparation, voxel_size=voxel_size, strength_scale=strength_scale)
     if profile == "indoor":

@@ -145,7 +145,7 @@ def miou(counts: NDArray[np.int64]) -> NDArray[np.float64]:
 
 
 def over_rooms(folder: Path, better: str, worse: str) -> NDArray[np.float64] | None:
-    """(2, parts) the 95 % interval of the mean over the seeds, where rooms are drawn anew; None without counts."""
+    """(2, parts) the 95 % interval of the mean over the seeds, where rooms are drawn again; None without counts."""
     stored = [np.load(path) for path in sorted(folder.glob("*/counts.npz"))]
     if not stored:
         return None

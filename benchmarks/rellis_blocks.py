@@ -12,7 +12,7 @@ There is only one scan, so a step takes several copies of it, each turned, scale
 a step, BatchNorm normalises by that copy's own statistics in training and by averages over all turns at inference, and
 the network does not recognise even the blocks it was trained on. So the figures on the training blocks stand beside.
 All are given with three kinds of statistics: the running averages that the model stores, those of the scan at hand, and
-averages taken anew by the finished network, since in a short run the stored ones lag behind.
+averages taken again by the finished network, since in a short run the stored ones lag behind.
 """
 
 from __future__ import annotations

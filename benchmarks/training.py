@@ -3,7 +3,7 @@
     python benchmarks/training.py --device cuda --workers 14                    # a GPU
     python benchmarks/training.py --batch 1 --crop 20000 --steps 3              # a CPU
 
-Data as ``ditr bench --what loader`` has it: a room of ScanNet's size in the published layout, read and augmented anew
+Data as ``ditr bench --what loader`` has it: a room of ScanNet's size in the published layout, read and augmented again
 for every sample.
 The step is that of the training loop, with batches that are there already; the loader is timed apart from it, with the
 encoding of the photographs (a ViT-L of random weights), which is then timed alone too.

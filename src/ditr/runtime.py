@@ -292,7 +292,7 @@ def _on_terminal() -> bool:
 
 
 def _plain(on_terminal: bool) -> Callable[[str], None] | None:
-    """Where plain lines go: to the output if it is no terminal, where bars are, and to the log anyway."""
+    """Where plain lines go: to the output if it is not a terminal, where bars are, and to the log anyway."""
     if not on_terminal:
         # In one piece, as threads print side by side.
         return lambda line: print(f"{line}\n", end="", flush=True)

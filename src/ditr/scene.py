@@ -150,7 +150,11 @@ class View:
     quarter_turns: int = 0
 
     def __post_init__(self) -> None:
-        pose, where, remedy = np.array(self.world_to_camera, np.float64), f"view {self.name}", "Leave it out or mend it"
+        pose, where, remedy = (
+            np.array(self.world_to_camera, np.float64),
+            f"view {self.name}",
+            "Leave it out or correct it",
+        )
         if pose.shape != (4, 4) or not np.isfinite(pose).all():
             raise InputError(where, "the pose is not a finite 4x4 matrix", remedy)
         rotation = pose[:3, :3]
@@ -158,7 +162,7 @@ class View:
         # The sum of squares bounds the largest singular value, which takes longer.
         skewed = np.vdot(difference, difference) > 0.02**2 and np.linalg.norm(difference, 2) > 0.02
         if skewed or np.linalg.det(rotation) < 0:
-            fault = "the pose is singular or not a rigid transform (its 3x3 part is no rotation)"
+            fault = "the pose is singular or not a rigid transform (its 3x3 part is not a rotation)"
             raise InputError(where, fault, remedy)
         pose.flags.writeable = False
         object.__setattr__(self, "world_to_camera", pose)
@@ -301,7 +305,7 @@ class ReadOptions:
             if not all(map(math.isfinite, numbers)) or not any(numbers[3:]):
                 raise InputError("transforms", f"that of {child} in {parent} is none", "Give x y z and a quaternion")
         if self.up is not None and (not all(map(math.isfinite, self.up)) or not any(self.up)):
-            raise InputError("up", f"{list(self.up)} is no direction", "Give three finite numbers, not all zero")
+            raise InputError("up", f"{list(self.up)} is not a direction", "Give three finite numbers, not all zero")
         for name, value in self.substitute:
             if name not in ("color", "normal", "strength"):
                 raise InputError("substitute", f"there is no {name!r}", "Use color, normal or strength")
@@ -311,13 +315,15 @@ class ReadOptions:
         if scale is not None and not (math.isfinite(scale) and scale > 0):
             raise InputError("strength_scale", f"it is {scale}", "Give a positive number")
         if self.occlusion not in (None, "none", "z-buffer"):
-            raise InputError("occlusion", f"{self.occlusion!r} is no way to find hidden points", "Use none or z-buffer")
+            raise InputError(
+                "occlusion", f"{self.occlusion!r} is not a way to find hidden points", "Use none or z-buffer"
+            )
         if self.background == "":
             raise InputError("background", "it has no name", "Name the class that unlabelled points become")
         metres = None if self.scale_by is None else self.scale_by[2]
         for name, length in (("unit", self.unit), ("depth_unit", self.depth_unit), ("scale_by", metres)):
             if length is not None and not (math.isfinite(length) and length > 0):
-                raise InputError(name, f"{length} is no length", "Give metres, more than 0")
+                raise InputError(name, f"{length} is not a length", "Give metres, more than 0")
         if sum(getattr(self, name) is not None for name in _UNITS) > 1:
             raise InputError("unit", "unit, scale and scale_by say the same thing", "Give one of them")
 
@@ -361,7 +367,7 @@ class Scene:
 
     Raises:
         InputError: no points, points that are not finite, attributes of another length, labels outside the class list,
-            or an ``up`` that is no direction.
+            or an ``up`` that is not a direction.
     """
 
     name: str
@@ -442,7 +448,7 @@ def checked_direction(up: ArrayLike, where: str) -> NDArray[np.float64]:
     """
     direction = np.asarray(up, dtype=np.float64)
     if direction.shape != (3,) or not np.isfinite(direction).all() or not direction.any():
-        fault = f"up is {direction.tolist()}, which is no direction"
+        fault = f"up is {direction.tolist()}, which is not a direction"
         raise InputError(where, fault, "Give three finite numbers, not all zero")
     return direction
 
@@ -469,7 +475,7 @@ class SceneSource(Protocol):
         ...
 
     def scene(self, index: int) -> Scene:
-        """Read a scene, anew each time; photographs stay files.
+        """Read a scene, again each time; photographs stay files.
 
         Raises:
             InputError: a missing or damaged file.

@@ -126,7 +126,7 @@ def survive(folder: Path, kind: str, count: int, victim: cloud_files.Victim) -> 
             outcome, seconds, memory = victim.read(drive)  # in a new process: the first had read thousands
         worst.see(seconds, memory, sum(path.stat().st_size for path in folder.rglob("*")))
         read += outcome.startswith("read ")
-        # A photograph in a bag is no file, and its view is named.
+        # A photograph in a bag is not a file, and its view is named.
         named = str(folder) in outcome or outcome.startswith("InputError view ")
         good = outcome.startswith("read ") or (outcome.startswith("InputError") and named)
         kept = folder.parent / f"kept_{kind}_{number}"

@@ -65,7 +65,7 @@ def test_what_a_file_says_is_in_the_scene_and_written_back(tmp_path: Path) -> No
         ('{"profile": "space"}', "profile is 'space'. Give one of indoor, outdoor"),
         ('{"occlusion": "zbuffer"}', "occlusion is 'zbuffer'. Give one of none, z-buffer"),
         ('{"up": [0, 1]}', "up is .* a list of 3"),
-        ('{"up": [0, 0, 0]}', "up: .* is no direction"),
+        ('{"up": [0, 0, 0]}', "up: .* is not a direction"),
         ('{"up": "z"}', "up is 'z'"),
         ('{"strength_scale": 0}', "strength_scale: it is 0"),
         ('{"strength_scale": NaN}', "strength_scale: it is nan"),

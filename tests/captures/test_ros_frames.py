@@ -87,7 +87,7 @@ def test_odd_trees_are_said_and_end() -> None:
     for numbers in ((0.0, float("nan"), 0.0, 1.0, 0.0, 0.0, 0.0), (0.0,) * 7, (1e300, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0)):
         found.add("base", "broken", None, numbers)
     frames = Frames(found)
-    assert any("3 transforms are no rotation" in text for text in frames.said)
+    assert any("3 transforms are not a rotation" in text for text in frames.said)
     assert any("b has several parents; d counts, and a does not" in text for text in frames.said)
     circle = Transforms()
     static(circle, "a", "b")

@@ -273,7 +273,7 @@ def test_labels_without_a_class_list_or_of_another_column_are_refused(tmp_path: 
         train(tmp_path / "data", tmp_path / "run")
 
 
-@pytest.mark.parametrize(("classes", "fault"), [(["a", " "], "class 1 is called ' '"), (["\ud800"], "is no name")])
+@pytest.mark.parametrize(("classes", "fault"), [(["a", " "], "class 1 is called ' '"), (["\ud800"], "is not a name")])
 def test_names_of_classes_that_cannot_be_written_are_refused(tmp_path: Path, classes: list[str], fault: str) -> None:
     put(make_scene(0), tmp_path / "data")
     (tmp_path / "data" / "scene_0" / "labels.json").write_text(json.dumps({"classes": classes}))

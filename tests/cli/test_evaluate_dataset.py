@@ -138,7 +138,7 @@ def test_refusals(place: Path, tmp_path: Path) -> None:
         ({"reading": Reading(max_views=1)}, "a dataset is read as published"),
         ({"thin": 0.1}, "it does nothing without votes"),
         ({"dataset": "Structured3D", "vote": True}, "the paper tests no model on it"),
-        ({"out": tmp_path}, "it is no name of a file"),
+        ({"out": tmp_path}, "it is not a name of a file"),
         ({"dataset": None, "split": "train"}, "--split: it is for prepared datasets"),
     ):
         with pytest.raises(InputError, match=message):

@@ -46,7 +46,7 @@ def test_a_folder_of_files_becomes_a_folder_of_captures(tmp_path: Path, capsys: 
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "letter.txt").write_text("dear", encoding="utf-8")
     source = tmp_path / "scans" / "a.ply"
-    assert "is no capture" in refused(capsys, "import", source, tmp_path / "mine", "--overwrite")
+    assert "is not a capture" in refused(capsys, "import", source, tmp_path / "mine", "--overwrite")
     assert (tmp_path / "mine" / "letter.txt").exists()
     assert "What can be read is" in refused(capsys, "import", tmp_path / "mine" / "letter.txt", tmp_path / "new")
 

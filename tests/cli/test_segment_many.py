@@ -61,7 +61,7 @@ def test_a_folder_a_pattern_and_a_bad_capture(
     write_capture(make_scene(5), bad, image_format="png")
     (bad / "points.ply").write_bytes(b"ply\nformat ascii 1.0\nend_header\n")
     with pytest.raises(
-        InputError, match=r"out/results.jsonl: 1 of 3 scenes have no labels: \S+bad. Mend them and"
+        InputError, match=r"out/results.jsonl: 1 of 3 scenes have no labels: \S+bad. Correct them and"
     ) as told:
         segment(world, world / "scenes" / "scene_[01]", bad, "--out", "out")
     said = capsys.readouterr().out
@@ -88,7 +88,7 @@ def test_a_single_capture_is_labelled_as_ever(world: Path, tmp_path: Path, capsy
 @pytest.mark.parametrize(
     ("more", "fault"),
     [
-        (["--shard", "3/2"], "3/2 is no part"),
+        (["--shard", "3/2"], "3/2 is not part"),
         (["--workers", "-1"], "it is -1"),
         (["{other}"], "2 sources have no name in common"),
         (["--out", "{file}"], "it is a file"),

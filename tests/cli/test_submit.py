@@ -226,7 +226,7 @@ def test_kills_lose_no_scene_and_change_no_byte(tmp_path: Path) -> None:
         process.kill()
         process.wait()
         assert len(list(kept.glob("sweep*.npy"))) >= scenes
-    # One of fewer keyframes than the server wants, of names that are no tokens: both are told, and it is written.
+    # One of fewer keyframes than the server wants, of names that are not tokens: both are told, and it is written.
     assert [begun(out).wait() for out in ("killed.zip", "whole.zip")] == [1, 1]
     assert (tmp_path / "killed.zip").read_bytes() == (tmp_path / "whole.zip").read_bytes()
     assert sorted(path.name for path in tmp_path.iterdir() if path.suffix == ".zip") == ["killed.zip", "whole.zip"]
@@ -257,7 +257,7 @@ def test_what_the_server_does_not_know_is_wrong(data: Path, tmp_path: Path) -> N
     """Against a count of single points."""
     rng = np.random.default_rng(0)
     truth = np.concatenate([np.asarray(make_scene(seed).label) for seed in range(2)])
-    given = rng.integers(0, 5, len(truth)).astype(np.int32)  # 3 and 4 are no classes
+    given = rng.integers(0, 5, len(truth)).astype(np.int32)  # 3 and 4 are not classes
     first = len(make_scene(0))
     matrix = figures_of(
         packed(tmp_path / "a.zip", {"scene_0": given[:first], "scene_1": given[first:]}), data

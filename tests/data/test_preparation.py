@@ -28,7 +28,7 @@ def test_what_a_scene_says_of_occlusion_comes_first() -> None:
     assert profile_rule(asked)[1] == replace(OUTDOOR, occlusion="z-buffer")
     inside = replace(make_scene(depth=True), reading=ASKED)
     assert profile_rule(inside)[1] == replace(INDOOR, occlusion="z-buffer")
-    with pytest.raises(InputError, match="occlusion: 'zbuffer' is no way"):
+    with pytest.raises(InputError, match="occlusion: 'zbuffer' is not a way"):
         ReadOptions(occlusion="zbuffer")  # type: ignore[arg-type]
 
 

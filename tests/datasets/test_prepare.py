@@ -115,7 +115,7 @@ def texts(root: Path, **contents: str) -> Texts:
 
 
 def tree(out: Path) -> dict[str, str]:
-    """All files, also hidden ones, but for manifest and records."""
+    """All files, also hidden ones, except for manifest and records."""
     return {
         str(path.relative_to(out.parent)): path.read_text(encoding="utf-8")
         for root in (out, out.with_name(f"{out.name}_upper"))

@@ -213,7 +213,7 @@ def test_a_list_cannot_name_files_outside(tmp_path: Path) -> None:
     root = write_nuscenes(
         tmp_path / "nuscenes", [make_sweep(0, nuscenes.CAMERAS, nuscenes.CLASSES)], prefix="samples/../../"
     )
-    with pytest.raises(InputError, match="entry 0 is no sweep"):
+    with pytest.raises(InputError, match="entry 0 is not a sweep"):
         open_dataset("nuScenes", root, "train")
 
 

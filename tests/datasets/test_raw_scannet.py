@@ -156,7 +156,7 @@ def test_reducing_takes_the_published_pixels(tmp_path: Path) -> None:
     write_download(root, {"train": [scene]}, IDS_200, color_codec=1)
     view = opened(root).source(["train"], True).scene(0).views[0]
     columns, rows = np.arange(560) * 1296 // 560, np.arange(420) * 968 // 420
-    # Red, green and blue tell which pixel it was, but for what JPEG makes of them, which is most where they jump.
+    # Red, green and blue tell which pixel it was, except for what JPEG makes of them, which is most where they jump.
     wanted = color[rows][:, columns].astype(int)
     assert np.median(np.abs(read_image(view) - wanted)) <= 4
     found = read_depth(view)
@@ -201,7 +201,7 @@ def test_lists_of_the_download_come_first(download: tuple[Path, Written]) -> Non
     assert {piece.name: piece.split for piece in raw.pieces} == {written.name: "val", "scene0707_00": "test"}
     (root / "scannetv2_train.txt").write_text(f"{written.name}\nroom\n")
     told = [fault.told() for fault in check(opened(root), workers=0).faults]
-    assert "scene0000_00 is in the list of train as well" in told[1] and "'room' is no scene's name" in told[0]
+    assert "scene0000_00 is in the list of train as well" in told[1] and "'room' is not a scene's name" in told[0]
     with pytest.raises(InputError, match="it has no scenes of the split 'val'"):
         opened(root, splits=("train",)).source(["val"], False)
     with pytest.raises(InputError, match=r"there is no split 'trian'\. Splits are train, val, test"):
@@ -357,7 +357,7 @@ NAMED: dict[str, tuple[Callable[[Written], object], str]] = {
     "occi": (lambda w: patch(w.sens, 12 + 15 + 4 * 64 + 4, struct.pack("<i", 2)), "compressed as 'occi'"),
     "mesh cut": (bytes_of(PLY, lambda b: b[:-20]), r"the header promises \d+ faces"),
     "mesh cut short": (bytes_of(PLY, lambda b: b[:900]), "the header promises 150 vertices"),
-    "mesh in ascii": (bytes_of(PLY, lambda b: b.replace(b"binary_little_endian", b"ascii")), "it is no binary mesh"),
+    "mesh in ascii": (bytes_of(PLY, lambda b: b.replace(b"binary_little_endian", b"ascii")), "it is not a binary mesh"),
     "no colours": (bytes_of(PLY, lambda b: b.replace(b"uchar red", b"uchar rot")), "its vertices have no 'red'"),
     "no triangle": (bytes_of(PLY, lambda b: b[:-13] + b"\x04" + b[-12:]), r"face \d+ has 4 corners"),
     "no vertex": (bytes_of(PLY, lambda b: b[:-4] + b"\xff\xff\xff\x7f"), "there are 150"),
@@ -373,8 +373,8 @@ NAMED: dict[str, tuple[Callable[[Written], object], str]] = {
                                 "that of another mesh.*_vh_clean.aggregation.json"),
     "no groups": (edited(GROUPS, lambda c: c.update(segGroups=[])), "no list 'segGroups', or an empty one"),
     "group without label": (edited(GROUPS, lambda c: c["segGroups"][1].pop("label")), "entry 1 of 'segGroups'"),  # type: ignore[index]
-    "no JSON": (bytes_of(GROUPS, lambda b: b[:-3]), "it is no JSON"),
-    "deep JSON": (bytes_of(GROUPS, lambda b: b"[" * 100_000), "it is no JSON"),
+    "no JSON": (bytes_of(GROUPS, lambda b: b[:-3]), "it is not JSON"),
+    "deep JSON": (bytes_of(GROUPS, lambda b: b"[" * 100_000), "it is not JSON"),
     "endless segments": (bytes_of(SEGS, lambda b: b + b" " * 70_000), r"more than the \d+ bytes that it can have"),
 }  # fmt: skip
 

@@ -61,7 +61,7 @@ def prepared(root: Path, out: Path, *splits: str, copy: bool = False) -> Path:
 
 
 def tree(root: Path) -> dict[str, bytes]:
-    """The files of a prepared dataset and of its photographs, but for the manifest."""
+    """The files of a prepared dataset and of its photographs, except for the manifest."""
     return {
         f"{folder.name}/{path.relative_to(folder)}": path.read_bytes()
         for folder in (root, root.with_name(root.name + "_color"))
@@ -299,7 +299,7 @@ def test_many_faults_of_a_kind_are_one_with_their_number(raw: Path) -> None:
         (sequence / "image_2" / f"{name}.png").unlink()
     faults = [str(fault) for fault in check(opened(raw)[0], workers=0).faults]
     assert len(faults) == 2
-    assert "000000.bin: its 7 bytes are no points of 16 bytes, and 1 more files here are faulty too" in faults[0]
+    assert "000000.bin: its 7 bytes are not points of 16 bytes, and 1 more files here are faulty too" in faults[0]
     assert "000000.png: it is not there, nor are 1 others of 3" in faults[1]
 
 

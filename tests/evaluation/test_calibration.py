@@ -1,4 +1,4 @@
-"""Confidence against the share of right labels: the error, the temperature that mends it, and who is told."""
+"""Confidence against the share of right labels: the error, the temperature that corrects it, and who is told."""
 
 from __future__ import annotations
 

@@ -122,7 +122,7 @@ def test_the_same_labels_make_the_same_archive(case: Case, source: SceneSource, 
 
 
 def test_values_that_are_no_class_are_wrong(case: Case, source: SceneSource, tmp_path: Path) -> None:
-    """The first scene as nothing but zeros, which are no class in any of these formats."""
+    """The first scene as nothing but zeros, which are not class in any of these formats."""
     path = sent(case, source, truth(source), tmp_path / "sent")
     name = submission_format(case.benchmark).member(source.names()[0], "val")
     with zipfile.ZipFile(path) as archive, zipfile.ZipFile(tmp_path / "zeros.zip", "w") as other:

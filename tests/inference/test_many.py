@@ -100,12 +100,12 @@ def test_what_is_done_is_not_done_again(world: Path, segmenter: Segmenter, tmp_p
     assert all(path.stat().st_mtime_ns == time for path, time in written.items())
     assert Counter(line["scene"] for line in lines(tmp_path / "results.jsonl")).most_common(1)[0][1] == 1
 
-    # Another option, another model, or another source: asked for, and only what differs is done anew.
+    # Another option, another model, or another source: asked for, and only what differs is done again.
     other = Many(how=Labelling(min_confidence=0.2))
     with pytest.raises(InputError, match=r"4 of 4 scenes have results that were made otherwise \(min_confidence\)"):
         list(segment_many(segmenter, items, tmp_path, other, helpers=0))
-    anew = list(segment_many(segmenter, items[:1], tmp_path, replace(other, overwrite=True), helpers=0))
-    assert status(anew) == {"scene_0": "labelled"} and anew[0].summary["min_confidence"] == 0.2
+    again = list(segment_many(segmenter, items[:1], tmp_path, replace(other, overwrite=True), helpers=0))
+    assert status(again) == {"scene_0": "labelled"} and again[0].summary["min_confidence"] == 0.2
     found = list(segment_many(segmenter, items, tmp_path, replace(other, overwrite=True), helpers=0))
     assert Counter(status(found).values()) == {"done": 1, "labelled": 3}
     with torch.no_grad():

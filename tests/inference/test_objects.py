@@ -139,7 +139,7 @@ def test_thousands_of_things_are_found() -> None:
 @pytest.mark.parametrize(
     ("rules", "text"),
     [
-        ({"gap": {"chair": 0.0}}, "chair: 0.0 is no length"),
+        ({"gap": {"chair": 0.0}}, "chair: 0.0 is not a length"),
         ({"gap": {EVERY: float("nan")}}, "no length"),
         ({"min_size": {"chair": -1}}, "no length"),
         ({"min_points": {"chair": 0}}, "Give 1 or more"),

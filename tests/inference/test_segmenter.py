@@ -177,7 +177,7 @@ def test_a_scene_stored_with_another_up_gets_the_same_logits(
 
 @pytest.mark.parametrize("up", [(0, 0, 0), (np.nan, 0, 1), (0, 1)])
 def test_what_is_no_direction_is_refused(ptv3: Segmenter, up: tuple[float, ...]) -> None:
-    with pytest.raises(InputError, match="is no direction"):
+    with pytest.raises(InputError, match="is not a direction"):
         ptv3(make_scene(), up=up)
 
 

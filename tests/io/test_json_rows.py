@@ -35,7 +35,7 @@ def test_rows_are_those_of_the_whole_list(tmp_path: Path, style: dict[str, objec
         (b"", "at byte 0 the file ends early: a list was expected"),
         (b'{"a": 1}', "at byte 0 a list was expected"),
         (b'[{"a": 1}, 5]', "at byte 11 row 1 was expected"),
-        (b"[5]", "at byte 1 row 0 is no object"),
+        (b"[5]", "at byte 1 row 0 is not an object"),
         (b'[{"a": 1} {"b": 2}]', "at byte 10 a comma or the end of the list was expected after row 0"),
         (b'[{"a": 1}, {"b"', r"at byte 11 row 1 cannot be read, or is cut off"),
         (b'[{"a": 1},', "at byte 10 the file ends early: row 1 was expected"),
@@ -66,7 +66,7 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
     ("row", "said"),
     [
         ({}, "it has no 'x'"),
-        ({"x": None}, "'x' is no text|'x' is neither|'x' is no number|'x' are not 2 x 2"),
+        ({"x": None}, "'x' is not text|'x' is neither|'x' is not a number|'x' are not 2 x 2"),
         ({"x": [[1, 2], [3, True]]}, "'x'"),
         ({"x": [[1, 2], [3]]}, "'x'"),
         ({"x": -1}, "'x'"),

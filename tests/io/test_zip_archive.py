@@ -122,7 +122,7 @@ def tar() -> bytes:
         (b"\x1f\x8b\x08\x00", r"it is a gzip file, such as a \.tar\.gz"),
         (tar(), "it is a tar archive"),
         (b"", "it is an empty file"),
-        (b"1\n2\n", "it is no zip archive"),
+        (b"1\n2\n", "it is not a zip archive"),
         (b"\n<!DOCTYPE html>", "it is a page of HTML"),
         (b"PK\x03\x04" + bytes(100), r"the zip archive is damaged or cut off \(File is not a zip file\)"),
     ],

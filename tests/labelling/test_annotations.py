@@ -118,7 +118,7 @@ def test_shapes_of_cvat_lie_as_it_shows_them(tmp_path: Path) -> None:
     image = found.images[0].paint()
     names = np.array(found.classes)[image]
     assert (names == "box").sum() == 4 and (names[2:4, 1:3] == "box").all() and (names == "wall").sum() == 44
-    assert "1 shapes are no areas" in found.findings[0].text
+    assert "1 shapes are not areas" in found.findings[0].text
 
 
 def test_small_objects_of_coco_lie_over_large_ones(tmp_path: Path) -> None:
@@ -194,7 +194,7 @@ def test_smoothed_colours_are_refused(tmp_path: Path) -> None:
     pixels = np.full((4, 4, 3), COLORS[0], np.uint8)
     pixels[0, 0] = (115, 115, 30)
     Image.fromarray(pixels).save(folder / "p.png")
-    with pytest.raises(InputError, match=r"6\.2% of its pixels have colours that are no classes"):
+    with pytest.raises(InputError, match=r"6\.2% of its pixels have colours that are not classes"):
         read_annotations(folder).images[0].paint()
 
 
@@ -216,10 +216,10 @@ def _studio(region: dict[str, object]) -> str:
 
 
 FAULTS = {
-    "nan": (_coco({}, {"segmentation": [[0, 0, float("nan"), 0, 1, 1]]}), "is no number of JSON"),
+    "nan": (_coco({}, {"segmentation": [[0, 0, float("nan"), 0, 1, 1]]}), "is not a number of JSON"),
     "far": (_coco({}, {"segmentation": [[0, 0, 1e300, 0, 1, 1]]}), "no pixels"),
     "short polygon": (_coco({}, {"segmentation": [[0, 0, 1, 1]]}), "4 numbers"),
-    "runs too long": (_coco({}, {"segmentation": {"size": [4, 4], "counts": [2, 3000000000]}}), "are no lengths"),
+    "runs too long": (_coco({}, {"segmentation": {"size": [4, 4], "counts": [2, 3000000000]}}), "are not lengths"),
     "runs too short": (_coco({}, {"segmentation": {"size": [4, 4], "counts": [2, 3]}}), "fill 5 pixels"),
     "runs of another size": (_coco({}, {"segmentation": {"size": [90000, 90000], "counts": "0"}}), "is of size"),
     "no runs": (_coco({}, {"segmentation": {"size": [4, 4], "counts": "\u00e9"}}), "cannot be read"),

@@ -1,4 +1,4 @@
-"""Labels that were painted elsewhere find their points again: moved, parted, joined, sorted anew, renamed."""
+"""Labels that were painted elsewhere find their points again: moved, parted, joined, sorted again, renamed."""
 
 from __future__ import annotations
 

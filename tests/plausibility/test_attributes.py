@@ -1,4 +1,4 @@
-"""Points that are no measurements, masks that leave nothing, and clouds elsewhere than their cameras."""
+"""Points that are not measurements, masks that leave nothing, and clouds elsewhere than their cameras."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Cameras that do not look at the points are told, and the usual mistakes are named with the option that mends them."""
+"""Cameras that do not look at the points are told, and the usual mistakes are named with the option that helps."""
 
 from __future__ import annotations
 
@@ -87,9 +87,9 @@ def test_poses_of_another_convention_are_named_and_mended(
         return
     (finding,) = found_in(read_capture(folder))
     assert finding.grade is Grade.REFUSED and finding.remedy == f"Use --poses {convention.value}"
-    mended = read_capture(folder, ReadOptions(poses=convention))
-    assert found_in(mended) == []
-    for view, expected in zip(mended.views, scene.views, strict=True):
+    corrected = read_capture(folder, ReadOptions(poses=convention))
+    assert found_in(corrected) == []
+    for view, expected in zip(corrected.views, scene.views, strict=True):
         np.testing.assert_allclose(view.world_to_camera, expected.world_to_camera, atol=1e-9)
 
 
@@ -109,11 +109,11 @@ def test_a_cloud_with_other_axes_than_its_poses_is_named_and_mended(
     write_capture(other, tmp_path / "room")
     (finding,) = found_in(read_capture(tmp_path / "room"))
     assert finding.grade is Grade.REFUSED and finding.remedy == f"Use --cloud-axes {axes.value}"
-    mended = read_capture(tmp_path / "room", ReadOptions(cloud_axes=axes))
-    np.testing.assert_allclose(mended.coord, room.coord, atol=1e-6)
-    assert found_in(mended) == []
-    # Written again, it is as it was mended, and nothing is done twice.
-    write_capture(mended, tmp_path / "again")
+    corrected = read_capture(tmp_path / "room", ReadOptions(cloud_axes=axes))
+    np.testing.assert_allclose(corrected.coord, room.coord, atol=1e-6)
+    assert found_in(corrected) == []
+    # Written again, it is as it was corrected, and nothing is done twice.
+    write_capture(corrected, tmp_path / "again")
     np.testing.assert_allclose(read_capture(tmp_path / "again").coord, room.coord, atol=1e-6)
 
 

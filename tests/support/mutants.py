@@ -43,7 +43,7 @@ def mutated(data: bytes, rng: np.random.Generator) -> bytes:
 
 
 def read_damaged(source: Path, count: int, *, seed: int, files: Sequence[Path] | None = None) -> tuple[int, Watched]:
-    """Read a folder (or file) with a fault in one of its files, ``count`` times; what is no error of ours is raised.
+    """Read a folder (or file) with a fault in one of its files, ``count`` times; other errors than ours are raised.
 
     Args:
         source: which is whole afterwards.

@@ -40,7 +40,7 @@ BUFFERS = ("running_mean", "running_var", "num_batches_tracked")
 
 @dataclass(frozen=True)
 class Sizes:
-    """Channels and blocks of the stages, the finest first; ``stem`` is that of the MinkUNet, whose stem is no stage."""
+    """Channels and blocks of the stages, the finest first; ``stem`` is that of the MinkUNet, which is no stage."""
 
     encoder: tuple[int, ...]
     encoder_blocks: tuple[int, ...]

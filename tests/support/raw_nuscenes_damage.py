@@ -76,13 +76,13 @@ def _keys(rows: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
 
 LIDAR_FILES, TABLES = "samples/LIDAR_TOP/*", "v1.0-trainval"
 DAMAGES: dict[str, Damage] = {
-    "cut points": Damage(_cut(LIDAR_FILES, 7), r"LIDAR_TOP__\d+\.pcd\.bin: its \d+ bytes are no points of"),
+    "cut points": Damage(_cut(LIDAR_FILES, 7), r"LIDAR_TOP__\d+\.pcd\.bin: its \d+ bytes are not points of"),
     "whole points cut off": Damage(_cut(LIDAR_FILES, 40), r"_lidarseg\.bin: it holds \d+ labels for \d+ points"),
     "points missing": Damage(_gone(LIDAR_FILES), r"samples/LIDAR_TOP: 1 of 4 files of v1\.0-trainval are missing"),
     "image missing": Damage(_gone("samples/CAM_FRONT/*"), r"CAM_FRONT: 1 of 4 .*v1\.0-trainval01_blobs to"),
     "image cut": Damage(_cut("samples/CAM_FRONT/*", 200), r"CAM_FRONT__\d+\.jpg: the photograph is cut off"),
     "image of another size": Damage(_small_image, r"CAM_BACK__\d+\.jpg: the photograph is 20x10, in sample_data"),
-    "image is no image": Damage(_bytes("samples/CAM_BACK/*", 0, bytes(4)), r"CAM_BACK__\d+\.jpg"),
+    "image is not an image": Damage(_bytes("samples/CAM_BACK/*", 0, bytes(4)), r"CAM_BACK__\d+\.jpg"),
     "labels cut": Damage(_cut("lidarseg/*/*", 1), r"_lidarseg\.bin: it holds \d+ labels for \d+ points"),
     "label 32": Damage(_bytes("lidarseg/*/*", 5, b"\x20"), r"at byte 5 is label 32; those of lidarseg end at 31"),
     "labels missing": Damage(_gone("lidarseg/*/*"), r"lidarseg/v1\.0-trainval: 1 of 4 .*nuScenes-lidarseg"),

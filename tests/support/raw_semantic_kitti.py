@@ -218,8 +218,8 @@ def _without_poses(sequence: Path) -> None:
 
 
 DAMAGES: dict[str, tuple[Callable[[Path], None], str]] = {
-    "empty sweep": (_cut("velodyne/000001.bin", 0), r"velodyne/000001.bin: its 0 bytes are no points of 16 bytes"),
-    "cut sweep": (_cut("velodyne/000001.bin", 1001), r"velodyne/000001.bin: its 1001 bytes are no points of 16"),
+    "empty sweep": (_cut("velodyne/000001.bin", 0), r"velodyne/000001.bin: its 0 bytes are not points of 16 bytes"),
+    "cut sweep": (_cut("velodyne/000001.bin", 1001), r"velodyne/000001.bin: its 1001 bytes are not points of 16"),
     "shorter sweep": (_cut("velodyne/000001.bin", 1600), r"labels/000001.label: its \d+ bytes are not 4 for each of"),
     "missing sweep": (_unlink("velodyne/000001.bin"), r"velodyne/000001.bin: it is not there.*velodyne laser data"),
     "empty labels": (_cut("labels/000001.label", 0), r"labels/000001.label: its 0 bytes are not 4 for each"),
@@ -237,8 +237,8 @@ DAMAGES: dict[str, tuple[Callable[[Path], None], str]] = {
     "no P2": (_replace("calib.txt", "P2:", "P9:"), r"calib.txt: it has no P2"),
     "short P2": (_replace("calib.txt", "P2: ", "P2: 7 "), r"calib.txt: P2 is not 3 x 4 finite numbers"),
     "few poses": (_without_poses, r"poses.txt: it has 1 lines, and the last sweep is number 2"),
-    "no pose": (_replace("poses.txt", "1.0", "9.0"), r"poses.txt: line 1 is no pose"),
-    "no time": (_replace("times.txt", "1.037000e-01", "nan"), r"times.txt: line 2 is no time after that before"),
+    "no pose": (_replace("poses.txt", "1.0", "9.0"), r"poses.txt: line 1 is not a pose"),
+    "no time": (_replace("times.txt", "1.037000e-01", "nan"), r"times.txt: line 2 is not a time after that before"),
     "odd name": (
         lambda sequence: (sequence / "velodyne" / "7.bin").write_bytes(bytes(16)) and None,
         r"velodyne/7.bin: the number in its name has not six digits",

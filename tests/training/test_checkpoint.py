@@ -93,7 +93,7 @@ def test_where_none_can_be_read_the_run_begins_anew_and_says_so(
     save_checkpoint(tmp_path, Progress(1), model, optimizer, "run").write_bytes(b"torn")
     with caplog.at_level(logging.WARNING):
         assert load_newest(tmp_path, model, optimizer, ["old name", "run"]) == Progress()
-    assert f"no checkpoint in {tmp_path} can be read: the run begins anew" in caplog.text
+    assert f"no checkpoint in {tmp_path} can be read: the run begins again" in caplog.text
 
 
 def test_those_of_another_run_are_refused(tmp_path: Path) -> None:

@@ -141,7 +141,7 @@ def test_photographs_that_are_cached_and_those_that_are_not_give_alike_weights(
 
 
 def test_image_augmentation_that_does_nothing_changes_nothing(world: Path, encoding: CachedEncoding) -> None:
-    """The path that encodes photographs anew gives the tokens and the lift of the cached one."""
+    """The path that encodes photographs again gives the tokens and the lift of the cached one."""
     captures = sorted((world / "data").iterdir())
     recipe = tiny_recipe(encoding)
 

@@ -1,4 +1,4 @@
-"""The octree: each point once, parents above children, within a budget; kept, and made anew where it is damaged."""
+"""The octree: each point once, parents above children, within a budget; kept, and made again where it is damaged."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def test_it_is_kept_and_made_anew_where_it_is_damaged(tmp_path: Path, hills: NDA
     assert path.stat().st_mtime_ns == before
     assert np.array_equal(first.order, again.order) and np.array_equal(first.start, again.start)
     path.write_bytes(path.read_bytes()[:1000])
-    mended = kept_octree(some, tmp_path)
-    assert np.array_equal(first.order, mended.order) and path.stat().st_size > 1000
+    corrected = kept_octree(some, tmp_path)
+    assert np.array_equal(first.order, corrected.order) and path.stat().st_size > 1000
     kept_octree(some + 1, tmp_path)
     assert len(list(tmp_path.iterdir())) == 2

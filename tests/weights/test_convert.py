@@ -348,10 +348,10 @@ def test_only_a_model_is_replaced(tmp_path: Path, kitti: State) -> None:
     (run / "log.jsonl").write_text("days of training")
     before = contents(tmp_path)
     for out, message in (
-        (photos, "photos: exists and is no model. Name a new folder"),
-        (project, "project: exists and is no model. Name a new folder"),
+        (photos, "photos: exists and is not a model. Name a new folder"),
+        (project, "project: exists and is not a model. Name a new folder"),
         (run, "run: holds more than a model: log.jsonl. Name a new folder"),
-        (checkpoint, "model_best.pth: exists and is no model"),
+        (checkpoint, "model_best.pth: exists and is not a model"),
     ):
         with pytest.raises(InputError, match=message):
             convert(checkpoint, out, KITTI)
@@ -461,10 +461,10 @@ def test_the_command_refuses_in_one_line(
         (("kitti.pth", "out", "--name", "d-ditr-nuscenes"), "19 classes and nuScenes has 16"),
         (("kitti.pth", "out", "--name", "d-ditr-nuscene"), "Did you mean 'd-ditr-nuscenes'?"),
         (("kitti.pth", "out", "--name", "ditr-semantickitti-dinov2-l", "--norms", "a,b"), "and 2 are given"),
-        (("kitti.pth", "full", "--dataset", "SemanticKITTI"), "full: exists and is no model"),
-        (("kitti.pth", "page.pth", "--dataset", "SemanticKITTI"), "page.pth: exists and is no model"),
+        (("kitti.pth", "full", "--dataset", "SemanticKITTI"), "full: exists and is not a model"),
+        (("kitti.pth", "page.pth", "--dataset", "SemanticKITTI"), "page.pth: exists and is not a model"),
         (("kitti.pth", "page.pth/out", "--dataset", "SemanticKITTI"), "page.pth"),
-        (("page.pth", "out", "--dataset", "ScanNet"), "page.pth: this is no file of torch.save"),
+        (("page.pth", "out", "--dataset", "ScanNet"), "page.pth: this is not a file of torch.save"),
         (("nowhere.pth", "out", "--dataset", "ScanNet"), "nowhere.pth"),
         (("full", "out", "--dataset", "ScanNet"), "full: "),
     ):

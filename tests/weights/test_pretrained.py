@@ -104,7 +104,7 @@ def test_the_last_checkpoint_serves_where_there_is_no_best_one(published: Path, 
         server.commit(REPOSITORY)
         said = "\n".join(run(server, tmp_path / "other", SHORT))
     assert said.startswith(
-        f"refused: {SHORT}: its checkpoint is not on this machine, and cannot be had: {REPOSITORY}: has"
+        f"refused: {SHORT}: its checkpoint is not on this machine, and is not available: {REPOSITORY}: has"
     )
     assert "model_last.pth" in said and "ditr convert" in said
 

@@ -113,7 +113,7 @@ def test_a_damaged_config_is_refused_with_its_place(tmp_path: Path) -> None:
     refused(lambda c: c.update(clas_names=[]), "unknown setting 'clas_names'. Did you mean 'class_names'")
     refused(lambda c: c["preparation"].update(voxelsize=1), "preparation.voxelsize.*Did you mean 'voxel_size'")
     refused(lambda c: c.pop("network"), "'network' is missing")
-    refused(lambda c: c["preparation"].update(voxel_size=-1.0), "voxel size: -1.0 is no length")
+    refused(lambda c: c["preparation"].update(voxel_size=-1.0), "voxel size: -1.0 is not a length")
     refused(lambda c: c["network"].update(encoder_depths=[1]), "of one length")
     refused(lambda c: c["network"].update(encoder_heads=[5, 5]), "no network can be built")
     refused(lambda c: c.update(format=7), "format 7, this version reads 2")

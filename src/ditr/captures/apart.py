@@ -125,7 +125,7 @@ def guarded(path: Path, read: Callable[[Path], T]) -> T:
         raise
     except MemoryError:
         raise InputError(path, "it asks for more memory than any sound file of its size", _REMEDY) from None
-    except BaseException as error:  # a panic of Rust is no Exception
+    except BaseException as error:  # a panic of Rust is not a Exception
         if isinstance(error, KeyboardInterrupt | SystemExit) or getattr(error, "errno", None) is not None:
             raise
         text = " ".join(str(error).split())[:200]

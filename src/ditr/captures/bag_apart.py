@@ -85,7 +85,7 @@ class BagAsked(Protocol):
         Args:
             headers: topics of which the headers are looked at.
             whole: topics whose messages are kept.
-            once: the same of those which the last one kept equals but for the time of its header.
+            once: the same of those which the last one kept equals except for the time of its header.
         """
         ...
 
@@ -291,7 +291,7 @@ def _answered(bag: OpenBag, request: dict[str, Any], _path: Path) -> tuple[dict[
 def main(file: str) -> None:
     """What the process does: open the bag, and answer until its input ends."""
     path, out = Path(file), sys.stdout.buffer
-    sys.stdout = sys.stderr  # what a library prints is no answer
+    sys.stdout = sys.stderr  # what a library prints is not an answer
     for library in LIBRARIES:
         import_module(library)
     limit_memory(_MEMORY + _TIMES * _size(path))

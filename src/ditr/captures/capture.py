@@ -79,7 +79,7 @@ def read_capture(folder: str | os.PathLike[str], options: ReadOptions | None = N
     ``applied_transform``, which leads from the original frame to it, is kept and not applied.
 
     Raises:
-        InputError: a missing or broken file, something that is no capture, frames (all are named) whose image is
+        InputError: a missing or broken file, something that is not a capture, frames (all are named) whose image is
             missing or contradicts its intrinsics, whose pose is not a finite rigid transform or whose camera model is
             not known, no points, points or intensities that are not finite, a label outside the class list, or two
             classes of one name.
@@ -185,7 +185,7 @@ def _cloud(folder: Path, transforms: Transforms, notes: Notes) -> str | None:
     if named is not None and named.strip():
         name = located(folder, named, (".ply",), notes)
         if not (folder / name).is_file():
-            raise InputError(folder / name, f"there is no such point cloud{lying}", 'Mend "ply_file_path"')
+            raise InputError(folder / name, f"there is no such point cloud{lying}", 'Correct "ply_file_path"')
         return name
     if len(found) == 1:
         notes.say("files", f"no point cloud is named, and {found[0]} is the only one that lies there: it is taken")
@@ -208,7 +208,7 @@ def _applied_transform(path: Path, rows: list[list[float]] | None) -> NDArray[np
         raise InputError(path, "applied_transform is not a 3x4 matrix", "Give 3 rows of 4 numbers, or leave it out")
     matrix = np.array(rows, dtype=np.float64)
     if not np.isfinite(matrix).all() or np.linalg.matrix_rank(matrix[:, :3]) < 3:
-        raise InputError(path, "applied_transform is singular or not finite", "Mend it, or leave it out")
+        raise InputError(path, "applied_transform is singular or not finite", "Correct it, or leave it out")
     return matrix
 
 
@@ -230,7 +230,7 @@ def write_capture(scene: Scene, folder: str | os.PathLike[str], *, image_format:
         raise InputError(f"scene {scene.name}", f"two views are called {double[0]}", "Give every view its own name")
     unfit = [view.name for view in scene.views if view.name in ("", ".", "..") or set(view.name) & set("/\\\0")]
     if unfit:
-        raise InputError(f"scene {scene.name}", f"the view name {unfit[0]!r} is no file name", "Rename the view")
+        raise InputError(f"scene {scene.name}", f"the view name {unfit[0]!r} is not a file name", "Rename the view")
     unposed = [view.name for view in scene.views if not view.is_posed or view.cut_top]
     if unposed:
         raise InputError(

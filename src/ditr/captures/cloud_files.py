@@ -32,4 +32,4 @@ def read_cloud_file(path: Path) -> Cloud:
     for recognise, read in _READERS:
         if recognise(path) is not None:
             return read(path)
-    raise InputError(path, "it is no file of points that can be read", "Save it as PLY, LAS, PCD, CSV or TXT")
+    raise InputError(path, "it is not a file of points that can be read", "Save it as PLY, LAS, PCD, CSV or TXT")

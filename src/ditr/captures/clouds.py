@@ -114,7 +114,7 @@ def _plain_name(name: str) -> str:
 
 
 def _storable(values: NDArray[Any]) -> NDArray[Any] | None:
-    """The values in a type that PLY has; None where they are no numbers."""
+    """The values in a type that PLY has; None where they are not numbers."""
     if values.dtype.kind == "b":
         return values.astype(np.uint8)
     if values.dtype.kind in "iu" and values.dtype.itemsize == 8:

@@ -1,4 +1,4 @@
-"""Depth maps, and how sure they are, in files that are no images: numpy arrays, COLMAP's dense maps, Record3D's."""
+"""Depth maps, and how sure they are, in files that are not images: numpy arrays, COLMAP's dense maps, Record3D's."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def _load_colmap(path: Path, _size: tuple[int, int]) -> NDArray[Any]:
             head = re.match(rb"([0-9]{1,9})&([0-9]{1,9})&1&", file.read(64))
             held = path.stat().st_size
         if head is None:
-            raise InputError(path, "this is no depth map of COLMAP", _AGAIN)
+            raise InputError(path, "this is not a depth map of COLMAP", _AGAIN)
         width, height = map(int, head.groups())
         if not width * height or held != head.end() + 4 * width * height:
             fault = f"it says {width}x{height} values, and {held - head.end()} bytes follow"
@@ -96,7 +96,7 @@ def _unpacked(path: Path, code: str, size: tuple[int, int]) -> NDArray[Any]:
         data = _decompressed(path, data)
     shape = None if len(data) % width else _shape(len(data) // width, size)
     if shape is None:
-        fault = f"its {len(data)} bytes are no map in the proportions of the photograph, {size[0]}x{size[1]}"
+        fault = f"its {len(data)} bytes are not a map in the proportions of the photograph, {size[0]}x{size[1]}"
         raise InputError(path, fault, _AGAIN)
     return np.frombuffer(data, code).reshape(shape)
 

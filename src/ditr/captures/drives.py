@@ -84,7 +84,7 @@ class Drive:
         return [self.path / name for name in self.names()]
 
     def scene(self, index: int) -> Scene:
-        """Read a scene, anew each time.
+        """Read a scene, again each time.
 
         Raises:
             InputError: a damaged file.

@@ -55,7 +55,7 @@ _BEGINNINGS: tuple[tuple[bytes, str, str], ...] = (
     (rb"\x89PNG", "a PNG image", ""),
     (rb"\xff\xd8\xff", "a JPEG image", ""),
 )
-"""First bytes, whose they are, and what to do about such a file; nothing where it may be damaged but is no stranger."""
+"""First bytes, whose they are, and what to do about such a file; "" where it may be one of ours, damaged."""
 
 
 _ENDINGS = {

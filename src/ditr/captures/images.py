@@ -55,7 +55,7 @@ def image_size(source: Path | bytes, where: str = "") -> tuple[int, int]:
     latter in errors.
 
     Raises:
-        InputError: a missing file, one that is no image, or one of a kind that is no photograph.
+        InputError: a missing file, one that is not an image, or one of a kind that is not a photograph.
     """
     with opened_image(source, _IMAGE_FORMATS, where) as image:
         if image.mode not in _EIGHT_BIT | _SIXTEEN_BIT:
@@ -68,7 +68,7 @@ def image_suffix(content: bytes, where: str) -> str:
     """The ending of a file with these bytes; ``where`` names them in errors.
 
     Raises:
-        InputError: they are no image.
+        InputError: they are not an image.
     """
     with opened_image(content, _IMAGE_FORMATS, where) as image:
         return ".jpg" if image.format == "JPEG" else f".{str(image.format).lower()}"
@@ -154,7 +154,7 @@ def read_mask(view: View) -> NDArray[np.bool_] | None:
     is above the middle.
 
     Raises:
-        InputError: a missing or damaged file, or an array that is no mask.
+        InputError: a missing or damaged file, or an array that is not a mask.
     """
     if view.mask is None:
         return None
@@ -227,7 +227,7 @@ def check_depth(path: Path, size: tuple[int, int]) -> None:
     """Look at the header of a depth map, whose photograph is of ``size`` (width, height).
 
     Raises:
-        InputError: as for :func:`read_depth`, but for damage behind the header.
+        InputError: as for :func:`read_depth`, except for damage behind the header.
     """
     load = DEPTH_LOADERS.get(path.suffix.lower())
     if load is not None:
@@ -259,7 +259,7 @@ def read_depth(view: View) -> NDArray[np.float32] | None:
     if stored.dtype == np.float16 and np.isposinf(stored).all():
         fault = "the depth map holds no number: half precision ends at 65504, so all of it became infinite"
         raise InputError(view.depth, fault, "Store it as float32 or uint16")
-    with np.errstate(over="ignore", invalid="ignore"):  # what is no number then is no value
+    with np.errstate(over="ignore", invalid="ignore"):  # what is not a number then is not a value
         depth = (stored.astype(np.float64) * view.depth_unit).astype(np.float32)
     return _turned(_only_positive(depth), view)
 
@@ -275,7 +275,7 @@ def read_pixels(view: View, points: int) -> tuple[NDArray[np.int64], NDArray[np.
         return None
     rows, where = _loaded(view.pixels.rows, "iu", view.name)
     pixel, file = _loaded(view.pixels.pixel, "fui", view.name)
-    again = "Prepare the images of this scene anew"
+    again = "Prepare the images of this scene again"
     if rows.ndim != 1 or pixel.shape != (len(rows), 2):
         raise InputError(file, f"pixels of shape {pixel.shape} for points of shape {rows.shape}", again)
     if rows.size and (rows.min() < 0 or rows.max() >= points):
@@ -296,9 +296,9 @@ def _loaded(source: Path | NDArray[Any], kinds: str, name: str) -> tuple[NDArray
         # Mapped first, for the reason given below.
         array = np.load(source, mmap_mode="r", allow_pickle=False)
     except (OSError, ValueError, EOFError) as error:
-        raise InputError(source, f"the pixels of points cannot be read ({error})", "Prepare it anew") from None
+        raise InputError(source, f"the pixels of points cannot be read ({error})", "Prepare it again") from None
     if not isinstance(array, np.ndarray) or array.dtype.kind not in kinds:
-        raise InputError(source, "this is not an array of such numbers", "Prepare it anew")
+        raise InputError(source, "this is not an array of such numbers", "Prepare it again")
     return np.array(array), str(source)
 
 

@@ -69,11 +69,11 @@ def rigid(path: Path, matrix: NDArray[np.float64], what: str) -> NDArray[np.floa
     """(4, 4) of a rotation (3, 3), or one with a translation (3, 4).
 
     Raises:
-        InputError: its first three columns are no rotation; ``what`` names it.
+        InputError: its first three columns are not a rotation; ``what`` names it.
     """
     rotation = matrix[:, :3]
     if np.abs(rotation @ rotation.T - np.eye(3)).max() > _TURNED or np.linalg.det(rotation) < 0:
-        raise InputError(path, f"{what} is no rotation", _AGAIN)
+        raise InputError(path, f"{what} is not a rotation", _AGAIN)
     return poses_of(rotation, matrix[:, 3] if matrix.shape[1] == 4 else np.zeros(3))
 
 
@@ -86,12 +86,12 @@ def inner_camera(
     Its last column is K times the camera's offset, of which all three parts count.
 
     Raises:
-        InputError: it is no projection of a rectified camera; ``what`` names it.
+        InputError: it is not a projection of a rectified camera; ``what`` names it.
     """
     inner = projection[:, :3]
     wanted = np.array([[inner[0, 0], 0, inner[0, 2]], [0, inner[1, 1], inner[1, 2]], [0, 0, 1]])
     if np.abs(inner - wanted).max() > _ALMOST or inner[0, 0] <= 0 or inner[1, 1] <= 0:
-        raise InputError(path, f"{what} is no projection of a rectified camera", _AGAIN)
+        raise InputError(path, f"{what} is not a projection of a rectified camera", _AGAIN)
     offset = np.eye(4)
     offset[:3, 3] = np.linalg.solve(inner, projection[:, 3])
     return (inner[0, 0], inner[1, 1], inner[0, 2], inner[1, 2]), offset
@@ -101,7 +101,7 @@ def lidar_pose(path: Path, lines: dict[str, NDArray[np.float64]]) -> NDArray[np.
     """(4, 4) from the LiDAR to camera 0, of the lines of a ``calib.txt``.
 
     Raises:
-        InputError: there is none, or it is no movement; ``path`` is named.
+        InputError: there is none, or it is not a movement; ``path`` is named.
     """
     return rigid(path, matrix_of(path, lines, ("Tr", "Tr_velo_to_cam", "Tr_velo_cam"), (3, 4), _NO_TR), "Tr")
 
@@ -126,7 +126,7 @@ def poses_of_lidar(path: Path, lidar: NDArray[np.float64], last: int) -> NDArray
         off = np.abs(turns @ turns.transpose(0, 2, 1) - np.eye(3)).max(axis=(1, 2))
         bad = ~((off < _TURNED) & np.isfinite(rows).all(axis=1) & (np.linalg.det(turns) > 0))
     if bad.any():
-        raise InputError(path, f"line {int(np.argmax(bad)) + 1} is no pose", _LIST_AGAIN)
+        raise InputError(path, f"line {int(np.argmax(bad)) + 1} is not a pose", _LIST_AGAIN)
     return np.asarray(inverse(lidar) @ poses @ lidar)
 
 
@@ -141,7 +141,7 @@ def times_of(path: Path, last: int) -> NDArray[np.float64]:
     bad = ~np.isfinite(times)
     bad[1:] |= times[1:] < times[:-1]
     if bad.any():
-        raise InputError(path, f"line {int(np.argmax(bad)) + 1} is no time after that before", _LIST_AGAIN)
+        raise InputError(path, f"line {int(np.argmax(bad)) + 1} is not a time after that before", _LIST_AGAIN)
     return times
 
 

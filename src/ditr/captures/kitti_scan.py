@@ -33,11 +33,11 @@ def read(path: Path, options: ReadOptions) -> Scene:
     """The points of a sweep, with the labels beside it or in the folder ``labels`` of its sequence.
 
     Raises:
-        InputError: a file that is no sweep, or labels that are not as many as the points.
+        InputError: a file that is not a sweep, or labels that are not as many as the points.
     """
     names = _layout_of(path)
     if names is None:
-        raise InputError(path, "its numbers are no points of a LiDAR", _BROKEN)
+        raise InputError(path, "its numbers are not points of a LiDAR", _BROKEN)
     return _read(path, names)
 
 

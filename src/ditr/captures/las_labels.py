@@ -100,7 +100,9 @@ def _labelled(
     laspy = import_module("laspy")
     las: Any = laspy.read(str(source))
     if len(las.points) != len(label):
-        raise InputError(source, f"it has {len(las.points)} points, and there are {len(label)} labels", "Label it anew")
+        raise InputError(
+            source, f"it has {len(las.points)} points, and there are {len(label)} labels", "Label it again"
+        )
     if (wider := _WIDER.get(int(las.header.point_format.id))) is not None:
         las = laspy.convert(las, point_format_id=wider)
     numbers = np.array([*standard_numbers(class_names), UNCLASSIFIED], dtype=np.uint8)

@@ -70,7 +70,7 @@ def read_cloud(path: Path) -> Cloud:
     """What a PCD file holds of points that have coordinates.
 
     Raises:
-        InputError: a header that is no PCD's, or data that are shorter than it promises.
+        InputError: a header that is not a PCD's, or data that are shorter than it promises.
     """
     try:
         with path.open("rb") as file:
@@ -122,7 +122,7 @@ def _understood(path: Path, said: dict[str, list[str]], encoding: str) -> _Heade
     try:
         viewpoint = tuple(map(float, said.get("VIEWPOINT", _NO_VIEWPOINT)))
     except ValueError:
-        raise InputError(path, "VIEWPOINT of the header is no numbers", _MEND) from None
+        raise InputError(path, "VIEWPOINT of the header is not numbers", _MEND) from None
     fields = tuple((name, code.lower(), int(count)) for name, code, count in zip(names, codes, counts, strict=True))
     return _Header(fields, points, encoding, viewpoint, (width, height))
 

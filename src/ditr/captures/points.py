@@ -38,7 +38,7 @@ _SPELLINGS: dict[str, tuple[tuple[str, ...], ...]] = {
 _UNIT_LENGTH = 0.01
 """Normals as near to unit length as this are left as they are."""
 _FEW_STEPS = 1000
-"""Whole numbers that span fewer than this are no millimetres."""
+"""Whole numbers that span fewer than this are not millimetres."""
 _COARSE = 0.01
 """Metres between neighbouring coordinates of type float, from which on this is said."""
 
@@ -59,7 +59,7 @@ def read_points(path: Path, labels: Labels | None, notes: Notes) -> Points:
     """Read the PLY file of a capture.
 
     Raises:
-        InputError: a file that is no PLY, no points, colours of no known range, intensities that are not finite, or
+        InputError: a file that is not a PLY, no points, colours of no known range, intensities that are not finite, or
             labels outside the class list.
     """
     return points_of(path, ply_columns(path), labels, notes)
@@ -105,7 +105,7 @@ def ply_columns(path: Path) -> Columns:
     """The vertices' columns (N,) by name.
 
     Raises:
-        InputError: a file that is no PLY, or is damaged.
+        InputError: a file that is not a PLY, or is damaged.
     """
     try:
         return read_ply(path)

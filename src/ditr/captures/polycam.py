@@ -66,7 +66,7 @@ def _numbers(path: Path, content: dict[str, Any], keys: list[str]) -> list[float
     values = [content.get(key) for key in keys]
     bad = [key for key, value in zip(keys, values, strict=True) if type(value) not in (int, float)]
     if bad:
-        raise InputError(path, f"{bad[0]} is no number", _AGAIN)
+        raise InputError(path, f"{bad[0]} is not a number", _AGAIN)
     try:
         return [float(value) for value in values if value is not None]
     except OverflowError:

@@ -36,7 +36,7 @@ def read_options(folder: Path) -> ReadOptions:
     try:
         content = json.loads(path.read_bytes())
     except (OSError, ValueError, RecursionError) as error:
-        raise InputError(path, f"it cannot be read ({error})", "Mend the file, or remove it") from None
+        raise InputError(path, f"it cannot be read ({error})", "Correct the file, or remove it") from None
     return options_from_json(content, str(path))
 
 
@@ -63,7 +63,9 @@ def metres_of(unit: str, where: str) -> float:
     try:
         return UNITS[unit] if unit in UNITS else float(unit)
     except ValueError:
-        raise InputError(where, f"{unit!r} is no unit", f"Give {', '.join(UNITS)}, or the metres of one unit") from None
+        raise InputError(
+            where, f"{unit!r} is not a unit", f"Give {', '.join(UNITS)}, or the metres of one unit"
+        ) from None
 
 
 def options_as_json(options: ReadOptions) -> dict[str, Any]:

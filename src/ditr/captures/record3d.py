@@ -92,7 +92,7 @@ def _table(path: Path, content: dict[str, Any], keys: tuple[str, ...]) -> tuple[
     values = tuple(content.get(key) for key in keys)
     for key, value in zip(keys, values, strict=True):
         if type(value) is not int:
-            raise InputError(path, f"{key} is no whole number", _AGAIN)
+            raise InputError(path, f"{key} is not a whole number", _AGAIN)
     return tuple(value for value in values if isinstance(value, int))
 
 

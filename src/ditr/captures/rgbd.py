@@ -66,7 +66,7 @@ def camera_from(
     try:
         return Camera(*size, fx, fy, cx + 0.5, cy + 0.5, model, distortion)
     except InputError as error:
-        raise InputError(path, error.fault, "Mend these numbers") from None
+        raise InputError(path, error.fault, "Correct these numbers") from None
 
 
 def doubt_depth(shots: Sequence[Shot], camera: Camera, options: ReadOptions, notes: Notes) -> None:

@@ -53,7 +53,7 @@ class Transforms:
         numbers: tuple[float, float, float, float, float, float, float],
         written: int = 0,
     ) -> None:
-        """Add one, unless it is no rotation and position, which is counted.
+        """Add one, unless it is not a rotation and position, which is counted.
 
         Args:
             parent: name of a frame.
@@ -201,7 +201,7 @@ class Frames:
         self.said: list[str] = []
         self._edges: dict[str, _Edge] = {}
         if transforms.damaged:
-            self.said.append(f"{transforms.damaged} transforms are no rotation and position, and are left out")
+            self.said.append(f"{transforms.damaged} transforms are not a rotation and position, and are left out")
         for child, by_parent in transforms.by_child().items():
             counts = {parent: len(rows.stamp) for parent, rows in by_parent.items()}
             parent = max(counts, key=counts.__getitem__)

@@ -21,10 +21,10 @@ _PACKETS = {
     "livox_ros_driver2/msg/CustomMsg": "livox_ros_driver2 (xfer_format 0)",
     "hesai_ros_driver/msg/UdpFrame": "hesai_ros_driver",
     "rslidar_msg/msg/RslidarPacket": "rslidar_sdk",
-    "sensor_msgs/msg/LaserScan": "laser_geometry, though one line of points is no sweep",
+    "sensor_msgs/msg/LaserScan": "laser_geometry, though one line of points is not a sweep",
     "sensor_msgs/msg/PointCloud": "point_cloud_converter",
 }
-"""Types of a LiDAR's messages that are no PointCloud2, and what makes one of them."""
+"""Types of a LiDAR's messages that are not a PointCloud2, and what makes one of them."""
 _TRANSPORTS = frozenset({"compressed", "compressedDepth", "theora", "ffmpeg", "zstd", "avif"})
 """Last parts of topics that carry the images of the topic before them."""
 _IMAGES = (
@@ -57,7 +57,7 @@ def wanted_topics(path: Path, topics: Sequence[Topic], named: Sequence[str]) -> 
     """The clouds and images among the topics, or those of them that are named.
 
     Raises:
-        InputError: a name that is no topic, or that there is no cloud.
+        InputError: a name that is not a topic, or that there is no cloud.
     """
     there = [topic.name for topic in topics]
     for name in named:

@@ -249,11 +249,11 @@ def _view(where: str, camera: BagCamera, pose: NDArray[np.float64], image: Any, 
     fitted = calibrated if (calibrated.width, calibrated.height) == size else resized(calibrated, size)
     if fitted is None:
         fault = f"the image is {size[0]}x{size[1]}, and its calibration for {calibrated.width}x{calibrated.height}"
-        raise InputError(where, fault, "Leave this camera out with --topics, or mend its CameraInfo")
+        raise InputError(where, fault, "Leave this camera out with --topics, or correct its CameraInfo")
     maps = None if depth is None else depth_map(where, depth)
     try:
         return View(camera.topics.name, fitted, pose, content, maps)
     except InputError as error:
         raise InputError(
-            where, error.fault, "Mend tf or the calibration, or leave this camera out with --topics"
+            where, error.fault, "Correct tf or the calibration, or leave this camera out with --topics"
         ) from None

@@ -81,7 +81,7 @@ def _typed(values: NDArray[np.float64]) -> NDArray[Any]:
 
 
 def _layout(path: Path) -> _Layout | None:
-    """None where this is no table of numbers."""
+    """None where this is not a table of numbers."""
     start = first_bytes(path, _START)
     if not start or b"\0" in start:
         return None
@@ -130,4 +130,4 @@ def _numbers(path: Path, layout: _Layout) -> NDArray[np.float64]:
         return np.loadtxt(lines(), dtype=np.float64, comments=None, delimiter=layout.delimiter, ndmin=2)
     except (ValueError, OSError) as error:
         fault = f"its lines cannot be read ({error})"
-        raise InputError(path, fault, "Mend the line, or write the file again") from None
+        raise InputError(path, fault, "Correct the line, or write the file again") from None

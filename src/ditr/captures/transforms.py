@@ -102,7 +102,7 @@ class Labels(BaseModel):
             raise ValueError(f"two classes are called {twice[0]!r}; give every class a name of its own")
         for number, name in enumerate(classes):
             if not name.strip() or name != name.encode("utf-8", "replace").decode():
-                raise ValueError(f"class {number} is called {name!r}, which is no name")
+                raise ValueError(f"class {number} is called {name!r}, which is not a name")
         return classes
 
 
@@ -228,7 +228,7 @@ def _json(path: Path) -> Any:
     except OSError as error:
         raise InputError(path, f"the file cannot be read ({error.strerror or error})", "Check the path") from error
     except (ValueError, RecursionError) as error:
-        raise InputError(path, f"this is not valid JSON ({error})", "Mend the file or write it again") from error
+        raise InputError(path, f"this is not valid JSON ({error})", "Correct the file or write it again") from error
 
 
 def _checked(path: Path, content: Any, model: type[_Model]) -> _Model:
@@ -237,7 +237,7 @@ def _checked(path: Path, content: Any, model: type[_Model]) -> _Model:
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         entry = ".".join(map(str, first["loc"])) or "the file"
-        raise InputError(path, f"{entry}: {first['msg']}", "Mend this entry") from error
+        raise InputError(path, f"{entry}: {first['msg']}", "Correct this entry") from error
 
 
 def world_to_camera(where: str, matrix: Pose | None) -> NDArray[np.float64]:

@@ -86,7 +86,7 @@ def _listed(path: Path) -> tuple[NDArray[np.float64], list[str]]:
             stamps.append(float(row[0]))
             names.append(" ".join(row[1:]))
         except ValueError:
-            raise InputError(path, f"a line is no time and file: {' '.join(row)[:60]!r}", "Copy it again") from None
+            raise InputError(path, f"a line is not a time and file: {' '.join(row)[:60]!r}", "Copy it again") from None
     if not all(names) or not names:
         raise InputError(path, "it lists no files", "Copy it again")
     return np.array(stamps), names

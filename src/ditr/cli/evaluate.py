@@ -103,7 +103,7 @@ def _out(args: Evaluate, captures: list[Path]) -> Path:
     """The file for the figures, where it and the labels can be written.
 
     Raises:
-        InputError: a folder, or results of earlier that may not be replaced.
+        InputError: a folder, or earlier results that may not be replaced.
         OSError: it cannot be written.
     """
     from ditr.cli.common import folder_for, require_new

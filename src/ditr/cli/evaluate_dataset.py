@@ -50,7 +50,7 @@ def run(args: Evaluate, dataset: str) -> None:
             settings={**opened.settings(model.segmenter, args.of.norms), "images": opened.images},
             limit=args.of.limit,
             seed=args.seed,
-            anew=args.overwrite,
+            again=args.overwrite,
             progress=scenes,
         )
     figures = {
@@ -132,13 +132,13 @@ def _out(args: Evaluate, benchmark: Benchmark) -> Path:
     """The file for the figures.
 
     Raises:
-        InputError: a name that cannot be, or figures of earlier that may not be replaced.
+        InputError: a name that cannot be, or earlier figures that may not be replaced.
         OSError: it cannot be written.
     """
     folder = Path(args.model) if Path(args.model).is_dir() else Path()
     out = args.out or folder / f"evaluation-{benchmark.name}-{args.of.split}.json"
     if out.is_dir() or not out.suffix:
-        raise InputError(out, "it is no name of a file", "Name a JSON file for the figures")
+        raise InputError(out, "it is not a name of a file", "Name a JSON file for the figures")
     require_new([out], overwrite=args.overwrite)
     require_room(out)
     return out

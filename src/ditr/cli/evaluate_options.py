@@ -30,7 +30,7 @@ class Evaluate:
     no_report: bool = False
     """Write no report, the page of the same name with .html that shows the figures."""
     overwrite: bool = False
-    """Replace figures and labels of earlier."""
+    """Replace earlier figures and labels."""
     swap_images: bool = False
     """Give each scene the photographs of the next one: a control that shows what the images contribute."""
     reading: Reading = field(default_factory=Reading)
@@ -48,7 +48,7 @@ class Evaluate:
     """With votes: first keep a random point of each voxel of this size in metres; the others take its label."""
     smooth: bool = False
     """Blend the logits of the eight voxels around each point by where it lies between them, in place of its own voxel's
-    alone: borders of classes are no staircases of voxels."""
+    alone: borders of classes are not staircases of voxels."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """Where to compute; auto takes a GPU if there is one."""
     precision: Literal["32-true", "bf16-mixed", "16-mixed"] | None = None

@@ -24,7 +24,7 @@ _FORBIDDEN = (errno.EACCES, errno.EPERM, errno.EROFS)
 
 @contextmanager
 def reported(arguments: Sequence[str] = (), *, verbose: bool = False) -> Iterator[None]:
-    """Faults that a user can mend become one line on the error output and an exit status; texts fit any code page.
+    """Faults that a user can correct become one line on the error output and an exit status; texts fit any code page.
 
     Work that was stopped says with which command, of these ``arguments``, it goes on. ``verbose`` shows where faults of
     the input were found, too.
@@ -103,7 +103,9 @@ def _told(error: OSError) -> str | None:
     if error.errno in _NO_ROOM:
         return f"{where}: there is no room left ({error.strerror}). Free some, or name a folder on another disk."
     if error.errno in _FORBIDDEN:
-        return f"{where}: it cannot be written or read ({error.strerror}). Mend its permissions, or name another place."
+        return (
+            f"{where}: it cannot be written or read ({error.strerror}). Change its permissions, or name another place."
+        )
     if error.errno == errno.EFBIG:
         return f"{where}: larger files are not allowed here ({error.strerror}). Raise the limit (ulimit -f)."
     return f"{where}: {error.strerror}. Name another place."

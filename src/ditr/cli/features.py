@@ -49,7 +49,7 @@ class Features:
     """The view that a point takes its feature from, where several show it: random is the paper's."""
     reading: Reading = field(default_factory=Reading)
     interpolate: bool = False
-    """Interpolate features between patches: pictures and features of points are no mosaic of patches then. Networks are
+    """Interpolate features between patches: features are not a mosaic of patches then. Networks are
     trained without, and the comparison with a student is made without."""
     dense: bool = False
     """Write one row per point, too, and not only the tokens and each point's index."""
@@ -64,7 +64,7 @@ class Features:
     cache: Path | None = None
     """Folder in which features of photographs are kept; by default under the user's cache folder."""
     no_cache: bool = False
-    """Encode photographs anew and do not round their features to 16 bits."""
+    """Encode photographs again and do not round their features to 16 bits."""
     no_pictures: bool = False
     """Write no pictures."""
 

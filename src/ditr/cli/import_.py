@@ -20,7 +20,7 @@ __all__ = ["Import", "run"]
 class Import:
     """Write a capture in our own format, or many, from a file or folder of any format that can be read.
 
-    Commands read such sources themselves; a capture of one's own is for handing on, for mending by hand, and for what
+    Commands read such sources themselves; a capture of one's own is for handing on, correcting by hand, and for what
     is read often.
     """
 
@@ -30,7 +30,7 @@ class Import:
     out: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="OUT")]
     """Folder to write, with transforms.json, points.ply and images; for many sources the folder of their folders."""
     overwrite: bool = False
-    """Replace captures that are there, whole folders of them; a folder that is no capture is never replaced."""
+    """Replace captures that are there, whole folders of them; a folder that is not a capture is never replaced."""
     reading: Reading = field(default_factory=Reading)
 
 
@@ -58,7 +58,7 @@ def _import(args: Import, source: Path, out: Path, options: ReadOptions, said: s
 
     require_new([out], overwrite=args.overwrite)
     if out.exists() and not is_capture(out):
-        raise InputError(out, "it is there already, and is no capture", "Name another place")
+        raise InputError(out, "it is there already, and is not a capture", "Name another place")
     with phase(f"read {source}"):
         scene = read_capture(source, options)
     with phase("look at it"):

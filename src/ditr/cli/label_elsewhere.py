@@ -55,7 +55,7 @@ def _refuse(args: Label) -> None:
     if args.elsewhere.from_images is not None and args.elsewhere.column is not None:
         raise InputError("--column", "label images have none", "Leave it out, or name a cloud with --from-cloud")
     if args.elsewhere.from_cloud is not None and args.elsewhere.exif != "auto":
-        raise InputError("--exif", "a cloud is no photograph", "Leave it out, or name images with --from-images")
+        raise InputError("--exif", "a cloud is not a photograph", "Leave it out, or name images with --from-images")
 
 
 def _from_images(args: Label, scene: Scene) -> GivenLabels:

@@ -32,7 +32,7 @@ class Elsewhere:
     """Label the other points, too: those that look like labelled ones get their label, as with clicks."""
     exif: Literal["auto", "stored", "upright"] = "auto"
     """Whether annotations are of the photographs as stored, or as their EXIF entries turn them; auto goes by the sizes,
-    and by what the tool does where these are no help."""
+    and by what the tool does where these are not a help."""
 
 
 @dataclass(frozen=True)

@@ -24,7 +24,7 @@ def places(args: Label, scene: Scene) -> tuple[Path, list[Path], list[Bank]]:
     """Where results go, where else, and the banks to join; asked before the work.
 
     Raises:
-        InputError: results of earlier are there and may not be replaced, or a bank cannot be read.
+        InputError: earlier results are there and may not be replaced, or a bank cannot be read.
     """
     from ditr.cli.common import folder_for, require_new
     from ditr.inference.results import RESULT_FILES

@@ -267,7 +267,7 @@ def _transform(text: str) -> tuple[str, str, float, float, float, float, float, 
         x, y, z, qx, qy, qz, qw = map(float, numbers)
     except ValueError:
         remedy = "Write two frames, a position and a quaternion, as 'base_link velodyne 0 0 1.7 0 0 0 1'"
-        raise InputError("--transform", f"{text!r} is no transform", remedy) from None
+        raise InputError("--transform", f"{text!r} is not a transform", remedy) from None
     return parent, child, x, y, z, qx, qy, qz, qw
 
 

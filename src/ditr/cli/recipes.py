@@ -46,7 +46,7 @@ def run(args: Recipes) -> None:
         print(row)
         print(f"    {entry.what}" + ("" if entry.start is None else f"; from {entry.start}"))
     print("\nmIoU is the paper's, on the validation set if nothing else is said. In full: all")
-    print("epochs; at 10 %: of the epochs, and of the learning rates but for the head's.")
+    print("epochs; at 10 %: of the epochs, and of the learning rates except for the head's.")
     print("Train one: ditr train NAME RUN --data ROOT; all its numbers: ditr recipes NAME.")
     print("On captures of your own: small or full, as ditr train small RUN --data CAPTURES.")
 

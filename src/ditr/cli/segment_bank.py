@@ -35,7 +35,7 @@ def bank_labeller(args: Segment, path: Path) -> BankLabeller:
     """The bank with its encoder, which is loaded.
 
     Raises:
-        InputError: not a bank, or its encoder cannot be had.
+        InputError: not a bank, or its encoder is not available.
     """
     from ditr.cli.common import make_cache, make_encoding
     from ditr.cli.output import remark

@@ -110,7 +110,7 @@ def _label(args: Segment, sources: Mapping[str, Path], out: Path, shard: Shard, 
         raise InputError(
             ledger,
             f"{len(failed)} of {len(outcomes)} scenes have no labels: {few(failed, 5)}",
-            "Mend them and give the same command again: what is done is passed over",
+            "Correct them and give the same command again: what is done is passed over",
         )
 
 
@@ -179,7 +179,7 @@ def _model_for(args: Segment, paths: Iterable[Path]) -> str:
     """The published model that fits the first capture which can be read and which one fits.
 
     Raises:
-        InputError: what is wrong with the first, where there is none; or the model cannot be had.
+        InputError: what is wrong with the first, where there is none; or the model is not available.
     """
     from ditr.captures.capture import read_capture
     from ditr.cli.segment_options import announced

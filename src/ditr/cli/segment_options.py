@@ -68,7 +68,7 @@ class Segment:
     """With votes: first keep a random point of each voxel of this size in metres; the others take its label."""
     smooth: bool = False
     """Blend the logits of the eight voxels around each point by where it lies between them, in place of its own voxel's
-    alone: borders of classes are no staircases of voxels."""
+    alone: borders of classes are not staircases of voxels."""
     min_confidence: Annotated[float | None, tyro.conf.arg(metavar="P")] = None
     """Labels of lower confidence, 0 to 1, are taken back: these points get -1, as unlabelled ones. A confidence is a
     probability only where the model was trained with scenes to validate on; elsewhere it is uncalibrated."""
@@ -80,7 +80,7 @@ class Segment:
     cache: Path | None = None
     """Folder in which features of photographs are kept; by default under the user's cache folder."""
     no_cache: bool = False
-    """Encode photographs anew and do not round their features to 16 bits."""
+    """Encode photographs again and do not round their features to 16 bits."""
     writing: Writing = field(default_factory=Writing)
 
 

@@ -51,7 +51,7 @@ class Submit:
     """The archive to write; by default submission-BENCHMARK-SPLIT-RUN.zip here. Labels are kept in the folder beside it
     of the same name without .zip."""
     overwrite: bool = False
-    """Replace an archive of earlier."""
+    """Replace an earlier archive."""
     last: bool = False
     """Of a run, take the last checkpoint and not the best one."""
     norms: str | None = None

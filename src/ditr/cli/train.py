@@ -338,7 +338,7 @@ def _changed(args: Train, start: _Start, prepared: bool) -> tuple[Recipe, Cached
     texts = [f"{name}={number}" for name, number in numbers.items() if number is not None]
     recipe = with_settings(recipe, [*texts, *options.set])
     if recipe.encoder != spec:
-        raise InputError("--set", "the encoder is no setting that can be changed alone", "Use --encoder")
+        raise InputError("--set", "the encoder is not a setting that can be changed alone", "Use --encoder")
     return recipe, encoding
 
 

@@ -58,7 +58,7 @@ class RunOptions:
     epochs: int | None = None
     """Passes over the data, in place of steps; may be more later, too."""
     seed: int | None = None
-    """Of everything; by default the recipe's, which is 0."""
+    """Seed of all random numbers; by default the recipe's, which is 0."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """Where to compute; auto takes a GPU if there is one."""
     precision: Literal["32-true", "bf16-mixed", "16-mixed"] | None = None
@@ -78,7 +78,7 @@ class RunOptions:
     """Folder in which features of photographs are kept; by default under the user's cache folder, and for a recipe of
     the paper nowhere."""
     no_cache: bool = False
-    """Encode photographs anew and do not round their features to 16 bits."""
+    """Encode photographs again and do not round their features to 16 bits."""
 
 
 @dataclass(frozen=True)

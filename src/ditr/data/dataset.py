@@ -47,7 +47,7 @@ class TrainingSet(Dataset[Sample]):
         seed: of the run.
         augmentations: of the points, before they are voxelised.
         crop: of the voxels.
-        image_augmentations: of the photographs; these are then encoded anew in each step.
+        image_augmentations: of the photographs; these are then encoded again in each step.
         encoding: of the photographs; None for networks without images.
         keep: hold scenes in memory once they are read (and the tokens of photographs that are not augmented); in each
             worker, so not for datasets of thousands of scenes.

@@ -21,7 +21,7 @@ __all__ = ["cells_only", "mix_pairs"]
 
 
 def cells_only(spec: PyramidSpec) -> PyramidSpec:
-    """The least that a sample needs which will be mixed: its pyramid is built anew with that of the other one."""
+    """The least that a sample needs which will be mixed: its pyramid is built again with that of the other one."""
     return PyramidSpec(levels=1, curves=spec.curves[:1], stem_kernel=1, kernel=1, patch_size=spec.patch_size)
 
 

@@ -76,7 +76,7 @@ class ViewDrop:
         each: probability, for a sample that does not, that it loses a view, for each view on its own.
 
     Raises:
-        InputError: numbers that are no probabilities.
+        InputError: numbers that are not probabilities.
     """
 
     all: float = 0.1
@@ -227,7 +227,7 @@ class Preparation:
 
     def __post_init__(self) -> None:
         if not (math.isfinite(self.voxel_size) and self.voxel_size > 0):
-            raise InputError("voxel size", f"{self.voxel_size} is no length", "Give a positive length in metres")
+            raise InputError("voxel size", f"{self.voxel_size} is not a length", "Give a positive length in metres")
         if not self.attributes or len(set(self.attributes)) < len(self.attributes):
             raise InputError(
                 "attributes",

@@ -51,7 +51,7 @@ class SceneViews:
             where tokens are interpolated.
         token_count: length T of the list of tokens.
         unencoded: (height, width, 3) uint8 images at the encoder's size, where they were augmented and so have to be
-            encoded anew; empty otherwise.
+            encoded again; empty otherwise.
         weights: for each, (N, 4) float32 of the tokens, where these are interpolated; empty otherwise.
         coord: (N, 3) the scene's own points, in the frame of the cameras.
         tokens: (T, D) float32, the views' patch tokens one after the other, where they are encoded already.
@@ -69,7 +69,7 @@ class SceneViews:
     cls: Tensor | None = None
 
     def select(self, rows: Sequence[int], patch_size: int) -> SceneViews:
-        """Some of the views, in the order of ``rows``; their tokens are counted anew."""
+        """Some of the views, in the order of ``rows``; their tokens are counted again."""
         ends = np.cumsum([0, *((h // patch_size) * (w // patch_size) for h, w in self.sizes)]).tolist()
         token_rows, start = [], 0
         for row in rows:
@@ -180,7 +180,7 @@ def find_views(
     augmentations: Sequence[ImageAugmentation] = (),
     rng: np.random.Generator | None = None,
 ) -> SceneViews:
-    """As :func:`view_features`, but for the tokens: what can be said without the encoder's weights.
+    """As :func:`view_features`, except for the tokens: what can be said without the encoder's weights.
 
     Raises:
         InputError: missing or damaged depth maps or lists of pixels, and images where these are augmented.

@@ -38,7 +38,7 @@ class SceneFacts:
         distance: of half of the points along the ground, where coordinates are counted from a sensor.
         ground: height of the ground there.
         cameras: median height of the cameras above the floor, where coordinates are not counted from a sensor.
-        intensity: 0.5 and 99.5 % quantiles, after the division by the scale; None where they are no input.
+        intensity: 0.5 and 99.5 % quantiles, after the division by the scale; None where they are not an input.
         seen: share of points that some view shows, for models that take images.
         image_sizes: (width, height) in pixels, each once.
     """

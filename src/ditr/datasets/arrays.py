@@ -93,16 +93,16 @@ def load_array(path: Path, kinds: str, width: int | None = None, count: int | No
         # Mapping the file fails where the header promises more than the file holds; loading would allocate first.
         array = np.load(path, mmap_mode="r", allow_pickle=False)
     except (OSError, ValueError, EOFError) as error:
-        raise InputError(path, f"the array cannot be read ({error})", "Prepare this scene anew") from None
+        raise InputError(path, f"the array cannot be read ({error})", "Prepare this scene again") from None
     if not isinstance(array, np.ndarray) or array.dtype.kind not in kinds:
-        raise InputError(path, "this is not an array of numbers of the expected type", "Prepare this scene anew")
+        raise InputError(path, "this is not an array of numbers of the expected type", "Prepare this scene again")
     if width is None and array.ndim == 2 and array.shape[1] == 1:
         array = array[:, 0]
     expected = (len(array) if array.ndim else 0, *(() if width is None else (width,)))
     if array.shape != expected or (count is not None and len(array) != count):
         rows = "N" if count is None else str(count)
         wanted = f"({rows},)" if width is None else f"({rows}, {width})"
-        raise InputError(path, f"its shape is {array.shape}, expected is {wanted}", "Prepare this scene anew")
+        raise InputError(path, f"its shape is {array.shape}, expected is {wanted}", "Prepare this scene again")
     return np.array(array)
 
 
@@ -129,12 +129,12 @@ def load_floats(path: Path, width: int) -> NDArray[np.float32]:
     """(N, ``width``) float32 of a LiDAR's ``.bin``.
 
     Raises:
-        InputError: a missing file, or one whose length is no whole number of points.
+        InputError: a missing file, or one whose length is not a whole number of points.
     """
     try:
         size = path.stat().st_size
         if size == 0 or size % (4 * width):
-            raise InputError(path, f"its {size} bytes are no points of {width} floats", "Copy the file again")
+            raise InputError(path, f"its {size} bytes are not points of {width} floats", "Copy the file again")
         return np.fromfile(path, dtype="<f4").reshape(-1, width)
     except OSError as error:
         raise InputError(path, f"the file cannot be read ({error.strerror})", "Copy the file again") from None
@@ -152,9 +152,11 @@ def read_numbers(path: Path, count: int | None = None) -> NDArray[np.float64]:
         text = content.decode("ascii") if len(content) < 1 << 16 else "too long"
         numbers = np.array([float(word) for word in text.split()])
     except (OSError, ValueError) as error:
-        raise InputError(path, f"these are no numbers ({error})", "Prepare the images of this scene anew") from None
+        raise InputError(path, f"these are not numbers ({error})", "Prepare the images of this scene again") from None
     if count is not None and len(numbers) != count:
-        raise InputError(path, f"it holds {len(numbers)} numbers, not {count}", "Prepare the images of this scene anew")
+        raise InputError(
+            path, f"it holds {len(numbers)} numbers, not {count}", "Prepare the images of this scene again"
+        )
     return numbers
 
 

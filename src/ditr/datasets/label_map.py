@@ -39,7 +39,7 @@ class LabelMap:
         """(...) int64 ids for a submission.
 
         Raises:
-            InputError: a label that is no class.
+            InputError: a label that is not a class.
         """
         array = np.asarray(label)
         if array.size and (array.min() < 0 or array.max() >= len(self.to_raw)):

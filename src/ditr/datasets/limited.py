@@ -99,12 +99,12 @@ def annotated_points(path: Path) -> dict[str, NDArray[np.int64]]:
     """
     table = read_torch_file(path)
     if not isinstance(table, dict):
-        raise InputError(path, "this is no dictionary from scenes to points", "Give one, saved with torch.save")
+        raise InputError(path, "this is not a dictionary from scenes to points", "Give one, saved with torch.save")
     return {str(name): _rows(path, rows) for name, rows in table.items()}
 
 
 def _rows(path: Path, stored: Any) -> NDArray[np.int64]:
     values = stored.load().numpy() if isinstance(stored, StoredTensor) else np.asarray(stored)
     if values.ndim != 1 or (values.size and values.dtype.kind not in "iu"):
-        raise InputError(path, "the points of a scene are no list of whole numbers", "Save numbers of points")
+        raise InputError(path, "the points of a scene are not a list of whole numbers", "Save numbers of points")
     return values.astype(np.int64)

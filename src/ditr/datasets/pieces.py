@@ -21,7 +21,7 @@ from ditr.io.files import faults_of, file_sha256, read_bytes, remove_rests, writ
 __all__ = ["SCHEMA", "identity_of", "record_of", "records", "require_free", "tidy", "write_piece"]
 
 SCHEMA = 1
-"""Version of the manifest; another one is prepared anew."""
+"""Version of the manifest; another one is prepared again."""
 _RECORDS = "manifest"
 _STAGED = ".preparing"
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)

@@ -154,7 +154,7 @@ def _looked_at(piece: RawPiece) -> tuple[list[InputError | Repair], int]:
         found.append(error)
     except OSError as error:
         where = piece.name if error.filename is None else str(error.filename)
-        found.append(InputError(where, f"it cannot be read ({error.strerror or error})", "Mend its permissions"))
+        found.append(InputError(where, f"it cannot be read ({error.strerror or error})", "Change its permissions"))
     return found, size
 
 

@@ -174,7 +174,7 @@ def _view(frame: Path) -> View:
         pose = _world_to_camera(numbers[:3] * _MILLIMETRE, numbers[3:6], numbers[6:9])
         return View(frame.name, camera, pose, image, depth, depth_unit=_MILLIMETRE)
     except (InputError, np.linalg.LinAlgError):
-        raise InputError(file, "this is no pose of a camera", "Unpack the dataset again") from None
+        raise InputError(file, "this is not a pose of a camera", "Unpack the dataset again") from None
 
 
 def _world_to_camera(

@@ -1,4 +1,4 @@
-"""Whether this machine computes what it should: its parts, its caches, and the outputs of networks, computed anew.
+"""Whether this machine computes what it should: its parts, its caches, and the outputs of networks, computed again.
 
 What cannot be right is a problem; what somebody may want to know or do is a note. ``ditr doctor`` prints it all.
 """
@@ -41,13 +41,13 @@ class Fault:
 
 @dataclass(frozen=True)
 class Check:
-    """An output that was computed anew on a device.
+    """An output that was computed again on a device.
 
     Attributes:
         what: the network or model.
         device: where.
         holds: whether it is the stored one.
-        difference: the largest, over the root mean square of the stored output; None where it is no finite number.
+        difference: the largest, over the root mean square of the stored output; None where it is not a finite number.
         tolerance: the largest difference that is allowed.
         repeatable: whether a second run gave the same bits; None where there was none.
         fault: why nothing was computed; None where it was.
@@ -82,7 +82,7 @@ class WantedEncoder:
 
 @dataclass(frozen=True)
 class ModelCheck:
-    """A model that was loaded, its weights' hash with it, and computed anew on every device.
+    """A model that was loaded, its weights' hash with it, and computed again on every device.
 
     Attributes:
         name: as it was asked for.
@@ -289,7 +289,7 @@ def _faults(
 def _mismatch(check: Check, stored: str) -> str:
     if check.fault is not None:
         return f"{check.what} on {check.device}: nothing could be computed ({check.fault})."
-    difference = "is no finite number" if check.difference is None else f"is {check.difference:.2g}"
+    difference = "is not a finite number" if check.difference is None else f"is {check.difference:.2g}"
     return (
         f"{check.what} on {check.device}: not {stored}; the largest difference {difference}, "
         f"{check.tolerance:.0e} is allowed (of the root mean square). Do not trust what is computed here with it."
@@ -309,7 +309,7 @@ def _notes(
     for cache in caches:
         if cache.ours and cache.exists and not cache.writable:
             notes.append(
-                f"{cache.folder} cannot be written to: it is read, and what it lacks is made anew each time. Set "
+                f"{cache.folder} cannot be written to: it is read, and what it lacks is made again each time. Set "
                 "DITR_CACHE to a folder of your own to keep that."
             )
         elif not cache.ours and not cache.writable:

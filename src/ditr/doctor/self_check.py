@@ -3,7 +3,7 @@
 Nothing has to be downloaded to find out whether this machine computes what it should. The scene is the one of
 :mod:`ditr.weights.contract`; the weights follow from their names, so that no file of weights is needed either.
 
-Whoever changes what a network computes makes the stored outputs anew::
+Whoever changes what a network computes makes the stored outputs again::
 
     python -c 'from ditr.doctor.self_check import OUTPUTS, write_outputs; write_outputs(OUTPUTS)'
 """

@@ -125,7 +125,7 @@ class Config:
         """The number of heads, which divides ``width``.
 
         Raises:
-            InputError: it does not, or is no number.
+            InputError: it does not, or is not a number.
         """
         heads = self.number(key, default)
         if width % heads:

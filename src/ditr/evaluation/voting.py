@@ -94,7 +94,7 @@ class Voting:
         if not self.variants:
             raise InputError("variants", "there are none", "Give at least one, Variant() for the scene as it is")
         if self.thin is not None and not (math.isfinite(self.thin) and self.thin > 0):
-            raise InputError("thin", f"{self.thin} is no length", "Give a positive length in metres, or none")
+            raise InputError("thin", f"{self.thin} is not a length", "Give a positive length in metres, or none")
         if self.batch_voxels < 0:
             raise InputError("batch_voxels", f"it is {self.batch_voxels}", "Give 0 for single fragments, or more")
 

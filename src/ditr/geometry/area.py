@@ -61,7 +61,7 @@ def voxel_areas(coord: NDArray[np.floating], size: float) -> VoxelAreas:
     the sum over the voxels that are there is right on average (Horvitz and Thompson, 1952).
 
     On planes in any direction, with noise up to a tenth of a voxel, the sum is right to 3 % from four points per voxel
-    on, but for the rim: voxels there count whole, which adds half a voxel's edge along it. Folds and rods that are
+    on, except for the rim: voxels there count whole, which adds half a voxel's edge along it. Folds and rods that are
     thinner than two voxels are not resolved.
 
     Args:

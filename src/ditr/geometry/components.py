@@ -56,13 +56,13 @@ def connected_points(coord: NDArray[np.floating], gap: float) -> NDArray[np.int3
         (N,) int32 from 0, by the first point of each part.
 
     Raises:
-        InputError: a gap that is no length, or points that are not finite or not (N, 3).
+        InputError: a gap that is not a length, or points that are not finite or not (N, 3).
     """
     points = np.asarray(coord, dtype=np.float64)
     if points.ndim != 2 or points.shape[1] != 3:
         raise InputError("points", f"shape {points.shape}", "Give (N, 3)")
     if not (np.isfinite(gap) and gap > 0):
-        raise InputError("gap", f"{gap} is no length", "Give a positive length in metres")
+        raise InputError("gap", f"{gap} is not a length", "Give a positive length in metres")
     if not len(points):
         return np.empty(0, dtype=np.int32)
     low, high = bounding_box(points)

@@ -184,7 +184,7 @@ def find_up(scene: Scene, told: ArrayLike | None = None) -> Vector:
     Everything that asks which way is up asks here: training, validation, labelling, evaluation and pictures.
 
     Raises:
-        InputError: what is told is no direction.
+        InputError: what is told is not a direction.
     """
     if told is not None:
         return checked_direction(told, "up")

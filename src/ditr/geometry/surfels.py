@@ -31,7 +31,7 @@ class Surfels:
     Attributes:
         middle: (3,) float64 metres, from which ``place`` is counted.
         place: (M, 3) float64 metres.
-        normal: (M, 3) float64 of unit length, on either side; zero where the neighbourhood is no plane.
+        normal: (M, 3) float64 of unit length, on either side; zero where the neighbourhood is not a plane.
         spacing: (M,) float64 metres, the side of the square of surface that is one point's share.
     """
 

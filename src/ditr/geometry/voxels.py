@@ -93,7 +93,7 @@ def voxelize(coord: NDArray[np.floating] | Tensor, size: float) -> Voxels:
     if points.ndim != 2 or points.shape[1] != 3 or len(points) == 0:
         raise InputError("points", f"shape {points.shape}", "Voxels need at least one point, (N, 3)")
     if not (np.isfinite(size) and size > 0):
-        raise InputError("voxel size", f"{size} is no length", "Give a positive length in metres")
+        raise InputError("voxel size", f"{size} is not a length", "Give a positive length in metres")
     low, high = bounding_box(points)
     if not (np.isfinite(low).all() and np.isfinite(high).all()):
         raise InputError("points", "some coordinates are not finite", "Remove these points")

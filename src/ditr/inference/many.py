@@ -36,7 +36,7 @@ class Shard:
     """One of ``count`` parts of many scenes, ``number`` from 1: each scene is in one of them, whoever asks.
 
     Raises:
-        InputError: numbers that are no part.
+        InputError: numbers that are not part.
     """
 
     number: int = 1
@@ -44,7 +44,7 @@ class Shard:
 
     def __post_init__(self) -> None:
         if not 1 <= self.number <= self.count:
-            raise InputError("shard", f"{self.number}/{self.count} is no part", "Give 1/8 to 8/8 for eight jobs, say")
+            raise InputError("shard", f"{self.number}/{self.count} is not part", "Give 1/8 to 8/8 for eight jobs, say")
 
     @classmethod
     def parse(cls, text: str) -> Shard:
@@ -72,7 +72,7 @@ class Many:
         how: each is labelled.
         outputs: what is written for each.
         force: whether what is implausible passes.
-        overwrite: whether scenes whose results were made with another model or other options are labelled anew.
+        overwrite: whether scenes whose results were made with another model or other options are labelled again.
         shard: the part of the scenes that is labelled here.
         model: name of the model, for people.
         captures: folder that gets a capture with the labels of each scene, for `ditr train`; None for no such.
@@ -223,7 +223,7 @@ def _sorted_out(
         raise InputError(
             work.out / other[0][0].name,
             f"{len(other)} of {len(items)} scenes have results that were made otherwise ({what})",
-            "Name another folder, or label these scenes anew with --overwrite",
+            "Name another folder, or label these scenes again with --overwrite",
         )
     return done, todo
 

@@ -115,7 +115,7 @@ def measure(prediction: Prediction, voxel: float | None = None, *, least: float 
         least: the smallest edge that is chosen by default, as noise doubles surfaces in smaller ones.
 
     Raises:
-        InputError: an edge that is no length, or of which too many would lie along an axis.
+        InputError: an edge that is not a length, or of which too many would lie along an axis.
     """
     scene = prediction.scene
     if voxel is None:
@@ -142,13 +142,13 @@ def measure(prediction: Prediction, voxel: float | None = None, *, least: float 
 
 
 def require_length(voxel: float) -> None:
-    """Refuse an edge of voxels that is no length.
+    """Refuse an edge of voxels that is not a length.
 
     Raises:
         InputError: it is none.
     """
     if not (np.isfinite(voxel) and voxel > 0):
-        raise InputError("--measure", f"{voxel} is no length", "Give metres, or auto")
+        raise InputError("--measure", f"{voxel} is not a length", "Give metres, or auto")
 
 
 def _listed(prediction: Prediction) -> list[tuple[int, str, tuple[int, int, int]]]:

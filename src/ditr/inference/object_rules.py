@@ -58,7 +58,7 @@ class ObjectRules:
         by_area: names of classes of which the area is told in place of a number.
 
     Raises:
-        InputError: a gap or size that is no length, a number of points below 1, or a class that is to be both.
+        InputError: a gap or size that is not a length, a number of points below 1, or a class that is to be both.
     """
 
     gap: Mapping[str, float] = field(default_factory=dict)
@@ -70,10 +70,10 @@ class ObjectRules:
     def __post_init__(self) -> None:
         for name, gap in self.gap.items():
             if not (np.isfinite(gap) and gap > 0):
-                raise InputError("--object-gap", f"{_of(name)}{gap} is no length", "Give metres, as 0.1")
+                raise InputError("--object-gap", f"{_of(name)}{gap} is not a length", "Give metres, as 0.1")
         for name, size in self.min_size.items():
             if not (np.isfinite(size) and size >= 0):
-                raise InputError("--object-min-size", f"{_of(name)}{size} is no length", "Give metres, 0 for all")
+                raise InputError("--object-min-size", f"{_of(name)}{size} is not a length", "Give metres, 0 for all")
         for name, number in self.min_points.items():
             if number < 1:
                 raise InputError("--object-min-points", f"{_of(name)}it is {number}", "Give 1 or more")

@@ -143,7 +143,7 @@ def find_objects(
     Points of a class are of one thing where chains of its points join them, with steps no longer than the class's gap
     (:func:`~ditr.geometry.components.connected_points`); upwards three times as long. By default the gap is five
     distances between neighbouring points, or a tenth of the class's usual length where that is more. Parts that have
-    fewer than 10 points, or less than 0.2 of the usual length or surface, are no things. Usual is the median over the
+    fewer than 10 points, or less than 0.2 of the usual length or surface, are not things. Usual is the median over the
     class's points: half of them lie in parts that are larger.
 
     Two things of a class that are closer to each other than its gap are one. One thing of which a wider stripe was not

@@ -120,7 +120,7 @@ class Ready:
 
     Attributes:
         scene: as given, with what was said of how it is to be read.
-        inputs: what the network sees, but for the tokens of its views.
+        inputs: what the network sees, except for the tokens of its views.
         up: (3,) the direction against gravity.
         normals: how they were made, where the network takes them and the scene lacks some; None otherwise.
     """
@@ -224,7 +224,7 @@ def make_ready(
         grid: of the model's encoder; None for a model without images.
 
     Raises:
-        InputError: missing or damaged depth maps or lists of pixels, or ``up`` is no direction.
+        InputError: missing or damaged depth maps or lists of pixels, or ``up`` is not a direction.
     """
     if seed < 0:
         raise InputError("seed", f"it is {seed}", "Give 0 or more")

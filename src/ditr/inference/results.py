@@ -46,7 +46,7 @@ class Outputs:
         report: whether there is a page that shows all of it.
 
     Raises:
-        InputError: an edge that is no length.
+        InputError: an edge that is not a length.
     """
 
     pictures: bool = True

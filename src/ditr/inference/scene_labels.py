@@ -40,7 +40,7 @@ class Labelling:
         """The labels of a scene, with what they are worth among its findings.
 
         Raises:
-            InputError: as for :meth:`Segmenter.__call__`, or a confidence that is no probability.
+            InputError: as for :meth:`Segmenter.__call__`, or a confidence that is not a probability.
         """
         found = segmenter(scene, seed=self.seed, rule=rule_of(scene, self), votes=self.votes)
         return finished(found, segmenter.config, self)
@@ -74,7 +74,7 @@ def finished(prediction: Prediction, config: ModelConfig, how: Labelling) -> Pre
     """The labels that stand, and among the findings whether the scene is unlike those of the training.
 
     Raises:
-        InputError: a confidence that is no probability.
+        InputError: a confidence that is not a probability.
     """
     unlike = unlike_training(config, prediction)
     if unlike is not None:

@@ -102,7 +102,7 @@ class Segmenter:
                 model's training, or where that is not known half precision on a GPU and single precision on a CPU.
 
         Raises:
-            InputError: as for :func:`ditr.from_pretrained`, a student of distillation, or an encoder that cannot be had
+            InputError: as for :func:`ditr.from_pretrained`, a student of distillation, or an encoder that is not there
                 or holds other weights than in training.
         """
         # Only here: models by name need the hub's library and all that converts checkpoints.

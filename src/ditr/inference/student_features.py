@@ -241,7 +241,7 @@ def teacher_of(config: ModelConfig, name: str | Path) -> EncoderConfig:
     """The teacher that a student names.
 
     Raises:
-        InputError: the model is no student, or names no teacher.
+        InputError: the model is not a student, or names no teacher.
     """
     if config.student is None:
         raise InputError(name, "this model has classes and predicts no features", "Label with it: `ditr segment`")
@@ -254,7 +254,7 @@ def check_teacher(config: ModelConfig, encoding: CachedEncoding) -> None:
     """The weights that the student learned from, or an error: cosines to others mean nothing.
 
     Raises:
-        InputError: the model is no student, or the encoder has other weights or another width than its teacher.
+        InputError: the model is not a student, or the encoder has other weights or another width than its teacher.
     """
     encoder, wanted = encoding.encoder, config.encoder
     if config.student is None:
@@ -287,7 +287,7 @@ def student_features(
 
     Raises:
         InputError: the model is no student or of another width, an attribute of the points is missing, the scene is too
-            large, or ``up`` is no direction.
+            large, or ``up`` is not a direction.
     """
     scene, seed = teacher.scene, teacher.seed
     if config.student is not None and config.student.width != teacher.tokens.shape[1]:

@@ -66,7 +66,7 @@ def feature_limit() -> int:
     """Bytes that features of photographs may take: ``DITR_CACHE_LIMIT``, as 500MB or 20GiB, else `FEATURE_BYTES`.
 
     Raises:
-        InputError: that is no size.
+        InputError: that is not a size.
     """
     text = os.environ.get("DITR_CACHE_LIMIT", "").strip()
     if not text:
@@ -74,7 +74,7 @@ def feature_limit() -> int:
     match = re.fullmatch(r"(\d{1,15}(?:\.\d*)?)\s*([KMGT]?I?B|)", text.upper())
     size = int(float(match[1]) * _UNITS[match[2]]) if match and match[2] in _UNITS else 0
     if size < 1:
-        raise InputError("DITR_CACHE_LIMIT", f"{text!r} is no size", "Write it like 500MB, 20GB or 20GiB")
+        raise InputError("DITR_CACHE_LIMIT", f"{text!r} is not a size", "Write it like 500MB, 20GB or 20GiB")
     return size
 
 

@@ -343,9 +343,11 @@ def read_bytes(path: Path, most: int | None = None) -> bytes:
     """
     try:
         if not path.is_file():
-            fault = "this is no file" if path.exists() else "there is no such file"
+            fault = "this is not a file" if path.exists() else "there is no such file"
             raise InputError(path, fault, "Give the path of a file")
         with path.open("rb") as file:
             return file.read() if most is None else file.read(most)
     except OSError as error:
-        raise InputError(path, f"the file cannot be read ({error.strerror})", "Mend its path or permissions") from None
+        raise InputError(
+            path, f"the file cannot be read ({error.strerror})", "Change its path or permissions"
+        ) from None

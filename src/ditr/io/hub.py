@@ -136,7 +136,9 @@ def fetch_folder(
         raise InputError(repository, told, "Name it like facebook/dinov2-small") from None
     for path in (asked.revision, *optional, *(part for name in names for part in _alternatives(name))):
         if any(part in ("", ".", "..") for part in path.split("/")):
-            raise InputError(repository, f"{path!r} is no name inside of a repository", "Name files like a/config.json")
+            raise InputError(
+                repository, f"{path!r} is not a name inside of a repository", "Name files like a/config.json"
+            )
     try:
         here = _cached(asked)
         if here is not None and (not ask or here.name == asked.revision):

@@ -56,7 +56,7 @@ class JsonRow:
         """
         value = self._value(key)
         if not isinstance(value, str):
-            raise self.fault(f"{key!r} is no text")
+            raise self.fault(f"{key!r} is not text")
         return value
 
     def flag(self, key: str) -> bool:
@@ -78,7 +78,7 @@ class JsonRow:
         """
         value = self._value(key)
         if not _is_number(value) or not 0 <= value <= most:
-            raise self.fault(f"{key!r} is no number from 0 to {most}")
+            raise self.fault(f"{key!r} is not a number from 0 to {most}")
         found: int = round(value)
         return found
 
@@ -114,10 +114,10 @@ def json_rows(path: Path, remedy: str, progress: Callable[[int, int], None] | No
         progress: told the megabytes that were read, and those of the file.
 
     Raises:
-        InputError: a missing file, one that is no list of objects, or one that ends early; the text says where.
+        InputError: a missing file, one that is not a list of objects, or one that ends early; the text says where.
     """
     if not path.is_file():
-        raise InputError(path, "this is no file" if path.exists() else "there is no such file", remedy)
+        raise InputError(path, "this is not a file" if path.exists() else "there is no such file", remedy)
     try:
         total = path.stat().st_size >> 20
         with path.open("rb") as file:
@@ -167,7 +167,7 @@ class _Text:
         return InputError(self.path, f"at byte {position} {what}", self.remedy)
 
     def mark(self) -> str:
-        """The next character that is no space; empty at the end."""
+        """The next character that is not a space; empty at the end."""
         while True:
             match = _SPACE.match(self._text, self.at)
             assert match is not None
@@ -178,16 +178,16 @@ class _Text:
                 return ""
 
     def object(self, number: int) -> dict[str, Any]:
-        """The object that begins here, which ends with its bracket: text that ends too early is no object."""
+        """The object that begins here, which ends with its bracket: text that ends too early is not an object."""
         why = ""
         while True:
             try:
                 value, end = self._scan(self._text, self.at)
             except (ValueError, RecursionError) as error:
-                why = error.msg if isinstance(error, json.JSONDecodeError) else "it is no JSON"
+                why = error.msg if isinstance(error, json.JSONDecodeError) else "it is not JSON"
             else:
                 if not isinstance(value, dict):
-                    raise self.fault(f"row {number} is no object")
+                    raise self.fault(f"row {number} is not an object")
                 self.at = end
                 return value
             if len(self._text) - self.at > _LONGEST or not self._more():
@@ -207,10 +207,10 @@ class _Text:
             self._text = self._text[self.at :] + self._bytes.decode(chunk, final=self._ended)
         except UnicodeDecodeError:
             self._text, self.at = self._text[self.at :], 0
-            raise self.fault("or soon after, it is no UTF-8") from None
+            raise self.fault("or soon after, it is not UTF-8") from None
         self.at = 0
         return not self._ended
 
 
 def _refused(name: str) -> float:
-    raise ValueError(f"{name} is no number of JSON")
+    raise ValueError(f"{name} is not a number of JSON")

@@ -212,7 +212,7 @@ class PickleMachine:
     def append(self, values: list[Any]) -> None:
         target = self.top()
         if type(target) is not list:
-            raise Fault("values are appended to what is no list", HOSTILE)
+            raise Fault("values are appended to what is not a list", HOSTILE)
         target.extend(values)
 
     def set_items(self, values: list[Any]) -> None:
@@ -221,14 +221,14 @@ class PickleMachine:
             target.parts.extend(values)  # not hashed: an optimizer's state has tensors as keys
             return
         if type(target) not in (dict, OrderedDict):
-            raise Fault("items are set in what is no dictionary", HOSTILE)
+            raise Fault("items are set in what is not a dictionary", HOSTILE)
         if len(values) % 2:
             raise Fault("a key has no value")
         for key, value in zip(values[::2], values[1::2], strict=True):
             # Hashing other keys could take exponential time (nested tuples) or put all keys into one place (integers
             # of many digits, floats).
             if key is not None and type(key) not in (str, bool, int, bytes):
-                raise Fault("a dictionary has a key that is no text or integer", "Save it with keys of str or int")
+                raise Fault("a dictionary has a key that is not text or integer", "Save it with keys of str or int")
             if type(key) is int and not -(1 << 63) <= key < 1 << 64:
                 raise Fault("a dictionary has a key of more than 64 bits", "Save it with keys of str or int")
             target[key] = value
@@ -258,7 +258,7 @@ class PickleMachine:
     def stack_name(self) -> None:
         name, module = self.pop(), self.pop()
         if type(name) is not str or type(module) is not str:
-            raise Fault("it wants a name that is no text", HOSTILE)
+            raise Fault("it wants a name that is not text", HOSTILE)
         self.name(module, name)
 
     def line_object(self) -> None:
@@ -283,7 +283,7 @@ class PickleMachine:
     def reduce(self) -> None:
         arguments, function = self.pop(), self.pop()
         if type(function) is not Name or function.make is None or type(arguments) is not tuple:
-            shown = function.text if type(function) is Name else "a value that is no name"
+            shown = function.text if type(function) is Name else "a value that is not a name"
             raise Fault(f"it wants to call {shown}, and to unpickle that would run code", RUNS_CODE)
         value = function.make(arguments)
         self.container(value, len(value) if type(value) is bytes else 256)

@@ -111,9 +111,9 @@ def sizes(value: Any, what: str) -> tuple[int, ...]:
         Fault: anything else.
     """
     if type(value) is not tuple or len(value) > MAX_DIMENSIONS:
-        raise Fault(f"{what} is no tuple of at most {MAX_DIMENSIONS} integers", HOSTILE)
+        raise Fault(f"{what} is not a tuple of at most {MAX_DIMENSIONS} integers", HOSTILE)
     if any(type(size) is not int or size < 0 for size in value):
-        raise Fault(f"{what} has entries that are no integers from 0", HOSTILE)
+        raise Fault(f"{what} has entries that are not integers from 0", HOSTILE)
     if math.prod(max(size, 1) for size in value) > MAX_ELEMENTS:
         raise Fault(f"{what} {value} is beyond any memory", HOSTILE)
     return value

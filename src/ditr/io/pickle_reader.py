@@ -134,4 +134,4 @@ def _leaf_bytes(value: Any, vocabulary: Vocabulary) -> int:
     if kind is Name and value.is_stranger:
         return 0
     shown = f"the name {value.text}" if kind is Name else "an unfinished object"
-    raise Fault(f"its value holds {shown}, which is no data", HOSTILE)
+    raise Fault(f"its value holds {shown}, which is not data", HOSTILE)

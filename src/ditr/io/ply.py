@@ -93,7 +93,7 @@ def read_ply_mesh(path: str | os.PathLike[str]) -> tuple[dict[str, NDArray[Any]]
 
     Raises:
         InputError: as for :func:`read_ply`; and an ascii file, no faces behind the vertices, a face of more or fewer
-            than three corners, or a corner that is no vertex.
+            than three corners, or a corner that is not a vertex.
     """
     path = Path(path)
     try:
@@ -102,7 +102,7 @@ def read_ply_mesh(path: str | os.PathLike[str]) -> tuple[dict[str, NDArray[Any]]
             before, vertex = _split_at_vertex(elements, path)
             after = elements[len(before) + 1 :]
             if not byte_order or not after or after[0].name != "face":
-                raise InputError(path, "it is no binary mesh with faces behind its vertices", _MEND)
+                raise InputError(path, "it is not a binary mesh with faces behind its vertices", _MEND)
             properties = _read_binary(file, path, before, vertex, byte_order)
             return properties, _read_faces(file, path, after[0], byte_order, vertex.count)
     except OSError as error:
@@ -167,7 +167,7 @@ def _header_lines(file: BinaryIO, path: Path) -> list[str]:
     """The header's lines between the first one and ``end_header``; each ends with LF, CR LF or CR, as it likes."""
     start = file.read(_MAX_HEADER)
     if not re.match(rb"ply[ \t]*[\r\n]", start):
-        raise InputError(path, "this is no PLY file: its first line is not 'ply'", _MEND)
+        raise InputError(path, "this is not a PLY file: its first line is not 'ply'", _MEND)
     end = re.search(rb"[\r\n][ \t]*end_header[ \t]*(\r\n?|\n)", start)
     if end is None:
         raise InputError(

@@ -32,7 +32,7 @@ _MOST = 200_000
 _AT_ONCE = 8
 _CONNECT, _SILENT = 20, 60
 """Seconds that a web server may take to answer, and until its next bytes come; a whole file may take any time."""
-_BY_HAND = "Mend the address, its credentials or the network, or fetch it by hand"
+_BY_HAND = "Correct the address, its credentials or the network, or fetch it by hand"
 _FULL = "Free some, or let TMPDIR name a folder on a larger disk"
 
 
@@ -173,7 +173,7 @@ def matches(url: str) -> list[str]:
         system, root = _opened(url)
         found = sorted(system.unstrip_protocol(path) for path in system.glob(root))
     if not found:
-        raise InputError(shown(url), "nothing there has such a name", "Mend the pattern")
+        raise InputError(shown(url), "nothing there has such a name", "Correct the pattern")
     return found
 
 
@@ -349,7 +349,7 @@ def _told(url: str, what: str) -> Iterator[None]:
         # A web server that does not answer is also a FileNotFoundError, with the reason behind it.
         cause = error.__cause__ if isinstance(error, FileNotFoundError) and error.__cause__ is not None else error
         if isinstance(cause, FileNotFoundError) or getattr(cause, "status", None) in (404, 410):
-            raise InputError(where, "there is no such file or folder", "Mend the address") from None
+            raise InputError(where, "there is no such file or folder", "Correct the address") from None
         text = " ".join(str(cause).split())[:200] or type(cause).__name__
         if text.startswith("Protocol not known"):
             remedy = "Use a path of this machine, s3://, gs://, az://, https://, sftp:// or another that fsspec knows"

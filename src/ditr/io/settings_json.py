@@ -115,7 +115,7 @@ def _read_object(kind: Any, value: Any, where: str, place: str) -> Any:
     except InputError as error:
         raise InputError(where, f"{place or 'the settings'}: {error.where}: {error.fault}", error.remedy) from None
     except ValueError as error:  # values that do not fit together
-        raise InputError(where, f"{place or 'the settings'}: {error}", "Mend these settings") from None
+        raise InputError(where, f"{place or 'the settings'}: {error}", "Correct these settings") from None
 
 
 def _join(place: str, name: str) -> str:

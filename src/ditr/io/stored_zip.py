@@ -105,7 +105,7 @@ def _entry_name(raw: bytes) -> str:
     try:
         name = raw.decode("utf-8")
     except UnicodeDecodeError:
-        raise Fault("an entry's name is no text") from None
+        raise Fault("an entry's name is not text") from None
     if "\\" in name or ":" in name or not name.isprintable() or {"", ".", ".."} & set(name.split("/")):
         raise Fault(f"the archive has an entry {name[:80]!r}, no name inside a folder", HOSTILE)
     return name

@@ -81,7 +81,7 @@ def _recognize(path: Path, head: bytes) -> None:
         raise InputError(path, "this is a file of torch.save before version 1.6", RESAVE)
     if head[0] == 0x80:
         raise InputError(path, "this is a plain pickle, no file of torch.save", "Name a checkpoint (.pth, .pt)")
-    raise InputError(path, "this is no file of torch.save", "Name a checkpoint (.pth, .pt)")
+    raise InputError(path, "this is not a file of torch.save", "Name a checkpoint (.pth, .pt)")
 
 
 def _root(entries: dict[str, Entry]) -> str:
@@ -109,12 +109,12 @@ def _vocabulary(path: Path, size: int, root: str, entries: dict[str, Entry]) -> 
 
     def storage(reference: Any) -> Storage:
         if type(reference) is not tuple or len(reference) != 5 or not is_exactly(reference[0], "storage"):
-            raise Fault("it refers to something that is no storage", HOSTILE)
+            raise Fault("it refers to something that is not a storage", HOSTILE)
         _, kind, key, location, count = reference
         if type(kind) is not Name or kind not in STORAGES:
             raise Fault("a storage has an unknown type", HOSTILE)
         if type(key) is not str or re.fullmatch(r"[0-9]{1,9}", key) is None:
-            raise Fault("a storage's key is no number", HOSTILE)
+            raise Fault("a storage's key is not a number", HOSTILE)
         if type(location) is not str or type(count) is not int:
             raise Fault("a storage is written in an unknown way", HOSTILE)
         entry = entries.get(f"{root}/data/{key}")
@@ -150,7 +150,7 @@ def _tensor(arguments: tuple[Any, ...]) -> StoredTensor:
 def _steps(value: Any, what: str) -> tuple[int, ...]:
     # Their product means nothing: a stride of a large tensor is as large as a part of it.
     if type(value) is not tuple or any(sizes((step,), what) is None for step in value):
-        raise Fault(f"{what} is no tuple of integers", HOSTILE)
+        raise Fault(f"{what} is not a tuple of integers", HOSTILE)
     return value
 
 

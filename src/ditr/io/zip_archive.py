@@ -108,7 +108,7 @@ class Archive:
             self._progress(len(self._looked_at), self._files)
         if entry.file_size > most:
             return Fault(
-                "a file too large", name, f"it has {entry.file_size} bytes where {most} are the most", "Write it anew"
+                "a file too large", name, f"it has {entry.file_size} bytes where {most} are the most", "Write it again"
             )
         try:
             return b"".join(self._blocks(entry))
@@ -164,7 +164,7 @@ class _Bounded(io.BufferedReader):
 
 
 def _kind(first: bytes) -> str | None:
-    """What a file is that is no zip archive; None for one that begins as such."""
+    """What a file is that is not a zip archive; None for one that begins as such."""
     if first.startswith(b"PK\x03\x04"):
         return None
     if first[257:262] == b"ustar":

@@ -305,7 +305,7 @@ def _checked(facts: Any, arrays: dict[str, NDArray[Any]]) -> Bank:
         if not good
     ]
     if wrong:
-        raise InputError("bank", f"its arrays {few(wrong, 3)} do not fit each other", "Make it anew")
+        raise InputError("bank", f"its arrays {few(wrong, 3)} do not fit each other", "Make it again")
     return Bank(
         classes=classes,
         label=label,

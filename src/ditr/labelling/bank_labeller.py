@@ -188,6 +188,6 @@ def _finished(prediction: Prediction, how: Labelling) -> Prediction:
     """The labels that stand.
 
     Raises:
-        InputError: a confidence that is no probability.
+        InputError: a confidence that is not a probability.
     """
     return prediction if how.min_confidence is None else prediction.at_least(how.min_confidence)

@@ -154,7 +154,7 @@ def make_cells(scene: Scene, encoding: CachedEncoding | None, *, size: float | N
 
 
 def dark_cells(scene: Scene, grid: ImageGrid | None, *, size: float | None = None, seed: int = 0) -> DarkCells:
-    """As :func:`make_cells`, which tells of the other arguments, but for the image features.
+    """As :func:`make_cells`, which tells of the other arguments, except for the image features.
 
     Args:
         grid: of the encoder; None to do without photographs.

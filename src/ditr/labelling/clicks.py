@@ -155,7 +155,7 @@ def read_clicks(path: str | os.PathLike[str]) -> Clicks:
     actions = tuple(action_of(entry, f"{where}, click {number}") for number, entry in enumerate(entries))
     listed = content.get("classes", [])
     if not isinstance(listed, list) or not all(isinstance(name, str) and name for name in listed):
-        raise InputError(where, "its classes are no list of names", "Give a list of texts")
+        raise InputError(where, "its classes are not a list of names", "Give a list of texts")
     names = tuple(dict.fromkeys([*listed, *(action.name for action in actions)]))
     return Clicks(scene, names, actions)
 

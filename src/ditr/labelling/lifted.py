@@ -127,7 +127,7 @@ class _Frame:
 
     @classmethod
     def of(cls, view: View, image: LabelImage, upright: bool, exif: Exif) -> _Frame:
-        """By their sizes, and by what the tool does where these are no help.
+        """By their sizes, and by what the tool does where these are not a help.
 
         Raises:
             InputError: their proportions differ.
@@ -158,7 +158,7 @@ class _Frame:
 
 
 def _alike(one: tuple[int, int], two: tuple[int, int]) -> bool:
-    """Whether sizes are in the same proportion, but for rounding."""
+    """Whether sizes are in the same proportion, except for rounding."""
     across, down = one[0] / two[0], one[1] / two[1]
     return abs(one[1] - two[1] * across) <= 1 or abs(one[0] - two[0] * down) <= 1
 

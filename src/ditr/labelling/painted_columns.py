@@ -135,7 +135,7 @@ def _numbers(path: Path, name: str, values: NDArray[Any]) -> NDArray[np.int64]:
     values = np.where(known, values, 0)
     whole = known & (values == np.floor(values)) & (np.abs(values.astype(np.float64)) < 1 << 40)
     if bad := int((known & ~whole).sum()):
-        fault = f"{bad} values of {name} are no whole numbers, as averages of labels are"
+        fault = f"{bad} values of {name} are not whole numbers, as averages of labels are"
         raise InputError(path, fault, "Paint or copy labels without interpolation")
     return np.where(known, values, UNLABELLED).astype(np.int64)
 

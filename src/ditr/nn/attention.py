@@ -31,7 +31,7 @@ def position_bound(patch_size: int) -> int:
 
 @dataclass(frozen=True, eq=False)
 class SampleTokens:
-    """Tokens that are no cells, but that every cell of their sample attends to.
+    """Tokens that are not cells, but that every cell of their sample attends to.
 
     Attributes:
         rows: (V, channels), one sample's after the other's.

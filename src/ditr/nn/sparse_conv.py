@@ -72,7 +72,7 @@ def convolve(
 
 
 class _GatherConvolution(torch.autograd.Function):
-    """Keeps only the features for the backward pass; the gathered copy is made anew there."""
+    """Keeps only the features for the backward pass; the gathered copy is made again there."""
 
     @staticmethod
     def forward(

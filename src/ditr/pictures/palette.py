@@ -34,7 +34,7 @@ GREY: Color = (150, 150, 150)
 LIGHT_GREY: Color = (217, 217, 217)
 """Unlabelled points in the picture of differences."""
 BOTH_RIGHT: Color = (44, 44, 48)
-"""Both predictions right: black, but for the shading to show."""
+"""Both predictions right: black, except for the shading to show."""
 BOTH_WRONG: Color = (240, 180, 60)
 """Both predictions wrong."""
 ONLY_FIRST: Color = (216, 32, 42)

@@ -154,7 +154,7 @@ def even_subset(coord: NDArray[np.float64], most: int) -> NDArray[np.int64]:
 
 
 def _near(coord: NDArray[np.float64]) -> NDArray[np.int64]:
-    """Rows of the points that are no strays."""
+    """Rows of the points that are not strays."""
     low, high = np.percentile(coord[:: max(1, len(coord) // 200_000)], [1, 99], axis=0)
     room = _FAR * max(float((high - low).max()), 1e-6)
     return np.flatnonzero(((coord >= low - room) & (coord <= high + room)).all(axis=1))

@@ -206,7 +206,7 @@ def _without_lid(coord: Vector, axes: Vector, direction: Vector, up: Vector) -> 
 
 
 def _fit(coord: Vector, inside: NDArray[np.bool_], direction: Vector, up: Vector, size: tuple[int, int]) -> Viewpoint:
-    """A camera in the given direction whose picture is filled by the points ``inside``, but for a few strays."""
+    """A camera in the given direction whose picture is filled by the points ``inside``, except for a few strays."""
     height, width = size
     points = coord[inside]
     points = points[:: max(1, len(points) // 50_000)]

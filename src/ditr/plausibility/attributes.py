@@ -1,4 +1,4 @@
-"""Points that are no measurements, and masks that leave nothing."""
+"""Points that are not measurements, and masks that leave nothing."""
 
 from __future__ import annotations
 

@@ -36,7 +36,7 @@ class Agreement:
     """How well cameras and points fit together; None where the capture has nothing to tell it by.
 
     Attributes:
-        seen: share of the points in some view's frustum and range, but for masked pixels.
+        seen: share of the points in some view's frustum and range, except for masked pixels.
         predicted: that share for cameras at the same places that are turned together at random.
         depth: among points that have a depth value, the share at that depth less the share that floats before it.
         color: correlation of the points' colours with those of their pixels, over all channels.
@@ -195,7 +195,7 @@ def _told(found: Agreement) -> str:
 
 
 def _little_seen(given: Agreement, *, masked: bool) -> list[Finding]:
-    """Masks may take out all there is, which is no fault."""
+    """Masks may take out all there is, which is not a fault."""
     predicted = given.predicted
     share = given.seen if given.depth is None else given.seen * max(0.0, given.depth)
     evidence = {"seen": round(share, 4), "predicted": round(predicted, 4)}

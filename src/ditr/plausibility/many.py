@@ -133,7 +133,7 @@ def require_files(scene: Scene, *, photographs: bool = True) -> None:
     if len(faults) > 1:
         listed = "; ".join(f"{fault.where}: {fault.fault}" for fault in faults[:_MOST])
         more = f"; and {len(faults) - _MOST} more" if len(faults) > _MOST else ""
-        raise InputError(f"scene {scene.name}", f"{len(faults)} files are damaged: {listed}{more}", "Mend them")
+        raise InputError(f"scene {scene.name}", f"{len(faults)} files are damaged: {listed}{more}", "Correct them")
     if faults:
         raise faults[0]
 
@@ -212,7 +212,7 @@ def usable(looks: Sequence[Look], *, skip: bool = False) -> tuple[list[Look], di
         listed.append(f"and {len(alike) - _MOST} more")
     places = {str(look.folder.parent) for look in bad}
     where = str(bad[0].folder) if len(looks) == 1 else ", ".join(sorted(places))
-    raise InputError(where, f"{more}: {'; '.join(listed)}", f"Mend them{', or ' + skipping if good else ''}")
+    raise InputError(where, f"{more}: {'; '.join(listed)}", f"Correct them{', or ' + skipping if good else ''}")
 
 
 def _in_list(look: Look, fault: InputError) -> str:

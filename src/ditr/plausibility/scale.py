@@ -28,7 +28,7 @@ _FAR = 30_000.0
 _ELSEWHERE = 300.0
 """Sizes of a cloud from which nobody photographs it."""
 _TALL, _HIGH_CEILING, _HIGH_CAMERA, _VERY_HIGH_CAMERA = 500.0, 80.0, 100.0, 400.0
-"""Metres that buildings, halls, people and drones do not reach, but for a few."""
+"""Metres that buildings, halls, people and drones do not reach, except for a few."""
 _WALLED = 0.05
 """Share of a floor plan with walls: slopes are not as steep."""
 _LOW_CEILING, _NEAR = 0.6, 0.08

@@ -21,7 +21,7 @@ POINTS, VIEWS = 20_000, 8
 
 @dataclass(frozen=True, eq=False)
 class Shown:
-    """The points in a view's frustum and range, but for masked pixels.
+    """The points in a view's frustum and range, except for masked pixels.
 
     Attributes:
         rows: (n,) of the scene's points.

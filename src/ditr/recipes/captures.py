@@ -51,7 +51,7 @@ def small(profile: str) -> Recipe:
         network=SMALL_NETWORK,
         # Rooms are small: the published lower limit of 1 m would hide half of a view.
         preparation=Preparation(voxel_size=0.08, rule=VisibilityRule(min_depth=0.3, depth_margin=0.2)),
-        # A crop of each room costs less than the room, and shows it anew each time.
+        # A crop of each room costs less than the room, and shows it again each time.
         augmentation=Augmentation("light", crop=5_500),
         optimizer=OptimizerSettings(lr=4e-3, block_lr=4e-3, warmup=0.1, clip=1.0),
         steps=160,

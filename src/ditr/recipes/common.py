@@ -76,7 +76,7 @@ def distilled(recipe: Recipe) -> Recipe:
 
 
 def gently(recipe: Recipe) -> Recipe:
-    """A tenth of the epochs and of the learning rates, but for the head's (appendix A), on a distilled network."""
+    """A tenth of the epochs and of the learning rates, except for the head's (appendix A), on a distilled network."""
     assert recipe.epochs is not None and recipe.validate_epochs is not None
     steps = recipe.optimizer
     assert steps.block_lr is not None

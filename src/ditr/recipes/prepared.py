@@ -22,7 +22,7 @@ def dataset_root(name: str, root: Path) -> Path:
     """The folder of a dataset: the one of its name in ``root``, or ``root`` itself where there is none.
 
     Raises:
-        InputError: no such dataset, or ``root`` is no folder.
+        InputError: no such dataset, or ``root`` is not a folder.
     """
     folder = by_name(name).folder
     if not root.is_dir():

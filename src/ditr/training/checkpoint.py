@@ -86,7 +86,7 @@ def writing(path: Path) -> Iterator[None]:
 def save_checkpoint(
     folder: Path, progress: Progress, model: nn.Module, optimizer: torch.optim.Optimizer, run: str
 ) -> Path:
-    """Write the state after ``progress.step`` steps; older files go, but for the one before.
+    """Write the state after ``progress.step`` steps; older files go, except for the one before.
 
     ``run`` identifies the recipe and the data, so that a checkpoint is not taken up by another run.
 
@@ -158,7 +158,7 @@ def load_newest(folder: Path, model: nn.Module, optimizer: torch.optim.Optimizer
         _restore(tensors, model, optimizer)
         return progress
     if unreadable:
-        _log.warning("no checkpoint in %s can be read: the run begins anew", folder)
+        _log.warning("no checkpoint in %s can be read: the run begins again", folder)
     return Progress()
 
 

@@ -56,6 +56,6 @@ def note_decisions(folder: Path, sets: dict[str, TrainingSet], *, resumes: bool)
         ]
         if changed:
             fault = f"up or the turn of images was another when the run began: {few(changed, 3)}"
-            raise InputError(path, fault, "Restore these captures, or train anew in another folder")
+            raise InputError(path, fault, "Restore these captures, or train again in another folder")
     elif decided:
         write_json(path, decided)

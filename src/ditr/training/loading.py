@@ -53,7 +53,7 @@ class JointSampler:
     """Batches of several datasets in turn, ``ratios[d]`` of each, the main dataset 0 first; starts at any batch.
 
     As published, an epoch is one pass over the main dataset: n batches of it make n // ratio rounds through all
-    datasets, and n % ratio batches of its own at the end. Other than there, where every epoch begins each dataset anew
+    datasets, and n % ratio batches of its own at the end. Other than there, where every epoch begins each dataset again
     and drops what fills no batch, a dataset goes on where it was, so that all its scenes come up equally often.
 
     Args:

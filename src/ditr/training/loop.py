@@ -216,7 +216,7 @@ class _Work:
         remedy = "Lower the learning rate, or clip"
         if done.unsound:
             fault += f", since {self.place.data.first_bad_point(done.unsound)}"
-            remedy = "Mend what is not finite, or leave the scene out"
+            remedy = "Correct what is not finite, or leave the scene out"
         progress = replace(progress, bad=progress.bad + 1)
         if progress.bad >= self.place.recipe.bad_steps:
             raise InputError(

@@ -239,7 +239,7 @@ class JointDataset:
 
 @dataclass(frozen=True)
 class Recipe:
-    """Everything that decides what a run learns, but for the data.
+    """Everything that decides what a run learns, except for the data.
 
     Attributes:
         network: sizes; its ``in_channels`` and ``image_width`` follow from ``preparation``, ``encoder`` and ``task``.

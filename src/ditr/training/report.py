@@ -76,7 +76,7 @@ def _read(path: Path) -> dict[str, Any]:
     except (OSError, ValueError, RecursionError) as error:
         raise InputError(path, f"it cannot be read ({error})", "Name the folder of a run of `ditr train`") from None
     if not isinstance(content, dict):
-        raise InputError(path, "it is no object", "Name the folder of a run of `ditr train`")
+        raise InputError(path, "it is not an object", "Name the folder of a run of `ditr train`")
     return content
 
 

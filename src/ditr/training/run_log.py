@@ -1,7 +1,7 @@
 """What a run says while it works: a progress bar, a text log, JSON lines and TensorBoard.
 
 Lines that a killed run left and will write again are dropped, so that the files of a run that was interrupted hold
-what those of one without a break hold, but for the time.
+what those of one without a break hold, except for the time.
 """
 
 from __future__ import annotations

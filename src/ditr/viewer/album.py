@@ -117,7 +117,7 @@ class Album:
         return True
 
     def repaint(self) -> None:
-        """The colours over photographs anew."""
+        """The colours over photographs again."""
         with self._browsers.lock:
             for browser in self._browsers.all():
                 self._show_picture(browser)

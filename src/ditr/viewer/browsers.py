@@ -71,7 +71,7 @@ class Browsers:
         browser.cloud.refresh()
 
     def refresh(self) -> None:
-        """The points anew in all of them."""
+        """The points again in all of them."""
         for browser in self.all():
             browser.cloud.refresh()
 

@@ -29,7 +29,7 @@ class FirstCamera:
         look_at: (3,) there.
         up: (3,) against gravity.
         field: vertical field of view in radians.
-        open: (N,) bool, the points without ceiling and near walls; None for a scene that is no room.
+        open: (N,) bool, the points without ceiling and near walls; None for a scene that is not a room.
     """
 
     position: NDArray[np.float64]

@@ -209,7 +209,7 @@ def kept_octree(coord: NDArray[np.floating], folder: Path | None) -> Octree:
 
     Args:
         coord: points.
-        folder: of the cache; None to build it anew.
+        folder: of the cache; None to build it again.
     """
     if folder is None:
         return build_octree(coord)

@@ -261,7 +261,7 @@ class Page:
         self.repaint()
 
     def repaint(self) -> None:
-        """Colours and hidden points anew, in all browsers."""
+        """Colours and hidden points again, in all browsers."""
         with self.browsers.lock:
             for side, look in enumerate(self.looks):
                 layer = self._on_side(self._shown_layer, side)

@@ -102,7 +102,7 @@ def check_weights(folder: Path) -> None:
 
 
 def check_contract(folder: Path, model: Segmentation | Distillation, network: NetworkConfig) -> Comparison:
-    """Compute the model's output on the fixed scene anew and compare it with the stored one.
+    """Compute the model's output on the fixed scene again and compare it with the stored one.
 
     Raises:
         InputError: no contract or a damaged one.

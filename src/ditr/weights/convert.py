@@ -192,7 +192,7 @@ def require_model(out: Path) -> None:
     if not names:
         return
     if not {"config.json", "model.safetensors"} <= names:
-        raise InputError(out, "exists and is no model", "Name a new folder")
+        raise InputError(out, "exists and is not a model", "Name a new folder")
     if names - set(FILES):
         raise InputError(out, f"holds more than a model: {few(sorted(names - set(FILES)), 5)}", "Name a new folder")
 

@@ -72,7 +72,7 @@ def out_of_reach(model: PublishedModel, fault: InputError) -> InputError:
     """
     lacking = missing_downloads(model)
     what = " and ".join(f"its {download.what}" for download in lacking)
-    cannot = fault.fault if isinstance(fault, Unreachable) else f"cannot be had: {fault.where}: {fault.fault}"
+    cannot = fault.fault if isinstance(fault, Unreachable) else f"is not available: {fault.where}: {fault.fault}"
     verb = "is" if len(lacking) == 1 else "are"
     told = f"{what} {verb} not on this machine, and {cannot}"
     remedy = (

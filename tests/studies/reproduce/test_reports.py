@@ -35,7 +35,7 @@ def text_of(page: Path) -> str:
 
 
 def rows_of(table: PaperTable, commit: str = "abc") -> Rows:
-    """DITR wins by 9, 10 and 11 points, everything else is the same but for what a seed's worlds are like."""
+    """DITR wins by 9, 10 and 11 points, everything else is the same except for what a seed's worlds are like."""
     rows: Rows = {}
     for trial in table.trials:
         for seed in SEEDS:

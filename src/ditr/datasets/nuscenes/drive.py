@@ -278,7 +278,7 @@ def _look_at_points(path: Path, whole: bool) -> None:
     if not whole:
         size = path.stat().st_size
         if size == 0 or size % _POINT:
-            raise InputError(path, f"its {size} bytes are no points of {_POINT} bytes", "Unpack this file again")
+            raise InputError(path, f"its {size} bytes are not points of {_POINT} bytes", "Unpack this file again")
         return
     finite = np.isfinite(load_floats(path, 5)).all(axis=1)
     if not finite.all():

@@ -85,7 +85,7 @@ def keyframe(entry: Mapping[str, Any], files: Path, images: Path | None, *, labe
         labels: whether there is lidarseg; each file of labels that an entry names has to be there then.
 
     Raises:
-        KeyError, TypeError, ValueError: something is missing, or is no matrix, or a path leads elsewhere.
+        KeyError, TypeError, ValueError: something is missing, or is not a matrix, or a path leads elsewhere.
     """
     token, named = str(entry["lidar_token"]), entry.get("gt_segment_path")
     if named is not None and PurePosixPath(str(named)).name != f"{token}_lidarseg.bin":
@@ -121,7 +121,7 @@ def _camera_image(camera: Mapping[str, Any], images: Path) -> _CameraImage:
         raise ValueError("numbers of a camera are not finite")
     rotation = pose[:3, :3]
     if np.abs(rotation @ rotation.T - np.eye(3)).max() > 0.005 or np.linalg.det(rotation) < 0:
-        raise ValueError("sensor2lidar_rotation is no rotation")
+        raise ValueError("sensor2lidar_rotation is not a rotation")
     if min(intrinsics[0, 0], intrinsics[1, 1]) <= 0:
         raise ValueError("camera_intrinsics have no focal length")
     world_to_camera = np.asarray(np.linalg.inv(pose), dtype=np.float64)
@@ -136,7 +136,7 @@ def _view(name: str, camera: _CameraImage) -> View:
 
 def _rings(path: Path, stored: NDArray[np.float32]) -> NDArray[np.uint8]:
     if not ((stored >= 0) & (stored <= 255)).all():
-        raise InputError(path, "the fifth number of some points is no number of a beam", "Copy the file again")
+        raise InputError(path, "the fifth number of some points is not a number of a beam", "Copy the file again")
     return stored.astype(np.uint8)
 
 

@@ -25,7 +25,7 @@ from ditr.io.pickle_reader import read_pickle_file
 
 __all__ = ["list_name", "open_nuscenes"]
 
-_AGAIN = "Make it anew with ditr prepare, or with the published preparation"
+_AGAIN = "Make it again with ditr prepare, or with the published preparation"
 
 
 def list_name(split: str) -> str:
@@ -37,7 +37,7 @@ def open_nuscenes(root: Path, splits: Sequence[str], images: Images) -> Keyframe
     """The keyframes of ``train``, ``val`` or ``test``; the images lie in ``raw`` with the points.
 
     Raises:
-        InputError: a missing list, one that is no list of keyframes, or one that was made without cameras.
+        InputError: a missing list, one that is not a list of keyframes, or one that was made without cameras.
     """
     raw = root / "raw"
     if raw.is_symlink() and not raw.exists():
@@ -65,7 +65,7 @@ def _keyframes(path: Path, raw: Path, images: Path | None) -> Iterator[Keyframe]
     for number, entry in enumerate(_entries(path)):
         if images is not None and isinstance(entry, dict) and "cams" not in entry:
             fault = f"entry {number} has no cameras (cams): the list was made without them"
-            raise InputError(path, fault, "Make it anew with its camera flag or with ditr prepare, or read no images")
+            raise InputError(path, fault, "Make it again with its camera flag or with ditr prepare, or read no images")
         labelled = isinstance(entry, dict) and entry.get("gt_segment_path") is not None
         first = labelled if first is None else first
         if labelled != first:
@@ -74,7 +74,7 @@ def _keyframes(path: Path, raw: Path, images: Path | None) -> Iterator[Keyframe]
         try:
             yield keyframe(entry, raw, images, labels=labels)
         except (KeyError, TypeError, ValueError, AttributeError, np.linalg.LinAlgError) as fault:
-            what = f"entry {number} is no sweep with its cameras ({type(fault).__name__}: {fault})"
+            what = f"entry {number} is not a sweep with its cameras ({type(fault).__name__}: {fault})"
             raise InputError(path, what, _AGAIN) from None
     if number < 0:
         raise InputError(path, "this is not a list of sweeps: it is empty", _AGAIN)

@@ -54,12 +54,12 @@ class NuScenesSubmission:
         """A byte for each point, classes counted from 1.
 
         Raises:
-            InputError: a label that is no class.
+            InputError: a label that is not a class.
         """
         return LABELS.raw(label).astype(np.uint8).tobytes()
 
     def labels(self, member: str, content: bytes) -> NDArray[np.int32] | Fault:
-        """(N,) classes; -1 for what is no class."""
+        """(N,) classes; -1 for what is not a class."""
         raw = np.frombuffer(content, np.uint8).astype(np.int32)
         return np.where((raw >= 1) & (raw <= len(CLASSES)), raw - 1, UNLABELLED).astype(np.int32)
 
@@ -116,7 +116,7 @@ def _meta_faults(archive: Archive, around: str, split: str) -> Iterator[Fault]:
     try:
         meta = json.loads(content)
     except (ValueError, RecursionError) as error:
-        yield Fault("submission.json is no JSON", wanted, f"it cannot be read ({error})", "Write it anew")
+        yield Fault("submission.json is not JSON", wanted, f"it cannot be read ({error})", "Write it again")
         return
     yield from _used_faults(wanted, meta["meta"] if isinstance(meta, dict) and "meta" in meta else None)
 
@@ -161,7 +161,7 @@ def _name_faults(
             remedy = (
                 "Call it after the token of the keyframe's LIDAR_TOP row of sample_data, 32 digits and letters a to f"
             )
-            yield Fault("a name that is no token", name, f"{token!r} is no token", remedy)
+            yield Fault("a name that is not a token", name, f"{token!r} is not a token", remedy)
         elif points is not None and token not in points:
             what = f"no keyframe of the split {split} has this token (of LIDAR_TOP in sample_data, not of the sample)"
             yield Fault("a token of no keyframe", name, what, "Remove it, or call it after its keyframe")
@@ -189,7 +189,9 @@ def _content_fault(archive: Archive, name: str, count: int | None) -> Fault | No
     if set(np.unique(raw).tolist()) <= set(b"0123456789 \r\n,.-e+"):
         return Fault("labels as text", name, "its bytes are digits, as in a text file", _AGAIN)
     if (zeros := int((raw == 0).sum())) > 0:
-        what = f"{zeros} of {len(raw)} labels are 0, which is no class; the first is number {int(np.argmin(raw != 0))}"
+        what = (
+            f"{zeros} of {len(raw)} labels are 0, which is not a class; the first is number {int(np.argmin(raw != 0))}"
+        )
         hint = "Add 1: classes are counted from 1" if raw.max() < len(CLASSES) else "Give each point a class, 1 to 16"
         return Fault("labels that are 0", name, what, hint)
     if raw.max() > len(CLASSES):

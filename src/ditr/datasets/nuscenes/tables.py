@@ -183,7 +183,7 @@ class _Reader:
         for row in self._table("scene"):
             token, name = row.text("token"), row.text("name")
             if not name or len(name) > 200 or not name.replace("-", "").replace("_", "").isalnum():
-                raise row.fault(f"{name[:200]!r} is no name of a scene")
+                raise row.fault(f"{name[:200]!r} is not a name of a scene")
             if token in found or name in names:
                 raise row.fault(f"{name} is there twice")
             names.add(name)
@@ -222,7 +222,7 @@ class _Reader:
             if channel == LIDAR or channel in CAMERAS:
                 intrinsics = () if channel == LIDAR else row.numbers("camera_intrinsic", (3, 3))
                 if intrinsics and (min(intrinsics[0], intrinsics[4]) <= 0 or intrinsics[6:] != (0, 0, 1)):
-                    raise row.fault("'camera_intrinsic' is no matrix of a camera")
+                    raise row.fault("'camera_intrinsic' is not a matrix of a camera")
                 found[token] = Calibration(channel, _pose(row), intrinsics)
         return found
 

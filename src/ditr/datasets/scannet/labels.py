@@ -60,7 +60,7 @@ def read_table(path: Path) -> dict[str, tuple[int, int]]:
     try:
         text = content.decode("utf-8")
     except UnicodeDecodeError as error:
-        raise InputError(path, f"byte {error.start} of the table is no text", _AGAIN) from None
+        raise InputError(path, f"byte {error.start} of the table is not text", _AGAIN) from None
     # Its lines end with CR CR LF.
     lines = [(number, line.strip("\r")) for number, line in enumerate(text.split("\n"), start=1) if line.strip("\r")]
     header = lines[0][1].split("\t") if lines else []
@@ -193,9 +193,9 @@ def _read_json(path: Path, scene: str, most: int) -> dict[str, Any]:
     try:
         found = json.loads(content)
     except (ValueError, RecursionError) as error:
-        raise InputError(path, f"it is no JSON ({error})", _AGAIN) from None
+        raise InputError(path, f"it is not JSON ({error})", _AGAIN) from None
     if not isinstance(found, dict):
-        raise InputError(path, "it is no object of JSON", _AGAIN)
+        raise InputError(path, "it is not an object of JSON", _AGAIN)
     other = _SCENE.search(str(found.get("sceneId", "")))
     if other is not None and other[0] != scene:
         raise InputError(path, f"it says that it is of {other[0]}", "Download the file again, under its own name")

@@ -140,4 +140,4 @@ def _view(folder: Path, color: Path, camera: Camera) -> View:
             depth_unit=DEPTH_UNIT,
         )
     except (InputError, np.linalg.LinAlgError):
-        raise InputError(path, "the pose is no rigid transform", "Prepare the images of this scene anew") from None
+        raise InputError(path, "the pose is not a rigid transform", "Prepare the images of this scene again") from None

@@ -155,7 +155,7 @@ def _numbers(member: str, content: bytes) -> NDArray[np.int64] | Fault:
     if not content.strip():
         return Fault("an empty file", member, "it has no line", "Write one line for each vertex")
     if not content.isascii() or b"\0" in content:
-        what = "it is no plain text (ASCII), perhaps UTF-16 or with a mark at its beginning"
+        what = "it is not plain text (ASCII), perhaps UTF-16 or with a mark at its beginning"
         return Fault("no plain text", member, what, "Save it as plain text")
     lines = content.splitlines()
     bad = next((at for at, line in enumerate(lines) if not _NUMBER.fullmatch(line.strip())), None)
@@ -179,4 +179,4 @@ def _bad_line(member: str, at: int, line: bytes) -> Fault:
     if whole and not _NUMBER.fullmatch(words[0]) and not words[0].lstrip(b"+-").isdigit():
         what = f"line {at + 1} is {text!r}, which the server cannot read as a whole number"
         return Fault("numbers with a point", member, what, _ANEW + "; NumPy's savetxt needs fmt='%d'")
-    return Fault("a line that is no number", member, f"line {at + 1} is {text!r}", _ANEW)
+    return Fault("a line that is not a number", member, f"line {at + 1} is {text!r}", _ANEW)

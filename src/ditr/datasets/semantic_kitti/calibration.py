@@ -41,7 +41,7 @@ def read_calibration(path: Path) -> Calibration:
     """A ``calib.txt``; only P2 and Tr of it are needed.
 
     Raises:
-        InputError: one of them is missing, or is no projection and no movement. A file without Tr comes with the
+        InputError: one of them is missing, or is not a projection and no movement. A file without Tr comes with the
             photographs, and the text says which one to take instead.
     """
     lines = calibration(path)

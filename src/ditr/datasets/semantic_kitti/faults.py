@@ -1,6 +1,6 @@
 """What is wrong with the files of a sequence, and what that is called.
 
-A sweep, a photograph or a file of labels that is damaged cannot be mended, and one that is missing shows that a
+A sweep, a photograph or a file of labels that is damaged cannot be corrected, and one that is missing shows that a
 download is not whole: both are faults, which name the first file and say how many there are. A sequence without any
 photographs or labels, or with fewer sweeps than it has, can be used for something: that is noted.
 """
@@ -68,7 +68,7 @@ def raw_labels(path: Path, points: int) -> NDArray[np.uint32]:
             raise InputError(path, fault, _AGAIN.format(ARCHIVES[LABELS]))
         raw = np.fromfile(path, dtype="<u4")
     except OSError as error:
-        raise InputError(path, f"the labels cannot be read ({error.strerror})", "Mend its permissions") from None
+        raise InputError(path, f"the labels cannot be read ({error.strerror})", "Change its permissions") from None
     used = np.flatnonzero(np.bincount(raw & 0xFFFF, minlength=1))
     unknown = [int(number) for number in used if number not in NAMED_IDS]
     if unknown:
@@ -93,7 +93,7 @@ def _grouped(faults: Iterator[InputError]) -> Iterator[InputError]:
 def _sweeps(sequence: SequenceFiles, sizes: dict[str, int]) -> Iterator[InputError]:
     remedy = _AGAIN.format(ARCHIVES[SWEEPS])
     yield from _grouped(
-        InputError(sequence.file(SWEEPS, stem), f"its {size} bytes are no points of {POINT} bytes", remedy)
+        InputError(sequence.file(SWEEPS, stem), f"its {size} bytes are not points of {POINT} bytes", remedy)
         for stem, size in sizes.items()
         if size == 0 or size % POINT
     )

@@ -110,7 +110,7 @@ def _sort(members: Mapping[str, str], found: Mapping[int, dict[str, str]]) -> It
             continue
         elif place is None or sequence is None:
             remedy = f"Take it out; {_DESCRIPTION} alone may lie beside sequences/"
-            yield Fault("other files", name, "it is no sequences/SS/predictions/FFFFFF.label", remedy)
+            yield Fault("other files", name, "it is not a sequences/SS/predictions/FFFFFF.label", remedy)
         elif not re.fullmatch(r"\d{6}\.label", place[2]):
             yield Fault("other names", name, "the file of a sweep is called FFFFFF.label, as 000012.label", "Rename it")
         elif int(place[2][:6]) >= SCANS[int(place[1])]:
@@ -167,7 +167,7 @@ def _content_faults(archive: Archive, name: str, points: int | None) -> Iterator
         yield Fault("classes in place of raw ids", name, what, "Map classes to raw ids before they are written")
         return
     listed = few([str(number) for number in ids[wrong]], 5)
-    what = f"{counts[wrong].sum()} points have the number {listed}, which is no class and counts as wrong"
+    what = f"{counts[wrong].sum()} points have the number {listed}, which is not a class and counts as wrong"
     yield Fault("numbers of no class", name, what, f"Write {few([str(number) for number in LABELS.to_raw], 4)} alone")
 
 

@@ -41,7 +41,7 @@ class SequenceFiles:
         """Bytes of each file of a part, by the number in its name, sorted; empty where the part is not there.
 
         Raises:
-            InputError: a name that is no number of six digits.
+            InputError: a name that is not a number of six digits.
         """
         found = {}
         folder = self.folders.get(part)
@@ -99,7 +99,7 @@ def _roots(root: Path) -> list[Path]:
 
 
 def _is_prepared(folder: Path) -> bool:
-    """Whether it was written by ``ditr prepare``: such a folder is no download, even if it lies in one."""
+    """Whether it was written by ``ditr prepare``: such a folder is not a download, even if it lies in one."""
     return any(
         (folder.with_name(name) / _MANIFEST).exists() for name in (folder.name, folder.name.removesuffix(_COLOR))
     )

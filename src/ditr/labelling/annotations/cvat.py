@@ -63,7 +63,7 @@ def read(path: Path) -> Annotations:
     classes, index = numbered(names, where)
     label = dict(zip(names, index, strict=True))
     images = tuple(_label_image(image, label, where) for image in found.images if image.shapes)
-    notes = [f"{found.others} shapes are no areas (lines, points, cuboids, tags) and were left out"]
+    notes = [f"{found.others} shapes are not areas (lines, points, cuboids, tags) and were left out"]
     findings = tuple(Finding(Grade.NOTED, "annotations", note) for note in notes if found.others)
     return Annotations("annotations of CVAT", classes, images, upright=True, findings=findings)
 
@@ -133,7 +133,7 @@ def _parsed(content: bytes, where: str) -> _Found:
     except (expat.ExpatError, ValueError) as error:
         if isinstance(error, InputError):
             raise
-        raise InputError(where, f"it is no XML ({error})", _EXPORT) from None
+        raise InputError(where, f"it is not a XML ({error})", _EXPORT) from None
     return found
 
 

@@ -91,7 +91,7 @@ def read_whole(path: Path, most: int = MOST_BYTES) -> bytes:
     """
     content = read_bytes(path, most + 1)
     if len(content) > most:
-        raise InputError(path, f"it has more than {most} bytes", "Write it anew")
+        raise InputError(path, f"it has more than {most} bytes", "Write it again")
     return content
 
 
@@ -116,7 +116,7 @@ def decoded(content: bytes, where: str) -> str:
     try:
         return content.decode("utf-8-sig")
     except UnicodeDecodeError:
-        raise InputError(where, "it is no text in UTF-8", "Save it as UTF-8") from None
+        raise InputError(where, "it is not text in UTF-8", "Save it as UTF-8") from None
 
 
 def read_json(content: bytes, where: str) -> Any:
@@ -127,7 +127,7 @@ def read_json(content: bytes, where: str) -> Any:
     """
 
     def refuse(text: str) -> NoReturn:
-        raise ValueError(f"{text} is no number of JSON")
+        raise ValueError(f"{text} is not a number of JSON")
 
     try:
         return json.loads(decoded(content, where), parse_constant=refuse)
@@ -136,4 +136,4 @@ def read_json(content: bytes, where: str) -> Any:
     except InputError:
         raise
     except ValueError as error:
-        raise InputError(where, f"it is no JSON ({few([str(error)], 1)})", "Export it again") from None
+        raise InputError(where, f"it is not JSON ({few([str(error)], 1)})", "Export it again") from None

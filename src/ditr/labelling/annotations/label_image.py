@@ -62,11 +62,11 @@ def numbered(names: Sequence[str], where: str) -> tuple[tuple[str, ...], list[in
     :data:`VOID` for what is to be ignored.
 
     Raises:
-        InputError: two of one name, none, too many, or one that is no name.
+        InputError: two of one name, none, too many, or one that is not a name.
     """
     require_once(names, where, "classes")
     if bad := [name for name in names if not name.strip() or len(name) > 200 or not name.isprintable()]:
-        raise InputError(where, f"{bad[0][:40]!r} is no name of a class", "Name classes by a word")
+        raise InputError(where, f"{bad[0][:40]!r} is not a name of a class", "Name classes by a word")
     plain = [name.strip().lower() for name in names]
     classes = [name for name, word in zip(names, plain, strict=True) if word not in _NOTHING_NAMES | _VOID_NAMES]
     if not 0 < len(classes) <= MOST_CLASSES:

@@ -62,7 +62,7 @@ def from_values(tasks: Sequence[Any], where: str) -> Annotations:
     label = dict(zip(names, index, strict=True))
     images = tuple(_image(name, at, regions, label) for name, at, regions in found)
     notes = [f"{several} photographs have several annotations, of which one counts"] * bool(several)
-    notes += [f"{other} regions are no areas (relations, key points, choices) and were left out"] * bool(other)
+    notes += [f"{other} regions are not areas (relations, key points, choices) and were left out"] * bool(other)
     findings = tuple(Finding(Grade.NOTED, "annotations", text) for text in notes)
     return Annotations("annotations of Label Studio", classes, images, upright=True, findings=findings)
 

@@ -91,7 +91,7 @@ def _own(entries: Sequence[Any], unlabelled: Any, where: str) -> Palette:
     for entry in entries:
         number, name = (entry.get("id"), entry.get("name")) if isinstance(entry, dict) else (None, None)
         if not isinstance(number, int) or not 0 <= number < 1 << 16 or not isinstance(name, str) or not name:
-            raise InputError(where, f"this is no class: {str(entry)[:60]}", "Give each an id from 0 and a name")
+            raise InputError(where, f"this is not a class: {str(entry)[:60]}", "Give each an id from 0 and a name")
         names.append(name)
         numbers.append(number)
         colors.append(_color(entry.get("color")))

@@ -110,7 +110,7 @@ def _of_numbers(values: NDArray[Any], palette: Palette, where: str) -> NDArray[n
 
 
 def _of_palette(values: NDArray[Any], colors: NDArray[np.uint8], palette: Palette, where: str) -> NDArray[np.int16]:
-    """By the colours where these are the classes', since editors sort palettes anew; by the numbers where none is."""
+    """By the colours where these are the classes', since editors sort palettes again; by the numbers where none is."""
     numbers = np.unique(values).tolist()
     shown = {number: _color_of(colors, number) for number in numbers}
     said = {number: palette.by_color[color] for number, color in shown.items() if color in palette.by_color}
@@ -119,7 +119,7 @@ def _of_palette(values: NDArray[Any], colors: NDArray[np.uint8], palette: Palett
     strange = [number for number in numbers if number not in said and number not in _VOID_NUMBERS]
     agree = all(palette.by_number.get(number) == label for number, label in said.items())
     if said and strange and not (agree and all(number in palette.by_number for number in strange)):
-        fault = f"its palette does not fit {palette.where}: {few([str(shown[n]) for n in strange], 3)} are no classes"
+        fault = f"its palette does not fit {palette.where}: {few([str(shown[n]) for n in strange], 3)} are not classes"
         raise InputError(where, fault, "Name the classes that these images were painted with, with --classes")
     return _of_numbers(values, palette, where)
 
@@ -146,5 +146,5 @@ def _of_colors(values: NDArray[np.uint8], palette: Palette, where: str) -> NDArr
     share = count[strange].sum() / count.sum()
     told = few([str(colors[number]) for number in sorted(strange, key=lambda n: -count[n])], 3)
     remedy = "Save them without smoothing, or name the classes that they were painted with, with --classes"
-    fault = f"{share:.1%} of its pixels have colours that are no classes of {palette.where}: {told}"
+    fault = f"{share:.1%} of its pixels have colours that are not classes of {palette.where}: {told}"
     raise InputError(where, fault, remedy)

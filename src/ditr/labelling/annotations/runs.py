@@ -23,7 +23,7 @@ def require_counts(counts: Sequence[Any], total: int, where: str) -> NDArray[np.
     """
     good = all(isinstance(count, int) and not isinstance(count, bool) and 0 <= count <= total for count in counts)
     if not good or (found := sum(counts)) != total:
-        what = f"fill {found} pixels" if good else "are no lengths"
+        what = f"fill {found} pixels" if good else "are not lengths"
         raise InputError(where, f"the runs of its mask {what}, and the mask has {total} pixels", _AGAIN)
     return np.array(counts, np.int64)
 
@@ -69,7 +69,7 @@ def from_label_studio(data: Sequence[Any], size: tuple[int, int], where: str) ->
         InputError: it is not that, or has another number of values.
     """
     if not all(isinstance(byte, int) and not isinstance(byte, bool) and 0 <= byte < 256 for byte in data):
-        raise InputError(where, "the runs of its brush are no bytes", _AGAIN)
+        raise InputError(where, "the runs of its brush are not bytes", _AGAIN)
     bits = np.unpackbits(np.array(data, np.uint8))
     text = (bits + 48).tobytes().decode("ascii")
     width, height = size

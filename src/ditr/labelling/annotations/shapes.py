@@ -109,7 +109,7 @@ def ring(numbers: Sequence[float], size: tuple[int, int], where: str) -> NDArray
         raise InputError(where, f"its polygon has {len(values)} numbers", "Give x and y of three points or more")
     points = values.reshape(-1, 2)
     if not np.isfinite(points).all() or np.abs(points).max() > 1e7:
-        raise InputError(where, "its polygon has points that are no pixels (not finite, or huge)", "Draw it again")
+        raise InputError(where, "its polygon has points that are not pixels (not finite, or huge)", "Draw it again")
     if int(_crossings(points, size)[1].sum()) > _MOST_CROSSINGS:
         raise InputError(where, f"its polygon has {len(points)} corners, up and down all over", "Save it as a mask")
     return points

@@ -56,7 +56,7 @@ def busy_processes(count: int) -> Iterator[None]:
 
 
 def commit(revision: str = "HEAD") -> str | None:
-    """The short name of a revision, with + where files were changed since; None where this is no git repository."""
+    """The short name of a revision, with + where files were changed since; None where this is not a git repository."""
     name = _git("rev-parse", "--short", revision)
     if name is None:
         return None

@@ -39,7 +39,7 @@ _JUDGE = (
     "interval is on one side, and **not resolved** otherwise. Intervals are of single comparisons, not "
     "corrected for their number. Over spread is the difference over its standard deviation."
 )
-_ASIDE = ", but for a student's distillation, which comes on top"
+_ASIDE = ", except for a student's distillation, which comes on top"
 
 
 @dataclass(frozen=True)

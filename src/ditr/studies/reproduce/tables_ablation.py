@@ -84,7 +84,7 @@ def table6(scale: Scale) -> PaperTable:
         "table6",
         "Table 6: image encoders",
         "DITR with features of frozen encoders, same steps for each. The encoder of random weights has the same shape "
-        "as DINOv2 ViT-S and is no row of the paper.",
+        "as DINOv2 ViT-S and is not a row of the paper.",
         tuple(cells),
         tuple(
             Ordering((small, column), (worse, column)) for column in (_INDOOR, _OUTDOOR) for worse in (none, control)
