@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import re
 import signal
 import subprocess
@@ -15,9 +14,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from browser import CHROMIUM, chromium
-from numpy.typing import NDArray
-from PIL import Image
+from browser import CHROMIUM, canvas, chromium, picture, press, share, tab, wait
 
 pytest.importorskip("viser", reason="needs viser: pip install 'ditr[view]'")
 pytest.importorskip("playwright", reason="needs playwright, of the extra dev")
@@ -85,32 +82,6 @@ def windows() -> Iterator[Callable[[], Any]]:
         yield new
 
 
-def canvas(window: Any) -> dict[str, float]:
-    box: dict[str, float] = window.locator("canvas").first.bounding_box()
-    return box
-
-
-def picture(window: Any) -> NDArray[np.int64]:
-    """What the window shows of the cloud."""
-    box = canvas(window)
-    content = Image.open(io.BytesIO(window.screenshot())).convert("RGB")
-    left, top = round(box["x"]), round(box["y"])
-    part = np.asarray(content, np.int64)[top : top + round(box["height"]), left : left + round(box["width"])]
-    return np.asarray(part, np.int64)
-
-
-def share(window: Any, color: tuple[int, int, int]) -> float:
-    """Of the picture that has about a colour."""
-    return float((np.abs(picture(window) - color).max(axis=2) < 45).mean())
-
-
-def wait(what: Callable[[], bool], seconds: float = 30.0) -> None:
-    end = time.monotonic() + seconds
-    while not what():
-        assert time.monotonic() < end, "it did not happen"
-        time.sleep(0.1)
-
-
 def opened(page: Page, window: Any) -> Any:
     window.goto(page.address)
     # Chromium without a GPU gets a note that lies over the picture.
@@ -135,14 +106,6 @@ def click_on(page: Page, window: Any, place: tuple[float, float, float]) -> None
     window.mouse.click(
         box["x"] + view.camera.cx + view.camera.fx * x / z, box["y"] + view.camera.cy + view.camera.fy * y / z
     )
-
-
-def tab(window: Any, name: str) -> None:
-    window.get_by_role("tab", name=name).click()
-
-
-def press(window: Any, name: str) -> None:
-    window.get_by_role("button", name=name, exact=True).click()
 
 
 def field_of(window: Any, label: str) -> Any:

@@ -22,7 +22,10 @@ from ditr.pictures.palette import (
 )
 from ditr.viewer.subject import Subject
 
-__all__ = ["Layer", "class_layer", "colors_as", "layer_makers"]
+__all__ = ["LABELS", "Layer", "class_layer", "colors_as", "layer_makers"]
+
+LABELS = ("clicks", "label", "true label")
+"""Layers of labels, those that somebody makes now first."""
 
 
 @dataclass(frozen=True, eq=False)

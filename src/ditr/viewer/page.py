@@ -20,13 +20,14 @@ from ditr.viewer.beside import PATH, Beside, difference, panes
 from ditr.viewer.browsers import Browsers
 from ditr.viewer.camera import first_camera, fly
 from ditr.viewer.guard import Guard, guarding, require_guarded
-from ditr.viewer.layers import Layer, layer_makers
+from ditr.viewer.layers import LABELS, Layer, layer_makers
 from ditr.viewer.legend import Legend
 from ditr.viewer.look import Browser, Look
 from ditr.viewer.octree import flat_octree, kept_octree
 from ditr.viewer.photographs import Photographs
 from ditr.viewer.picking import picked
 from ditr.viewer.subject import Subject
+from ditr.viewer.things import Labelled, Things
 from ditr.viewer.tools import Clip, Distance
 
 __all__ = ["BUDGET", "SMALL", "Page"]
@@ -175,6 +176,9 @@ class Page:
         if photographs.views:
             with tabs.add_tab("Photographs"):
                 self.album = Album(self.server, self.browsers, self.coord, photographs)
+        if self._beside is None:
+            with tabs.add_tab("Objects"):
+                Things(self.server, self.browsers, scene, self.origin, self._labelled)
         with tabs.add_tab("Tools"):
             self._clip = Clip(gui, self.coord, self.repaint)
             self._distance = Distance(gui, self.server.scene)
@@ -246,7 +250,20 @@ class Page:
         """The layer whose classes the legend shows: the chosen one, or that of the labels."""
         if self.layer_of(self._shown_layer).group is not None:
             return self._shown_layer
-        return next((name for name in ("clicks", "label", "true label") if name in self._made), None)
+        return next((name for name in LABELS if name in self._made), None)
+
+    def _labelled(self) -> Labelled | None:
+        """The labels whose classes the legend shows."""
+        name = self._legend_name()
+        if name not in LABELS:
+            name = next((one for one in LABELS if one in self.layers), None)
+        if name is None:
+            return None
+        layer = self.layer_of(name)
+        assert layer.group is not None
+        count = len(layer.names) - 1
+        label = np.where(layer.group == count, np.int32(-1), layer.group)
+        return Labelled(label, layer.names[:-1], self.subject.confidence if name == "label" else None)
 
     def _change_layer(self) -> None:
         layer = self.layer_of(self._shown_layer)
