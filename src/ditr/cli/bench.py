@@ -10,6 +10,8 @@ from typing import Annotated, Literal
 
 import tyro
 
+from ditr.cli.options import UNSET
+
 __all__ = ["Bench", "run"]
 
 
@@ -17,37 +19,40 @@ __all__ = ["Bench", "run"]
 class Bench:
     """Measure speed and memory on real shapes: networks, training steps, files to labels, the loader, encoders.
 
-    Every figure comes from a fresh process. Beside latencies stand the peak memory above the model, where the time
-    goes, how far it is from what the machine's products allow, and the share of the machine that others used.
+    Each measurement runs in a fresh process. Besides latency, the tables show the peak memory on top of the model,
+    where the time goes, how close it comes to the speed of the machine's matrix products, and how much of the machine
+    other programs used.
     """
 
-    what: str = "inference"
-    """Some of inference, training, files, loader, encoder, pyramid and machine, with commas between them."""
-    cases: str = ""
-    """Only these networks: some of ptv3, ditr, ditr-cached (features of photographs cached; files only), d-ditr (a
-    student) and minkunet."""
-    voxels: str = "20000,80000"
-    """Numbers of voxels, up to 2000000: parts of a built-in room at 2 cm, or several rooms side by side."""
-    encoders: str = "dinov2-small"
-    """Image encoders, for encoder; names without weights of their own get random ones, which are as fast."""
-    threads: str = ""
-    """Numbers of threads; by default one per processor."""
+    what: Annotated[str, tyro.conf.arg(metavar="NAME,...")] = "inference"
+    """Comma-separated list of what to measure: inference, training, files, loader, encoder, pyramid, machine."""
+    cases: Annotated[str, tyro.conf.arg(metavar="NAME,..."), UNSET] = ""
+    """Measure only these networks: ptv3, ditr, ditr-cached (with cached image features; files only), d-ditr (a
+    student), minkunet."""
+    voxels: Annotated[str, tyro.conf.arg(metavar="N,N,...")] = "20000,80000"
+    """Numbers of voxels, up to 2000000. The scenes are cuts of a built-in room at 2 cm, or several rooms side by
+    side."""
+    encoders: Annotated[str, tyro.conf.arg(metavar="NAME,...")] = "dinov2-small"
+    """Image encoders to measure under encoder. Where there are no weights for a name, random ones are used; they are
+    just as fast."""
+    threads: Annotated[str, tyro.conf.arg(metavar="N,N,..."), UNSET] = ""
+    """Numbers of threads to try; the default is one per processor."""
     precision: Literal["fp32", "bf16"] = "fp32"
-    """bf16 computes under autocast."""
+    """Precision of the networks; bf16 uses autocast."""
     device: Literal["auto", "cpu", "cuda"] = "cpu"
-    """Where the networks run."""
-    repeats: int = 5
-    """Times that each process measures, after one to warm up."""
-    against: Annotated[str | None, tyro.conf.arg(metavar="REV")] = None
-    """Measure this git revision too, in processes that alternate, and compare times, memory and results."""
-    pairs: int = 5
-    """Processes of each revision, with --against."""
-    busy: int = 0
-    """Let so many foreign processes keep the machine busy meanwhile."""
-    no_stages: bool = False
-    """Do not find out where the time goes."""
-    out: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
-    """Write FILE.json with all figures and FILE.md with the tables."""
+    """Device to run the networks on."""
+    repeats: Annotated[int, tyro.conf.arg(metavar="N")] = 5
+    """Number of timed repetitions per process, after one warm-up."""
+    against: Annotated[str | None, tyro.conf.arg(metavar="REV"), UNSET] = None
+    """Also measure this git revision, in alternating processes, and compare times, memory and results."""
+    pairs: Annotated[int, tyro.conf.arg(metavar="N")] = 5
+    """With --against: number of processes per revision."""
+    busy: Annotated[int, tyro.conf.arg(metavar="N")] = 0
+    """Run this many unrelated processes at the same time, to measure on a busy machine."""
+    no_stages: Annotated[bool, UNSET] = False
+    """Skip the breakdown of where the time goes."""
+    out: Annotated[Path | None, tyro.conf.arg(metavar="FILE"), UNSET] = None
+    """Write all figures to FILE.json and the tables to FILE.md."""
 
 
 def run(args: Bench) -> None:

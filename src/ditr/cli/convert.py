@@ -8,6 +8,8 @@ from typing import Annotated
 
 import tyro
 
+from ditr.cli.options import UNSET
+
 __all__ = ["Convert", "run"]
 
 
@@ -15,33 +17,34 @@ __all__ = ["Convert", "run"]
 class Convert:
     """Convert a published checkpoint (.pth) to a folder with model.safetensors, config.json and a model card.
 
-    The checkpoint is read as data: nothing that it names is called, and objects of the training code beside the weights
-    are left unread. It tells its network, but neither its dataset nor its encoder; these come from --name or from
-    --dataset and --encoder.
+    The checkpoint is read as data: no code in it is run, and any objects of the training code beside the weights are
+    skipped. The network is recognised from the weights, but not its dataset or its encoder; give these with --name, or
+    with --dataset and --encoder.
     """
 
-    checkpoint: Annotated[Path, tyro.conf.Positional]
-    """The .pth file of the published training code."""
-    out: Annotated[Path, tyro.conf.Positional]
-    """The folder to write."""
-    overwrite: bool = False
-    """Replace a model that is there; a folder that holds more than a model is never replaced."""
-    name: str | None = None
-    """Short name of the published model that this is; `ditr weights` lists them."""
-    dataset: str | None = None
-    """Whose classes and conventions it has, such as ScanNet200 or nuScenes."""
-    encoder: str | None = None
-    """Of its photographs, or its teacher, as dinov2-large-reg."""
-    norms: str | None = None
-    """Names of the datasets that have norms of their own, in order, as ScanNet,S3DIS,Structured3D."""
-    norms_of: str | None = None
-    """Which of these the model uses."""
-    patch_size: int | None = None
-    """The longest attention patch, where it is not the published 1024."""
-    post_norm: bool = False
-    """Norms stand after the sums."""
-    license: str | None = None
-    """Of the weights, for the card."""
+    checkpoint: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="FILE.pth")]
+    """The .pth file written by the published training code."""
+    out: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="FOLDER")]
+    """Folder to write."""
+    overwrite: Annotated[bool, UNSET] = False
+    """Replace an existing model. A folder that holds anything else is never replaced."""
+    name: Annotated[str | None, tyro.conf.arg(metavar="NAME"), UNSET] = None
+    """Short name of this published model; `ditr weights` lists them."""
+    dataset: Annotated[str | None, tyro.conf.arg(metavar="DATASET"), UNSET] = None
+    """Dataset whose classes and conventions the model uses, such as ScanNet200 or nuScenes."""
+    encoder: Annotated[str | None, tyro.conf.arg(metavar="ENCODER"), UNSET] = None
+    """Image encoder of the model, or of its teacher, such as dinov2-large-reg."""
+    norms: Annotated[str | None, tyro.conf.arg(metavar="DATASET,..."), UNSET] = None
+    """For a joint model with separate norms for each dataset: the datasets, in order, such as
+    ScanNet,S3DIS,Structured3D."""
+    norms_of: Annotated[str | None, tyro.conf.arg(metavar="DATASET"), UNSET] = None
+    """Which of the datasets in --norms the model is for."""
+    patch_size: Annotated[int | None, tyro.conf.arg(metavar="N"), UNSET] = None
+    """Largest attention patch, if it is not the published 1024."""
+    post_norm: Annotated[bool, UNSET] = False
+    """The network applies norms after the residual sums."""
+    license: Annotated[str | None, tyro.conf.arg(metavar="LICENCE"), UNSET] = None
+    """Licence of the weights, for the model card."""
 
 
 def run(args: Convert) -> None:

@@ -4,34 +4,39 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
+
+import tyro
+
+from ditr.cli.options import UNSET
 
 __all__ = ["Demo", "run"]
 
 
 @dataclass(frozen=True)
 class Demo:
-    """Make rooms, train PTv3 and DITR on them alike, and compare them on rooms that neither has seen.
+    """Make rooms, train PTv3 and DITR on them in the same way, and compare the two on unseen rooms.
 
-    Two controls tell what the gain comes from: DITR with an encoder of random weights, and the trained DITR with the
+    Two controls show where the gain comes from: DITR with a randomly initialised encoder, and the trained DITR with the
     photographs swapped between rooms.
     """
 
-    out: Path = Path("demo")
-    """Folder for everything; finished parts are kept, so a demo that was stopped goes on."""
-    train_rooms: int = 60
-    """Training rooms."""
-    test_rooms: int = 24
-    """Test rooms."""
-    views: int = 8
-    """Photographs per room."""
-    steps: int = 160
-    """Optimizer steps of each training."""
-    seed: int = 2
-    """Of rooms, networks and training. The recipe was chosen on seed 0, so that is not the default."""
-    long_baseline: bool = False
-    """Train PTv3 once more with 2.5 times the steps."""
-    workers: int | None = None
-    """Processes, of one thread each; by default one per processor, at most 4."""
+    out: Annotated[Path, tyro.conf.arg(metavar="FOLDER")] = Path("demo")
+    """Folder for all results. Finished parts are kept, so an interrupted demo continues where it stopped."""
+    train_rooms: Annotated[int, tyro.conf.arg(metavar="N")] = 60
+    """Number of training rooms."""
+    test_rooms: Annotated[int, tyro.conf.arg(metavar="N")] = 24
+    """Number of test rooms."""
+    views: Annotated[int, tyro.conf.arg(metavar="N")] = 8
+    """Number of photographs per room."""
+    steps: Annotated[int, tyro.conf.arg(metavar="N")] = 160
+    """Number of optimizer steps of each training run."""
+    seed: Annotated[int, tyro.conf.arg(metavar="N")] = 2
+    """Random seed for rooms, networks and training. The recipe was chosen on seed 0, so the default is another one."""
+    long_baseline: Annotated[bool, UNSET] = False
+    """Also train PTv3 for 2.5 times as many steps."""
+    workers: Annotated[int | None, tyro.conf.arg(metavar="N"), UNSET] = None
+    """Number of processes with one thread each; the default is one per processor, at most 4."""
 
 
 def run(args: Demo) -> None:

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import tyro
 
+from ditr.cli.options import UNSET
+
 if TYPE_CHECKING:
     from ditr.doctor.caches import Cache
     from ditr.doctor.examine import Check, Examination, ModelCheck
@@ -24,18 +26,20 @@ _LABEL = 19
 
 @dataclass(frozen=True)
 class Doctor:
-    """Tell what this machine has, and whether networks compute here what they should.
+    """Report what this machine has, and check that networks compute the right results on it.
 
-    Three small networks, and every model that is named, are computed again on each device and compared with stored
-    outputs. Exits with 1 if there are problems; missing optional parts are none.
+    Three small networks, and every model that you name, are run on each device and compared with stored outputs. Exits
+    with 1 if there is a problem; a missing optional part is not a problem.
     """
 
-    models: Annotated[tuple[str, ...], tyro.conf.Positional] = ()
-    """Folders, hub repositories, or short names; by default all models that were converted on this machine."""
-    online: bool = False
-    """Ask whether the Hugging Face hub answers, and fetch models from it; else nothing leaves the machine."""
-    json: Path | None = None
-    """File for all that was found, as JSON."""
+    models: Annotated[tuple[str, ...], tyro.conf.Positional, tyro.conf.arg(metavar="MODEL..."), UNSET] = ()
+    """Models to check: folders, hub repositories or short names. The default is every model that was converted on this
+    machine."""
+    online: Annotated[bool, UNSET] = False
+    """Also test the connection to the Hugging Face hub, and fetch models from it. Without this option nothing is sent
+    over the network."""
+    json: Annotated[Path | None, tyro.conf.arg(metavar="FILE"), UNSET] = None
+    """Write the whole report to this file as JSON."""
 
 
 def run(args: Doctor) -> None:

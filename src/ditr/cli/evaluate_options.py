@@ -8,51 +8,54 @@ from typing import Annotated, Literal
 
 import tyro
 
-from ditr.cli.options import OfDataset, Reading
+from ditr.cli.options import UNSET, OfDataset, Reading
 
 __all__ = ["Evaluate"]
 
 
 @dataclass(frozen=True)
 class Evaluate:
-    """Label captures, or a split of a prepared dataset, with a trained model and compare with their labels, on every
-    original point."""
+    """Label captures, or a split of a prepared dataset, with a trained model, and compare with the true labels.
+
+    Every original point counts, not only one per voxel.
+    """
 
     model: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="MODEL")]
-    """Short name of a published model (`ditr weights`), hub repository, folder of a run or saved model, or checkpoint
-    file."""
-    data: Path
-    """Folder of labelled captures, or with --dataset of the prepared dataset."""
+    """Short name of a published model (see `ditr weights`), hub repository, folder of a run or saved model, or
+    checkpoint file."""
+    data: Annotated[Path, tyro.conf.arg(metavar="FOLDER")]
+    """Folder of labelled captures; with --dataset, the folder of the prepared dataset."""
     of: OfDataset = field(default_factory=OfDataset)
-    out: Path | None = None
-    """JSON file for the figures; by default evaluation.json in the folder of the run or the saved model, else here; of
-    a dataset evaluation-DATASET-SPLIT.json."""
-    no_report: bool = False
-    """Write no report, the page of the same name with .html that shows the figures."""
-    overwrite: bool = False
+    out: Annotated[Path | None, tyro.conf.arg(metavar="FILE.json"), UNSET] = None
+    """JSON file for the figures. The default is evaluation.json in the folder of the run or saved model, or in the
+    current folder; with --dataset, evaluation-DATASET-SPLIT.json."""
+    no_report: Annotated[bool, UNSET] = False
+    """Do not write the HTML report, which has the name of the JSON file with .html."""
+    overwrite: Annotated[bool, UNSET] = False
     """Replace earlier figures and labels."""
-    swap_images: bool = False
-    """Give each scene the photographs of the next one: a control that shows what the images contribute."""
+    swap_images: Annotated[bool, UNSET] = False
+    """Give each scene the photographs of the next one: a control that shows how much the images contribute."""
     reading: Reading = field(default_factory=Reading)
-    skip_bad_scenes: bool = False
-    """Leave out captures that cannot be used, where there are others; the figures' file says which and why."""
-    save_labels: Path | None = None
-    """Folder for the labelled point clouds, one folder per capture."""
-    seed: int = 0
-    """Of the choice among the views that show a point."""
-    vote: bool = False
-    """Let every point vote, not one for each voxel: slower, and the published way to test."""
-    variants: Literal["indoor", "s3dis", "nuscenes", "rotations", "none"] | None = None
-    """Vote over turned, scaled and flipped variants of the scene too, in the published sets; implies --vote."""
-    thin: float | None = None
-    """With votes: first keep a random point of each voxel of this size in metres; the others take its label."""
-    smooth: bool = False
-    """Blend the logits of the eight voxels around each point by where it lies between them, in place of its own voxel's
-    alone: borders of classes are not staircases of voxels."""
+    skip_bad_scenes: Annotated[bool, UNSET] = False
+    """Skip captures that cannot be used, as long as others remain; the JSON file lists them with the reasons."""
+    save_labels: Annotated[Path | None, tyro.conf.arg(metavar="FOLDER"), UNSET] = None
+    """Also write the labelled point clouds to this folder, one subfolder per capture."""
+    seed: Annotated[int, tyro.conf.arg(metavar="N")] = 0
+    """Random seed for the choice among the views that show a point."""
+    vote: Annotated[bool, UNSET] = False
+    """Take a vote of every point instead of one per voxel: slower, but the published way to test."""
+    variants: Annotated[Literal["indoor", "s3dis", "nuscenes", "rotations", "none"] | None, UNSET] = None
+    """Also vote over rotated, scaled and flipped copies of the scene; the names are the published sets. Implies
+    --vote."""
+    thin: Annotated[float | None, tyro.conf.arg(metavar="METRES"), UNSET] = None
+    """With voting: keep one random point per voxel of this size in metres first; the other points take its label."""
+    smooth: Annotated[bool, UNSET] = False
+    """Blend the logits of the eight voxels around each point by distance, instead of using only the point's own voxel.
+    Borders between classes become smooth instead of stepped."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
-    """Where to compute; auto takes a GPU if there is one."""
-    precision: Literal["32-true", "bf16-mixed", "16-mixed"] | None = None
-    """Of the image encoder; by default as in the model's training, or where that is not known bf16 on a GPU and 32 bits
-    on a CPU."""
-    cache: Path | None = None
-    """Folder in which features of photographs are kept; by default under the user's cache folder."""
+    """Device to compute on; auto takes a GPU if there is one."""
+    precision: Annotated[Literal["32-true", "bf16-mixed", "16-mixed"] | None, UNSET] = None
+    """Precision of the image encoder. The default is that of the model's training; where that is unknown, bf16 on a GPU
+    and 32 bits on a CPU."""
+    cache: Annotated[Path | None, tyro.conf.arg(metavar="FOLDER"), UNSET] = None
+    """Folder for cached image features; the default is inside the user's cache folder."""

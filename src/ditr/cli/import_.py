@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import tyro
 
-from ditr.cli.options import Reading
+from ditr.cli.options import UNSET, Reading
 
 if TYPE_CHECKING:
     from ditr.scene import ReadOptions
@@ -18,19 +18,20 @@ __all__ = ["Import", "run"]
 
 @dataclass(frozen=True)
 class Import:
-    """Write a capture in our own format, or many, from a file or folder of any format that can be read.
+    """Convert one capture or many, from any supported format, to ditr's own format.
 
-    Commands read such sources themselves; a capture of one's own is for handing on, correcting by hand, and for what
-    is read often.
+    Other commands read these formats directly too. Import a source to share it, to correct it by hand, or because you
+    read it often.
     """
 
     source: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="SOURCE")]
-    """File or folder, or a folder of many, also at a URL; of a drive (a sequence of KITTI, a bag of ROS) each sweep
-    becomes a capture, or those that --every and --first choose."""
+    """File or folder to import, or a folder of many; may be a URL. Each sweep of a drive (a KITTI sequence, a ROS bag)
+    becomes a capture; --every and --first choose among them."""
     out: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="OUT")]
-    """Folder to write, with transforms.json, points.ply and images; for many sources the folder of their folders."""
-    overwrite: bool = False
-    """Replace captures that are there, whole folders of them; a folder that is not a capture is never replaced."""
+    """Folder to write, with transforms.json, points.ply and images. With many sources, each gets its own folder inside
+    it."""
+    overwrite: Annotated[bool, UNSET] = False
+    """Replace existing captures, as whole folders. A folder that is not a capture is never replaced."""
     reading: Reading = field(default_factory=Reading)
 
 

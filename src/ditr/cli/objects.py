@@ -8,26 +8,27 @@ from typing import Annotated
 
 import tyro
 
-from ditr.cli.options import Counting, Reading
+from ditr.cli.options import UNSET, Counting, Reading
 
 __all__ = ["Objects", "run"]
 
 
 @dataclass(frozen=True)
 class Objects:
-    """Count the things in a labelled scene: 37 chairs, 212 m² of floor.
+    """Count the objects in a labelled scene: 37 chairs, 212 m² of floor.
 
-    SOURCE is the folder that `ditr segment` or `ditr label` wrote, or a labelled capture. Points of a class that are
-    close together are one thing (docs/objects.md). Writes objects.csv, objects_by_class.csv, objects.geojson, boxes.ply
-    and object.npy; `ditr segment --objects` writes the same beside labels, and the column object of the points.
+    SOURCE is a folder written by `ditr segment` or `ditr label`, or a labelled capture. Points of one class that are
+    close together form one object (see docs/objects.md). Writes objects.csv, objects_by_class.csv, objects.geojson,
+    boxes.ply and object.npy. `ditr segment --objects` writes the same files next to the labels, and an object column
+    for the points.
     """
 
     source: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="SOURCE")]
-    """Folder of a result, or a labelled capture."""
-    out: Annotated[Path | None, tyro.conf.arg(metavar="FOLDER")] = None
-    """Folder for the files; by default that of the result, and of a capture its name with -objects."""
-    overwrite: bool = False
-    """Replace earlier ones; other files of the folder stay."""
+    """Folder with results, or a labelled capture."""
+    out: Annotated[Path | None, tyro.conf.arg(metavar="FOLDER"), UNSET] = None
+    """Folder for the files. The default is the folder of the results; for a capture, its name with -objects."""
+    overwrite: Annotated[bool, UNSET] = False
+    """Replace earlier files; other files in the folder are kept."""
     counting: Counting = field(default_factory=Counting)
     reading: Reading = field(default_factory=Reading)
 

@@ -13,70 +13,77 @@ if TYPE_CHECKING:
     from ditr.inference.results import Outputs
     from ditr.scene import ReadOptions
 
-__all__ = ["Counting", "OfDataset", "Reading", "Writing"]
+__all__ = ["UNSET", "Counting", "OfDataset", "Reading", "Writing"]
 
 Number = TypeVar("Number", int, float)
+
+UNSET = tyro.conf.arg(help_behavior_hint="")
+"""For options that are left out by default: their help ends without "(default: None)" or "(default: False)"."""
 
 
 @dataclass(frozen=True)
 class Reading:
-    """How captures are read. Each but --force may stand in a capture's own capture.json; what is given here comes
-    first."""
+    """How to read captures. Every option but --force can also be set in a capture's capture.json; the command line
+    takes precedence."""
 
-    profile: Literal["indoor", "outdoor"] | None = None
-    """Kind of place: which points a view shows, and which model or recipe is for it. By default that of the model or
-    recipe, and where it makes the choice, what the capture has: depth maps are taken indoors."""
-    max_views: int | None = None
-    """Largest number of views of a scene: random ones in training, equidistant ones otherwise. By default that of the
+    profile: Annotated[Literal["indoor", "outdoor"] | None, UNSET] = None
+    """Kind of place. It determines which points a view can show, and which model or recipe fits. The default is that of
+    the model or recipe. Where the model is chosen for you, captures with depth maps count as indoor."""
+    max_views: Annotated[int | None, tyro.conf.arg(metavar="N"), UNSET] = None
+    """Largest number of views per scene, chosen at random in training and evenly otherwise. The default is that of the
     model or recipe, or all."""
-    up: Annotated[str | None, tyro.conf.arg(metavar="AXIS|X,Y,Z")] = None
-    """Direction against gravity: x, y, z, -x, -y, -z or numbers as 0,0,1; by default found from points and cameras."""
-    substitute: Annotated[tuple[str, ...], tyro.conf.arg(metavar="NAME=VALUE")] = ()
-    """Values for attributes that the points may lack, as color=127.5."""
-    strength_scale: float | None = None
-    """Number by which intensities are divided to lie in 0..1 (255 for nuScenes); by default that of the model or
+    up: Annotated[str | None, tyro.conf.arg(metavar="AXIS|X,Y,Z"), UNSET] = None
+    """Up direction: x, y, z, -x, -y, -z, or three numbers such as 0,0,1. By default it is estimated from points and
+    cameras."""
+    substitute: Annotated[tuple[str, ...], tyro.conf.arg(metavar="NAME=VALUE"), UNSET] = ()
+    """Values for attributes that the points lack, such as color=127.5."""
+    strength_scale: Annotated[float | None, tyro.conf.arg(metavar="NUMBER"), UNSET] = None
+    """Divide intensities by this number to bring them to 0..1 (255 for nuScenes). The default is that of the model or
     recipe."""
-    poses: Literal["opengl", "opencv", "world-to-camera", "world-to-camera-opengl"] | None = None
-    """Meaning of the matrices of the poses: camera to world with OpenGL axes (nerfstudio's) or OpenCV axes, or world to
-    camera. By default that of the format, which is tried against the points."""
-    cloud_axes: Literal["x,y,z", "x,-z,y", "x,z,-y", "x,z,y"] | None = None
-    """Axes of the cloud that become x, y and z of the poses; x,-z,y for a cloud with y up and poses with z up."""
-    skip_bad_views: bool = False
-    """Leave out views whose pose, photograph, mask or depth map cannot be used, and say how many these are."""
-    unit: str | None = None
-    """Unit of points and poses: mm, cm, m, ft, or its metres; by default metres, which is looked at."""
-    depth_unit: float | None = None
-    """Metres of one unit of the depth maps; by default depth_unit_scale_factor of the capture, or 0.001."""
-    scale: Literal["auto"] | None = None
-    """auto finds the unit by the floor, above which people hold cameras at 1.5 m, to 15 % or so."""
-    scale_by: tuple[str, str, float] | None = None
-    """A B METRES: two views by name, or two points by number, and how far they are apart."""
+    poses: Annotated[Literal["opengl", "opencv", "world-to-camera", "world-to-camera-opengl"] | None, UNSET] = None
+    """What the pose matrices mean: camera to world with OpenGL axes (as in nerfstudio) or OpenCV axes, or world to
+    camera. The default is that of the format, checked against the points."""
+    cloud_axes: Annotated[Literal["x,y,z", "x,-z,y", "x,z,-y", "x,z,y"] | None, UNSET] = None
+    """Axes of the cloud that become x, y and z of the poses; use x,-z,y for a cloud with y up and poses with z up."""
+    skip_bad_views: Annotated[bool, UNSET] = False
+    """Skip views whose pose, photograph, mask or depth map cannot be used, and report how many there are."""
+    unit: Annotated[str | None, tyro.conf.arg(metavar="UNIT"), UNSET] = None
+    """Unit of points and poses: mm, cm, m, ft, or its length in metres. The default is metres, and is checked for
+    plausibility."""
+    depth_unit: Annotated[float | None, tyro.conf.arg(metavar="METRES"), UNSET] = None
+    """Length of one unit of the depth maps in metres. The default is the capture's depth_unit_scale_factor, or
+    0.001."""
+    scale: Annotated[Literal["auto"] | None, UNSET] = None
+    """auto estimates the unit from the height of the cameras above the floor, assuming 1.5 m; accurate to about 15
+    %."""
+    scale_by: Annotated[tuple[str, str, float] | None, tyro.conf.arg(metavar="A B METRES"), UNSET] = None
+    """Two views (by name) or two points (by number), and the distance between them in metres."""
     map: Annotated[tuple[str, ...], tyro.conf.UseAppendAction, tyro.conf.arg(metavar="OLD=NEW")] = ()
-    """Another name for a class, any number of times, or a file with one OLD=NEW a line: joins the class lists of
-    captures that were labelled apart. OLD= takes a class out: its points are unlabelled."""
-    occlusion: Literal["none", "z-buffer"] | None = None
-    """Way in which views without a depth map find out what is hidden: z-buffer takes what lies before it in the cloud
-    itself, with none hidden points count as seen. By default that of the model or recipe."""
-    background: Annotated[str | None, tyro.conf.arg(metavar="NAME")] = None
-    """Class that unlabelled points become; by default they are left out of learning and of figures."""
-    every: int | None = None
-    """Of a drive (a sequence of KITTI, a bag of ROS), take only every Nth sweep."""
-    first: int | None = None
-    """Of a drive, take so many sweeps at most."""
-    topics: tuple[str, ...] = ()
-    """Of a bag, the topics to read: that of the clouds, and those of images; by default the largest cloud and an image
-    topic of each camera."""
-    fixed_frame: str | None = None
-    """Of a bag, the frame that stands still, in which motion is compensated; that of the vehicle for none. By default
-    odom, or the root of tf."""
-    tolerance: float | None = None
-    """Of a bag, seconds between a sweep and a photograph at most (0.1)."""
+    """Rename a class, or name a file with one OLD=NEW per line; repeatable. Joins the class lists of captures that were
+    labelled separately. OLD= drops a class: its points become unlabelled."""
+    occlusion: Annotated[Literal["none", "z-buffer"] | None, UNSET] = None
+    """How to find hidden points in views without a depth map: z-buffer hides points behind other points of the cloud;
+    none treats every point as visible. The default is that of the model or recipe."""
+    background: Annotated[str | None, tyro.conf.arg(metavar="NAME"), UNSET] = None
+    """Class for unlabelled points. By default they are ignored in training and evaluation."""
+    every: Annotated[int | None, tyro.conf.arg(metavar="N"), UNSET] = None
+    """For a drive (a KITTI sequence, a ROS bag): take only every Nth sweep."""
+    first: Annotated[int | None, tyro.conf.arg(metavar="N"), UNSET] = None
+    """For a drive: take at most N sweeps."""
+    topics: Annotated[tuple[str, ...], tyro.conf.arg(metavar="TOPIC..."), UNSET] = ()
+    """For a bag: the topics of the cloud and of the images. By default the largest cloud, and one image topic per
+    camera."""
+    fixed_frame: Annotated[str | None, tyro.conf.arg(metavar="FRAME"), UNSET] = None
+    """For a bag: the fixed frame used to compensate for motion; name the vehicle's frame for no compensation. The
+    default is odom, or the root of tf."""
+    tolerance: Annotated[float | None, tyro.conf.arg(metavar="SECONDS"), UNSET] = None
+    """For a bag: longest time in seconds between a sweep and a photograph (by default 0.1)."""
     transform: Annotated[
         tuple[str, ...], tyro.conf.UseAppendAction, tyro.conf.arg(metavar="'PARENT CHILD X Y Z ...'")
     ] = ()
-    """Of a bag, a transform that its tf lacks, any number of times: 'PARENT CHILD X Y Z QX QY QZ QW'."""
-    force: bool = False
-    """Go on with a capture that is refused because it is implausible (never with one that is broken)."""
+    """For a bag: a transform that is missing from its tf, as 'PARENT CHILD X Y Z QX QY QZ QW'; repeatable."""
+    force: Annotated[bool, UNSET] = False
+    """Continue with a capture that was refused as implausible. Broken captures are always refused."""
 
     def options(self) -> ReadOptions:
         """The same as data.
@@ -119,36 +126,37 @@ class Reading:
 
 @dataclass(frozen=True)
 class OfDataset:
-    """A split of a prepared dataset in place of captures. Counts are kept scene by scene, so that the same command goes
-    on where it was stopped; --vote is the published test procedure of the dataset then."""
+    """Use a split of a prepared dataset instead of captures. Results are saved scene by scene, so the same command
+    resumes after an interruption. With a dataset, --vote means its published test procedure."""
 
-    dataset: str | None = None
+    dataset: Annotated[str | None, tyro.conf.arg(metavar="DATASET"), UNSET] = None
     """Name of the dataset in --data, such as ScanNet, nuScenes or SemanticKITTI."""
-    split: str = "val"
-    """That has labels."""
-    limit: int | None = None
-    """Only the first so many scenes."""
-    last: bool = False
-    """Of a run, take the last checkpoint and not the best one."""
-    norms: str | None = None
-    """Which norms to use, where a joint model has them per dataset; by default the model's own."""
+    split: Annotated[str, tyro.conf.arg(metavar="SPLIT")] = "val"
+    """Split to use; it must have labels."""
+    limit: Annotated[int | None, tyro.conf.arg(metavar="N"), UNSET] = None
+    """Process only the first N scenes."""
+    last: Annotated[bool, UNSET] = False
+    """For a run, take the last checkpoint instead of the best one."""
+    norms: Annotated[str | None, tyro.conf.arg(metavar="DATASET"), UNSET] = None
+    """For a joint model with separate norms for each dataset, the dataset whose norms are used. The default is the
+    model's own."""
 
 
 @dataclass(frozen=True)
 class Counting:
-    """How points become things that are counted (docs/objects.md)."""
+    """How points are grouped into objects to count (see docs/objects.md)."""
 
-    object_gap: Annotated[tuple[str, ...], tyro.conf.arg(metavar="[CLASS=]METRES...")] = ()
-    """Points of a class that are no farther apart are of one thing: 0.2 for all classes, chair=0.1 for one. By default
-    five distances between points, or a tenth of the class's usual length."""
-    object_min_points: Annotated[tuple[str, ...], tyro.conf.arg(metavar="[CLASS=]N...")] = ()
-    """Points that a thing has at least (10)."""
-    object_min_size: Annotated[tuple[str, ...], tyro.conf.arg(metavar="[CLASS=]METRES...")] = ()
-    """Longest side that a thing has at least; by default 0.2 of the class's usual one."""
-    object_count: Annotated[tuple[str, ...], tyro.conf.arg(metavar="CLASS...")] = ()
-    """Classes to count that are otherwise told by area, as floor, wall and road are."""
-    object_area: Annotated[tuple[str, ...], tyro.conf.arg(metavar="CLASS...")] = ()
-    """Classes to tell by area."""
+    object_gap: Annotated[tuple[str, ...], tyro.conf.arg(metavar="[CLASS=]METRES..."), UNSET] = ()
+    """Points of one class that are at most this far apart belong to one object: 0.2 for all classes, chair=0.1 for one.
+    The default is five times the point spacing, or a tenth of the usual length of such objects."""
+    object_min_points: Annotated[tuple[str, ...], tyro.conf.arg(metavar="[CLASS=]N..."), UNSET] = ()
+    """Smallest number of points of an object (by default 10)."""
+    object_min_size: Annotated[tuple[str, ...], tyro.conf.arg(metavar="[CLASS=]METRES..."), UNSET] = ()
+    """Smallest longest side of an object; by default 0.2 times the usual one of its class."""
+    object_count: Annotated[tuple[str, ...], tyro.conf.arg(metavar="CLASS..."), UNSET] = ()
+    """Classes to count although they are normally measured by area, such as floor, wall and road."""
+    object_area: Annotated[tuple[str, ...], tyro.conf.arg(metavar="CLASS..."), UNSET] = ()
+    """Classes to measure by area instead of counting."""
 
     def rules(self) -> ObjectRules:
         """The same as data.
@@ -169,29 +177,29 @@ class Counting:
 
 @dataclass(frozen=True)
 class Writing:
-    """What is written of labels, and what opens it: docs/outputs.md."""
+    """Which results to write (see docs/outputs.md)."""
 
-    no_pictures: bool = False
-    """Write no pictures."""
-    no_report: bool = False
-    """Write no report.html, the page that shows the results."""
-    pictures: bool = False
-    """Write pictures of many captures too, which takes longer than all the rest."""
-    class_colors: bool = False
-    """Colour the points of labels.ply by their classes; their own colours stay, as original_red and so on."""
-    cloudcompare: bool = False
-    """Name further columns of labels.ply scalar_label and so on: CloudCompare loads no others without asking."""
-    split_classes: bool = False
-    """Write by_class/ID_NAME.ply for each class too, or .las and .laz for such a source."""
-    measure: Annotated[float | Literal["auto"] | None, tyro.conf.arg(metavar="auto|METRES")] = None
-    """Write classes.csv and classes.geojson: points, areas, volumes and footprints of each class, by voxels of this
-    size; auto takes 2.5 times the distance between points."""
-    label_images: bool = False
-    """Write label_images/NAME.png for each photograph: the class of what each pixel shows, as an indexed PNG of its
-    size."""
-    objects: bool = False
-    """Count things: write objects.csv, objects_by_class.csv, objects.geojson, boxes.ply and object.npy, and the column
-    object of the points."""
+    no_pictures: Annotated[bool, UNSET] = False
+    """Do not write pictures."""
+    no_report: Annotated[bool, UNSET] = False
+    """Do not write report.html, a page that shows the results."""
+    pictures: Annotated[bool, UNSET] = False
+    """Write pictures even for many captures. This takes longer than everything else together."""
+    class_colors: Annotated[bool, UNSET] = False
+    """Colour the points of labels.ply by class; their original colours are kept as original_red and so on."""
+    cloudcompare: Annotated[bool, UNSET] = False
+    """Prefix the extra columns of labels.ply with scalar_ (scalar_label, ...), so that CloudCompare loads them without
+    asking."""
+    split_classes: Annotated[bool, UNSET] = False
+    """Also write one file per class, by_class/ID_NAME.ply; .las or .laz if the source is one."""
+    measure: Annotated[float | Literal["auto"] | None, tyro.conf.arg(metavar="auto|METRES"), UNSET] = None
+    """Write classes.csv and classes.geojson with the points, area, volume and footprint of each class, measured in
+    voxels of this size; auto takes 2.5 times the point spacing."""
+    label_images: Annotated[bool, UNSET] = False
+    """Write label_images/NAME.png for each photograph: the class of each pixel, as an indexed PNG of the same size."""
+    objects: Annotated[bool, UNSET] = False
+    """Count objects: write objects.csv, objects_by_class.csv, objects.geojson, boxes.ply and object.npy, and add an
+    object column to the points."""
     counting: Counting = field(default_factory=Counting)
 
     def outputs(self, *, many: bool = False) -> Outputs:

@@ -15,6 +15,7 @@ from typing import Annotated
 
 import tyro
 
+from ditr.cli.options import UNSET
 from ditr.errors import InputError
 from ditr.runtime import LogFile, is_quiet, showing
 
@@ -25,14 +26,14 @@ _arguments: ContextVar[tuple[str, ...]] = ContextVar("arguments", default=())
 
 @dataclass(frozen=True)
 class Output:
-    """What is said of the work, and where."""
+    """What to print and log."""
 
-    quiet: bool = False
-    """Say results and warnings only."""
-    verbose: bool = False
-    """Say more: SHA-256 sums, causes of network errors, and where in the program an input was refused."""
-    log_file: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
-    """Write everything that is said to the end of this file too, with the time of each line."""
+    quiet: Annotated[bool, UNSET] = False
+    """Print only results and warnings."""
+    verbose: Annotated[bool, UNSET] = False
+    """Print details: SHA-256 sums, causes of network errors, and where in the program an input was refused."""
+    log_file: Annotated[Path | None, tyro.conf.arg(metavar="FILE"), UNSET] = None
+    """Also append everything that is printed to this file, each line with its time."""
 
 
 def remark(text: str) -> None:

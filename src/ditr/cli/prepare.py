@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import tyro
 
+from ditr.cli.options import UNSET
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
@@ -25,10 +27,10 @@ _SHOWN = 10
 
 @dataclass(frozen=True)
 class Prepare:
-    """Make the official download of a dataset ready for training, tests and submissions.
+    """Prepare the official download of a dataset for training, tests and submissions.
 
-    Prepared data are plain files in the layout of the published code. Scenes that are there already are kept, so the
-    same command goes on where it was stopped. Damage that is known of a download is repaired, counted and written to
+    Prepared data are plain files in the layout of the published code. Scenes that are already prepared are kept, so the
+    same command resumes after an interruption. Known damage in a download is repaired, counted, and recorded in
     manifest.json.
     """
 
@@ -36,19 +38,19 @@ class Prepare:
     """ScanNet, ScanNet200, nuScenes or SemanticKITTI."""
     raw: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="RAW")]
     """Folder of the download."""
-    out: Annotated[Path | None, tyro.conf.Positional, tyro.conf.arg(metavar="OUT")] = None
+    out: Annotated[Path | None, tyro.conf.Positional, tyro.conf.arg(metavar="OUT"), UNSET] = None
     """Folder to write; not needed with --check-only."""
-    check_only: bool = False
-    """Look at all files of the download, say what is missing or damaged, how much disk and time preparing takes, and
-    write nothing."""
-    splits: Annotated[tuple[str, ...], tyro.conf.arg(metavar="SPLIT...")] = ()
-    """Only these, such as train val; all that are there by default."""
-    every: int | None = None
-    """Of a recording, take every Nth frame; the published choice by default (10 for ScanNet)."""
-    copy: bool = False
+    check_only: Annotated[bool, UNSET] = False
+    """Only check the download: report missing and damaged files, and how much disk space and time preparing takes.
+    Nothing is written."""
+    splits: Annotated[tuple[str, ...], tyro.conf.arg(metavar="SPLIT..."), UNSET] = ()
+    """Prepare only these splits, such as train val; by default all that are present."""
+    every: Annotated[int | None, tyro.conf.arg(metavar="N"), UNSET] = None
+    """Take every Nth frame of a recording. The default is the published choice (10 for ScanNet)."""
+    copy: Annotated[bool, UNSET] = False
     """Copy sweeps and photographs that need no change, instead of linking to the download."""
-    workers: int | None = None
-    """Processes side by side; one for each core by default."""
+    workers: Annotated[int | None, tyro.conf.arg(metavar="N"), UNSET] = None
+    """Number of parallel processes; the default is one per core."""
 
 
 def run(args: Prepare) -> None:

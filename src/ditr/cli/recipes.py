@@ -9,17 +9,19 @@ from typing import Annotated, Any
 
 import tyro
 
+from ditr.cli.options import UNSET
+
 __all__ = ["Recipes", "run"]
 
 
 @dataclass(frozen=True)
 class Recipes:
-    """List the runs of the paper by name: what, datasets, the paper's mIoU; or print one with its numbers."""
+    """List the runs of the paper with their datasets and published mIoU, or print the settings of one."""
 
-    name: Annotated[str | None, tyro.conf.Positional, tyro.conf.arg(metavar="[NAME]")] = None
-    """Of the recipe to print; its numbers stand there as --set takes them."""
-    json: bool = False
-    """Print all of the recipe as JSON, as a file that `ditr train` takes."""
+    name: Annotated[str | None, tyro.conf.Positional, tyro.conf.arg(metavar="[NAME]"), UNSET] = None
+    """Recipe to print; its settings are named as --set takes them."""
+    json: Annotated[bool, UNSET] = False
+    """Print the complete recipe as JSON, in the form that `ditr train` reads."""
 
 
 def run(args: Recipes) -> None:

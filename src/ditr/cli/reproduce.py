@@ -8,6 +8,8 @@ from typing import Annotated, Literal
 
 import tyro
 
+from ditr.cli.options import UNSET
+
 __all__ = ["Reproduce", "run"]
 
 Name = Literal[
@@ -28,30 +30,30 @@ Name = Literal[
 
 @dataclass(frozen=True)
 class Reproduce:
-    """Repeat a table of the paper on procedural worlds with small networks, and say which of its orderings hold.
+    """Repeat a table of the paper on procedural worlds with small networks, and report which of its orderings hold.
 
-    What tables share is done once, and a run that was stopped goes on where it was.
+    Work that several tables share is done once, and an interrupted run resumes where it stopped.
     """
 
     table: Annotated[Name, tyro.conf.Positional]
-    """Which one; missing and mapping are studies beside them: views dropped in training, and section 3.1's ways to give
-    points their features."""
-    out: Path = Path("results")
-    """Folder of the reports; rows that it holds are not run again."""
-    work: Path = Path("reproduce")
-    """Folder of worlds, features, trained networks and rows; needed only until the reports are there."""
-    seeds: int = 3
-    """How many, from 1; each has its own worlds."""
-    quick: bool = False
-    """Tiny worlds and a few steps with one seed, to see that everything works."""
-    workers: int | None = None
-    """Processes, of one thread each; by default one per processor, at most 4."""
+    """Table to repeat. missing and mapping are two further studies: dropping views in training, and section 3.1's ways
+    to assign features to points."""
+    out: Annotated[Path, tyro.conf.arg(metavar="FOLDER")] = Path("results")
+    """Folder for the reports; rows that it already holds are not run again."""
+    work: Annotated[Path, tyro.conf.arg(metavar="FOLDER")] = Path("reproduce")
+    """Folder for worlds, features, trained networks and rows; needed only until the reports are written."""
+    seeds: Annotated[int, tyro.conf.arg(metavar="N")] = 3
+    """Number of seeds, counted from 1; each has its own worlds."""
+    quick: Annotated[bool, UNSET] = False
+    """Use tiny worlds and a few steps with one seed, to see that everything works."""
+    workers: Annotated[int | None, tyro.conf.arg(metavar="N"), UNSET] = None
+    """Number of processes with one thread each; the default is one per processor, at most 4."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
-    """Where networks compute; auto takes a GPU if there is one, which all processes share."""
-    only_report: bool = False
-    """Run nothing; write the reports of the rows that there are."""
-    encoder: tuple[Path, ...] = ()
-    """More image encoders for table6, as local folders."""
+    """Device to compute on; auto takes a GPU if there is one, which all processes share."""
+    only_report: Annotated[bool, UNSET] = False
+    """Run nothing; write the reports from existing rows."""
+    encoder: Annotated[tuple[Path, ...], tyro.conf.arg(metavar="FOLDER..."), UNSET] = ()
+    """Local folders of further image encoders for table6."""
 
 
 def run(args: Reproduce) -> None:

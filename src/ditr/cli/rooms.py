@@ -8,33 +8,35 @@ from typing import Annotated
 
 import tyro
 
+from ditr.cli.options import UNSET
+
 __all__ = ["Rooms", "run"]
 
 
 @dataclass(frozen=True)
 class Rooms:
-    """Make procedural rooms with photographs, depth maps and labelled point clouds, as captures."""
+    """Make captures of procedural rooms with photographs, depth maps and labelled point clouds."""
 
-    out: Annotated[Path, tyro.conf.Positional]
-    """Folder to write to; gets train/room_0000, ... and test/room_0000, ..."""
-    train: int = 40
-    """Training rooms."""
-    test: int = 20
-    """Test rooms: new textures, and some families of furniture and textures that no training room shows."""
-    views: int = 8
-    """Photographs per room."""
-    width: int = 308
+    out: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="FOLDER")]
+    """Folder to write train/room_0000, ... and test/room_0000, ... into."""
+    train: Annotated[int, tyro.conf.arg(metavar="N")] = 40
+    """Number of training rooms."""
+    test: Annotated[int, tyro.conf.arg(metavar="N")] = 20
+    """Number of test rooms. They have new textures, and some families of furniture that no training room has."""
+    views: Annotated[int, tyro.conf.arg(metavar="N")] = 8
+    """Number of photographs per room."""
+    width: Annotated[int, tyro.conf.arg(metavar="PIXELS")] = 308
     """Width of the photographs in pixels."""
-    height: int = 224
+    height: Annotated[int, tyro.conf.arg(metavar="PIXELS")] = 224
     """Height of the photographs in pixels."""
-    spacing: float = 0.03
-    """Mean distance of neighbouring points in metres."""
-    seed: int = 0
-    """Another seed, other rooms."""
-    new_share: float = 0.3
-    """Probability that an object of a test room is of a new family."""
-    workers: int | None = None
-    """Processes; by default one per processor."""
+    spacing: Annotated[float, tyro.conf.arg(metavar="METRES")] = 0.03
+    """Mean distance between neighbouring points in metres."""
+    seed: Annotated[int, tyro.conf.arg(metavar="N")] = 0
+    """Random seed; another seed gives other rooms."""
+    new_share: Annotated[float, tyro.conf.arg(metavar="P")] = 0.3
+    """Probability that an object in a test room belongs to a new family."""
+    workers: Annotated[int | None, tyro.conf.arg(metavar="N"), UNSET] = None
+    """Number of processes; the default is one per processor."""
 
 
 def run(args: Rooms) -> list[Path]:

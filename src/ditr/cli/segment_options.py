@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
 
-from ditr.cli.options import Reading, Writing
+from ditr.cli.options import UNSET, Reading, Writing
 
 if TYPE_CHECKING:
     from ditr.scene import Scene
@@ -21,66 +21,71 @@ __all__ = ["Segment", "announced", "chosen_model"]
 class Segment:
     """Label every point of captures with a trained model. No labels are needed.
 
-    Without --model a published one is chosen by what the capture has, named, and downloaded when it is first used.
+    Without --model, a published model that fits the capture is chosen, named, and downloaded on first use.
 
-    Writes labels.ply (all properties of the points, with label and confidence), label.npy, confidence.npy, classes.json
-    (ids, names and colours), summary.json and pictures; of a LAS or LAZ file a copy of it, too, with the labels as its
-    classifications. What opens them is in docs/outputs.md. A model that takes images needs all photographs; for one
-    that takes none, a photograph that cannot be read is only missing from the pictures.
+    Writes labels.ply (all properties of the points, plus label and confidence), label.npy, confidence.npy, classes.json
+    (ids, names and colours), summary.json and pictures. For a LAS or LAZ file, also writes a copy with the labels as
+    its classifications. docs/outputs.md says which programs open them. A model that takes images needs every photograph
+    to be readable; for other models, an unreadable photograph is only missing from the pictures.
 
-    Many captures (several SOURCEs, a folder of them, a drive, a quoted pattern as 'scans/*.laz') are labelled with the
-    model loaded once. Each gets a folder of results in --out, and a line in results.jsonl. Those that are done are
-    passed over, and one that fails does not stop the others. They get pictures with --pictures alone.
+    Many captures (several SOURCEs, a folder of them, a drive, or a quoted pattern such as 'scans/*.laz') are labelled
+    with the model loaded once. Each gets its own folder in --out, and a line in results.jsonl. Finished captures are
+    skipped, and a failure does not stop the others. Pictures are then written only with --pictures.
     """
 
-    sources: Annotated[tuple[Path, ...], tyro.conf.Positional, tyro.conf.arg(metavar="SOURCE...")]
-    """Folder with transforms.json, the photographs and a PLY, or a file or folder of another format; or many.
-    Also at a URL (s3://, https://, ...), as may be the results."""
-    model: Annotated[str | None, tyro.conf.arg(metavar="MODEL")] = None
-    """Short name of a published model (`ditr weights`), hub repository, folder of a run or saved model, or checkpoint
-    file; by default a published model that fits the capture."""
-    out: Annotated[Path | None, tyro.conf.arg(metavar="FOLDER")] = None
-    """Folder for the results; by default SOURCE's name with -labels, in the current folder."""
-    bank: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
-    """A bank of classes from clicks (`ditr label --bank`) in place of a model's classes; points unlike everything in
-    it get -1. With --model only where the bank was made with that one."""
-    captures: Annotated[Path | None, tyro.conf.arg(metavar="FOLDER")] = None
-    """Write each scene as a capture with its labels, too, and its photographs: what `ditr train --data FOLDER` goes on
-    from. Points without a label (see --min-confidence) are not learned from."""
-    overwrite: bool = False
-    """Replace earlier results in the folder; its other files stay. Of many captures, those that were labelled with
-    another model or other options."""
-    shard: Annotated[str | None, tyro.conf.arg(metavar="I/N")] = None
-    """Of many captures, only the I-th of N parts, for N jobs side by side; each job writes results-I-of-N.jsonl."""
-    ray: Annotated[str | None, tyro.conf.arg(metavar="[ADDRESS]")] = None
-    """Label many captures by Ray Data, on the cluster at this address (auto, HOST:PORT, ray://HOST:PORT); without one
-    on that of RAY_ADDRESS, or on this machine. Sources, model and --out have to be where every machine sees them."""
-    workers: int | None = None
-    """Processes that read, prepare and write many captures; by default by the number of processors. 0 for none."""
+    sources: Annotated[
+        tuple[Path, ...], tyro.conf.Positional, tyro.conf.arg(metavar="SOURCE...", help_behavior_hint="(required)")
+    ]
+    """Folder with transforms.json, the photographs and a PLY file, or a file or folder in another supported format; or
+    several. Sources and results may be URLs (s3://, https://, ...)."""
+    model: Annotated[str | None, tyro.conf.arg(metavar="MODEL"), UNSET] = None
+    """Short name of a published model (see `ditr weights`), hub repository, folder of a run or saved model, or
+    checkpoint file. By default a published model that fits the capture."""
+    out: Annotated[Path | None, tyro.conf.arg(metavar="FOLDER"), UNSET] = None
+    """Folder for the results; the default is the source's name with -labels, in the current folder."""
+    bank: Annotated[Path | None, tyro.conf.arg(metavar="FILE"), UNSET] = None
+    """Use the classes of a bank made from clicks (`ditr label --bank`) instead of a model's; points unlike all of them
+    get -1. Give --model only if the bank was made with that model."""
+    captures: Annotated[Path | None, tyro.conf.arg(metavar="FOLDER"), UNSET] = None
+    """Also write each scene to this folder as a labelled capture with its photographs, for `ditr train --data FOLDER`.
+    Points without a label (see --min-confidence) are ignored in training."""
+    overwrite: Annotated[bool, UNSET] = False
+    """Replace earlier results in the folder; its other files are kept. With many captures, replace those that were
+    labelled with another model or other options."""
+    shard: Annotated[str | None, tyro.conf.arg(metavar="I/N"), UNSET] = None
+    """Label only part I of N of many captures, to run N jobs side by side; each job writes results-I-of-N.jsonl."""
+    ray: Annotated[str | None, tyro.conf.arg(metavar="[ADDRESS]"), UNSET] = None
+    """Label many captures with Ray Data on the cluster at this address (auto, HOST:PORT, ray://HOST:PORT); without an
+    address, on that of RAY_ADDRESS, or on this machine. Every machine must see the sources, the model and --out under
+    the same paths."""
+    workers: Annotated[int | None, tyro.conf.arg(metavar="N"), UNSET] = None
+    """Number of processes that read, prepare and write many captures; the default depends on the number of processors.
+    0 uses none."""
     reading: Reading = field(default_factory=Reading)
-    seed: int = 0
-    """Of the choice among the views that show a point."""
-    vote: bool = False
-    """Let every point vote, not one for each voxel: slower, and the published way to test."""
-    variants: Literal["indoor", "s3dis", "nuscenes", "rotations", "none"] | None = None
-    """Vote over turned, scaled and flipped variants of the scene too, in the published sets; implies --vote."""
-    thin: float | None = None
-    """With votes: first keep a random point of each voxel of this size in metres; the others take its label."""
-    smooth: bool = False
-    """Blend the logits of the eight voxels around each point by where it lies between them, in place of its own voxel's
-    alone: borders of classes are not staircases of voxels."""
-    min_confidence: Annotated[float | None, tyro.conf.arg(metavar="P")] = None
-    """Labels of lower confidence, 0 to 1, are taken back: these points get -1, as unlabelled ones. A confidence is a
-    probability only where the model was trained with scenes to validate on; elsewhere it is uncalibrated."""
+    seed: Annotated[int, tyro.conf.arg(metavar="N")] = 0
+    """Random seed for the choice among the views that show a point."""
+    vote: Annotated[bool, UNSET] = False
+    """Take a vote of every point instead of one per voxel: slower, but the published way to test."""
+    variants: Annotated[Literal["indoor", "s3dis", "nuscenes", "rotations", "none"] | None, UNSET] = None
+    """Also vote over rotated, scaled and flipped copies of the scene; the names are the published sets. Implies
+    --vote."""
+    thin: Annotated[float | None, tyro.conf.arg(metavar="METRES"), UNSET] = None
+    """With voting: keep one random point per voxel of this size in metres first; the other points take its label."""
+    smooth: Annotated[bool, UNSET] = False
+    """Blend the logits of the eight voxels around each point by distance, instead of using only the point's own voxel.
+    Borders between classes become smooth instead of stepped."""
+    min_confidence: Annotated[float | None, tyro.conf.arg(metavar="P"), UNSET] = None
+    """Set labels below this confidence (0 to 1) to -1, unlabelled. The confidence is a calibrated probability only if
+    the model was trained with scenes to validate on."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
-    """Where to compute; auto takes a GPU if there is one."""
-    precision: Literal["32-true", "bf16-mixed", "16-mixed"] | None = None
-    """Of the image encoder; by default as in the model's training, or where that is not known bf16 on a GPU and 32 bits
-    on a CPU."""
-    cache: Path | None = None
-    """Folder in which features of photographs are kept; by default under the user's cache folder."""
-    no_cache: bool = False
-    """Encode photographs again and do not round their features to 16 bits."""
+    """Device to compute on; auto takes a GPU if there is one."""
+    precision: Annotated[Literal["32-true", "bf16-mixed", "16-mixed"] | None, UNSET] = None
+    """Precision of the image encoder. The default is that of the model's training; where that is unknown, bf16 on a GPU
+    and 32 bits on a CPU."""
+    cache: Annotated[Path | None, tyro.conf.arg(metavar="FOLDER"), UNSET] = None
+    """Folder for cached image features; the default is inside the user's cache folder."""
+    no_cache: Annotated[bool, UNSET] = False
+    """Do not use the cache: encode the photographs again, without rounding features to 16 bits."""
     writing: Writing = field(default_factory=Writing)
 
 

@@ -8,25 +8,27 @@ from typing import Annotated, Literal
 
 import tyro
 
+from ditr.cli.options import UNSET
+
 __all__ = ["Streets", "run"]
 
 
 @dataclass(frozen=True)
 class Streets:
-    """Make procedural streets with LiDAR scans and photographs, as captures for the outdoor profile."""
+    """Make captures of procedural streets with LiDAR scans and photographs, for the outdoor profile."""
 
-    out: Annotated[Path, tyro.conf.Positional]
-    """Folder to write to; gets scan_0000, scan_0001, ..."""
+    out: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="FOLDER")]
+    """Folder to write scan_0000, scan_0001, ... into."""
     style: Literal["nuscenes", "waymo", "kitti"] = "nuscenes"
-    """Whose LiDAR, cameras and classes."""
-    count: int = 40
-    """Scans, each in a street of its own."""
-    seed: int = 0
-    """Another seed, other streets: take one for training and one for testing."""
-    scale: float = 1.0
-    """Factor of the photographs' sides and of the LiDAR's steps per turn."""
-    workers: int | None = None
-    """Processes; by default one per processor."""
+    """Dataset whose LiDAR, cameras and classes are imitated."""
+    count: Annotated[int, tyro.conf.arg(metavar="N")] = 40
+    """Number of scans, each of a different street."""
+    seed: Annotated[int, tyro.conf.arg(metavar="N")] = 0
+    """Random seed; another seed gives other streets. Use different ones for training and testing."""
+    scale: Annotated[float, tyro.conf.arg(metavar="FACTOR")] = 1.0
+    """Scale factor for the width and height of photographs and for the LiDAR's steps per turn."""
+    workers: Annotated[int | None, tyro.conf.arg(metavar="N"), UNSET] = None
+    """Number of processes; the default is one per processor."""
 
 
 def run(args: Streets) -> list[Path]:

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
 
+from ditr.cli.options import UNSET
+
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
@@ -23,43 +25,44 @@ _SHOWN = 5
 
 @dataclass(frozen=True)
 class Submit:
-    """Label the test split of a benchmark and write what its server takes, or check an archive, whoever made it.
+    """Label the test split of a benchmark and write the archive for its server, or check an existing archive.
 
     $ ditr submit RUN --benchmark nuscenes --data DATA
     $ ditr submit --check FILE.zip
 
-    The published test procedure is used. Labels are kept scene by scene: the same command goes on where it was stopped.
-    The check names everything for which the server rejects an archive or counts points as wrong: names, counts, types,
-    values, folders, meta data. Exits with 1 if there is a fault.
+    Uses the published test procedure. Labels are saved scene by scene, so the same command resumes after an
+    interruption. The check reports everything that would make the server reject an archive or count points as wrong:
+    names, counts, types, values, folders, metadata. Exits with 1 if there is a fault.
     """
 
-    model: Annotated[str | None, tyro.conf.Positional, tyro.conf.arg(metavar="RUN")] = None
-    """Folder of a run or saved model, short name of a published model (`ditr weights`), hub repository, or checkpoint
-    file."""
-    check: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
-    """Instead, check this archive."""
-    benchmark: str | None = None
-    """ScanNet, ScanNet200, nuScenes or SemanticKITTI; of an archive to check by default what its content shows."""
-    data: Path | None = None
-    """Folder of the prepared dataset, or with it. An archive is checked without it too, but not whether each file fits
-    its scene's points."""
-    split: str = "test"
-    """That is labelled, or that the archive is of; val for a check of one's own."""
-    score: bool = False
-    """With --check: compare with the labels of the split, as the server would (--split val)."""
-    out: Path | None = None
-    """The archive to write; by default submission-BENCHMARK-SPLIT-RUN.zip here. Labels are kept in the folder beside it
-    of the same name without .zip."""
-    overwrite: bool = False
+    model: Annotated[str | None, tyro.conf.Positional, tyro.conf.arg(metavar="RUN"), UNSET] = None
+    """Folder of a run or saved model, short name of a published model (see `ditr weights`), hub repository, or
+    checkpoint file."""
+    check: Annotated[Path | None, tyro.conf.arg(metavar="FILE"), UNSET] = None
+    """Check this archive instead of making one."""
+    benchmark: Annotated[str | None, tyro.conf.arg(metavar="BENCHMARK"), UNSET] = None
+    """ScanNet, ScanNet200, nuScenes or SemanticKITTI. For --check, the default is recognised from the content."""
+    data: Annotated[Path | None, tyro.conf.arg(metavar="FOLDER"), UNSET] = None
+    """Folder of the prepared dataset, or the folder that contains it. --check works without it, but then cannot compare
+    each file with the points of its scene."""
+    split: Annotated[str, tyro.conf.arg(metavar="SPLIT")] = "test"
+    """Split to label, or split that the archive is for; use val to test on labelled scenes."""
+    score: Annotated[bool, UNSET] = False
+    """With --check: compare with the labels of the split, as the server would (needs --split val)."""
+    out: Annotated[Path | None, tyro.conf.arg(metavar="FILE.zip"), UNSET] = None
+    """Archive to write; the default is submission-BENCHMARK-SPLIT-RUN.zip in the current folder. Labels are saved in a
+    folder of the same name without .zip."""
+    overwrite: Annotated[bool, UNSET] = False
     """Replace an earlier archive."""
-    last: bool = False
-    """Of a run, take the last checkpoint and not the best one."""
-    norms: str | None = None
-    """Which norms to use, where a joint model has them per dataset; by default the model's own."""
-    seed: int = 0
-    """Seed of everything that is drawn."""
+    last: Annotated[bool, UNSET] = False
+    """For a run, take the last checkpoint instead of the best one."""
+    norms: Annotated[str | None, tyro.conf.arg(metavar="DATASET"), UNSET] = None
+    """For a joint model with separate norms for each dataset, the dataset whose norms are used. The default is the
+    model's own."""
+    seed: Annotated[int, tyro.conf.arg(metavar="N")] = 0
+    """Random seed."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
-    """Where to compute; auto takes a GPU if there is one."""
+    """Device to compute on; auto takes a GPU if there is one."""
 
 
 def run(args: Submit) -> None:

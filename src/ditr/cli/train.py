@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import tyro
 
-from ditr.cli.options import Reading
+from ditr.cli.options import UNSET, Reading
 from ditr.cli.train_options import DataOptions, LoggingOptions, NetworkOptions, RunOptions
 
 if TYPE_CHECKING:
@@ -28,20 +28,20 @@ class Train:
     """Train a network on labelled captures, or repeat a run of the paper.
 
     $ ditr train small RUN --data CAPTURES                  minutes on a CPU
-    $ ditr train full RUN --data CAPTURES                   the published network
+    $ ditr train full RUN --data CAPTURES                   the published network size
     $ ditr train scannet200/ditr RUN --data ROOT            a run of the paper
-    $ ditr train OLD/recipe.json RUN --set batch_size=4     a run again, changed
-    $ ditr train small STUDENT --data CAPTURES --distill    a student, no labels
-    $ ditr train small RUN --data CAPTURES --init STUDENT   and what it is for
+    $ ditr train OLD/recipe.json RUN --set batch_size=4     repeat a run with changes
+    $ ditr train small STUDENT --data CAPTURES --distill    a student, without labels
+    $ ditr train small RUN --data CAPTURES --init STUDENT   fine-tune the student
     """
 
     recipe: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="RECIPE")]
-    """small or full: on captures of your own, with few steps of a small network, or the published sizes. Or the name of
-    a run of the paper (`ditr recipes` lists them), or a file, such as a run's recipe.json."""
+    """small or full, for your own captures: a small network for few steps, or the published sizes. Or the name of a run
+    of the paper (`ditr recipes` lists them), or a file, such as the recipe.json of a run."""
     run: Annotated[Path | None, tyro.conf.Positional, tyro.conf.arg(metavar="RUN", help_behavior_hint="(required)")] = (
         None
     )
-    """Folder of the run: the model, checkpoints, the recipe and the logs."""
+    """Folder for the model, checkpoints, recipe and logs."""
     data: DataOptions = field(default_factory=DataOptions)
     reading: Reading = field(default_factory=Reading)
     network: NetworkOptions = field(default_factory=NetworkOptions)
@@ -127,9 +127,9 @@ class _Start:
     data: Path
     reading: ReadOptions
     student: str | None = None
-    captures: Captures | None = None
+    captures: Annotated[Captures | None, UNSET] = None
     """What is known of the captures; None for prepared datasets."""
-    by_size: bool = False
+    by_size: Annotated[bool, UNSET] = False
     """Whether the recipe is small or full, which depends on the captures."""
 
     @property

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
 
+from ditr.cli.options import UNSET
+
 if TYPE_CHECKING:
     from ditr.evaluation.verify import Verification
 
@@ -18,33 +20,34 @@ __all__ = ["Verify", "run"]
 class Verify:
     """Test a model on a prepared dataset as the paper does, and compare with the published mIoU.
 
-    Of a run, the checkpoint that was best in validation (RUN/best) is tested where there is one, as in the paper.
-    Results are kept scene by scene: the same command goes on where it was stopped.
+    For a run, the best checkpoint in validation (RUN/best) is tested if there is one, as in the paper. Results are
+    saved scene by scene, so the same command resumes after an interruption.
     """
 
-    dataset: Annotated[str, tyro.conf.Positional]
-    """One that the paper tests on, such as ScanNet, S3DIS or nuScenes."""
+    dataset: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="DATASET")]
+    """Dataset that the paper tests on, such as ScanNet, S3DIS or nuScenes."""
     model: Annotated[str, tyro.conf.arg(metavar="MODEL")]
-    """Short name of a published model (`ditr weights`), hub repository, folder of a run or saved model, or checkpoint
-    file."""
-    data: Path
-    """Folder with scannet, nuscenes, ..., prepared as for the published code, or the dataset's own."""
-    last: bool = False
-    """Of a run, test the last checkpoint and not the best one."""
-    split: str = "val"
-    """Of the dataset; it has to have labels."""
-    limit: int | None = None
-    """Only the first so many scenes; there is then no verdict."""
-    published: float | None = None
-    """mIoU in percent to compare with; by default that of the published model of this name."""
-    out: Path | None = None
-    """Folder of the results; by default verify-DATASET-SPLIT-MODEL here."""
-    norms: str | None = None
-    """Which norms to use, where a joint model has them per dataset; by default the model's own."""
-    seed: int = 0
-    """Seed of everything that is drawn."""
+    """Short name of a published model (see `ditr weights`), hub repository, folder of a run or saved model, or
+    checkpoint file."""
+    data: Annotated[Path, tyro.conf.arg(metavar="FOLDER")]
+    """Folder with scannet, nuscenes, ..., prepared as for the published code, or the folder of the dataset itself."""
+    last: Annotated[bool, UNSET] = False
+    """For a run, test the last checkpoint instead of the best one."""
+    split: Annotated[str, tyro.conf.arg(metavar="SPLIT")] = "val"
+    """Split to test on; it must have labels."""
+    limit: Annotated[int | None, tyro.conf.arg(metavar="N"), UNSET] = None
+    """Test only the first N scenes; there is then no verdict."""
+    published: Annotated[float | None, tyro.conf.arg(metavar="MIOU"), UNSET] = None
+    """mIoU in percent to compare with; the default is that of the published model of this name."""
+    out: Annotated[Path | None, tyro.conf.arg(metavar="FOLDER"), UNSET] = None
+    """Folder for the results; the default is verify-DATASET-SPLIT-MODEL in the current folder."""
+    norms: Annotated[str | None, tyro.conf.arg(metavar="DATASET"), UNSET] = None
+    """For a joint model with separate norms for each dataset, the dataset whose norms are used. The default is the
+    model's own."""
+    seed: Annotated[int, tyro.conf.arg(metavar="N")] = 0
+    """Random seed."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
-    """Where to compute; auto takes a GPU if there is one."""
+    """Device to compute on; auto takes a GPU if there is one."""
 
 
 def run(args: Verify) -> None:

