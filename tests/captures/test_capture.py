@@ -538,7 +538,7 @@ def test_an_image_of_too_many_pixels_is_refused(capture: Path, monkeypatch: pyte
     ("scene", "fault"),
     [
         (Scene("s", np.zeros((1, 3)), (view("a"), view("a"))), "two views"),
-        (Scene("s", np.zeros((1, 3)), (view("../a"),)), "no file name"),
+        (Scene("s", np.zeros((1, 3)), (view("../a"),)), "not a file name"),
         (Scene("s", np.zeros((1, 3)), (view(depth=np.full((2, 2), 70.0, np.float32)),)), "65535"),
         (Scene("s", np.zeros((1, 3)), (view(image=image(0, 5, 5)),)), "shape"),
         (Scene("s", np.zeros((1, 3)), (view(extra={"what": object()}),)), "JSON"),

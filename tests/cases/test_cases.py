@@ -92,7 +92,7 @@ TABLE: dict[str, tuple[Right, ...]] = {
     "24_nan_k1": (refused("not finite"),),
     "25_las": (refused("cloud.las: this is a LAS"),),
     "25_no_ply_path": (read("points.ply is the only one", like="00_base"),),
-    "26_scaled_pose": (refused("no rotation"),),
+    "26_scaled_pose": (refused("not a rotation"),),
     "27_millimetres": (
         refused("3.95 km", "--unit mm"),
         read(options=["--unit", "mm"], like="00_base"),

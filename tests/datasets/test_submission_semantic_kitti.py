@@ -100,7 +100,7 @@ FAULTS: dict[str, tuple[Callable[[Members], Members], str, str, int]] = {
         lambda members: {**members, "sequences/17/predictions/12.label": FORM.content(LABEL)},
         "other names", "FFFFFF.label", 1,
     ),
-    "other files": (lambda members: {**members, "model.pth": b"1"}, "other files", "no sequences/SS", 1),
+    "other files": (lambda members: {**members, "model.pth": b"1"}, "other files", "not sequences/SS", 1),
     "uint8": (one(IDS.astype("u1").tobytes()), "type of the labels", "1 for each of 8 points, as of uint8", 1),
     "uint16": (one(IDS.astype("<u2").tobytes()), "type of the labels", "as of uint16", 1),
     "int64": (one(IDS.astype("<i8").tobytes()), "type of the labels", "as of int64", 1),

@@ -140,8 +140,8 @@ def test_thousands_of_things_are_found() -> None:
     ("rules", "text"),
     [
         ({"gap": {"chair": 0.0}}, "chair: 0.0 is not a length"),
-        ({"gap": {EVERY: float("nan")}}, "no length"),
-        ({"min_size": {"chair": -1}}, "no length"),
+        ({"gap": {EVERY: float("nan")}}, "not a length"),
+        ({"min_size": {"chair": -1}}, "not a length"),
         ({"min_points": {"chair": 0}}, "Give 1 or more"),
         ({"counted": ("chair",), "by_area": ("Chair",)}, "in one of the two"),
         ({"gap": {"chiar": 0.1}}, "Did you mean 'chair'"),

@@ -174,7 +174,7 @@ def test_what_there_is_of_each_class_is_measured(tmp_path: Path) -> None:
         rows = list(csv.DictReader(file))
     assert [row["name"] for row in rows] == ["floor", "wall", "unlabelled"]
     assert float(rows[0]["area_m2"]) == pytest.approx(flat.area, abs=1e-3) and rows[0]["voxel_m"] == "0.1"
-    with pytest.raises(InputError, match="no length"):
+    with pytest.raises(InputError, match="not a length"):
         measure(prediction, -1.0)
 
 

@@ -450,5 +450,5 @@ def test_processes_at_once_download_once(client: Client, repository: Path) -> No
     ],
 )
 def test_arguments_are_checked_before_the_hub_is_asked(repository: str, names: list[str], revision: str | None) -> None:
-    with pytest.raises(InputError, match=r"hub repository|no name inside"):
+    with pytest.raises(InputError, match=r"hub repository|not a name inside"):
         fetch_folder(repository, names, revision=revision)

@@ -217,7 +217,7 @@ def _studio(region: dict[str, object]) -> str:
 
 FAULTS = {
     "nan": (_coco({}, {"segmentation": [[0, 0, float("nan"), 0, 1, 1]]}), "is not a number of JSON"),
-    "far": (_coco({}, {"segmentation": [[0, 0, 1e300, 0, 1, 1]]}), "no pixels"),
+    "far": (_coco({}, {"segmentation": [[0, 0, 1e300, 0, 1, 1]]}), "not pixels"),
     "short polygon": (_coco({}, {"segmentation": [[0, 0, 1, 1]]}), "4 numbers"),
     "runs too long": (_coco({}, {"segmentation": {"size": [4, 4], "counts": [2, 3000000000]}}), "are not lengths"),
     "runs too short": (_coco({}, {"segmentation": {"size": [4, 4], "counts": [2, 3]}}), "fill 5 pixels"),
@@ -230,7 +230,7 @@ FAULTS = {
     "huge": (_coco({"images": [{"id": 1, "file_name": "a", "width": 10**6, "height": 10**6}]}, {}), "more than any"),
     "results": (json.dumps([{"image_id": 1, "category_id": 1}]), "COCO's results"),
     "deep": ("[" * 100_000, "nested too deeply"),
-    "no json": ("{", "no JSON"),
+    "no json": ("{", "not JSON"),
     "other json": ('{"shapes": []}', "neither COCO's nor"),
     "min": (json.dumps([{"image": "a.jpg", "label": []}]), "JSON-MIN"),
     "brush": (_studio({}), "less than a header"),
@@ -240,10 +240,10 @@ FAULTS = {
     "laughs": (_cvat("", '<!DOCTYPE a [<!ENTITY b "bb"><!ENTITY c "&b;&b;">]>'), "document type"),
     "video": ("<annotations><track/></annotations>", "annotation of a video"),
     "mask outside": (_cvat('<mask label="a" rle="0,4" left="3" top="0" width="2" height="2"/>'), "leaves the image"),
-    "mask too long": (_cvat('<mask label="a" rle="0,99" left="0" top="0" width="2" height="2"/>'), "no lengths"),
+    "mask too long": (_cvat('<mask label="a" rle="0,99" left="0" top="0" width="2" height="2"/>'), "not lengths"),
     "points": (_cvat('<polygon label="a" points="0,0;x,1;2,2"/>'), "its point is 'x'"),
     "no size": (_cvat("", size='"0" height="4"'), "its size is 0 x 4"),
-    "no xml": ("<annotations><image", "no XML"),
+    "no xml": ("<annotations><image", "not XML"),
     "deep xml": ("<annotations>" + "<a>" * 100, "nested too deeply"),
     "picture": ("hello", "none of the annotations"),
 }

@@ -150,7 +150,7 @@ def test_columns_are_found_by_their_names(scene: Scene, label: NDArray[np.int32]
         read_painted(scene, saved(results, more), column="scalar_constan")
     with pytest.raises(InputError, match="none is called label"):
         read_painted(scene, saved(results, columns))
-    with pytest.raises(InputError, match="no whole numbers, as averages of labels are"):
+    with pytest.raises(InputError, match="not whole numbers, as averages of labels are"):
         read_painted(scene, saved(results, {**columns, "label": painted + np.float32(0.25)}))
     with pytest.raises(InputError, match="numbers 7, which are none of"):
         read_painted(scene, saved(results, {**columns, "label": np.where(label == 2, 7, label).astype(np.int32)}))

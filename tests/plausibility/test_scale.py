@@ -226,7 +226,7 @@ def test_captures_from_photographs_have_no_scale(room: Scene, tmp_path: Path, to
     for by in ((first, second, apart), ("0", "9", float(np.linalg.norm(room.coord[0] - room.coord[9])))):
         told = read_capture(folder, ReadOptions(scale_by=by))
         np.testing.assert_allclose(told.coord, room.coord, atol=1e-5)
-    with pytest.raises(InputError, match="no two views or points"):
+    with pytest.raises(InputError, match="not two views or points"):
         read_capture(folder, ReadOptions(scale_by=("nobody", second, 1.0)))
 
 
@@ -268,7 +268,7 @@ def test_options_that_say_the_same_thing() -> None:
     with pytest.raises(InputError, match=r"^--unit: 'parsec' is not a unit"):
         Reading(unit="parsec").options()
     for bad in ({"unit": 0.0}, {"depth_unit": -1.0}, {"scale_by": ("a", "b", float("nan"))}):
-        with pytest.raises(InputError, match="no length"):
+        with pytest.raises(InputError, match="not a length"):
             ReadOptions(**bad)  # type: ignore[arg-type]
 
 

@@ -146,7 +146,7 @@ def test_files_that_are_none_of_torch_save(tmp_path: Path, kitti: State) -> None
     path.write_bytes(b"")
     refused(tmp_path, None, KITTI, "the file is empty")
     path.write_text("version https://git-lfs.github.com/spec/v1\n")
-    refused(tmp_path, None, KITTI, "no file of torch.save")
+    refused(tmp_path, None, KITTI, "not a file of torch.save")
     write_checkpoint(path, kitti)
     path.write_bytes(path.read_bytes()[:-1000])
     refused(tmp_path, None, KITTI, "model_best.pth: ")

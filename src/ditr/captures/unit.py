@@ -124,7 +124,7 @@ def _by_distance(scene: Scene, first: str, second: str, metres: float) -> tuple[
     else:
         names = few(sorted(view.name for view in scene.posed_views), 3) or "none"
         known = f"Views are {names}; points are 0 to {len(scene) - 1}"
-        raise InputError(f"scene {scene.name}", f"--scale-by: {first} and {second} are no two views or points", known)
+        raise InputError(f"scene {scene.name}", f"--scale-by: {first} and {second} are not two views or points", known)
     apart = float(np.linalg.norm(ends[0] - ends[1]))
     if apart == 0:
         raise InputError(f"scene {scene.name}", f"--scale-by: the {what} are at one place", "Name two that lie apart")

@@ -170,7 +170,7 @@ def _kind(first: bytes) -> str | None:
     if first[257:262] == b"ustar":
         return "a tar archive"
     known = next((kind for start, kind in _KINDS if first.lstrip().startswith(start)), None)
-    return known or ("no zip archive" if first else "an empty file")
+    return known or ("not a zip archive" if first else "an empty file")
 
 
 def _suffix(path: Path) -> Fault | None:

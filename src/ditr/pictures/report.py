@@ -211,7 +211,8 @@ def write_report(path: str | os.PathLike[str], report: Report) -> None:
     """Write the page, whole or not at all."""
     page = report.html()
     with atomic_path(path) as temporary:
-        temporary.write_text(page, encoding="utf-8")
+        # Names of files in a locale without their letters come as the bytes that they are.
+        temporary.write_bytes(page.encode("utf-8", "surrogateescape"))
 
 
 def data_uri(image: NDArray[np.uint8]) -> str:

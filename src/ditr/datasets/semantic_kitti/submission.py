@@ -110,7 +110,7 @@ def _sort(members: Mapping[str, str], found: Mapping[int, dict[str, str]]) -> It
             continue
         elif place is None or sequence is None:
             remedy = f"Take it out; {_DESCRIPTION} alone may lie beside sequences/"
-            yield Fault("other files", name, "it is not a sequences/SS/predictions/FFFFFF.label", remedy)
+            yield Fault("other files", name, "it is not sequences/SS/predictions/FFFFFF.label", remedy)
         elif not re.fullmatch(r"\d{6}\.label", place[2]):
             yield Fault("other names", name, "the file of a sweep is called FFFFFF.label, as 000012.label", "Rename it")
         elif int(place[2][:6]) >= SCANS[int(place[1])]:
