@@ -8,6 +8,7 @@ import re
 import resource
 import signal
 import socket
+import stat
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -70,6 +71,13 @@ def test_what_cannot_be_written_is_named_and_the_file_before_stays(
     assert contents(tmp_path) == {name: b"earlier"}
     write(target)
     assert len(target.read_bytes()) > 3000 and len(list(tmp_path.iterdir())) == 1
+
+
+def test_others_may_read_tensors_as_they_may_read_other_files(tmp_path: Path) -> None:
+    write_tensors(tmp_path / "a.safetensors", {"a": torch.arange(5)})
+    write_json(tmp_path / "a.json", [])
+    modes = [stat.S_IMODE((tmp_path / name).stat().st_mode) for name in ("a.safetensors", "a.json")]
+    assert modes[0] == modes[1]
 
 
 @pytest.mark.parametrize("writer", [atomic_folder, lambda path: results_folder(path, ())])

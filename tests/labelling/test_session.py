@@ -206,6 +206,8 @@ def test_a_file_by_hand_may_leave_the_scene_out_and_names_files_of_photographs(t
     path.write_text(json.dumps({"clicks": [entry, {"class": "b", "point": 1}]}))
     clicks = read_clicks(path).fitted(scene, "clicks.json")
     assert [action.view for action in clicks.actions] == [view.name, ""]
+    path.write_text(json.dumps({"clicks": [{**entry, "view": f"images/{view.image.name}"}]}))
+    assert read_clicks(path).fitted(scene, "clicks.json").actions[0].view == view.name
     for wrong, fault in (
         ({**entry, "view": view.image.name + "x"}, f"click 0.*no photograph.*[Dd]id you mean '{view.name}'"),
         ({"class": "a", "point": len(scene)}, "click 0.*no point"),
@@ -246,6 +248,11 @@ def test_other_files_are_no_clicks(tmp_path: Path, text: str) -> None:
     (tmp_path / "x.json").write_text(text)
     with pytest.raises(InputError, match=r"x\.json"):
         read_clicks(tmp_path / "x.json")
+
+
+def test_where_no_clicks_are_the_error_says_how_to_make_some(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"absent\.json: there is no such file\. Click in `ditr view CAPTURE`"):
+        read_clicks(tmp_path / "absent.json")
 
 
 def test_a_journal_keeps_what_was_not_saved(scene: Scene, tmp_path: Path) -> None:

@@ -116,7 +116,7 @@ def _with_depth_times(view: View, factor: float) -> View:
 
 def _by_distance(scene: Scene, first: str, second: str, metres: float) -> tuple[float, str]:
     """By two views, or by two points."""
-    views = [_view_called(scene, name) for name in (first, second)]
+    views = [view_called(scene, name) for name in (first, second)]
     if views[0] is not None and views[1] is not None:
         what, ends = "views", [views[0].center, views[1].center]
     elif first.isdecimal() and second.isdecimal() and max(int(first), int(second)) < len(scene):
@@ -131,8 +131,8 @@ def _by_distance(scene: Scene, first: str, second: str, metres: float) -> tuple[
     return metres / apart, f"since the {what} {first} and {second} are {metres:g} m apart"
 
 
-def _view_called(scene: Scene, name: str) -> View | None:
-    """The view of this name, or whose file alone has it, with or without its folder and ending."""
+def view_called(scene: Scene, name: str) -> View | None:
+    """The posed view of this name, or whose file alone has it, with or without its folder and ending."""
 
     def ends(path: str) -> bool:
         return f"/{path}".endswith(f"/{name.replace(chr(92), '/')}")

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from ditr.cli.label_options import Label
 
 if TYPE_CHECKING:
+    from ditr.labelling.clicks import Clicks
     from ditr.scene import Scene
 
 __all__ = ["Label", "run"]
@@ -17,6 +18,7 @@ def run(args: Label) -> None:
     """Look, click, write, and say what there is."""
     from ditr.captures.capture import read_capture
     from ditr.errors import InputError
+    from ditr.labelling.clicks import read_clicks
     from ditr.runtime import phase
 
     _require_one_source(args)
@@ -24,6 +26,7 @@ def run(args: Label) -> None:
         raise InputError("--min-confidence", f"it is {args.min_confidence}", "Give a probability, 0 to 1")
     if args.add_to and args.bank is None:
         raise InputError("--add-to", "there is no --bank to write", "Name the file of the new bank")
+    clicks = None if args.clicks is None else read_clicks(args.clicks)
     with phase(f"read {args.capture}"):
         scene = read_capture(args.capture, args.reading.options())
     from ditr.cli.common import judged
@@ -32,8 +35,8 @@ def run(args: Label) -> None:
         scene = judged(scene, force=args.reading.force, needs_unit=args.cell is None)
     if args.simulate is not None:
         _simulate(args, scene)
-    elif args.clicks is not None:
-        _label(args, scene)
+    elif clicks is not None:
+        _label(args, scene, clicks)
     else:
         from ditr.cli.label_elsewhere import label_from_elsewhere
 
@@ -59,20 +62,18 @@ def _require_one_source(args: Label) -> None:
         return
     if there:
         raise InputError(", ".join(there), f"{len(there)} say where labels come from", "Give one of them")
-    remedy = "Give a file of clicks, let it click by itself, or name labels of another tool"
+    remedy = "Click in `ditr view CAPTURE` or give a file of clicks (docs/labelling.md), or labels of another tool"
     raise InputError(", ".join(given), "there is none of these", remedy)
 
 
-def _label(args: Label, scene: Scene) -> None:
+def _label(args: Label, scene: Scene, clicks: Clicks) -> None:
     from ditr.cli.label_results import account, encoded_cells, places, write
     from ditr.errors import few
-    from ditr.labelling.clicks import read_clicks
     from ditr.labelling.result import prediction_of
     from ditr.labelling.session import Session
     from ditr.runtime import phase
 
-    assert args.clicks is not None
-    clicks = read_clicks(args.clicks).fitted(scene, str(args.clicks))
+    clicks = clicks.fitted(scene, str(args.clicks))
     out, wanted, banks = places(args, scene)
     session = Session(scene, encoded_cells(args, scene))
     with phase("spread the clicks"):

@@ -48,7 +48,7 @@ class Label:
     capture: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="CAPTURE")]
     """Folder with transforms.json, the photographs and a PLY file, or a file or folder in another supported format."""
     clicks: Annotated[Path | None, tyro.conf.arg(metavar="FILE"), UNSET] = None
-    """JSON file with clicks made in this capture."""
+    """JSON file with clicks made in this capture, as the page of `ditr view` saves it."""
     out: Annotated[Path | None, tyro.conf.arg(metavar="FOLDER"), UNSET] = None
     """Folder for the results; the default is the capture's name with -labels, in the current folder."""
     overwrite: Annotated[bool, UNSET] = False

@@ -11,6 +11,7 @@ import re
 import secrets
 import shutil
 import socket
+import stat
 import tempfile
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -290,7 +291,11 @@ def write_tensors(
     from safetensors.torch import save_file
 
     with atomic_path(path) as temporary:
+        temporary.touch()
+        mode = stat.S_IMODE(temporary.stat().st_mode)
         save_file(tensors, temporary, metadata=metadata)
+        if stat.S_IMODE(temporary.stat().st_mode) != mode:
+            temporary.chmod(mode)  # safetensors made a file of its own, which only its owner could read
 
 
 def write_image(path: Path, image: Image, **options: Any) -> None:

@@ -24,6 +24,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ditr.captures.unit import view_called
 from ditr.errors import InputError, few, nearest
 from ditr.io.files import atomic_path, read_bytes, write_json
 from ditr.scene import Scene
@@ -31,7 +32,7 @@ from ditr.scene import Scene
 __all__ = ["Action", "Clicks", "Journal", "read_clicks", "scene_identity", "write_clicks"]
 
 SCHEMA = 1
-_REMEDY = "Name a file of clicks; docs/labelling.md says what is in one"
+_REMEDY = "Click in `ditr view CAPTURE` and save the clicks, or write the file: docs/labelling.md"
 _MOST_BYTES = 64 << 20
 _MOST_STROKE = 10_000
 
@@ -101,25 +102,26 @@ class Clicks:
         raise InputError(where, fault, "Name the capture that was clicked in, or make new clicks")
 
     def fitted(self, scene: Scene, where: str) -> Clicks:
-        """The same with photographs called as the scene calls them: by hand one writes the name of the file, too.
+        """The same with photographs called as the scene calls them: by hand one writes the file's name or path, too.
 
         Raises:
             InputError: they were made in another scene, or name a photograph or a point that it does not have.
         """
         self.require(scene, where)
-        known = {view.name: view.name for view in scene.views}
-        files = {view.image.name: view.name for view in scene.views if isinstance(view.image, Path)}
+        names = {view.name: view.name for view in scene.views}
         actions = []
         for number, action in enumerate(self.actions):
             at = f"{where}, click {number}"
             if action.gesture == "point" and action.point >= len(scene):
                 fault = f"there is no point {action.point}, they are counted from 0 to {len(scene) - 1}"
                 raise InputError(at, fault, "Give the number of a point of this scene")
-            if action.view and action.view not in known and action.view not in files:
-                near = nearest(action.view, known)
+            if action.view and action.view not in names and (view := view_called(scene, action.view)) is not None:
+                names[action.view] = view.name
+            if action.view and action.view not in names:
+                near = nearest(action.view, names)
                 hint = f"Did you mean {near!r}?" if near else "Name a photograph of this capture"
                 raise InputError(at, f"there is no photograph {action.view!r}", hint)
-            actions.append(replace(action, view=known.get(action.view) or files.get(action.view, "")))
+            actions.append(replace(action, view=names.get(action.view, "")))
         return replace(self, actions=tuple(actions))
 
 
@@ -138,6 +140,8 @@ def read_clicks(path: str | os.PathLike[str]) -> Clicks:
     where = Path(path)
     try:
         content = json.loads(read_bytes(where, _MOST_BYTES))
+    except InputError as error:
+        raise InputError(where, error.fault, _REMEDY) from None
     except (OSError, ValueError, RecursionError) as error:
         raise InputError(where, f"not a file of clicks ({error})", _REMEDY) from None
     if not isinstance(content, dict):
