@@ -63,6 +63,7 @@ def test_earlier_results_are_not_written_over_and_that_is_asked_before_the_work(
         (out / name).write_bytes(b"earlier")
         line = refused(capsys, *command)
         assert line.startswith(f"ditr: {out / name}: it is there already") and "--overwrite" in line, line
+        assert f"Name another place with {command[-2]}, or" in line, line
         assert (out / name).read_bytes() == b"earlier"
         (out / name).unlink()
         if command[0] != "check":  # its own fault, now that nothing is in the way

@@ -171,6 +171,10 @@ def test_check_says_what_there_is_and_draws_it(tmp_path: Path, room: Scene) -> N
     facts = found.facts()
     assert found.is_sound and facts["points"].startswith(f"{len(room):,}, with colour, normals")
     assert "6 with a depth map" in facts["views"] and facts["profile"] == "indoor"
+    assert "another one" not in facts["spacing"]
+    rows = np.arange(len(room))
+    twice = check_capture(replace(room, coord=room.coord[rows // 2 * 2])).facts()["spacing"]
+    assert twice == "0 m between neighbours (median); most points lie where another one lies"
     found.draw(tmp_path / "check.png")
     assert (tmp_path / "check.png").read_bytes().startswith(b"\x89PNG")
     assert json.loads(json.dumps(found.to_json()))["scene"] == room.name

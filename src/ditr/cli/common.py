@@ -67,7 +67,9 @@ def each_sweep(source: Path, out: Path | None, results: str, options: ReadOption
     return [(path, folder / path.name) for path in drive.paths()]
 
 
-def folder_for(path: Path, names: Sequence[str] = (), *, overwrite: bool = True, needed: int = 0) -> Path:
+def folder_for(
+    path: Path, names: Sequence[str] = (), *, overwrite: bool = True, needed: int = 0, option: str = "--out"
+) -> Path:
     """``path``, where a folder of results can be written; asked before the work and not after it.
 
     Args:
@@ -75,6 +77,7 @@ def folder_for(path: Path, names: Sequence[str] = (), *, overwrite: bool = True,
         names: that results have.
         overwrite: whether earlier results may be replaced.
         needed: bytes that they take at least.
+        option: that names another folder; "" where it is an argument.
 
     Raises:
         InputError: a file of that name, earlier results in it that may not be replaced, or too little room.
@@ -82,13 +85,13 @@ def folder_for(path: Path, names: Sequence[str] = (), *, overwrite: bool = True,
     """
     if path.exists() and not path.is_dir():
         raise InputError(path, "it is a file", "Name a folder for the results")
-    require_new([path / name for name in names], overwrite=overwrite)
+    require_new([path / name for name in names], overwrite=overwrite, option=option)
     require_room(path, needed)
     return path
 
 
-def require_new(paths: Iterable[Path], *, overwrite: bool) -> None:
-    """Earlier results are replaced where that is wanted, and nowhere else.
+def require_new(paths: Iterable[Path], *, overwrite: bool, option: str = "") -> None:
+    """Earlier results are replaced where that is wanted, and nowhere else; ``option`` names another place.
 
     Raises:
         InputError: there are some.
@@ -96,7 +99,8 @@ def require_new(paths: Iterable[Path], *, overwrite: bool) -> None:
     there = [path for path in paths if path.exists()]
     if there and not overwrite:
         more = "" if len(there) == 1 else f", and {len(there) - 1} more"
-        raise InputError(there[0], f"it is there already{more}", "Name another place, or replace it with --overwrite")
+        place = f"another place with {option}" if option else "another place"
+        raise InputError(there[0], f"it is there already{more}", f"Name {place}, or replace it with --overwrite")
 
 
 def say_finding(finding: Finding) -> None:

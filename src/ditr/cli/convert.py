@@ -68,7 +68,7 @@ def run(args: Convert) -> None:
         license=args.license,
     )
     require_model(args.out)
-    out = folder_for(args.out, FILES, overwrite=args.overwrite)
+    out = folder_for(args.out, FILES, overwrite=args.overwrite, option="")
     with phase(f"convert {args.checkpoint}"):
         config = convert(args.checkpoint, out, origin, tell=remark)
     images = f", photographs by {config.encoder.name}" if config.takes_images and config.encoder else ""

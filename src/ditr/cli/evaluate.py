@@ -114,11 +114,13 @@ def _out(args: Evaluate, captures: list[Path]) -> Path:
     out = args.out or (Path(args.model) if Path(args.model).is_dir() else Path()) / "evaluation.json"
     if out.is_dir():
         raise InputError(out, "it is a folder", "Name a JSON file for the figures")
-    require_new([out, *([] if args.no_report else [out.with_suffix(".html")])], overwrite=args.overwrite)
+    require_new(
+        [out, *([] if args.no_report else [out.with_suffix(".html")])], overwrite=args.overwrite, option="--out"
+    )
     require_room(out)
     if args.save_labels is not None:
         names = [f"{capture.name}/{name}" for capture in captures for name in LABEL_FILES]
-        folder_for(args.save_labels, names, overwrite=args.overwrite)
+        folder_for(args.save_labels, names, overwrite=args.overwrite, option="--save-labels")
     return out
 
 

@@ -185,7 +185,7 @@ def _require_photographs(args: Features, scene: Scene) -> None:
 
     if not scene.views and args.model is None and not args.reading.force:
         fault = "it has no photographs, and image features are those of photographs"
-        remedy = "Name a capture that has some; `ditr segment` labels points alone"
+        remedy = "Name a capture that has some; `ditr segment` and, from a few clicks, `ditr label` label points alone"
         raise InputError(f"scene {scene.name}", fault, remedy)
 
 

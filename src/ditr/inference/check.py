@@ -64,7 +64,7 @@ class CaptureCheck:
         facts: dict[str, Any] = {
             "points": f"{len(scene):,}, with {', '.join(had) or 'nothing else'}",
             "extent": " x ".join(f"{length:.3g}" for length in high - low) + " m",
-            "spacing": f"{_spacing(scene.coord):.2g} m between neighbours (median)",
+            "spacing": _spacing_in_words(scene.coord),
             "up": ", ".join(f"{value:.2f}" for value in find_up(scene)),
             "profile": self.profile,
         }
@@ -164,6 +164,12 @@ def _spacing(coord: NDArray[np.float64]) -> float:
         return 0.0
     rows = np.unique(np.linspace(0, len(coord) - 1, 1000).astype(np.int64))
     return float(np.median(cKDTree(coord).query(coord[rows], k=2)[0][:, 1]))
+
+
+def _spacing_in_words(coord: NDArray[np.float64]) -> str:
+    spacing = _spacing(coord)
+    copies = "; most points lie where another one lies" if spacing == 0 and len(coord) > 1 else ""
+    return f"{spacing:.2g} m between neighbours (median){copies}"
 
 
 def _views_in_words(scene: Scene) -> str:

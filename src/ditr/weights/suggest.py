@@ -81,8 +81,8 @@ def _kind(scene: Scene) -> tuple[str, str]:
         raise InputError(
             f"scene {scene.name}",
             f"no published model can be chosen for it: {why}",
-            "Say --profile indoor if this is inside of a building; name a model (--model); or train one on labelled "
-            "captures of this kind (`ditr train`)",
+            "Say --profile indoor if this is inside of a building; name a model (--model); label it from a few "
+            "clicks (`ditr label`); or train one on labelled captures of this kind (`ditr train`)",
         )
     return kind, why
 
@@ -114,7 +114,8 @@ def _check_attributes(scene: Scene, preparation: Preparation, kind: str) -> None
         f"scene {scene.name}",
         f"its points have no {missing}, which the published {kind} models take as input",
         f"Add it to the point cloud; or say --profile {other} if that is what it is; or let one value stand in for all "
-        f"(--substitute {value}), which those models have not seen in training; or train one without (`ditr train`)",
+        f"(--substitute {value}), which those models have not seen in training; or train one without (`ditr train`); "
+        "or label it with classes of your own from a few clicks (`ditr label`)",
     )
 
 
@@ -128,6 +129,7 @@ def _check_sweep(scene: Scene) -> None:
     raise InputError(
         f"scene {scene.name}",
         f"its origin is not a LiDAR's place ({what}), as it is for the published outdoor models, which take one sweep",
-        "Give single sweeps in the sensor's frame; or say --profile indoor if this is inside of a building; or train a "
-        "model on labelled captures of this kind (`ditr train`); a model named with --model is taken as it is",
+        "Give single sweeps in the sensor's frame; or say --profile indoor if this is inside of a building; or label "
+        "it with classes of your own from a few clicks (`ditr label`); or train a model on labelled captures of this "
+        "kind (`ditr train`); a model named with --model is taken as it is",
     )
