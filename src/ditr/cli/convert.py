@@ -17,6 +17,8 @@ __all__ = ["Convert", "run"]
 class Convert:
     """Convert a published checkpoint (.pth) to a folder with model.safetensors, config.json and a model card.
 
+    $ ditr convert model_best.pth MODEL --name d-ditr-nuscenes
+
     The checkpoint is read as data: no code in it is run, and any objects of the training code beside the weights are
     skipped. The network is recognised from the weights, but not its dataset or its encoder; give these with --name, or
     with --dataset and --encoder.

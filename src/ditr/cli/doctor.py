@@ -28,6 +28,9 @@ _LABEL = 19
 class Doctor:
     """Report what this machine has, and check that networks compute the right results on it.
 
+    $ ditr doctor                   this machine
+    $ ditr doctor RUN               and a model of yours
+
     Three small networks, and every model that you name, are run on each device and compared with stored outputs. Exits
     with 1 if there is a problem; a missing optional part is not a problem.
     """

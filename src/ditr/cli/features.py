@@ -27,6 +27,9 @@ _POINT_BYTES = 39
 class Features:
     """Lift image features onto the points of a capture, and show them.
 
+    $ ditr features scan/             writes scan-features/
+    $ ditr features scan/ --explain   says why points are not seen
+
     Writes features.safetensors, features.ply (coloured by the first three principal components), features.png, and
     summary.json with the coverage. With --model, also writes student.safetensors, student.ply and student.png: the
     features that a distilled network predicts from the points alone, with their mean cosine similarity to the

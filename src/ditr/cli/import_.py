@@ -20,6 +20,9 @@ __all__ = ["Import", "run"]
 class Import:
     """Convert one capture or many, from any supported format, to ditr's own format.
 
+    $ ditr import scan.zip MINE     a phone scan as a capture
+    $ ditr import drive.bag DRIVE --every 10
+
     Other commands read these formats directly too. Import a source to share it, to correct it by hand, or because you
     read it often.
     """

@@ -39,6 +39,10 @@ class Elsewhere:
 class Label:
     """Label every point of a capture from a few clicks, or from labels made in other tools, without training.
 
+    $ ditr label scan/ --clicks scan-clicks.json --bank mine.bank
+    $ ditr label scan/ --from-images masks/ --spread
+    $ ditr label scan/ --simulate 10                 what clicks would be worth
+
     Image features of a frozen foundation model carry a click over to all points that look alike. The file given with
     --clicks names the class of single points, or of places in photographs (see docs/labelling.md). Writes labels.ply,
     label.npy, confidence.npy, classes.json, summary.json and a picture. --capture also writes a labelled capture for

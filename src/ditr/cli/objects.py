@@ -17,6 +17,9 @@ __all__ = ["Objects", "run"]
 class Objects:
     """Count the objects in a labelled scene: 37 chairs, 212 m² of floor.
 
+    $ ditr objects scan-labels/
+    $ ditr objects scan-labels/ --object-gap chair=0.1
+
     SOURCE is a folder written by `ditr segment` or `ditr label`, or a labelled capture. Points of one class that are
     close together form one object (see docs/objects.md). Writes objects.csv, objects_by_class.csv, objects.geojson,
     boxes.ply and object.npy. `ditr segment --objects` writes the same files next to the labels, and an object column

@@ -29,6 +29,9 @@ _SHOWN = 10
 class Prepare:
     """Prepare the official download of a dataset for training, tests and submissions.
 
+    $ ditr prepare scannet RAW OUT --check-only      what is missing or damaged
+    $ ditr prepare scannet RAW OUT
+
     Prepared data are plain files in the layout of the published code. Scenes that are already prepared are kept, so the
     same command resumes after an interruption. Known damage in a download is repaired, counted, and recorded in
     manifest.json.

@@ -16,7 +16,11 @@ __all__ = ["Recipes", "run"]
 
 @dataclass(frozen=True)
 class Recipes:
-    """List the runs of the paper with their datasets and published mIoU, or print the settings of one."""
+    """List the runs of the paper with their datasets and published mIoU, or print the settings of one.
+
+    $ ditr recipes                  all runs of the paper
+    $ ditr recipes scannet/ditr     the settings of one
+    """
 
     name: Annotated[str | None, tyro.conf.Positional, tyro.conf.arg(metavar="[NAME]"), UNSET] = None
     """Recipe to print; its settings are named as --set takes them."""

@@ -32,6 +32,9 @@ Name = Literal[
 class Reproduce:
     """Repeat a table of the paper on procedural worlds with small networks, and report which of its orderings hold.
 
+    $ ditr reproduce table1
+    $ ditr reproduce all --seeds 5
+
     Work that several tables share is done once, and an interrupted run resumes where it stopped.
     """
 

@@ -15,7 +15,10 @@ __all__ = ["Rooms", "run"]
 
 @dataclass(frozen=True)
 class Rooms:
-    """Make captures of procedural rooms with photographs, depth maps and labelled point clouds."""
+    """Make captures of procedural rooms with photographs, depth maps and labelled point clouds.
+
+    $ ditr rooms ROOMS --train 6 --test 1
+    """
 
     out: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="FOLDER")]
     """Folder to write train/room_0000, ... and test/room_0000, ... into."""

@@ -21,6 +21,10 @@ __all__ = ["Segment", "announced", "chosen_model"]
 class Segment:
     """Label every point of captures with a trained model. No labels are needed.
 
+    $ ditr segment scan/                              by a published model that fits
+    $ ditr segment scan/ --model RUN                  by your own
+    $ ditr segment 'scans/*.laz' --bank mine.bank --out LABELS
+
     Without --model, a published model that fits the capture is chosen, named, and downloaded on first use.
 
     Writes labels.ply (all properties of the points, plus label and confidence), label.npy, confidence.npy, classes.json

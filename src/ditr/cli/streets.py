@@ -15,7 +15,10 @@ __all__ = ["Streets", "run"]
 
 @dataclass(frozen=True)
 class Streets:
-    """Make captures of procedural streets with LiDAR scans and photographs, for the outdoor profile."""
+    """Make captures of procedural streets with LiDAR scans and photographs, for the outdoor profile.
+
+    $ ditr streets STREETS --count 8 --style kitti
+    """
 
     out: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="FOLDER")]
     """Folder to write scan_0000, scan_0001, ... into."""

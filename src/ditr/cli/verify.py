@@ -20,6 +20,8 @@ __all__ = ["Verify", "run"]
 class Verify:
     """Test a model on a prepared dataset as the paper does, and compare with the published mIoU.
 
+    $ ditr verify ScanNet200 --model ditr-scannet200-dinov2-l --data ROOT
+
     For a run, the best checkpoint in validation (RUN/best) is tested if there is one, as in the paper. Results are
     saved scene by scene, so the same command resumes after an interruption.
     """

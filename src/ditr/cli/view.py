@@ -20,6 +20,10 @@ __all__ = ["View", "run"]
 class View:
     """Show a scene in the browser, and label it by clicking.
 
+    $ ditr view scan/                                 look, and label by clicks
+    $ ditr view scan-labels/ --capture scan/          a result with its photographs
+    $ ditr view scan-labels/ --beside other-labels/   two results side by side
+
     SOURCE is a capture, as for other commands, or a folder written by `ditr segment`, `ditr label` or `ditr features`;
     --capture adds the photographs to such results. The page is served to this machine only, and its address contains a
     token.
