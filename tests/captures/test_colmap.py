@@ -177,7 +177,7 @@ def test_the_scale_has_to_be_told(tmp_path: Path) -> None:
     for names in (("photo_0.png", "photo_1.png"), ("images/photo_0.png", "images/photo_1")):
         again = read_capture(tmp_path, ReadOptions(scale_by=(*names, 1.5)))
         np.testing.assert_array_equal(again.coord, told.coord)
-    with pytest.raises(InputError, match=r"oto_0.png and photo_1 are no two views or .* Views are photo_0, photo_1"):
+    with pytest.raises(InputError, match=r"oto_0.png and photo_1 are not two views or .* Views are photo_0, photo_1"):
         read_capture(tmp_path, ReadOptions(scale_by=("oto_0.png", "photo_1", 1.5)))
     write_capture(told, tmp_path / "told")
     assert read_capture(tmp_path / "told").unscaled is None

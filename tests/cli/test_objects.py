@@ -56,7 +56,7 @@ def test_a_labelled_capture_is_counted_and_one_without_labels_refused(
         (["--object-gap", "near"], "'near' is not"),
         (["--object-min-points", "1.5"], "chair=20"),
         (["--object-min-points", "inf"], "is not"),
-        (["--object-gap", "chair=nan"], "no length"),
+        (["--object-gap", "chair=nan"], "not a length"),
         (["--object-gap", "bax=0.1"], "Did you mean 'box'"),
         (["--object-area", "nothing"], "Name one of floor, wall, box"),
     ],

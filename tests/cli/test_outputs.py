@@ -44,4 +44,4 @@ def test_everything_is_written_and_replaced_as_a_whole(tmp_path: Path) -> None:
         *("report.html", "summary.json"),
     ]
     refused = ditr(*options, "--overwrite", "--measure", "-1", check=False)
-    assert refused.returncode == 2 and "no length" in refused.stderr and "Traceback" not in refused.stderr
+    assert refused.returncode == 2 and "not a length" in refused.stderr and "Traceback" not in refused.stderr

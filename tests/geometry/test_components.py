@@ -77,7 +77,7 @@ def test_few_points_and_far_ones() -> None:
 
 @pytest.mark.parametrize("gap", [0.0, -1.0, np.nan, np.inf])
 def test_a_gap_that_is_none_is_refused(gap: float) -> None:
-    with pytest.raises(InputError, match="no length"):
+    with pytest.raises(InputError, match="not a length"):
         connected_points(np.zeros((2, 3)), gap)
 
 
