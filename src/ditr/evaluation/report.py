@@ -16,6 +16,7 @@ from ditr.inference.provenance import Provenance, findings_section, flat
 from ditr.pictures.charts import Curve, Matrix, Plot
 from ditr.pictures.palette import chosen_colors
 from ditr.pictures.report import (
+    STANDS_ALONE,
     Bar,
     Block,
     Report,
@@ -72,7 +73,7 @@ def evaluation_report(
             findings_section(findings),
             provenance.section(settings),
         ],
-        footer="Written by ditr. This file needs no network and no other file.",
+        footer=STANDS_ALONE,
     )
 
 

@@ -19,7 +19,7 @@ from ditr.inference.provenance import Provenance, findings_section
 from ditr.inference.scene_report import scene_view
 from ditr.io.ply import read_ply
 from ditr.pictures.points_view import MOST_POINTS, PointsView
-from ditr.pictures.report import Bar, Block, Report, Row, Section, Table, Tile, Tiles, Verbatim
+from ditr.pictures.report import STANDS_ALONE, Bar, Block, Report, Row, Section, Table, Tile, Tiles, Verbatim
 from ditr.scene import Scene
 
 __all__ = ["SceneRow", "many_report"]
@@ -74,7 +74,7 @@ def many_report(title: str, rows: Sequence[SceneRow], provenance: Provenance) ->
             findings_section([finding for row in rows for finding in row.findings]),
             provenance.section(),
         ],
-        footer="Written by ditr. This file needs no network and no other file.",
+        footer=STANDS_ALONE,
     )
 
 

@@ -16,6 +16,7 @@ from ditr.pictures.panels import LegendEntry, Panel
 from ditr.pictures.pictures import input_colors
 from ditr.pictures.points_view import MOST_POINTS, ClassLayer, ColorLayer, Layer, PointsView, ValueLayer, points_view
 from ditr.pictures.report import (
+    STANDS_ALONE,
     Bar,
     Block,
     Cell,
@@ -88,7 +89,7 @@ def scene_report(
             findings_section(prediction.scene.findings),
             provenance.section(settings),
         ],
-        footer="Written by ditr. This file needs no network and no other file.",
+        footer=STANDS_ALONE,
     )
 
 

@@ -31,7 +31,7 @@ from ditr.pictures.panels import LegendEntry, Panel
 from ditr.pictures.points_view import PointsView
 
 __all__ = ["Bar", "Block", "Change", "Code", "Compare", "Facts", "Legend", "Pictures", "Report", "Row", "Section"]
-__all__ += ["Table", "Text", "Tile", "Tiles", "Verbatim", "data_uri", "write_report"]
+__all__ += ["STANDS_ALONE", "Table", "Text", "Tile", "Tiles", "Verbatim", "data_uri", "write_report"]
 
 
 class Verbatim(str):
@@ -181,6 +181,10 @@ class Section:
 
     title: str
     blocks: Sequence[Block]
+
+
+STANDS_ALONE = "Written by ditr. This file needs no network and no other file."
+"""The last line of the reports of commands."""
 
 
 @dataclass(frozen=True)

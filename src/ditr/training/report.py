@@ -15,6 +15,7 @@ from ditr.inference.provenance import Provenance, findings_section, flat
 from ditr.pictures.charts import Curve, Plot, moving_mean
 from ditr.pictures.palette import chosen_colors
 from ditr.pictures.report import (
+    STANDS_ALONE,
     Bar,
     Block,
     Facts,
@@ -66,7 +67,7 @@ def run_report(folder: Path, provenance: Provenance, findings: Sequence[Finding]
             Section("Recipe", [Facts([(Verbatim(name), Verbatim(value)) for name, value in flat(settings)])]),
             provenance.section(_machines(record)),
         ],
-        footer="Written by ditr. This file needs no network and no other file.",
+        footer=STANDS_ALONE,
     )
 
 
