@@ -197,8 +197,11 @@ class FolderLock:
             InputError: its holder lives.
         """
         found, age = _read(self.path), _touched(mine) - _touched(self.path)
-        if found is None and not self.path.exists():
-            return False
+        if found is None:
+            if not self.path.exists():
+                return False
+            # It was given back, and another process has it since; one that a crash left unreadable stays so.
+            found = _read(self.path)
         _refuse_living(self.folder, found, age)
         claim = self.folder / f".lock.{found.token if found else 'unreadable'}.claim.part"
         try:
