@@ -197,7 +197,7 @@ def test_ply_that_promises_more_than_it_holds(capsys: pytest.CaptureFixture[str]
     for count in (401, 10**15):
         path.write_bytes(content.replace(b"element vertex 400", b"element vertex %d" % count))
         line = refused(capsys, capture, models)
-        assert f"promises {count} vertices" in line
+        assert f"declares {count} vertices" in line
 
 
 @pytest.mark.parametrize("label", [3, -2])

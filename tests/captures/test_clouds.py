@@ -155,7 +155,7 @@ def test_a_count_before_the_points_has_to_be_right(tmp_path: Path) -> None:
     scene = read_capture(path)
     assert scene.strength is not None and scene.strength.tolist() == [-5, 7]
     path.write_text("3\n0 0 0 -5 1 2 3\n1 1 1 7 4 5 6\n", encoding="utf-8")
-    assert "promises 3 points, and 2 follow" in refusal(path).fault
+    assert "declares 3 points, and 2 follow" in refusal(path).fault
 
 
 def test_fields_of_an_array(room: Scene, tmp_path: Path) -> None:

@@ -277,7 +277,7 @@ def test_counts_are_compared_with_the_file(tmp_path: Path, name: str) -> None:
     path = tmp_path / "sparse" / "0" / f"{name}.bin"
     data = path.read_bytes()
     path.write_bytes(struct.pack("<Q", 2**60) + data[8:])
-    with pytest.raises(InputError, match="promises 1152921504606846976") as caught:
+    with pytest.raises(InputError, match="declares 1152921504606846976") as caught:
         read_capture(tmp_path)
     assert caught.value.where.endswith(f"{name}.bin")
     path.write_bytes(data[:-3])

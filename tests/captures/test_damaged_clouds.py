@@ -80,7 +80,7 @@ def test_layers_of_a_chunk_that_promise_more_than_it_holds_are_refused(tmp_path:
     sizes = header.offset_to_point_data + 8 + header.point_format.size + 4
     data[sizes : sizes + 4] = b"\xff\xff\xff\xff"
     path.write_bytes(data)
-    with pytest.raises(InputError, match="promises more than it holds"):
+    with pytest.raises(InputError, match="declares more points than it holds"):
         read_apart(path, "laz")
 
 

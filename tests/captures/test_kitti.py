@@ -69,7 +69,7 @@ def test_a_sequence_is_an_iterable_of_its_sweeps(sequence: Path) -> None:
     for number, (scene, before, pose) in enumerate(zip(drive, sweeps(), moves(), strict=True)):
         assert scene.name == f"04_00000{number}"
         assert str(scene.findings[0]) == (
-            "format: read as a sequence of KITTI odometry, since velodyne/*.bin and calib.txt lie there."
+            "format: read as a sequence of KITTI odometry, since velodyne/*.bin and calib.txt are there."
         )
         assert same_patches(before, scene) >= 0.999
         np.testing.assert_allclose(scene.coord, before.coord, atol=1e-6)

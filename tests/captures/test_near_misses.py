@@ -306,7 +306,7 @@ def test_the_one_cloud_that_lies_there_is_taken(room: Path) -> None:
     np.testing.assert_array_equal(found.coord, sound.coord)
     assert "sparse_pc.ply is the only one" in said(found)
     shutil.copy(room / "sparse_pc.ply", room / "other.ply")
-    assert "names no point cloud, and other.ply, sparse_pc.ply lie there" in refusal(room).fault
+    assert "names no point cloud, and other.ply, sparse_pc.ply are there" in refusal(room).fault
 
 
 def test_a_byte_order_mark_does_not_matter(room: Path) -> None:

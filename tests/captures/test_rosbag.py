@@ -439,7 +439,7 @@ def test_a_chunk_that_unpacks_to_more_than_a_bag_can_hold_is_refused(tmp_path: P
     bomb = bz2.compress(bytes(1 << 25)) * 20
     assert len(bomb) < len(data) - start
     (tmp_path / "drive.bag").write_bytes(data[:start] + bomb + data[start + len(bomb) :])
-    with pytest.raises(InputError, match="it asks for more memory than any sound file of its size"):
+    with pytest.raises(InputError, match="it needs more memory than any intact file of its size"):
         ditr.read(tmp_path / "drive.bag")
 
 

@@ -283,7 +283,7 @@ def test_names_of_classes_that_cannot_be_written_are_refused(tmp_path: Path, cla
 
 def test_a_map_that_takes_out_every_class_is_refused(tmp_path: Path) -> None:
     put(make_scene(0), tmp_path / "data")
-    with pytest.raises(InputError, match="--map: it takes out every class"):
+    with pytest.raises(InputError, match="--map: it removes every class"):
         train(tmp_path / "data", tmp_path / "run", *(part for name in CLASSES for part in ("--map", f"{name}=")))
 
 

@@ -109,7 +109,7 @@ def test_it_goes_on_where_it_was_stopped(place: Path, tmp_path: Path, capsys: py
         run(replace(asked, variants="rotations"))
     run(replace(asked, overwrite=True))
     assert "2 of 3 scenes had been counted before" in capsys.readouterr().out, "what goes on is not begun again"
-    with pytest.raises(InputError, match="it is there already"):
+    with pytest.raises(InputError, match="it already exists"):
         run(asked)
     run(replace(asked, overwrite=True))
     assert "had been counted" not in capsys.readouterr().out, "what has come to its end is"

@@ -62,12 +62,12 @@ def test_earlier_results_are_not_written_over_and_that_is_asked_before_the_work(
         (out / name).parent.mkdir(exist_ok=True)
         (out / name).write_bytes(b"earlier")
         line = refused(capsys, *command)
-        assert line.startswith(f"ditr: {out / name}: it is there already") and "--overwrite" in line, line
+        assert line.startswith(f"ditr: {out / name}: it already exists") and "--overwrite" in line, line
         assert f"Name another place with {command[-2]}, or" in line, line
         assert (out / name).read_bytes() == b"earlier"
         (out / name).unlink()
         if command[0] != "check":  # its own fault, now that nothing is in the way
-            assert "it is there already" not in refused(capsys, *command)
+            assert "it already exists" not in refused(capsys, *command)
     write_model(tmp_path / "converted")
     before = (tmp_path / "converted" / "model.safetensors").read_bytes()
     assert "--overwrite" in refused(capsys, "convert", tmp_path / "x.pth", tmp_path / "converted")

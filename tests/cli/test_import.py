@@ -34,7 +34,7 @@ def test_a_file_becomes_a_capture(tmp_path: Path, capsys: pytest.CaptureFixture[
     first, again = ditr.read(tmp_path / "hall.las"), ditr.read(tmp_path / "hall")
     np.testing.assert_array_equal(again.coord, first.coord)
     assert again.class_names == first.class_names and again.properties["las"] == first.properties["las"]
-    assert "it is there already" in refused(capsys, "import", tmp_path / "hall.las", tmp_path / "hall")
+    assert "it already exists" in refused(capsys, "import", tmp_path / "hall.las", tmp_path / "hall")
     main(["import", str(tmp_path / "hall.las"), str(tmp_path / "hall"), "--overwrite"])
 
 

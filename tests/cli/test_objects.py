@@ -28,7 +28,7 @@ def test_things_are_counted_with_labels_and_afterwards(tmp_path: Path, capsys: p
     of_point = np.load(out / "object.npy", allow_pickle=False)
     assert len(rows) == of_point.max() + 1 == json.loads((out / "summary.json").read_text())["objects"] > 0 and told
     assert all(int(row["points"]) == np.count_nonzero(of_point == int(row["id"])) for row in rows)
-    with pytest.raises(InputError, match="there already"):
+    with pytest.raises(InputError, match="already exists"):
         execute(["objects", str(out)])
     same = ["--object-count", *CLASSES, "--object-min-points", "1", "box=5"]
     execute(["objects", str(out), "--out", str(tmp_path / "again"), *same])

@@ -51,7 +51,7 @@ def test_a_capture_is_read_from_the_web_and_written_elsewhere(
         assert str(scratch) not in said.out + said.err and not list(scratch.iterdir())
         MEMORY.get("/imported/scan", str(tmp_path / "again"), recursive=True)
         np.testing.assert_array_equal(read_capture(tmp_path / "again").coord, read_capture(web / "scan").coord)
-        with pytest.raises(InputError, match="memory://imported/scan: it is there already"):
+        with pytest.raises(InputError, match="memory://imported/scan: it already exists"):
             execute(["import", f"{server.url}/scan", "memory://imported/scan"])
         execute(["import", f"{server.url}/scan", "memory://imported/scan", "--overwrite"])
         with pytest.raises(InputError, match=f"{server.url}/none.ply: there is no such file"):
@@ -85,7 +85,7 @@ def test_many_are_labelled_from_the_web_and_what_is_done_is_put_though_one_fails
     for shard in ("1/2", "2/2"):
         both = ["memory://many/scan_0", "memory://many/scan_1", "--out", "memory://shards", "--shard", shard]
         execute(["segment", *both, *model])
-        with pytest.raises(InputError, match="it is there already"):
+        with pytest.raises(InputError, match="it already exists"):
             execute(["segment", *both, *model])
     assert len([name for name in MEMORY.find("/shards") if name.endswith("labels.ply")]) == 2
     with pytest.raises(InputError, match="nothing there has such a name"):
@@ -93,9 +93,9 @@ def test_many_are_labelled_from_the_web_and_what_is_done_is_put_though_one_fails
 
 
 def test_a_command_that_goes_on_where_it_was_takes_no_url(scratch: Path) -> None:
-    with pytest.raises(InputError, match="run has to be on this machine"):
+    with pytest.raises(InputError, match="run must be on this machine"):
         execute(["train", "small", "s3://bucket/run", "--data", "x"])
-    with pytest.raises(InputError, match="out has to be on this machine"):
+    with pytest.raises(InputError, match="out must be on this machine"):
         execute(["rooms", "memory://rooms"])
 
 

@@ -67,7 +67,7 @@ def test_a_run_is_stopped_and_goes_on_as_it_advises(tmp_path: Path) -> None:
         assert training.poll() is None, training.communicate()
         time.sleep(0.05)
     for other in (arguments, ["train", "full", str(run), "--data", str(tmp_path / "data")]):
-        with pytest.raises(InputError, match=rf"process {training.pid} on \S+ has worked in this folder since"):
+        with pytest.raises(InputError, match=rf"process {training.pid} on \S+ has been working in this folder since"):
             execute(other)
     said = stopped(training, run, 1, signal.SIGINT)
     assert training.returncode == 130

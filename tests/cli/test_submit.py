@@ -86,7 +86,7 @@ def test_refusals(data: Path, tmp_path: Path) -> None:
         archive.writestr("a.txt", "1")
     for command, message in (
         (Submit(check=path, benchmark="tooy"), "Did you mean 'Toy'"),
-        (Submit(check=path, benchmark="S3DIS"), r"S3DIS: submissions to its server are not known here.*Toy"),
+        (Submit(check=path, benchmark="S3DIS"), r"S3DIS: submissions to its server are not supported.*Toy"),
         (Submit(check=path, data=data, split="val"), "there is no such split"),
         (Submit(check=tmp_path / "none.zip"), "there is no such file"),
         (Submit(check=tmp_path / "other.zip"), "does not show which benchmark it is for. Add --benchmark: .*Toy"),
@@ -95,10 +95,10 @@ def test_refusals(data: Path, tmp_path: Path) -> None:
         (Submit("RUN", score=True), "--score: it compares an archive with a dataset"),
         (Submit("RUN"), "--benchmark: it is missing"),
         (Submit("RUN", benchmark="toy", data=data, out=tmp_path / "a"), "has to end with .zip"),
-        (Submit("RUN", benchmark="toy", data=data, out=path), "it is there already"),
+        (Submit("RUN", benchmark="toy", data=data, out=path), "it already exists"),
         (Submit("RUN", benchmark="toy", data=data / "nowhere", out=tmp_path / "b.zip"), "there is no such folder"),
         (Submit("RUN", benchmark="toy"), "--data: it is missing"),
-        (Submit("RUN", benchmark="S3DIS", data=data), "submissions to its server are not known here"),
+        (Submit("RUN", benchmark="S3DIS", data=data), "submissions to its server are not supported"),
     ):
         with pytest.raises(InputError, match=message):
             run(command)
@@ -137,7 +137,7 @@ def test_a_submission_goes_on_where_it_was_stopped(
     )
     np.testing.assert_array_equal(label, found.label)
 
-    with pytest.raises(InputError, match=r"sent\.zip: it is there already"):
+    with pytest.raises(InputError, match=r"sent\.zip: it already exists"):
         run(command)
     before = (kept / "scene_0.npy").stat().st_mtime_ns
     (kept / "scene_1.npy").unlink()

@@ -201,7 +201,7 @@ def test_what_was_not_prepared_here_is_never_replaced(tmp_path: Path, raw: Texts
         path = tmp_path / strange / "mine.txt"
         path.parent.mkdir(parents=True)
         path.write_text("mine", encoding="utf-8")
-        with pytest.raises(InputError, match=f"{strange}: it is there already, and was not prepared here"):
+        with pytest.raises(InputError, match=f"{strange}: it already exists, and was not prepared here"):
             prepare("texts", raw, tmp_path / "out", NOW, workers=0)
         assert tree(tmp_path / "out") == {f"{strange}/mine.txt": "mine"}
         assert not (tmp_path / "out" / "manifest.json").exists()
@@ -222,7 +222,7 @@ def test_rests_of_killed_runs_go(tmp_path: Path, raw: Texts) -> None:
 
 
 def test_two_do_not_prepare_the_same_folder(tmp_path: Path, raw: Texts) -> None:
-    with FolderLock(tmp_path / "out"), pytest.raises(InputError, match="has worked in this folder since"):
+    with FolderLock(tmp_path / "out"), pytest.raises(InputError, match="has been working in this folder since"):
         prepare("texts", raw, tmp_path / "out", NOW, workers=0)
 
 

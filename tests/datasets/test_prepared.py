@@ -372,7 +372,7 @@ def test_an_empty_split_is_named(tmp_path: Path) -> None:
 
 
 def test_unknown_names_are_answered_with_the_known_ones(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"there is none called 'KITTI'. Known are ScanNet, .*SemanticKITTI"):
+    with pytest.raises(InputError, match=r"there is nothing called 'KITTI'. Known are ScanNet, .*SemanticKITTI"):
         open_dataset("KITTI", tmp_path, "train")
     write_scannet(tmp_path / "scannet", [make_scene(0, depth=True)])
     with pytest.raises(InputError, match=r"valid: there is no such split \(folders here: train\)"):

@@ -206,7 +206,7 @@ def test_lists_of_the_download_come_first(download: tuple[Path, Written]) -> Non
         opened(root, splits=("train",)).source(["val"], False)
     with pytest.raises(InputError, match=r"there is no split 'trian'\. Splits are train, val, test"):
         opened(root, splits=("trian",))
-    with pytest.raises(InputError, match=r"the scenes lie in this folder itself\. Name the folder above it"):
+    with pytest.raises(InputError, match=r"the scenes are directly in this folder\. Name the folder above it"):
         opened(root / "scans")
 
 
@@ -355,8 +355,8 @@ NAMED: dict[str, tuple[Callable[[Written], object], str]] = {
     "no stream": (lambda w: w.sens.unlink(), r"\.sens: there is no such file"),
     "no segments": (lambda w: (w.folder / f"{w.name}{SEGS}").unlink(), "segs.json: there is no such file"),
     "occi": (lambda w: patch(w.sens, 12 + 15 + 4 * 64 + 4, struct.pack("<i", 2)), "compressed as 'occi'"),
-    "mesh cut": (bytes_of(PLY, lambda b: b[:-20]), r"the header promises \d+ faces"),
-    "mesh cut short": (bytes_of(PLY, lambda b: b[:900]), "the header promises 150 vertices"),
+    "mesh cut": (bytes_of(PLY, lambda b: b[:-20]), r"the header declares \d+ faces"),
+    "mesh cut short": (bytes_of(PLY, lambda b: b[:900]), "the header declares 150 vertices"),
     "mesh in ascii": (bytes_of(PLY, lambda b: b.replace(b"binary_little_endian", b"ascii")), "it is not a binary mesh"),
     "no colours": (bytes_of(PLY, lambda b: b.replace(b"uchar red", b"uchar rot")), "its vertices have no 'red'"),
     "no triangle": (bytes_of(PLY, lambda b: b[:-13] + b"\x04" + b[-12:]), r"face \d+ has 4 corners"),

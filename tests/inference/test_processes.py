@@ -46,7 +46,7 @@ def test_they_answer_in_order_and_die_alone(caplog: pytest.LogCaptureFixture) ->
         assert [answer.content for answer in first if isinstance(answer, Answer)] == [2, "warnwarn", 1]
         assert isinstance(first[-1], Died) and list(first[-1].unanswered) == ["die", 2]
         assert first[-1].at == "die"
-        assert first[-1].how == "ended by signal 9, as it happens for want of memory"
+        assert first[-1].how == "ended by signal 9, probably because memory ran out"
         other = next(answer for answer in found if answer.helper == 1)
         assert isinstance(other, Answer) and other.content.tolist() == [0, 2, 4]
         helpers.tell(0, 4)  # another one has taken its place, and has what it needs

@@ -108,7 +108,7 @@ def test_a_single_point() -> None:
 
 def test_votes_and_smoothing_exclude_each_other() -> None:
     assert voting(False, None, None, smooth=True) == Smoothing()
-    with pytest.raises(InputError, match="--smooth: with votes every point has scores of its own"):
+    with pytest.raises(InputError, match="--smooth: with voting every point already has its own scores"):
         voting(True, None, None, smooth=True)
 
 

@@ -229,7 +229,7 @@ def test_a_wrong_hash_is_not_taken(client: Client, repository: Path, name: str) 
         server.faults.only, server.faults.corrupt = name, inf
         (refused,) = client.run(server)
         assert refused.kind == "InputError" and refused.where == REPOSITORY
-        assert refused.fault.startswith(f"{name} came with another hash than the hub states (")
+        assert refused.fault.startswith(f"{name} does not have the hash that the hub states (")
         assert "by hand" in refused.remedy
         found = server.entries(REPOSITORY)
         assert found is not None

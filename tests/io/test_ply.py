@@ -110,9 +110,9 @@ XYZ = "element vertex 4|property float x|property float y|property float z"
 @pytest.mark.parametrize(
     ("header", "data", "fault"),
     [
-        ("format binary_little_endian 1.0|" + XYZ, bytes(47), "promises 4 vertices"),
-        ("format binary_big_endian 1.0|" + XYZ, b"", "promises 4 vertices"),
-        ("format ascii 1.0|" + XYZ, b"1 2 3\n", "promises 4 vertices"),
+        ("format binary_little_endian 1.0|" + XYZ, bytes(47), "declares 4 vertices"),
+        ("format binary_big_endian 1.0|" + XYZ, b"", "declares 4 vertices"),
+        ("format ascii 1.0|" + XYZ, b"1 2 3\n", "declares 4 vertices"),
         ("format ascii 1.0|" + XYZ, b"1.0000000 2.000000 3.00000\n4.0 5.0 6.0\n", "the file holds 2"),
         ("format ascii 1.0|" + XYZ, b"1 2 3\n1 2 3\n1 2 3\n1 2\n    ", "cannot be read"),
         ("format ascii 1.0|" + XYZ, b"1 2 3\n1 2 3\n1 two 3\n1 2 3\n", "cannot be read"),
@@ -228,7 +228,7 @@ def test_triangles_of_a_mesh(tmp_path: Path, order: str, count: str, item: str) 
     [
         ((b"vertex_indices", b"vertex_corners"), "its faces have the lists"),
         ((b"uchar int", b"uchar float"), "its faces have the lists"),
-        ((b"face 1", b"face 9"), "promises 9 faces"),
+        ((b"face 1", b"face 9"), "declares 9 faces"),
         ((b"binary_little_endian", b"ascii"), "not a binary mesh"),
         ((b"element face", b"element edge"), "not a binary mesh"),
         ((b"\x09\x03", b"\x09\x05"), "face 0 has 5 corners"),

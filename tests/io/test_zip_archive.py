@@ -80,7 +80,7 @@ MEMBER_FAULTS: dict[str, tuple[str, Callable[[Path], object]]] = {
     "root": ("a name that leads out", lambda path: write(path, {"/etc/a.txt": b"1"})),
     "drive": ("a name that leads out", lambda path: write(path, {"C:/a.txt": b"1"})),
     "backslash": ("backslashes", lambda path: write(path, {"a\\b.txt": b"1"})),
-    "control": ("a name that is none", lambda path: write(path, {"a\tb.txt": b"1"})),
+    "control": ("an invalid name", lambda path: write(path, {"a\tb.txt": b"1"})),
     "mac": ("files of the system", lambda path: write(path, {"__MACOSX/._a.txt": b"1"})),
     "store": ("files of the system", lambda path: write(path, {"x/.DS_Store": b"1"})),
     "link": ("a link", link),

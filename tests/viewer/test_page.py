@@ -184,7 +184,7 @@ def test_undo_lock_brush_and_the_least_sure(page: Page, windows: Callable[[], An
     assert [action.gesture for action in read_clicks(tmp_path / "clicks.json").actions] == ["ball", "ball", "lock"]
     (tmp_path / "mine.bank").write_text("somebody else's")
     press(window, "Bank of classes")
-    wait(lambda: window.get_by_text("it is there already").count() > 0)
+    wait(lambda: window.get_by_text("it already exists").count() > 0)
     assert (tmp_path / "mine.bank").read_text() == "somebody else's"
     (tmp_path / "mine.bank").unlink()
     for name, path in (

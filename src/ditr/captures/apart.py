@@ -124,7 +124,7 @@ def guarded(path: Path, read: Callable[[Path], T]) -> T:
     except InputError:
         raise
     except MemoryError:
-        raise InputError(path, "it asks for more memory than any sound file of its size", _REMEDY) from None
+        raise InputError(path, "it needs more memory than any intact file of its size", _REMEDY) from None
     except BaseException as error:  # a panic of Rust is not a Exception
         if isinstance(error, KeyboardInterrupt | SystemExit) or getattr(error, "errno", None) is not None:
             raise

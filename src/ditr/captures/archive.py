@@ -95,7 +95,7 @@ def _check(path: Path, entries: list[zipfile.ZipInfo], size: int) -> None:
     for entry in entries:
         name = PurePosixPath(entry.filename)
         if name.is_absolute() or ".." in re.split(r"[/\\]", entry.orig_filename):
-            raise InputError(path, f"its file {entry.filename!r} would lie outside of it", unsafe)
+            raise InputError(path, f"its file {entry.filename!r} would be unpacked outside its folder", unsafe)
         if stat.S_ISLNK(entry.external_attr >> 16):
             raise InputError(path, f"its file {entry.filename!r} is a link", unsafe)
         if entry.flag_bits & 1:

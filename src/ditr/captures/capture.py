@@ -188,7 +188,7 @@ def _cloud(folder: Path, transforms: Transforms, notes: Notes) -> str | None:
             raise InputError(folder / name, f"there is no such point cloud{lying}", 'Correct "ply_file_path"')
         return name
     if len(found) == 1:
-        notes.say("files", f"no point cloud is named, and {found[0]} is the only one that lies there: it is taken")
+        notes.say("files", f"no point cloud is named, and {found[0]} is the only one there, and is used")
         return found[0]
     if not found and any((frame.depth_file_path or "").strip() for frame in transforms.frames):
         return None

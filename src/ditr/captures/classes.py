@@ -39,7 +39,7 @@ def joined_classes(
     new.append(options.background or "")
     classes = tuple(dict.fromkeys(name for name in new if name))
     if not classes:
-        raise InputError("--map", "it takes out every class", "Keep one, or give --background NAME")
+        raise InputError("--map", "it removes every class", "Keep one, or give --background NAME")
     # The last entry is that of -1.
     table = np.array([classes.index(name) if name else UNLABELLED for name in new], dtype=np.int32)
     return classes, None if label is None else table[label]

@@ -93,7 +93,7 @@ class ColmapCamera:
         terms = self.parameters[focals + 2 :]
         lacking = any(value != 0 for term, value in zip(lens.terms, terms, strict=True) if term == "-")
         if focals == 0 or lacking:
-            raise InputError(where, f"its model is {lens.name}, which is not known here", _UNDISTORT)
+            raise InputError(where, f"its model is {lens.name}, which is not supported", _UNDISTORT)
         known = {term: value for term, value in zip(lens.terms, terms, strict=True) if term != "-"}
         distortion = tuple(known.get(term, 0.0) for term in _ORDER[lens.model])
         model = lens.model

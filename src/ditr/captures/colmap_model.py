@@ -145,7 +145,7 @@ def _mapped(path: Path, least: int) -> Iterator[tuple[mmap.mmap, int]]:
         with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
             (count,) = struct.unpack_from("<Q", data)
             if count * least > held - 8:
-                raise _Cut(f"it promises {count} entries, and {held - 8} bytes follow")
+                raise _Cut(f"it declares {count} entries, and {held - 8} bytes follow")
             yield data, count
 
 
@@ -180,7 +180,7 @@ def _points_binary(path: Path) -> ColmapPoints:
             start.append(place)
             place += _POINT.itemsize + 8 * unpack(data, place + last)[0]
         if place > len(data):
-            raise _Cut(f"it promises {count} points, and ends before")
+            raise _Cut(f"it declares {count} points, and ends before")
         coord, color = np.empty((count, 3)), np.empty((count, 3), np.uint8)
         error = np.empty(count, np.float32)
         held = np.frombuffer(data, np.uint8)

@@ -35,7 +35,7 @@ def present(path: Path) -> bool:
 
 def _load_npy(path: Path, _size: tuple[int, int]) -> NDArray[Any]:
     try:
-        # Mapping the file fails where the header promises more than the file holds; loading would allocate first.
+        # Mapping the file fails where the header declares more than the file holds; loading would allocate first.
         array = np.load(path, mmap_mode="r", allow_pickle=False)
     except (OSError, ValueError, EOFError) as error:
         raise InputError(path, f"the depth map cannot be read ({error})", "Write it again with numpy.save") from error
@@ -44,9 +44,7 @@ def _load_npy(path: Path, _size: tuple[int, int]) -> NDArray[Any]:
         fault = f"the depth map is not a two-dimensional array of numbers ({what})"
         raise InputError(path, fault, "Store (h, w) numbers, metres as float32, say")
     if not array.size:
-        raise InputError(
-            path, f"the depth map is empty (shape {array.shape})", "Write it again, or leave its entry out"
-        )
+        raise InputError(path, f"the depth map is empty (shape {array.shape})", "Write it again, or remove its entry")
     return array
 
 

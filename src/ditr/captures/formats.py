@@ -18,7 +18,7 @@ _EXR = (
     "OPENCV_IO_ENABLE_OPENEXR=1 set), and give depth_unit_scale_factor 1 for metres; photographs to JPEG or PNG"
 )
 _TABLE = "If these are points, write them as CSV, as `pandas.read_{}(path).to_csv('cloud.csv', index=False)` does"
-_VIDEO = "Take single photographs out of it, as `ffmpeg -i f.mp4 f%04d.png` does"
+_VIDEO = "Extract single photographs, as `ffmpeg -i f.mp4 f%04d.png` does"
 _BEGINNINGS: tuple[tuple[bytes, str, str], ...] = (
     (rb"\Z", "an empty file", "Copy or write it again"),
     (rb"version https://git-lfs", "a pointer of Git LFS, not the file itself", "Fetch the file with `git lfs pull`"),
@@ -150,7 +150,9 @@ def refuse_stranger(path: Path, readable: str) -> None:
             raise InputError(path, f"there is no capture here, but {name} without a transforms.json", remedy)
     captures = sorted(inner.parent.name for inner in path.glob("*/transforms.json"))
     if captures:
-        raise InputError(path, f"this folder holds captures ({few(captures, 3)}) and is none", "Name one of them")
+        raise InputError(
+            path, f"this folder holds captures ({few(captures, 3)}) but is not one itself", "Name one of them"
+        )
 
 
 _PHOTOGRAPHS = frozenset({".jpg", ".jpeg", ".png", ".heic", ".tif", ".tiff", ".webp"})

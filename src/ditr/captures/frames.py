@@ -167,7 +167,7 @@ def _read_view(path: Path, frame: TransformsFrame, shared: Transforms, name: str
     if depth is not None:
         if not depth.is_file():
             fault = f"the depth map of {frame.file_path} is missing"
-            raise InputError(depth, fault, "Put it there, or leave its entry out")
+            raise InputError(depth, fault, "Add the file, or remove its entry")
         check_depth(depth, size)
     if mask is not None:
         _check_mask(where, mask, size)
@@ -200,7 +200,7 @@ def _stated(frame: TransformsFrame, shared: Transforms, size: tuple[int, int]) -
 
 def _check_mask(where: str, mask: Path, size: tuple[int, int]) -> None:
     if not mask.is_file():
-        raise InputError(mask, "there is no such mask", "Put it there, or leave its entry out")
+        raise InputError(mask, "there is no such mask", "Add the file, or remove its entry")
     width, height = image_size(mask)
     if abs(width * size[1] - height * size[0]) > max(width * size[1], height * size[0]) * 0.05:
         fault = f"the mask is {width}x{height}, and the image {size[0]}x{size[1]}"

@@ -346,5 +346,5 @@ def _require_there(path: Path) -> None:
         beside = [other.name for other in path.parent.glob(f"{glob.escape(path.stem)}.*")]
         near = f" (there is {few(beside, 3)})" if beside else ""
         raise InputError(
-            path, f"there is no such image{near}", "Put it there, or take its frame out of transforms.json"
+            path, f"there is no such image{near}", "Add the file, or remove its frame from transforms.json"
         )

@@ -73,10 +73,10 @@ def _refuse_other_lenses(where: str, extra: Mapping[str, Any]) -> None:
     for key, value in extra.items():
         plain = value in (None, False, 0, "") or str(value).lower() in ("perspective", "pinhole")
         if (key.startswith("ftheta") or key in _OTHER_LENSES) and not plain:
-            raise InputError(where, f"{key} stands for a lens that is not known here", "Undistort the images first")
+            raise InputError(where, f"{key} belongs to a lens that is not supported", "Undistort the images first")
         numbers = value if isinstance(value, list) else [value]
         if key in _OTHER_TERMS and any(number not in (None, False, 0, "") for number in numbers):
-            raise InputError(where, f"{key} = {value} is part of no camera model that is known here", _UNDISTORT)
+            raise InputError(where, f"{key} = {value} is not part of any supported camera model", _UNDISTORT)
 
 
 def _check_size(where: str, stated: tuple[int | None, int | None], image_size: tuple[int, int], turned: bool) -> None:
@@ -119,7 +119,7 @@ def _focal_and_center(
             where, f"{' and '.join(lacking)} missing", "Give the focal length and the principal point in pixels"
         )
     if cx is None or cy is None:
-        notes.say("cameras", "where no principal point is given, it is taken to be the middle of the image", frame)
+        notes.say("cameras", "there is no principal point; the middle of the image is assumed", frame)
     return (
         fx,
         fx if fy is None else fy,

@@ -37,7 +37,7 @@ def calibration(path: Path) -> dict[str, NDArray[np.float64]]:
             raise InputError(path, "it is too large for a calibration", _AGAIN)
         lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
     except OSError as error:
-        raise InputError(path, f"the calibration cannot be read ({error.strerror or error})", "Put it there") from None
+        raise InputError(path, f"the calibration cannot be read ({error.strerror or error})", "Add the file") from None
     found = {}
     for line in lines:
         name, _, numbers = line.strip().partition(" ")
@@ -141,7 +141,7 @@ def times_of(path: Path, last: int) -> NDArray[np.float64]:
     bad = ~np.isfinite(times)
     bad[1:] |= times[1:] < times[:-1]
     if bad.any():
-        raise InputError(path, f"line {int(np.argmax(bad)) + 1} is not a time after that before", _LIST_AGAIN)
+        raise InputError(path, f"line {int(np.argmax(bad)) + 1} is not later than the time before it", _LIST_AGAIN)
     return times
 
 

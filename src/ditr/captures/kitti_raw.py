@@ -34,7 +34,7 @@ def recognise(path: Path) -> str | None:
     """By its folder of sweeps."""
     if next((path / "velodyne_points" / "data").glob("*.bin"), None) is None:
         return None
-    return "velodyne_points/data/*.bin lie there"
+    return "velodyne_points/data/*.bin are there"
 
 
 def open_drive(path: Path, options: ReadOptions) -> RawDrive:
@@ -161,7 +161,7 @@ def _transform(path: Path) -> NDArray[np.float64]:
 def _oxts(path: Path) -> NDArray[np.float64]:
     rows = numbers_of(path, _OXTS)
     if len(rows) != 1 or not np.isfinite(rows[0, :6]).all() or not -85 < rows[0, 0] < 85:
-        raise InputError(path, "it is not a place and attitude of an inertial unit", "Copy the file again")
+        raise InputError(path, "it is not the position and attitude of an inertial unit", "Copy the file again")
     return np.asarray(rows[0])
 
 

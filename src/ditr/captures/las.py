@@ -121,7 +121,7 @@ def _columns(path: Path, reader: Any) -> Columns:
     while done < total:
         points = reader.read_points(_CHUNK)
         if len(points) == 0:
-            raise InputError(path, f"the header promises {total} points, the file holds {done}", _CUT)
+            raise InputError(path, f"the header declares {total} points, the file holds {done}", _CUT)
         rows = slice(done, done + len(points))
         coord[rows, 0], coord[rows, 1], coord[rows, 2] = points.x, points.y, points.z
         for name in names:
@@ -160,7 +160,7 @@ def _checked_records(path: Path) -> dict[tuple[str, int], bytes]:
         if not 227 <= header_size <= data_at <= size or count * 54 > data_at - header_size or point_size == 0:
             raise InputError(path, "its header names places that the file does not have", _CUT)
         if not compressed and points * point_size > size - data_at:
-            fault = f"the header promises {points} points of {point_size} bytes, {size - data_at} bytes follow"
+            fault = f"the header declares {points} points of {point_size} bytes, {size - data_at} bytes follow"
             raise InputError(path, fault, _CUT)
         records: dict[tuple[str, int], bytes] = {}
         file.seek(header_size)

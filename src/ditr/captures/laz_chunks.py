@@ -44,19 +44,19 @@ def check_chunks(path: Path, file: BinaryIO, data_at: int, point_size: int, poin
     kind, layers = _compression(path, record, point_size)
     size = path.stat().st_size
     if points > _DENSEST * size:
-        raise InputError(path, f"its header promises {points} points, more than {size} bytes can hold", _CUT)
+        raise InputError(path, f"its header declares {points} points, more than {size} bytes can hold", _CUT)
     if kind == _WHOLE:
         return
     chunks, end = _table(path, file, data_at, point_size, record)
     if sum(count for count, _ in chunks) < points or sum(length for _, length in chunks) > end - data_at - 8:
-        raise InputError(path, "its table of compressed chunks does not go with its header", _CUT)
+        raise InputError(path, "its table of compressed chunks contradicts its header", _CUT)
     place = data_at + 8
     for _, length in chunks if kind == _LAYERED else ():
         head = point_size + 4 + 4 * layers
         file.seek(place + point_size + 4)
         sizes = file.read(4 * layers)
         if length < head or len(sizes) < 4 * layers or sum(struct.unpack(f"<{layers}I", sizes)) > length - head:
-            raise InputError(path, "a chunk of compressed points promises more than it holds", _CUT)
+            raise InputError(path, "a chunk of compressed points declares more points than it holds", _CUT)
         place += length
 
 
@@ -69,7 +69,7 @@ def _compression(path: Path, record: bytes, point_size: int) -> tuple[int, int]:
             items = list(struct.iter_unpack(_ITEM, record[fixed : fixed + count * struct.calcsize(_ITEM)]))
             if sum(size for _, size, _ in items) == point_size:
                 return kind, sum(size if item == _BYTES else _LAYERS.get(item, 0) for item, size, _ in items)
-    raise InputError(path, "its record of how points are compressed does not go with its header", _CUT)
+    raise InputError(path, "its record of how points are compressed contradicts its header", _CUT)
 
 
 def _table(path: Path, file: BinaryIO, data_at: int, point_size: int, record: bytes) -> tuple[list[Any], int]:
@@ -89,4 +89,4 @@ def _table(path: Path, file: BinaryIO, data_at: int, point_size: int, record: by
             lazrs = import_module("lazrs")
             file.seek(data_at)
             return lazrs.read_chunk_table(file, lazrs.LazVlr(record)), place
-    raise InputError(path, "its table of compressed chunks does not go with its size", _CUT)
+    raise InputError(path, "its table of compressed chunks does not match the file size", _CUT)

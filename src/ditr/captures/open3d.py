@@ -37,7 +37,7 @@ def recognise(path: Path) -> str | None:
     color, trajectory = _color(path), _trajectory(path)
     if color is None or trajectory is None or not (path / "depth").is_dir():
         return None
-    return f"{trajectory.relative_to(path).as_posix()} and the folders {color.name} and depth lie there"
+    return f"{trajectory.relative_to(path).as_posix()} and the folders {color.name} and depth are there"
 
 
 def read(path: Path, options: ReadOptions) -> Scene:
@@ -75,7 +75,7 @@ def _camera(path: Path, size: tuple[int, int], notes: Notes) -> Camera:
     if (stated := stated_camera(path, size)) is not None:
         return stated
     remedy = "Put camera_intrinsic.json beside if it is another"
-    notes.warn("cameras", "the folder does not say which camera it was: that of a Kinect is taken", remedy)
+    notes.warn("cameras", "the folder does not say which camera it was: a Kinect is assumed", remedy)
     return camera_from(path, (640, 480), *KINECT)
 
 

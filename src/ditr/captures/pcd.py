@@ -111,14 +111,14 @@ def _understood(path: Path, said: dict[str, list[str]], encoding: str) -> _Heade
     codes = [kind + size for kind, size in zip(said.get("TYPE", []), said.get("SIZE", []), strict=False)]
     given = [name for name in names if name != "_"]
     if not names or not len(names) == len(codes) == len(counts) or len(set(given)) < len(given):
-        raise InputError(path, "FIELDS, SIZE, TYPE and COUNT of the header do not go together", _MEND)
+        raise InputError(path, "FIELDS, SIZE, TYPE and COUNT of the header contradict each other", _MEND)
     numbers = [*counts, *said.get("WIDTH", []), *said.get("HEIGHT", ["1"]), *said.get("POINTS", [])]
     if not set(codes) <= _TYPES or not all(re.fullmatch(r"\d{1,12}", number) for number in numbers):
-        raise InputError(path, "a TYPE, SIZE, COUNT, WIDTH, HEIGHT or POINTS of the header is none", _MEND)
+        raise InputError(path, "a value of TYPE, SIZE, COUNT, WIDTH, HEIGHT or POINTS in the header is invalid", _MEND)
     width, height = (int((said.get(line) or ["1"])[0]) for line in ("WIDTH", "HEIGHT"))
     points = int((said.get("POINTS") or [str(width * height)])[0])
     if ("WIDTH" in said and points != width * height) or not all(0 < int(count) < 1 << 16 for count in counts):
-        raise InputError(path, f"the header promises {points} points and {width} x {height}, or counts of 0", _MEND)
+        raise InputError(path, f"the header declares {points} points and {width} x {height}, or counts of 0", _MEND)
     try:
         viewpoint = tuple(map(float, said.get("VIEWPOINT", _NO_VIEWPOINT)))
     except ValueError:
@@ -142,7 +142,7 @@ def _data(path: Path, file: BinaryIO, header: _Header) -> list[NDArray[Any]]:
         except (ValueError, OverflowError) as error:
             raise InputError(path, f"the points cannot be read ({error})", _MEND) from None
         if len(rows) < points:
-            raise InputError(path, f"the header promises {points} points, the file holds {len(rows)}", _MEND)
+            raise InputError(path, f"the header declares {points} points, the file holds {len(rows)}", _MEND)
         inner = [[rows[f"{name}_{i}"] for i in range(row[name].shape[0])] for name in names]
         return [np.stack(columns, axis=1) for columns in inner]
     if header.encoding == "binary":
@@ -175,5 +175,5 @@ def _decompressed(path: Path, file: BinaryIO, header: _Header, held: int) -> lis
 
 def _require(path: Path, header: _Header, held: int, needed: int) -> None:
     if held < needed:
-        fault = f"the header promises {header.points} points (at least {needed} bytes), {held} bytes follow"
+        fault = f"the header declares {header.points} points (at least {needed} bytes), {held} bytes follow"
         raise InputError(path, fault, "The file is cut off or its header is wrong; copy or write it again")

@@ -32,11 +32,11 @@ def located(root: Path, name: str, endings: tuple[str, ...], notes: Notes) -> st
             if len(found) > 1:
                 raise InputError(
                     root / plain,
-                    f"there is no file of just this name, and {few(found, 4)} may be meant",
+                    f"there is no file of exactly this name, but {few(found, 4)} may be meant",
                     "Write the name with its ending, as the file has it",
                 )
             if found:
-                notes.say("files", f"names of files were read as those that are there: {_how(name, found[0])}", name)
+                notes.say("files", f"file names were matched to existing files: {_how(name, found[0])}", name)
                 return found[0]
     return name
 

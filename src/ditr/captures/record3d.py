@@ -31,7 +31,7 @@ def recognise(path: Path) -> str | None:
     found = [
         (n, folder) for n in _METADATA if (path / n).is_file() for folder, _ in _FOLDERS if (path / folder).is_dir()
     ]
-    return f"{found[0][0]} and the folder {found[0][1]} lie there" if found else None
+    return f"{found[0][0]} and the folder {found[0][1]} are there" if found else None
 
 
 def read(path: Path, options: ReadOptions) -> Scene:

@@ -66,7 +66,7 @@ def photograph(where: str, message: Any) -> bytes | NDArray[np.uint8]:
         return grey.repeat(3, 2)
     if encoding in _BAYER:
         return _without_mosaic(_pixels(where, message, "u1", 1)[:, :, 0], *_BAYER[encoding])
-    raise InputError(where, f"its images are encoded as {encoding or 'nothing'}, which is not known here", _OTHER)
+    raise InputError(where, f"its images are encoded as {encoding or 'nothing'}, which is not supported", _OTHER)
 
 
 def depth_map(where: str, message: Any) -> NDArray[np.float32]:
@@ -79,7 +79,7 @@ def depth_map(where: str, message: Any) -> NDArray[np.float32]:
         return _unpacked(where, str(message.format), bytes(message.data))
     encoding = str(message.encoding)
     if encoding not in _DEPTH:
-        raise InputError(where, f"its depth maps are encoded as {encoding}, which is not known here", _OTHER)
+        raise InputError(where, f"its depth maps are encoded as {encoding}, which is not supported", _OTHER)
     kind, unit = _DEPTH[encoding]
     values = _pixels(where, message, kind, 1)[:, :, 0].astype(np.float32) * np.float32(unit)
     return np.where(np.isfinite(values) & (values > 0), values, np.float32(0))
@@ -127,7 +127,7 @@ def _unpacked(where: str, form: str, data: bytes) -> NDArray[np.float32]:
     """A depth map that was packed by compressed_depth_image_transport: PNG behind twelve bytes."""
     start = 0 if data.startswith(_PNG) else _HEAD
     if not data.startswith(_PNG, start):
-        raise InputError(where, f"its depth maps are packed as {form!r}, which is not known here", "Write them as PNG")
+        raise InputError(where, f"its depth maps are packed as {form!r}, which is not supported", "Write them as PNG")
     try:
         with Image.open(io.BytesIO(data[start:]), formats=("PNG",)) as image:
             values = np.asarray(image).astype(np.float32)

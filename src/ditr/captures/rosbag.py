@@ -68,7 +68,9 @@ def open_drive(path: Path, options: ReadOptions) -> BagDrive:
     for mark, ending in ((_MCAP, ".mcap"), (_SQLITE, ".db3")):
         if path.is_file() and path.suffix != ending and first_bytes(path, 16).startswith(mark):
             raise InputError(
-                path, f"its name does not end with {ending}, as rosbags asks", f"Rename it to {path.stem}{ending}"
+                path,
+                f"its name does not end with {ending}, which rosbags requires",
+                f"Rename it to {path.stem}{ending}",
             )
     _refuse_profile(path)
     held = path.stat()

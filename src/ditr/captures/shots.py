@@ -154,8 +154,8 @@ def only_cloud(folder: Path, notes: Notes, pattern: str = "*.ply") -> Path | Non
     found = sorted(path for path in folder.glob(pattern) if path.is_file())
     if len(found) > 1:
         names = few([path.name for path in found], 3)
-        notes.say("cloud", f"{names} lie there, and none is taken since it is not known which")
+        notes.say("cloud", f"{names} are there, and none is used since it is not clear which")
     if len(found) != 1:
         return None
-    notes.say("cloud", f"{found[0].name} is the only PLY there: it is taken")
+    notes.say("cloud", f"{found[0].name} is the only PLY file there, and is used")
     return found[0]

@@ -93,10 +93,10 @@ def read_source(path: Path, options: ReadOptions) -> Scene:
         refuse_stranger(path, readable())
         if inner := [entry.name for entry in sorted(path.iterdir()) if is_source(entry)]:
             raise InputError(
-                path, f"this folder holds {few(inner, 3)} and is none of what can be read", "Name one of them"
+                path, f"this folder holds {few(inner, 3)} and is not a supported source itself", "Name one of them"
             )
         refuse_photographs(path, belongs=is_source(path.parent))
-        raise InputError(path / "transforms.json", "the file cannot be read, since there is none", readable())
+        raise InputError(path / "transforms.json", "there is no such file", readable())
     kind, reason = found
     recognised = Recognised(path, kind.title, reason, options.over(read_options(path)))
     return recognised.read(lambda: kind.read(path, recognised.reading))

@@ -63,7 +63,7 @@ def read_cloud(path: Path) -> Cloud:
         raise InputError(path, "its lines are not numbers", "Write x, y and z of one point in each line")
     values = _numbers(path, layout)
     if layout.promised not in (None, len(values)):
-        fault = f"its first line promises {layout.promised} points, and {len(values)} follow"
+        fault = f"its first line declares {layout.promised} points, and {len(values)} follow"
         raise InputError(path, fault, "The file is cut off, or its first line is wrong")
     if not layout.names:
         columns, said = unnamed_columns(path, values)

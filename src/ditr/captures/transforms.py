@@ -99,7 +99,7 @@ class Labels(BaseModel):
     def _each_once(cls, classes: list[str]) -> list[str]:
         twice = [name for name, count in Counter(classes).items() if count > 1]
         if twice:
-            raise ValueError(f"two classes are called {twice[0]!r}; give every class a name of its own")
+            raise ValueError(f"two classes are called {twice[0]!r}; give every class its own name")
         for number, name in enumerate(classes):
             if not name.strip() or name != name.encode("utf-8", "replace").decode():
                 raise ValueError(f"class {number} is called {name!r}, which is not a name")

@@ -34,7 +34,7 @@ _CALIBRATED = {
 
 def recognise(path: Path) -> str | None:
     """By its lists."""
-    return f"{_LISTS[0]} and {_LISTS[1]} lie there" if all((path / name).is_file() for name in _LISTS[:2]) else None
+    return f"{_LISTS[0]} and {_LISTS[1]} are there" if all((path / name).is_file() for name in _LISTS[:2]) else None
 
 
 def read(path: Path, options: ReadOptions) -> Scene:

@@ -127,7 +127,9 @@ def _by_distance(scene: Scene, first: str, second: str, metres: float) -> tuple[
         raise InputError(f"scene {scene.name}", f"--scale-by: {first} and {second} are not two views or points", known)
     apart = float(np.linalg.norm(ends[0] - ends[1]))
     if apart == 0:
-        raise InputError(f"scene {scene.name}", f"--scale-by: the {what} are at one place", "Name two that lie apart")
+        raise InputError(
+            f"scene {scene.name}", f"--scale-by: the {what} are at the same place", "Name two that are apart"
+        )
     return metres / apart, f"since the {what} {first} and {second} are {metres:g} m apart"
 
 

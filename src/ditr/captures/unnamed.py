@@ -45,7 +45,7 @@ def unnamed_columns(path: Path, values: NDArray[Any]) -> tuple[Columns, str]:
         names = (*_AXES, "intensity", *COLOR) if before else (*_AXES, *COLOR, "intensity")
         if before == behind:
             which = "both the 4th to 6th and the 5th to 7th" if before else "neither the 4th to 6th nor the 5th to 7th"
-            raise InputError(path, f"it has 7 columns without names, of which {which} can be colours", _NAME)
+            raise InputError(path, f"it has 7 columns without names, of which {which} could be colours", _NAME)
     elif count == 9 and _is_color(values[:, 3:6]) and _is_normal(values[:, 6:]):
         names = (*_AXES, *COLOR, *NORMAL)
     elif count == 6:

@@ -100,7 +100,7 @@ def require_new(paths: Iterable[Path], *, overwrite: bool, option: str = "") -> 
     if there and not overwrite:
         more = "" if len(there) == 1 else f", and {len(there) - 1} more"
         place = f"another place with {option}" if option else "another place"
-        raise InputError(there[0], f"it is there already{more}", f"Name {place}, or replace it with --overwrite")
+        raise InputError(there[0], f"it already exists{more}", f"Name {place}, or replace it with --overwrite")
 
 
 def say_finding(finding: Finding) -> None:
@@ -166,7 +166,7 @@ def voting(
         InputError: thinning without votes, or to a size that is none; smoothing with votes.
     """
     if smooth and (vote or variants):
-        raise InputError("--smooth", "with votes every point has scores of its own", "Leave it out, or the votes")
+        raise InputError("--smooth", "with voting every point already has its own scores", "Leave it out, or the votes")
     if not (vote or variants):
         if thin is not None:
             raise InputError("--thin", "it does nothing without votes", "Add --vote, or leave it out")

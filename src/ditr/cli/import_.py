@@ -62,7 +62,7 @@ def _import(args: Import, source: Path, out: Path, options: ReadOptions, said: s
 
     require_new([out], overwrite=args.overwrite)
     if out.exists() and not is_capture(out):
-        raise InputError(out, "it is there already, and is not a capture", "Name another place")
+        raise InputError(out, "it already exists, and is not a capture", "Name another place")
     with phase(f"read {source}"):
         scene = read_capture(source, options)
     with phase("look at it"):

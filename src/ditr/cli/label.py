@@ -61,9 +61,9 @@ def _require_one_source(args: Label) -> None:
     if len(there) == 1:
         return
     if there:
-        raise InputError(", ".join(there), f"{len(there)} say where labels come from", "Give one of them")
+        raise InputError(", ".join(there), f"{len(there)} options name the source of the labels", "Give one of them")
     remedy = "Click in `ditr view CAPTURE` or give a file of clicks (docs/labelling.md), or labels of another tool"
-    raise InputError(", ".join(given), "there is none of these", remedy)
+    raise InputError(", ".join(given), "one of these is needed, and none was given", remedy)
 
 
 def _label(args: Label, scene: Scene, clicks: Clicks) -> None:

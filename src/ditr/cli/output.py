@@ -72,7 +72,7 @@ def speaking(output: Output) -> Iterator[None]:
         InputError: options that exclude each other, or a log file that cannot be written.
     """
     if output.quiet and output.verbose:
-        raise InputError("--quiet", "it is the contrary of --verbose", "Leave one out")
+        raise InputError("--quiet", "it contradicts --verbose", "Leave one out")
     log = None if output.log_file is None else LogFile(output.log_file)
     logger, handler = logging.getLogger("ditr"), _Spoken()
     before = logger.level

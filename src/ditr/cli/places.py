@@ -44,7 +44,7 @@ def on_this_machine(command: Options) -> Iterator[Options]:
         if isinstance(place, Path):
             return place
         if name not in _READ and not (name == _WRITTEN and type(command).__name__ in _WRITERS):
-            raise InputError(shown(place), f"{name} has to be on this machine", "Name a path of it")
+            raise InputError(shown(place), f"{name} must be on this machine", "Name a local path")
         urls[place] = name == _WRITTEN
         return path
 
@@ -118,7 +118,7 @@ def _target(url: str, command: Any) -> Target:
         # Jobs side by side write to one place; each has a file of its own there.
         own = target if shard is None else Target(f"{url}/results-{shard.replace('/', '-of-')}.jsonl")
         if own.is_there() and not getattr(command, "overwrite", False):
-            raise InputError(shown(url), "it is there already", "Name another place, or replace it with --overwrite")
+            raise InputError(shown(url), "it already exists", "Name another place, or replace it with --overwrite")
         target.require_writable()
     return target
 

@@ -120,7 +120,7 @@ def _refuse_others(benchmark: Benchmark, args: Prepare) -> None:
     from ditr.errors import InputError
 
     if args.out is not None and args.out.exists() and args.out.samefile(args.raw):
-        raise InputError(args.out, "this is the folder of the download", "Name another one to write, beside it")
+        raise InputError(args.out, "this is the download itself", "Name another one to write, beside it")
     if raw_format(benchmark).recognises(args.raw):
         return
     other = next((one for one in BENCHMARKS if one.raw is not None and one.raw.recognises(args.raw)), None)

@@ -28,7 +28,9 @@ def refuse_networks_options(args: Segment) -> None:
         "--ray": args.ray is not None,
     }
     if wrong := [name for name, there in given.items() if there]:
-        raise InputError("--bank", f"{few(wrong, 3)} is for networks", "Leave it out, or name a model and no bank")
+        raise InputError(
+            "--bank", f"{few(wrong, 3)} only applies to networks", "Leave it out, or name a model and no bank"
+        )
 
 
 def bank_labeller(args: Segment, path: Path) -> BankLabeller:

@@ -110,7 +110,7 @@ def _label(args: Segment, sources: Mapping[str, Path], out: Path, shard: Shard, 
         raise InputError(
             ledger,
             f"{len(failed)} of {len(outcomes)} scenes have no labels: {few(failed, 5)}",
-            "Correct them and give the same command again: what is done is passed over",
+            "Correct them and give the same command again: finished captures are skipped",
         )
 
 

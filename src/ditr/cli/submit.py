@@ -72,7 +72,7 @@ def run(args: Submit) -> None:
     from ditr.errors import InputError
 
     if (args.model is None) == (args.check is None):
-        raise InputError("ditr submit", "it takes a run, or an archive to check", "Name RUN, or --check FILE")
+        raise InputError("ditr submit", "there is neither a run nor an archive to check", "Name RUN, or --check FILE")
     if args.score and (args.check is None or args.data is None):
         raise InputError("--score", "it compares an archive with a dataset", "Name --check FILE and --data FOLDER")
     found = _write(args, args.model) if args.model is not None else _check(args)
@@ -128,12 +128,14 @@ def _opened(args: Submit, name: str) -> tuple[Split, Model, Path]:
 
     if args.benchmark is None or args.data is None:
         missing = "--benchmark" if args.benchmark is None else "--data"
-        raise InputError(missing, "it is missing", "Say which benchmark it is for, and where its dataset lies")
+        raise InputError(
+            missing, "it is missing", "Name the benchmark with --benchmark, and the prepared dataset with --data"
+        )
     benchmark = by_name(args.benchmark)
     submission_format(benchmark)
     out = args.out or Path(f"submission-{benchmark.name}-{args.split}-{_short(name)}.zip")
     if out.suffix != ".zip":
-        raise InputError(out, "the archive's name has to end with .zip", "Name it so, for the server's sake")
+        raise InputError(out, "the archive's name must end with .zip", "Rename it; the server accepts no other name")
     require_new([out], overwrite=args.overwrite)
     folder_for(out.with_suffix(""))
     images = takes_photographs(name)

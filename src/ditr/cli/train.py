@@ -296,11 +296,11 @@ def _refuse(args: Train, reading: ReadOptions, prepared: bool) -> None:
             raise InputError("--split", "captures have no splits", "Leave it out, or name a recipe of the paper")
         return
     if args.data.validate is not None:
-        raise InputError("--validate", "the recipe has scenes of its own for that", "Leave it out")
+        raise InputError("--validate", "the recipe has its own validation scenes", "Leave it out")
     if reading != ReadOptions():
         raise InputError(
             "--profile, --max-views, --up, --substitute and --strength-scale",
-            "they are of captures, and a prepared dataset is read as published",
+            "they are for captures, but a prepared dataset is read as published",
             "Change the recipe instead, as --set preparation.max_views=4",
         )
 

@@ -43,7 +43,9 @@ def run(args: Weights) -> None:
     if args.download:
         if args.name is None:
             raise InputError(
-                "--download", "it does not say what", "Name it, as `ditr weights d-ditr-nuscenes --download`"
+                "--download",
+                "there is no name of what to download",
+                "Name it, as `ditr weights d-ditr-nuscenes --download`",
             )
         _fetch(args.name)
         return

@@ -90,7 +90,7 @@ def load_array(path: Path, kinds: str, width: int | None = None, count: int | No
         InputError: a missing or damaged file, objects, or another type or shape.
     """
     try:
-        # Mapping the file fails where the header promises more than the file holds; loading would allocate first.
+        # Mapping the file fails where the header declares more than the file holds; loading would allocate first.
         array = np.load(path, mmap_mode="r", allow_pickle=False)
     except (OSError, ValueError, EOFError) as error:
         raise InputError(path, f"the array cannot be read ({error})", "Prepare this scene again") from None

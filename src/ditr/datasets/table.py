@@ -39,7 +39,7 @@ def by_name(name: str) -> Benchmark:
     near = nearest(name.casefold(), known)
     names = ", ".join(benchmark.name for benchmark in BENCHMARKS)
     hint = f"Did you mean {known[near].name!r}?" if near else f"Known are {names}"
-    raise InputError("dataset", f"there is none called {name!r}", hint)
+    raise InputError("dataset", f"there is nothing called {name!r}", hint)
 
 
 def open_dataset(
@@ -100,7 +100,7 @@ def refuse_raw(dataset: Benchmark, root: Path, images: bool | str | Path = True)
         return
     name = dataset.name.lower()
     command = f"ditr prepare {name} {root} {root.absolute().with_name(dataset.folder)}"
-    raise InputError(root, f"this is the download of {dataset.name}, which has to be prepared once", f"Run: {command}")
+    raise InputError(root, f"this is the download of {dataset.name}, which must be prepared first", f"Run: {command}")
 
 
 def raw_format(dataset: Benchmark) -> RawFormat:
@@ -123,7 +123,7 @@ def submission_format(dataset: Benchmark) -> SubmissionFormat:
     """
     if dataset.submission is None:
         known = ", ".join(benchmark.name for benchmark in BENCHMARKS if benchmark.submission is not None)
-        raise InputError(dataset.name, "submissions to its server are not known here", f"Known are those to {known}")
+        raise InputError(dataset.name, "submissions to its server are not supported", f"Known are those to {known}")
     return dataset.submission
 
 

@@ -88,7 +88,7 @@ def _one_by_one(
             except BrokenProcessPool:
                 if stop():  # which may have been told to the process, too
                     return
-                result = InputError(name, "the process that read it died, as it happens for want of memory", _MEMORY)
+                result = InputError(name, "the process that read it died, probably because memory ran out", _MEMORY)
         del left[name]
         yield name, result
 

@@ -198,7 +198,7 @@ def _find(name: str, *, fetch: bool) -> Path:
     """
     published = [model for model in PUBLISHED if model.name == name]
     if published and not (converted_folder(published[0]) / "config.json").exists():
-        raise InputError(name, "it was not converted on this machine yet", "Its first use does that")
+        raise InputError(name, "it was not converted on this machine yet", "It is converted on first use")
     if fetch:
         return find_model(name)
     try:

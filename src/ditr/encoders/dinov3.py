@@ -210,7 +210,7 @@ def _read_config(config: Config) -> Architecture:
     if architecture.width % (4 * architecture.heads):
         raise InputError(
             config.where,
-            f"{architecture.heads} heads on {architecture.width} channels leave nothing that rotates in two directions",
+            f"{architecture.heads} heads on {architecture.width} channels leave none to rotate in two directions",
             "Get the file again",
         )
     return architecture

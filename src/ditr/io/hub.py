@@ -247,9 +247,9 @@ def _bring(asked: _Asked, commit: str, name: str, digest: str) -> None:
     if not _is_intact(asked, path, digest):
         raise InputError(
             asked.repository,
-            f"{name} came with another hash than the hub states ({digest}); it was deleted",
-            f"Something between here and {constants.ENDPOINT} damages files: try again, or another connection, proxy "
-            f"or HF_ENDPOINT, or {asked.by_hand}",
+            f"{name} does not have the hash that the hub states ({digest}); it was deleted",
+            f"Something between this machine and {constants.ENDPOINT} damages files: try again, another connection, "
+            f"proxy or HF_ENDPOINT, or {asked.by_hand}",
         )
 
 

@@ -154,7 +154,11 @@ class FolderLock:
         if not self._is_ours():
             now = _read(self.path)
             whose = "is gone" if now is None else f"has gone to {now.name}"
-            raise InputError(self.folder, f"this process's lock {whose}", "Look who works there; nothing was written")
+            raise InputError(
+                self.folder,
+                f"this process's lock {whose}",
+                "Find out which process uses the folder; nothing was written",
+            )
 
     def _is_ours(self) -> bool:
         return _read(self.path) == self.me
@@ -188,7 +192,7 @@ class FolderLock:
                 mine.unlink(missing_ok=True)
             self.folder.mkdir(parents=True, exist_ok=True)
             time.sleep(0.05)
-        raise InputError(self.folder, "several processes want to work in it", "Try again, or choose another folder")
+        raise InputError(self.folder, "several processes want to use it", "Try again, or choose another folder")
 
     def _taken_over(self, mine: Path) -> bool:
         """Whether the lock was a dead process's and is ours now; False to try again.
@@ -254,8 +258,10 @@ def _refuse_living(folder: Path, holder: _Holder | None, age: float) -> None:
     if holder is not None and holder.is_near:
         if holder.lives:
             remedy = f"Wait for it, end it with kill {holder.pid}, or choose another folder"
-            raise InputError(folder, f"{holder.name} has worked in this folder since {holder.since}", remedy)
+            raise InputError(folder, f"{holder.name} has been working in this folder since {holder.since}", remedy)
     elif age < SILENCE:
-        who = f"{holder.name} has worked in this folder since {holder.since}" if holder else "a process works in it"
+        who = (
+            f"{holder.name} has been working in this folder since {holder.since}" if holder else "a process works in it"
+        )
         remedy = f"Wait for it, end it, or choose another folder; if it has ended, try again in {SILENCE - age:.0f} s"
         raise InputError(folder, f"{who} and showed life {max(0.0, age):.0f} s ago", remedy)

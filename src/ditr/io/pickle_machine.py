@@ -268,7 +268,7 @@ class PickleMachine:
 
     def any_object(self) -> None:
         names = [value.text for value in self.stack[-64:] if type(value) is Name]
-        wanted = names[-1] if names else "a class that is none"
+        wanted = names[-1] if names else "something that is not a class"
         raise Fault(f"it wants an object of {wanted}, and to unpickle that would run code", RUNS_CODE)
 
     def new_object(self) -> None:

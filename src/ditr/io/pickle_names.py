@@ -137,7 +137,7 @@ def _encode(arguments: tuple[Any, ...]) -> bytes:
     try:
         return arguments[0].encode("latin1")
     except UnicodeEncodeError:
-        raise Fault("bytes are written with letters that are none") from None
+        raise Fault("bytes are written with invalid characters") from None
 
 
 def _no_bytes(arguments: tuple[Any, ...]) -> bytes:
@@ -193,7 +193,7 @@ def _array(raw: Any, dtype: Any, shape: tuple[int, ...]) -> NDArray[Any]:
         and len(flat)
         and flat.view(np.dtype(np.uint32).newbyteorder(dtype.byteorder)).max() > 0x10FFFF
     ):
-        raise Fault("a NumPy array of texts holds letters that are none")
+        raise Fault("a NumPy array of texts holds invalid characters")
     return flat
 
 

@@ -68,7 +68,7 @@ def read_pickle_file(path: str | Path) -> PlainValue:
     """The value of a plain pickle file; see :func:`read_pickle`."""
     data = read_bytes(Path(path))
     if data.startswith(b"PK\x03\x04"):
-        raise InputError(path, "this is an archive of torch.save, no plain pickle", "Name the .pkl file")
+        raise InputError(path, "this is an archive of torch.save, not a plain pickle", "Name the .pkl file")
     return read_pickle(data, path)
 
 

@@ -243,7 +243,7 @@ def _read_ascii(file: BinaryIO, path: Path, before: list[_Element], vertex: _Ele
     if len(rows) < vertex.count:
         raise InputError(
             path,
-            f"the header promises {vertex.count} vertices, the file holds {len(rows)}",
+            f"the header declares {vertex.count} vertices, the file holds {len(rows)}",
             "The file is cut off; copy or write it again",
         )
     return {name: np.ascontiguousarray(rows[name]) for name in vertex.properties}
@@ -254,7 +254,7 @@ def _check_promise(path: Path, element: _Element, held: int, needed: int) -> Non
         what = "vertices" if element.name == "vertex" else "faces"
         raise InputError(
             path,
-            f"the header promises {element.count} {what} (at least {needed} bytes), {held} bytes follow",
+            f"the header declares {element.count} {what} (at least {needed} bytes), {held} bytes follow",
             "The file is cut off or its header is wrong; copy or write it again",
         )
 
@@ -308,7 +308,9 @@ def _check_properties(path: Path, properties: Mapping[str, NDArray[Any]], commen
         raise InputError(path, "there are no properties to write", "Give at least one")
     for name, array in properties.items():
         if not re.fullmatch(r"[!-~]+", name):
-            raise InputError(path, f"the property name {name!r} cannot stand in a header", "Use ASCII without spaces")
+            raise InputError(
+                path, f"the property name {name!r} cannot be written to a header", "Use ASCII without spaces"
+            )
         if array.ndim != 1:
             raise InputError(path, f"property '{name}' has shape {array.shape}", "Give one number per vertex")
         if _code(array) not in _NAME_OF:
@@ -322,7 +324,7 @@ def _check_properties(path: Path, properties: Mapping[str, NDArray[Any]], commen
         raise InputError(path, f"the properties have different lengths: {lengths}", "Give one number per vertex")
     for text in comments:
         if not re.fullmatch(r"[ -~]*", text):
-            raise InputError(path, f"the comment {text[:80]!r} cannot stand in a header", "Use one line of ASCII")
+            raise InputError(path, f"the comment {text[:80]!r} cannot be written to a header", "Use one line of ASCII")
     return next(iter(lengths.values()))
 
 

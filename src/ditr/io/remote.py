@@ -151,7 +151,9 @@ def listing(url: str) -> Listing:
             continue
         if PurePosixPath(name).is_absolute() or ".." in re.split(r"[/\\]", name) or "\0" in name:
             raise InputError(
-                shown(url), f"its file {name!r} would lie outside of it", "Fetch it by hand if you trust it"
+                shown(url),
+                f"its file {name!r} would be unpacked outside its folder",
+                "Fetch it by hand if you trust it",
             )
         files[name] = place
         if entry.get("size") is not None:

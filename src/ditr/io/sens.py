@@ -121,7 +121,7 @@ class SensIndex:
     Attributes:
         frames: in order.
         broken: frames whose lengths are damaged; the last may stand for all that follow.
-        lost: how many the header promises that were not found, the broken ones among them.
+        lost: how many the header declares that were not found, the broken ones among them.
     """
 
     frames: tuple[SensFrame, ...]
@@ -245,7 +245,7 @@ class SensReader:
 
     def _color_codec(self, code: int) -> ColorCodec:
         if code not in tuple(ColorCodec):
-            raise InputError(self.path, f"its photographs are stored in an unknown way ({code})", _HEADER)
+            raise InputError(self.path, f"its photographs are stored in an unknown format ({code})", _HEADER)
         return ColorCodec(code)
 
     def _depth_codec(self, code: int) -> DepthCodec:
@@ -253,7 +253,7 @@ class SensReader:
             fault = "its depth maps are compressed as 'occi', which only the library of its maker (uplink) reads"
             raise InputError(self.path, fault, "Convert the stream to zlib with ScanNet's tools")
         if code not in tuple(DepthCodec):
-            raise InputError(self.path, f"its depth maps are stored in an unknown way ({code})", _HEADER)
+            raise InputError(self.path, f"its depth maps are stored in an unknown format ({code})", _HEADER)
         return DepthCodec(code)
 
     def _check(self, header: SensHeader) -> None:
@@ -269,7 +269,7 @@ class SensReader:
             raise InputError(self.path, f"it says that a metre of depth is {header.depth_shift} units", _HEADER)
         held = self._size - header.start
         if not 0 < header.frames <= min(_MOST_FRAMES, held // _FRAME.size):
-            raise InputError(self.path, f"it promises {header.frames} frames; {held} bytes follow", _AGAIN)
+            raise InputError(self.path, f"it declares {header.frames} frames; {held} bytes follow", _AGAIN)
 
     # ---- frames -----------------------------------------------------------------------------------------------------
 

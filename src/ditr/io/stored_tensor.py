@@ -46,7 +46,7 @@ class Storage:
                 raw = torch.empty(size, dtype=torch.uint8)
                 file.seek(self.entry.start + begin)
                 if file.readinto(raw.numpy().data) != size:
-                    raise InputError(self.path, "the file has become shorter", DAMAGED)
+                    raise InputError(self.path, "the file became shorter while it was read", DAMAGED)
         except OSError as error:
             raise InputError(self.path, f"the file cannot be read ({error.strerror})", "Restore the file") from None
         if whole and self.entry.name not in self.intact:

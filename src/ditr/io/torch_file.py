@@ -80,7 +80,7 @@ def _recognize(path: Path, head: bytes) -> None:
     if head.startswith(LEGACY):
         raise InputError(path, "this is a file of torch.save before version 1.6", RESAVE)
     if head[0] == 0x80:
-        raise InputError(path, "this is a plain pickle, no file of torch.save", "Name a checkpoint (.pth, .pt)")
+        raise InputError(path, "this is a plain pickle, not a file of torch.save", "Name a checkpoint (.pth, .pt)")
     raise InputError(path, "this is not a file of torch.save", "Name a checkpoint (.pth, .pt)")
 
 

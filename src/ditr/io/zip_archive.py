@@ -108,7 +108,10 @@ class Archive:
             self._progress(len(self._looked_at), self._files)
         if entry.file_size > most:
             return Fault(
-                "a file too large", name, f"it has {entry.file_size} bytes where {most} are the most", "Write it again"
+                "a file too large",
+                name,
+                f"it has {entry.file_size} bytes; the largest size is {most}",
+                "Write it again",
             )
         try:
             return b"".join(self._blocks(entry))
@@ -206,9 +209,11 @@ def _entry_fault(entry: zipfile.ZipInfo) -> Fault | None:
     if not name.isprintable() or not name:
         return Fault("a name that is none", repr(name), "the name has characters that cannot be printed", again)
     if not _LITTER.isdisjoint(PurePosixPath(name).parts) or parts[-1].startswith("._"):
-        return Fault("files of the system", name, "the system has put it there", "Pack without hidden files")
+        return Fault(
+            "files of the system", name, "it is a hidden file of the operating system", "Pack without hidden files"
+        )
     if stat.S_ISLNK(entry.external_attr >> 16):
-        return Fault("a link", name, "it is a link and not a file", "Pack the file itself")
+        return Fault("a link", name, "it is a link, not a file", "Pack the file itself")
     if entry.flag_bits & _ENCRYPTED:
         return Fault("a password", name, "it has a password", "Pack the files without one")
     if entry.compress_type not in _UNPACKED:

@@ -145,7 +145,7 @@ def read_clicks(path: str | os.PathLike[str]) -> Clicks:
     except (OSError, ValueError, RecursionError) as error:
         raise InputError(where, f"not a file of clicks ({error})", _REMEDY) from None
     if not isinstance(content, dict):
-        raise InputError(where, "not a file of clicks: no object of JSON", _REMEDY)
+        raise InputError(where, "not a file of clicks: it is not a JSON object", _REMEDY)
     if content.get("schema", SCHEMA) != SCHEMA:
         raise InputError(where, f"its schema is {content['schema']!r}, and {SCHEMA} is known", "Update ditr")
     scene = content.get("scene", {})
@@ -277,12 +277,12 @@ def action_of(entry: Any, where: str) -> Action:
         return Action(name, "ball", center=(center[0], center[1], center[2]), radius=radius)
     view = entry.get("view")
     if not isinstance(view, str):
-        raise InputError(where, "it says no place", remedy)
+        raise InputError(where, "it names no point or pixel", remedy)
     if "pixel" in entry:
         return Action(name, "pixel", view=view, pixels=(_pixel(entry["pixel"], where, remedy),))
     stroke = entry.get("stroke")
     if not isinstance(stroke, list) or not 0 < len(stroke) <= _MOST_STROKE:
-        raise InputError(where, "it says no place", remedy)
+        raise InputError(where, "it names no point or pixel", remedy)
     return Action(name, "stroke", view=view, pixels=tuple(_pixel(pixel, where, remedy) for pixel in stroke))
 
 

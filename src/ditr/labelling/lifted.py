@@ -267,7 +267,7 @@ def _said(votes: _Votes, frames: Sequence[_Frame], *, upright: bool, label: NDAr
         found.append(Finding(Grade.NOTED, "annotations", votes.said()))
     if guessed := [frame.view.name for frame in frames if frame.is_guess]:
         taken = "as EXIF turns the photographs" if upright else "as the photographs are stored"
-        text = f"{few(guessed, 3)}: nothing tells how the pixels lie, and they are taken {taken}"
+        text = f"{few(guessed, 3)}: nothing shows how the pixels are oriented, and they are taken {taken}"
         found.append(Finding(Grade.WARNED, "exif", text, "Say --exif stored or --exif upright"))
     if scaled := [frame.view.name for frame in frames if frame.is_scaled]:
         text = f"{len(scaled)} label images have another size than their photographs and are scaled: {few(scaled, 3)}"

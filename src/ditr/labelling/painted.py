@@ -169,12 +169,10 @@ class _Match:
             text = f"{1 - self.share:.1%} of the capture's points are not in the file, and get no label from it"
             found.append(Finding(Grade.NOTED, "points", text))
         if (others := round((1 - self.ours) * self.count)) or read > self.count:
-            text = (
-                f"{others + read - self.count} of the file's {read} points are none of the capture, and count for none"
-            )
+            text = f"{others + read - self.count} of the file's {read} points are not in the capture, and are ignored"
             found.append(Finding(Grade.NOTED, "points", text))
         if conflicts:
-            text = f"{conflicts} points are in the file more than once with different labels, of which one is taken"
+            text = f"{conflicts} points occur more than once in the file with different labels, of which one is used"
             found.append(Finding(Grade.WARNED, "points", text, "Remove duplicates before painting"))
         return tuple(found)
 

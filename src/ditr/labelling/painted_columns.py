@@ -169,7 +169,7 @@ def _meant(
         raise InputError(path, f"nothing says what the numbers of {name} mean", remedy)
     if strange := [str(number) for number in used if number not in meaning]:
         known = f"the {len(classes)} classes" if palette is None else palette.where
-        fault = f"{name} has the numbers {few(strange, 5)}, which are none of {known}"
+        fault = f"{name} has the numbers {few(strange, 5)}, which are not among {known}"
         raise InputError(path, fault, "Add these classes to the list and give it with --classes")
     values, place = np.unique(numbers, return_inverse=True)
     table = np.array([max(UNLABELLED, meaning.get(value, UNLABELLED)) for value in values.tolist()], np.int32)

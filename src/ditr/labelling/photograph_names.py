@@ -44,7 +44,7 @@ def find_views(views: Sequence[View], names: Sequence[str], where: str) -> list[
     for name, one in zip(names, found, strict=True):
         if one is not None and (before := taken.setdefault(one.name, name)) is not name:
             fault = f"{before!r} and {name!r} are both of the photograph {one.name}"
-            raise InputError(where, fault, "Leave one annotation of each photograph")
+            raise InputError(where, fault, "Keep one annotation per photograph")
     return found
 
 

@@ -75,7 +75,7 @@ def chosen_colors(count: int, colors: Sequence[Color] | None) -> NDArray[np.uint
         return class_colors(count)
     if len(colors) != count or any(len(c) != 3 or min(c) < 0 or max(c) > 255 for c in colors):
         raise InputError(
-            "class colours", f"{len(colors)} for {count} classes", "Give red, green, blue of 0..255 for each class"
+            "class colours", f"{len(colors)} for {count} classes", "Give red, green and blue, 0..255, for each class"
         )
     return np.array(colors, dtype=np.uint8).reshape(count, 3)
 

@@ -51,7 +51,9 @@ def look_at(eye: Vector, target: Vector, up: Vector) -> Vector:
     right = np.cross(forward, up)
     if np.linalg.norm(right) < 1e-9 * max(float(np.linalg.norm(forward)), 1e-9):
         raise InputError(
-            "viewpoint", f"eye {eye}, target {target}, up {up} leave the picture's turn open", "Move the eye"
+            "viewpoint",
+            f"eye {eye}, target {target}, up {up} do not determine the rotation of the picture",
+            "Move the eye",
         )
     forward, right = _unit(forward), _unit(right)
     pose = np.eye(4)

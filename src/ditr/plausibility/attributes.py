@@ -66,4 +66,4 @@ def _masks(scene: Scene) -> list[Finding]:
     if not empty:
         return []
     text = f"the masks of {few(empty, 3)} take out the whole image"
-    return [Finding(Grade.NOTED, "masks", text, "0 means do not use: turn them round if they are meant so")]
+    return [Finding(Grade.NOTED, "masks", text, "0 means do not use: invert them if they mean the opposite")]

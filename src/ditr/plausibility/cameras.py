@@ -168,7 +168,7 @@ def _another_convention(scene: Scene, rule: VisibilityRule, given: Agreement) ->
         Finding(
             Grade.REFUSED,
             "cameras",
-            f"cameras and points do not fit ({_told(given)}); they do if {mistake} ({_told(found)})",
+            f"cameras and points do not match ({_told(given)}); they do if {mistake} ({_told(found)})",
             f"Use {option}",
             {
                 "seen": round(given.seen, 4),

@@ -113,7 +113,7 @@ def _impossible_class(folder: Path, scene: Scene, reading: ReadOptions) -> list[
             folder / LABELS,
             f"{value} is class {name!r} and also stands for unlabelled points, so no point can have this class and "
             "every mIoU counts it as 0",
-            f"Take it out with --map {name}=, or make it the class of unlabelled points with --background {name}",
+            f"Remove it with --map {name}=, or make it the class of unlabelled points with --background {name}",
         )
     ]
 

@@ -63,7 +63,7 @@ def _direction(scene: Scene, found: Uprightness, evidence: dict[str, object]) ->
         return [Finding(Grade.NOTED, "up", text, "Where that is wrong, give --up", evidence)]
     if found.evidence > 0.5:
         return []
-    text = "z is taken to be up, as in most captures; points and cameras do not tell"
+    text = "z is assumed to be up, as in most captures; points and cameras do not show it"
     if found.evidence < -0.5:
         text = f"z is taken to be up, as in most captures, though a little speaks for {_named(found.rival)}"
     return [Finding(Grade.NOTED, "up", text, "Where that is wrong, give --up", evidence)]

@@ -83,7 +83,7 @@ def check_outdoors(scene: Scene, preparation: Preparation) -> None:
     if scene.reading.profile is None and profile_rule(scene)[0] == "outdoor" and lacks:
         raise InputError(
             f"scene {scene.name}",
-            "nothing tells that it is indoors, so it is taken for an outdoor capture, whose network takes strength as "
+            "nothing shows that it is indoors, so it is treated as an outdoor capture, whose network takes strength as "
             "input, "
             "but its points have no strength",
             "Give --profile indoor for rooms, or --set preparation.attributes=coord or --substitute strength=VALUE "

@@ -64,7 +64,9 @@ def _put(content: Any, name: str, text: str) -> None:
         key: int | str = part
         if isinstance(place, list):
             if not part.isdecimal() or int(part) >= len(place):
-                raise InputError("--set", f"{so_far} has {len(place)} entries and no {part!r}", "Count them from 0")
+                raise InputError(
+                    "--set", f"{so_far} has {len(place)} entries and no {part!r}", "Entries are numbered from 0"
+                )
             key = int(part)
         elif not isinstance(place, dict):
             raise InputError("--set", f"{so_far} is {place!r} and has no {part!r}", f"Set {so_far} as a whole")

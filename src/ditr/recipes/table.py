@@ -120,4 +120,4 @@ def find_recipe(name: str) -> NamedRecipe:
         return known[name]
     near = nearest(name, [*known, *SIZES])
     hint = f"Did you mean {near!r}? " if near else ""
-    raise InputError("recipe", f"there is none called {name!r}", f"{hint}`ditr recipes` lists them")
+    raise InputError("recipe", f"there is nothing called {name!r}", f"{hint}`ditr recipes` lists them")

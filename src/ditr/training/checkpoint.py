@@ -152,7 +152,9 @@ def load_newest(folder: Path, model: nn.Module, optimizer: torch.optim.Optimizer
             continue
         if json.loads(metadata.get("run", '""')) not in runs:
             raise InputError(
-                path, "this checkpoint belongs to another recipe or other data", "Choose another folder, or delete it"
+                path,
+                "this checkpoint belongs to another recipe or other data",
+                "Choose another folder, or delete this one",
             )
         progress = from_plain(Progress, json.loads(metadata["progress"]), str(path))
         _restore(tensors, model, optimizer)
@@ -183,7 +185,7 @@ def is_finished(folder: Path, runs: Collection[str], steps: int) -> bool:
         raise InputError(mark, f"it cannot be read ({error})", "Delete it to train again") from None
     if not isinstance(content, dict) or content.get("run") not in runs:
         raise InputError(
-            mark, "the model here belongs to another recipe or other data", "Choose another folder, or delete it"
+            mark, "the model here belongs to another recipe or other data", "Choose another folder, or delete this one"
         )
     if int(content.get("steps", steps)) >= steps:
         return True

@@ -47,7 +47,7 @@ def note_decisions(folder: Path, sets: dict[str, TrainingSet], *, resumes: bool)
         try:
             before = json.loads(path.read_bytes())
         except (OSError, ValueError) as error:
-            raise InputError(path, f"it cannot be read ({error})", "Delete it to go on all the same") from None
+            raise InputError(path, f"it cannot be read ({error})", "Delete it to continue anyway") from None
         changed = [
             f"{name}/{capture}"
             for name, found in decided.items()

@@ -45,7 +45,7 @@ def make_fabric(run: TrainingRun, *, leaves_out: bool = True) -> Fabric:
     world = nodes * local
     mixed = precision in ("16-mixed", "bf16-mixed")
     if precision == "16-mixed" and not on_gpu:
-        raise InputError("precision", "fp16 is for GPUs", "Take bf16-mixed or 32-true on a CPU")
+        raise InputError("precision", "fp16 is for GPUs", "Use bf16-mixed or 32-true on a CPU")
     fabric = Fabric(
         accelerator="cuda" if on_gpu else "cpu",
         # As published, BatchNorm's averages are each process's own, and those of the first are saved.
@@ -85,7 +85,7 @@ def locked(folder: Path, fabric: Fabric) -> Iterator[FolderLock]:
             except InputError as error:
                 refused = error
         if agreed(fabric, int(refused is not None)):
-            raise refused or InputError(folder, "other processes work in it", "The first process says which")
+            raise refused or InputError(folder, "other processes are using it", "The first process says which")
         yield lock
 
 

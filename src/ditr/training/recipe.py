@@ -296,7 +296,9 @@ class Recipe:
             if value is not None and value < 1:
                 raise InputError(name, f"it is {value}", "Give 1 or more")
         if not 0 < self.batch_norm_momentum <= 1:
-            raise InputError("batch_norm_momentum", f"it is {self.batch_norm_momentum}", "Give it above 0, at most 1")
+            raise InputError(
+                "batch_norm_momentum", f"it is {self.batch_norm_momentum}", "Give a number above 0, at most 1"
+            )
         if self.seed < 0:
             raise InputError("seed", f"it is {self.seed}", "Give 0 or more")
         if self.validate_every is not None and self.validate_epochs is not None:
@@ -307,17 +309,17 @@ class Recipe:
     def _check_task(self) -> None:
         if not isinstance(self.task, DistillTask):
             if self.task.without_images and self.encoder is None:
-                raise InputError("without_images", "there are no images to do without", "Name an encoder")
+                raise InputError("without_images", "there are no images to drop", "Name an encoder")
             return
         if self.encoder is None:
             raise InputError("task", "distillation has no teacher", "Name it as the encoder")
         if self.task.cls_tokens and any(augmentation.mix3d for augmentation in self._augmentations()):
-            raise InputError("cls_tokens", "two mixed scenes have one bottleneck", "Set mix3d to 0")
+            raise InputError("cls_tokens", "two mixed scenes would share one bottleneck", "Set mix3d to 0")
 
     def _check_datasets(self) -> None:
         names = [dataset.name for dataset in self.datasets]
         if len(set(names)) < len(names):
-            raise InputError("datasets", f"{', '.join(names)}: one is there twice", "Name each once")
+            raise InputError("datasets", f"{', '.join(names)}: one occurs twice", "Name each once")
         for dataset in self.datasets:
             made = dataset.preparation
             if made is not None and made.in_channels != self.preparation.in_channels:

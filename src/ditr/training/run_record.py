@@ -119,7 +119,7 @@ class RunRecord:
                 "Go on as it was, or with --allow-other-machine (in Python allow_other_machine=True); the bits are "
                 "then not those of a run without a break"
             )
-            raise InputError(folder, f"the run computed in another way until now: {what}", remedy)
+            raise InputError(folder, f"the run was computed differently so far: {what}", remedy)
         return [f"goes on in another way, so its bits are not those of a run without a break: {what}"]
 
     def longer(self, folder: Path, schedule: OneCycle, progress: Progress) -> list[str]:
@@ -161,7 +161,7 @@ class RunRecord:
             fault = "a part is missing"
         except (OSError, ValueError, KeyError, TypeError) as error:
             fault = str(error)
-        raise InputError(path, f"it cannot be read ({fault})", "Delete it to go on all the same")
+        raise InputError(path, f"it cannot be read ({fault})", "Delete it to continue anyway")
 
 
 _PARTS = (("recipe", dict), ("data", dict), ("machines", list))

@@ -51,7 +51,7 @@ class WorkerTrace:
                 raise
             raise InputError(
                 f"scenes {', '.join(names)}",
-                "a process of the loader was ended from outside while it made them, as it happens for want of memory",
+                "a process of the loader was ended from outside while it made them, probably because memory ran out",
                 "Use fewer --workers or smaller crops, or look at these scenes; the same command goes on from the "
                 "newest checkpoint",
             ) from error

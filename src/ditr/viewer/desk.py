@@ -300,7 +300,7 @@ class Desk:
             InputError: something else is there.
         """
         if path.exists() and path not in self._written:
-            raise InputError(path, "it is there already", "Move it away, or name another place (--clicks, --out)")
+            raise InputError(path, "it already exists", "Move it away, or name another place (--clicks, --out)")
 
     def _save(self, session: Session) -> Path:
         write_clicks(self._places.clicks, session.clicks())

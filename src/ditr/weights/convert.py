@@ -127,7 +127,7 @@ def _tensors(path: Path, content: Any) -> dict[str, StoredTensor]:
         )
     result = {name.removeprefix("module."): value for name, value in content.items()}
     if len(result) < len(content):
-        raise InputError(path, "some tensors are there with and without the prefix module.", "Remove one kind")
+        raise InputError(path, "some tensors occur both with and without the prefix module.", "Remove one kind")
     return result
 
 
@@ -314,6 +314,6 @@ def _state(path: Path, tensors: Mapping[str, StoredTensor], model: Model, config
     ]
     if broken:
         raise InputError(
-            path, f"not all numbers are finite in {few(broken, 5)}", "Take a checkpoint from before the fault"
+            path, f"not all numbers are finite in {few(broken, 5)}", "Use a checkpoint from before the fault"
         )
     return state

@@ -76,7 +76,7 @@ def out_of_reach(model: PublishedModel, fault: InputError) -> InputError:
     verb = "is" if len(lacking) == 1 else "are"
     told = f"{what} {verb} not on this machine, and {cannot}"
     remedy = (
-        "Fetch what is missing where there is a connection"
+        "Download what is missing on a machine with a connection"
         if isinstance(fault, Unreachable)
         else f"{fault.remedy}. Other ways"
     )

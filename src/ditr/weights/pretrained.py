@@ -118,7 +118,7 @@ def _repository(name: str, *, ask: bool) -> Path:
             "the folder of a run or saved model is named by its path, as ./RUN",
         )
         told = f"there is no such folder or copy here, and {fault.fault}"
-        raise Unreachable(name, told, "Fetch it where there is a connection", ways) from None
+        raise Unreachable(name, told, "Download it on a machine with a connection", ways) from None
 
 
 def _checkpoint_file(path: Path, origin: Provenance | None) -> Path:
@@ -142,7 +142,7 @@ def _checkpoint_file(path: Path, origin: Provenance | None) -> Path:
             f"another: `ditr convert {path} FOLDER --dataset NAME`, with --encoder NAME where it takes or predicts "
             "image features and --norms NAME,NAME where it has norms of several datasets; then name FOLDER"
         )
-        raise InputError(path, error.fault, "Say what the file does not", ways) from None
+        raise InputError(path, error.fault, "Add what the file does not state", ways) from None
     return out
 
 
@@ -160,7 +160,7 @@ def _published(model: PublishedModel) -> Path:
         raise InputError(
             model.name,
             f"its weights are not in {REPOSITORY} yet",
-            "Take another model (`ditr weights` lists them), or convert a checkpoint of your own with `ditr convert`",
+            "Use another model (`ditr weights` lists them), or convert a checkpoint of your own with `ditr convert`",
         )
     checkpoint = _checkpoint(model)
     _log.info("converting %s, once, to %s", checkpoint.name, out)

@@ -81,7 +81,7 @@ def _kind(scene: Scene) -> tuple[str, str]:
         raise InputError(
             f"scene {scene.name}",
             f"no published model can be chosen for it: {why}",
-            "Say --profile indoor if this is inside of a building; name a model (--model); label it from a few "
+            "Say --profile indoor if this is inside a building; name a model (--model); label it from a few "
             "clicks (`ditr label`); or train one on labelled captures of this kind (`ditr train`)",
         )
     return kind, why
@@ -129,7 +129,7 @@ def _check_sweep(scene: Scene) -> None:
     raise InputError(
         f"scene {scene.name}",
         f"its origin is not a LiDAR's place ({what}), as it is for the published outdoor models, which take one sweep",
-        "Give single sweeps in the sensor's frame; or say --profile indoor if this is inside of a building; or label "
+        "Give single sweeps in the sensor's frame; or say --profile indoor if this is inside a building; or label "
         "it with classes of your own from a few clicks (`ditr label`); or train a model on labelled captures of this "
         "kind (`ditr train`); a model named with --model is taken as it is",
     )

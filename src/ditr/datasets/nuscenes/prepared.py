@@ -42,7 +42,7 @@ def open_nuscenes(root: Path, splits: Sequence[str], images: Images) -> Keyframe
     raw = root / "raw"
     if raw.is_symlink() and not raw.exists():
         fault = f"the download that it links to, {raw.readlink()}, is not there"
-        raise InputError(raw, fault, "Bring it back, or run ditr prepare with its new place")
+        raise InputError(raw, fault, "Move it back, or run ditr prepare with its new path")
     need_folder(raw, "the unpacked dataset", LAYOUT)
     folder = raw if images is True else images_beside(root, images, "")
     lists = [_list(root / "info", split) for split in splits]
@@ -77,7 +77,7 @@ def _keyframes(path: Path, raw: Path, images: Path | None) -> Iterator[Keyframe]
             what = f"entry {number} is not a sweep with its cameras ({type(fault).__name__}: {fault})"
             raise InputError(path, what, _AGAIN) from None
     if number < 0:
-        raise InputError(path, "this is not a list of sweeps: it is empty", _AGAIN)
+        raise InputError(path, "this list of sweeps is empty", _AGAIN)
 
 
 def _entries(path: Path) -> Iterator[Any]:

@@ -206,7 +206,9 @@ def _link(out: Path, target: Path, download: Path, splits: Collection[str]) -> N
     if link.exists() and not link.is_symlink():
         if link.samefile(download):
             return
-        raise InputError(link, "this is a folder already, and not the download", "Move it away, or name another OUT")
+        raise InputError(
+            link, "this folder already exists, and is not the download", "Move it away, or name another OUT"
+        )
     names = {list_name(split): split for version in VERSIONS for split in VERSIONS[version]}
     others = [split for name, split in names.items() if split not in splits and (out / "info" / name).exists()]
     if others and link.is_symlink() and link.readlink() != target:

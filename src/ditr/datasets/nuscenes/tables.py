@@ -185,7 +185,7 @@ class _Reader:
             if not name or len(name) > 200 or not name.replace("-", "").replace("_", "").isalnum():
                 raise row.fault(f"{name[:200]!r} is not a name of a scene")
             if token in found or name in names:
-                raise row.fault(f"{name} is there twice")
+                raise row.fault(f"{name} occurs twice")
             names.add(name)
             drive = DriveRows(name, row.whole("nbr_samples", 1_000_000)) if wanted(name) else None
             found[token] = drive
@@ -198,7 +198,7 @@ class _Reader:
         for number, row in enumerate(self._table("sample")):
             token, scene = row.text("token"), row.text("scene_token")
             if token in found:
-                raise row.fault(f"sample {token} is there twice")
+                raise row.fault(f"sample {token} occurs twice")
             if scene not in drives:
                 _note(self.faults, row.fault(f"scene_token {scene} is not in scene.json"))
                 continue

@@ -195,7 +195,7 @@ def _read_json(path: Path, scene: str, most: int) -> dict[str, Any]:
     except (ValueError, RecursionError) as error:
         raise InputError(path, f"it is not JSON ({error})", _AGAIN) from None
     if not isinstance(found, dict):
-        raise InputError(path, "it is not an object of JSON", _AGAIN)
+        raise InputError(path, "it is not a JSON object", _AGAIN)
     other = _SCENE.search(str(found.get("sceneId", "")))
     if other is not None and other[0] != scene:
         raise InputError(path, f"it says that it is of {other[0]}", "Download the file again, under its own name")

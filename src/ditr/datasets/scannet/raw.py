@@ -353,7 +353,7 @@ def _open(root: Path, options: PrepareOptions, fine: bool) -> RawScanNet:
     if unknown:
         raise InputError("--splits", f"there is no split {unknown[0]!r}", f"Splits are {', '.join(SPLITS)}")
     if not any((root / name).is_dir() for name in _FOLDERS) and _looks_like_scans(root):
-        raise InputError(root, "the scenes lie in this folder itself", f"Name the folder above it: {_LAYOUT}")
+        raise InputError(root, "the scenes are directly in this folder", f"Name the folder above it: {_LAYOUT}")
     splits, _ = listed(root)
     folders = {folder.name: folder for name in _FOLDERS for folder in _scenes_in(root / name)}
     found = {name: splits.get(name, split_of(name)) for name in folders}

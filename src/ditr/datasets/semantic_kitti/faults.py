@@ -74,7 +74,7 @@ def raw_labels(path: Path, points: int) -> NDArray[np.uint32]:
     if unknown:
         mapped = ": they seem to have been made classes already" if used.max() < 20 else ""
         fault = f"SemanticKITTI has no class {few(map(str, unknown), 5)}{mapped}"
-        raise InputError(path, fault, "Take the labels as they were downloaded")
+        raise InputError(path, fault, "Use the labels as they were downloaded")
     return raw
 
 

@@ -285,7 +285,7 @@ def _open(root: Path, options: PrepareOptions) -> RawSemanticKITTI:
         InputError: a split that there is not, or ``every``: sequences are prepared whole.
     """
     if options.every is not None:
-        raise InputError("--every", "sequences of SemanticKITTI are prepared whole", "Leave it away")
+        raise InputError("--every", "sequences of SemanticKITTI are prepared whole", "Leave it out")
     numbers = {number for split in options.splits for number in sequence_numbers(split, root)}
     found = find_sequences(root.resolve())
     wanted = tuple(files for files in found if not options.splits or files.number in numbers)

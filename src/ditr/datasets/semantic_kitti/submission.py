@@ -64,7 +64,7 @@ class SemanticKITTISubmission:
     def check(self, archive: Archive, points: Mapping[str, int] | None, split: str) -> Iterator[Fault]:
         around = _around(archive.names)
         if around:
-            what = "everything lies in this folder, and the server looks for sequences/ at the root"
+            what = "everything is in this folder, but the server looks for sequences/ at the root"
             yield Fault("a folder around everything", around, what, "Pack the folder sequences itself")
         members = {name.removeprefix(around): name for name in archive.names if name != around}
         yield from _folder_faults(members, SEQUENCES[split])
@@ -93,7 +93,7 @@ def _around(names: Sequence[str]) -> str:
 def _folder_faults(members: Mapping[str, str], sequences: Sequence[int]) -> Iterator[Fault]:
     for folder in _folders(sequences):
         if folder not in members and any(name.startswith(folder) for name in members):
-            what = "the folder has no entry of its own in the archive, and the server does not find it then"
+            what = "the archive has no entry for the folder itself, so the server does not find it"
             yield Fault("folders without an entry", folder, what, "Pack with zip -r, which writes entries of folders")
 
 
@@ -109,18 +109,18 @@ def _sort(members: Mapping[str, str], found: Mapping[int, dict[str, str]]) -> It
         elif name.endswith("/") or short == _DESCRIPTION:
             continue
         elif place is None or sequence is None:
-            remedy = f"Take it out; {_DESCRIPTION} alone may lie beside sequences/"
+            remedy = f"Remove it; {_DESCRIPTION} is the only file allowed next to sequences/"
             yield Fault("other files", name, "it is not sequences/SS/predictions/FFFFFF.label", remedy)
         elif not re.fullmatch(r"\d{6}\.label", place[2]):
             yield Fault("other names", name, "the file of a sweep is called FFFFFF.label, as 000012.label", "Rename it")
         elif int(place[2][:6]) >= SCANS[int(place[1])]:
             what = f"sequence {place[1]} has the sweeps 000000 to {SCANS[int(place[1])] - 1:06d}"
-            yield Fault("sweeps that are none", name, what, "Take it out")
+            yield Fault("sweeps that are none", name, what, "Remove it")
         else:
             found[int(place[1])][place[2][:6]] = name
     for number, files in sorted(beyond.items()):
         what = f"the server takes the sequences {wanted} alone, and here are {files} files of this one"
-        yield Fault("other sequences", f"sequences/{number}/", what, "Take it out")
+        yield Fault("other sequences", f"sequences/{number}/", what, "Remove it")
 
 
 def _count_faults(number: int, frames: Mapping[str, str]) -> Iterator[Fault]:

@@ -47,7 +47,7 @@ class SequenceFiles:
         folder = self.folders.get(part)
         for stem, entry in () if folder is None else _numbered(folder, _SUFFIXES[part]):
             if len(stem) != 6:
-                raise InputError(entry.path, "the number in its name has not six digits", "Take the file away")
+                raise InputError(entry.path, "the number in its name has not six digits", "Remove the file")
             try:
                 found[stem] = entry.stat().st_size
             except OSError as error:

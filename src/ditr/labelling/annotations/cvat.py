@@ -133,7 +133,7 @@ def _parsed(content: bytes, where: str) -> _Found:
     except (expat.ExpatError, ValueError) as error:
         if isinstance(error, InputError):
             raise
-        raise InputError(where, f"it is not XML ({error})", _EXPORT) from None
+        raise InputError(where, f"it is not valid XML ({error})", _EXPORT) from None
     return found
 
 

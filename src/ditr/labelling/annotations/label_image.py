@@ -87,7 +87,7 @@ def require_size(size: tuple[int, int], where: str) -> tuple[int, int]:
         raise InputError(where, f"its size is {width} x {height}", "Give the photograph's width and height in pixels")
     if width * height > _MOST_PIXELS:
         fault = f"it has {width} x {height} pixels, more than any photograph"
-        raise InputError(where, fault, f"Save it smaller; {_MOST_PIXELS} pixels are the most")
+        raise InputError(where, fault, f"Save it smaller; the largest size is {_MOST_PIXELS} pixels")
     return size
 
 
@@ -98,4 +98,4 @@ def require_once(names: Sequence[str], where: str, what: str) -> None:
         InputError: one does.
     """
     if double := [name for name, count in Counter(names).items() if count > 1]:
-        raise InputError(where, f"{what} there is more than once: {few(double, 3)}", "Leave one of them")
+        raise InputError(where, f"{what} there is more than once: {few(double, 3)}", "Keep only one of them")

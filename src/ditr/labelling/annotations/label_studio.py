@@ -87,7 +87,7 @@ def _label(region: Mapping[str, Any], at: str) -> str:
     value = region.get("value")
     labels = value.get(region["type"]) if isinstance(value, dict) else None
     if not isinstance(labels, list) or not labels or not isinstance(labels[0], str):
-        raise InputError(at, "a region of it has no label", "Give it one, or take it out")
+        raise InputError(at, "a region of it has no label", "Give it one, or delete it")
     if len(labels) > 1:
         raise InputError(at, f"a region of it has the labels {few(map(str, labels), 3)}", "Give each region one label")
     return labels[0]

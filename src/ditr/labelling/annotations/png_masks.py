@@ -104,7 +104,7 @@ def _of_numbers(values: NDArray[Any], palette: Palette, where: str) -> NDArray[n
     numbers, place = np.unique(values.astype(np.int64), return_inverse=True)
     known = {**dict.fromkeys(_VOID_NUMBERS, VOID), **palette.by_number}
     if strange := [str(number) for number in numbers.tolist() if number not in known]:
-        fault = f"its pixels have the numbers {few(strange, 5)}, which are none of {palette.where}"
+        fault = f"its pixels have the numbers {few(strange, 5)}, which are not among {palette.where}"
         raise InputError(where, fault, "Name the classes that these images were painted with, with --classes")
     return _looked_up([known[number] for number in numbers.tolist()], place.reshape(values.shape))
 

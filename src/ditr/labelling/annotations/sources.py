@@ -38,7 +38,9 @@ def read_annotations(path: Path, palette: Palette | None = None) -> Annotations:
     else:
         found = _of_json(read_whole(path), str(path))
     if palette is not None and found.title.startswith("annotations of"):
-        raise InputError("--classes", f"{path} names its classes itself", "Leave it out; --map OLD=NEW renames classes")
+        raise InputError(
+            "--classes", f"{path} already names its classes", "Leave it out; --map OLD=NEW renames classes"
+        )
     if not found.images:
         raise InputError(path, "no photograph is annotated in it", "Draw something, and export it again")
     return found
@@ -59,7 +61,7 @@ def _in_folder(path: Path, palette: Palette | None) -> Annotations:
 
 def _of_json(content: bytes, where: str) -> Annotations:
     if content.lstrip(b"\xef\xbb\xbf \t\r\n")[:1] not in (b"{", b"["):
-        raise InputError(where, "it is none of the annotations that can be read", _READABLE)
+        raise InputError(where, "its format of annotations is not supported", _READABLE)
     values = read_json(content, where)
     if isinstance(values, dict) and "images" in values and "annotations" in values:
         return coco.from_values(values, where)
@@ -67,4 +69,4 @@ def _of_json(content: bytes, where: str) -> Annotations:
         raise InputError(where, "these are COCO's results, without images and categories", "Name the annotations")
     if isinstance(values, list):
         return label_studio.from_values(values, where)
-    raise InputError(where, "it is JSON, and neither COCO's nor Label Studio's", _READABLE)
+    raise InputError(where, "it is JSON, but neither from COCO nor from Label Studio", _READABLE)
