@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+import inspect
+import os
 import re
 import shlex
 import subprocess
 import sys
+import textwrap
 
+import docstring_parser
 import pytest
 
 import ditr
 from ditr.cli import _commands, _understood
 
 
-def program(*arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([sys.executable, "-m", "ditr", *arguments], capture_output=True, text=True, check=False)
+def program(*arguments: str, columns: int = 80) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "ditr", *arguments]
+    environment = {**os.environ, "COLUMNS": str(columns)}
+    return subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
 
 
 def test_version_and_help() -> None:
@@ -22,6 +28,26 @@ def test_version_and_help() -> None:
     assert (done.returncode, done.stdout, done.stderr) == (0, f"ditr {ditr.__version__}\n", "")
     helped = program("--help")
     assert helped.returncode == 0 and "ditr --version" in helped.stdout and "segment" in helped.stdout
+    alone = program()
+    assert (alone.returncode, alone.stdout, alone.stderr) == (0, helped.stdout, "")
+
+
+@pytest.mark.parametrize(("command", "columns"), [("label", 80), ("label", 120), ("train", 100), ("segment", 60)])
+def test_the_paragraphs_of_a_help_flow_to_the_width_of_the_terminal(command: str, columns: int) -> None:
+    helped = program(command, "--help", columns=columns).stdout
+    lines = helped.splitlines()
+    assert max(len(line) for line in lines) <= columns
+    assert "\n\n\n" not in helped
+    (kind,) = (kind for kind in _commands() if kind.__name__.lower() == command)
+    told = docstring_parser.parse_from_object(kind)
+    assert told.params
+    flat = " ".join(helped.replace("│", " ").split())
+    for option in told.params:
+        assert " ".join((option.description or "").split()) in flat, option.arg_name
+    for paragraph in inspect.cleandoc(kind.__doc__ or "").split("\n\n"):
+        if not paragraph.startswith("$"):
+            folded = textwrap.wrap(" ".join(paragraph.split()), columns, break_long_words=False, break_on_hyphens=False)
+            assert "\n" + "\n".join(folded) + "\n" in helped
 
 
 @pytest.mark.parametrize(
@@ -54,6 +80,7 @@ def test_every_help_begins_with_examples_that_are_understood() -> None:
         paragraphs = " ".join(lines[1:]).split()
         assert paragraphs[0] == "$", f"{kind.__name__}: something stands before the examples"
         for example in examples:
+            assert len(example) <= 78, example
             typed = re.split(" {2,}", example)[0]  # what it does stands behind two spaces
             program, *arguments = shlex.split(typed)
             assert program == "ditr"

@@ -12,6 +12,7 @@ import re
 import shlex
 import sys
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import field, make_dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any, Union
@@ -68,9 +69,13 @@ def _understood(arguments: list[str]) -> tuple[Callable[[], object], Output]:
     """
     import tyro
 
+    from ditr.cli.help_pages import is_asked_for, laid_out, unfold
     from ditr.cli.output import Output
 
     commands = _commands()
+    helps = is_asked_for(arguments)
+    if helps:
+        unfold([*commands, Output])
     names = [kind.__name__.lower() for kind in commands]
     name = _command_name(arguments)
     _check_name(name, names)
@@ -85,14 +90,15 @@ def _understood(arguments: list[str]) -> tuple[Callable[[], object], Output]:
         "Invocation", [("command", one_of_them), ("output", Output, field(default_factory=Output))]
     )
     config = (tyro.conf.OmitSubcommandPrefixes, tyro.conf.OmitArgPrefixes, tyro.conf.FlagCreatePairsOff)
-    parsed = tyro.cli(
-        invocation,
-        prog="ditr",
-        description="A label for every point of a 3D scene with photographs: DITR, DINO in the Room. "
-        "ditr --version prints the version.",
-        args=_joined(arguments),
-        config=(*config, tyro.conf.CascadeSubcommandArgs, tyro.conf.DisallowNone),
-    )
+    with laid_out() if helps else nullcontext():
+        parsed = tyro.cli(
+            invocation,
+            prog="ditr",
+            description="A label for every point of a 3D scene with photographs: DITR, DINO in the Room. "
+            "ditr COMMAND --help explains a command, ditr --version prints the version.",
+            args=_joined(arguments or ["--help"]),
+            config=(*config, tyro.conf.CascadeSubcommandArgs, tyro.conf.DisallowNone),
+        )
     return partial(_work, commands[type(parsed.command)], parsed.command, arguments), parsed.output
 
 

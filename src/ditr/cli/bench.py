@@ -19,8 +19,8 @@ __all__ = ["Bench", "run"]
 class Bench:
     """Measure speed and memory on real shapes: networks, training steps, files to labels, the loader, encoders.
 
-    $ ditr bench                                             PTv3, DITR and MinkUNet, two sizes
-    $ ditr bench --voxels 80000 --cases ptv3 --out mine      one network; mine.json and mine.md
+    $ ditr bench                                          three networks, two sizes
+    $ ditr bench --voxels 80000 --cases ptv3 --out mine   one network; mine.md
 
     Each measurement runs in a fresh process. Besides latency, the tables show the peak memory on top of the model,
     where the time goes, how close it comes to the speed of the machine's matrix products, and how much of the machine

@@ -17,8 +17,8 @@ __all__ = ["Evaluate"]
 class Evaluate:
     """Label captures, or a split of a prepared dataset, with a trained model, and compare with the true labels.
 
-    $ ditr evaluate RUN --data CAPTURES                         every figure of a folder of captures
-    $ ditr evaluate RUN --data ROOT --dataset nuScenes --vote   as its benchmark counts
+    $ ditr evaluate RUN --data CAPTURES             captures with labels
+    $ ditr evaluate RUN --data ROOT --dataset nuScenes --vote
 
     Every original point counts, not only one per voxel.
     """

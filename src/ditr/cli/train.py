@@ -27,12 +27,12 @@ __all__ = ["Train", "run"]
 class Train:
     """Train a network on labelled captures, or repeat a run of the paper.
 
-    $ ditr train small RUN --data CAPTURES                  minutes on a CPU
-    $ ditr train full RUN --data CAPTURES                   the published network size
-    $ ditr train scannet200/ditr RUN --data ROOT            a run of the paper
-    $ ditr train OLD/recipe.json RUN --set batch_size=4     repeat a run with changes
-    $ ditr train small STUDENT --data CAPTURES --distill    a student, without labels
-    $ ditr train small RUN --data CAPTURES --init STUDENT   fine-tune the student
+    $ ditr train small RUN --data SCANS                   minutes on a CPU
+    $ ditr train full RUN --data SCANS                    the published network size
+    $ ditr train scannet200/ditr RUN --data ROOT          a run of the paper
+    $ ditr train OLD/recipe.json RUN --set batch_size=4   repeat a run with changes
+    $ ditr train small STUDENT --data SCANS --distill     a student, without labels
+    $ ditr train small RUN --data SCANS --init STUDENT    fine-tune the student
     """
 
     recipe: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="RECIPE")]

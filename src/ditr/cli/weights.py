@@ -22,7 +22,7 @@ __all__ = ["Weights", "run"]
 class Weights:
     """List the published models (short name, encoder, published mIoU, size, licence), or show or download one.
 
-    $ ditr weights NAME                     show a model, and which of its files are here
+    $ ditr weights NAME                     show a model, and what of it is here
     $ ditr weights NAME --download          download it with its image encoder
     """
 
