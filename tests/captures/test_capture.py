@@ -396,7 +396,7 @@ def test_missing_folder_and_files(capture: Path, tmp_path: Path) -> None:
     (capture / "transforms.json").unlink()
     refused(capture, "1 photograph here, without poses", "images")
     shutil.rmtree(capture / "images")
-    refused(capture, "cannot be read", "transforms.json")
+    refused(capture, "there is no such file", "transforms.json")
 
 
 def test_missing_depth_map(capture: Path) -> None:

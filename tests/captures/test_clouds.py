@@ -142,7 +142,7 @@ def test_columns_without_names(room: Scene, tmp_path: Path, ending: str, columns
 def test_columns_that_may_mean_several_things_are_refused(room: Scene, tmp_path: Path) -> None:
     path = tmp_path / "cloud.txt"
     np.savetxt(path, np.column_stack([room.coord, room.color, room.label.clip(0)]))
-    assert "both the 4th to 6th and the 5th to 7th can be colours" in refusal(path).fault
+    assert "both the 4th to 6th and the 5th to 7th could be colours" in refusal(path).fault
     np.savetxt(path, np.column_stack([room.coord, room.coord]))
     assert "6 columns without names" in refusal(path).fault
     np.savetxt(path, np.column_stack([room.coord, room.coord, room.coord, room.coord]))
@@ -277,7 +277,7 @@ def test_a_reader_that_crashes_is_an_error_that_names_the_file(tmp_path: Path, m
     )
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
     file = tmp_path / "cloud.e57"
-    for kind, fault in (("crash", "stopped (signal SIGSEGV)"), ("memory", "more memory than any sound file")):
+    for kind, fault in (("crash", "stopped (signal SIGSEGV)"), ("memory", "more memory than any intact file")):
         file.write_text(kind, encoding="utf-8")
         program = (
             "import sys; from ditr.captures import apart; apart._READERS['e57'] = 'crashing'; apart.main(*sys.argv[1:])"

@@ -762,7 +762,7 @@ def test_blank_names_name_nothing(room: Path) -> None:
 def test_a_missing_cloud_is_refused_with_what_lies_there(room: Path) -> None:
     edit(room, ply_file_path="cloud.ply")
     fault = refusal(room)
-    assert "cloud.ply" in fault.where and fault.fault == "there is no such point cloud, and points.ply lies there"
+    assert "cloud.ply" in fault.where and fault.fault == "there is no such point cloud, and points.ply is there"
 
 
 def test_the_last_row_of_a_pose_may_be_off_by_rounding(room: Path) -> None:

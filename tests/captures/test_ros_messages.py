@@ -192,7 +192,7 @@ def test_compressed_photographs_stay_as_they_are() -> None:
 @pytest.mark.parametrize(
     ("message", "said"),
     [
-        (image("yuv422", PIXELS), "encoded as yuv422, which is not known"),
+        (image("yuv422", PIXELS), "encoded as yuv422, which is not supported"),
         (image("rgb8", PIXELS, step=20), "do not fit"),
         (image("rgb8", PIXELS, height=7), "do not fit"),
         (image("rgb8", PIXELS, height=2**31, width=2**31), "do not fit"),

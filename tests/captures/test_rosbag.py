@@ -459,7 +459,7 @@ def test_names_that_rosbags_does_not_take(bag: Path, tmp_path: Path) -> None:
     (file,) = bag.glob("*.mcap")
     shutil.copy(file, tmp_path / "recording.dat")
     with pytest.raises(
-        InputError, match=r"its name does not end with .mcap, as rosbags asks. Rename it to recording.mcap"
+        InputError, match=r"its name does not end with .mcap, which rosbags requires. Rename it to recording.mcap"
     ):
         ditr.read(tmp_path / "recording.dat")
 

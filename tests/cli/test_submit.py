@@ -90,11 +90,11 @@ def test_refusals(data: Path, tmp_path: Path) -> None:
         (Submit(check=path, data=data, split="val"), "there is no such split"),
         (Submit(check=tmp_path / "none.zip"), "there is no such file"),
         (Submit(check=tmp_path / "other.zip"), "does not show which benchmark it is for. Add --benchmark: .*Toy"),
-        (Submit(), "it takes a run, or an archive to check"),
-        (Submit("RUN", check=path), "it takes a run, or an archive to check"),
+        (Submit(), "it needs a run, or an archive to check, and not both"),
+        (Submit("RUN", check=path), "it needs a run, or an archive to check, and not both"),
         (Submit("RUN", score=True), "--score: it compares an archive with a dataset"),
         (Submit("RUN"), "--benchmark: it is missing"),
-        (Submit("RUN", benchmark="toy", data=data, out=tmp_path / "a"), "has to end with .zip"),
+        (Submit("RUN", benchmark="toy", data=data, out=tmp_path / "a"), "must end with .zip"),
         (Submit("RUN", benchmark="toy", data=data, out=path), "it already exists"),
         (Submit("RUN", benchmark="toy", data=data / "nowhere", out=tmp_path / "b.zip"), "there is no such folder"),
         (Submit("RUN", benchmark="toy"), "--data: it is missing"),
@@ -275,7 +275,7 @@ def test_archives_that_cannot_be_scored(data: Path, tmp_path: Path) -> None:
     for labels, message in (
         ({"scene_0": np.zeros(len(make_scene(0)), np.int32)}, r"toy/test/scene_1\.bin: it is not in the archive"),
         ({"scene_0": np.zeros(3, np.int32)}, r"toy/test/scene_0\.bin: it has 3 labels for \d+ points"),
-        ({"scene_0": np.zeros(100_000, np.int32)}, r"it has 100000 bytes where \d+ are the most"),
+        ({"scene_0": np.zeros(100_000, np.int32)}, r"it has 100000 bytes; the largest size is \d+"),
     ):
         with pytest.raises(InputError, match=message):
             figures_of(packed(tmp_path / "a.zip", labels), data)

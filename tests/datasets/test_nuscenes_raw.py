@@ -310,7 +310,7 @@ def test_a_list_that_was_cut_off_is_named(download: Path, tmp_path: Path) -> Non
     with pytest.raises(InputError, match=r"entry 1 has no labels \(gt_segment_path\), those before it have some"):
         open_dataset("nuScenes", out, "val")
     path.write_text("[]")
-    with pytest.raises(InputError, match="not a list of sweeps: it is empty"):
+    with pytest.raises(InputError, match="this list of sweeps is empty"):
         open_dataset("nuScenes", out, "val")
 
 

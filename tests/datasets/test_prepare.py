@@ -310,8 +310,8 @@ def test_folders_that_cannot_be_meant(tmp_path: Path, capsys: pytest.CaptureFixt
     raw = write_raw(tmp_path / "kitti", {8: street_sweeps(3)[:1]})
     before = sorted(tmp_path.rglob("*"))
     for arguments, said in (
-        ([raw, raw], "kitti: this is the folder of the download"),
-        ([raw, raw / "dataset" / ".." / "."], "this is the folder of the download"),
+        ([raw, raw], "kitti: this is the download itself"),
+        ([raw, raw / "dataset" / ".." / "."], "this is the download itself"),
         ([tmp_path / "none", tmp_path / "out"], "there is no such folder"),
         ([raw / "dataset" / "sequences" / "08", tmp_path / "out"], "there is nothing of SemanticKITTI here"),
         ([raw], "OUT: it is missing"),

@@ -127,7 +127,7 @@ def test_every_fault_is_named(tmp_path: Path, short: Members, fault: str) -> Non
 def test_missing_sequences_are_named(tmp_path: Path, short: Members) -> None:
     got = found(pack(tmp_path / "a.zip", short))
     assert len(got) == 10 and {one.kind for one in got} == {"missing sequences"}
-    assert got[4].member == "sequences/15/predictions/" and "none of its 1901 sweeps is in the archive" in got[4].what
+    assert got[4].member == "sequences/15/predictions/" and "none of its 1901 sweeps is there" in got[4].what
 
 
 @pytest.mark.parametrize(("kind", "said"), [("u1", "uint8"), ("<u2", "uint16"), ("<i8", "int64"), ("<f4", "float32")])

@@ -48,7 +48,7 @@ while time.monotonic() < end:
                 other.write_text(lock.read_text().replace('"started": ', '"started": 9'))
                 os.replace(other, lock)
     except InputError as error:
-        assert "worked in this folder since" in str(error) or "several processes" in str(error), error
+        assert "working in this folder since" in str(error) or "several processes" in str(error), error
         time.sleep(chance.uniform(0, 0.003))
 print(got)
 """
@@ -112,7 +112,7 @@ def empty(silent_for: float) -> Callable[[Path, dict[str, Any]], None]:
         (elsewhere(SILENCE + 5), None),
         (
             elsewhere(0),
-            r"process \d+ on node7 has worked .* showed life \d s ago.*if it has ended, try again in 1[78]\d s",
+            r"process \d+ on node7 has been working .* showed life \d s ago.*if it has ended, try again in 1[78]\d s",
         ),
         (empty(SILENCE + 5), None),
         (empty(0), "a process works in it"),

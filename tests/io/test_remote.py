@@ -126,11 +126,11 @@ def test_a_library_that_is_missing_is_named(monkeypatch: pytest.MonkeyPatch) -> 
 def test_names_that_lead_out_are_refused(tmp_path: Path) -> None:
     MEMORY.pipe("/evil/a/../../x.txt", b"x")
     assert any(".." in name for name in MEMORY.find("/evil"))
-    with pytest.raises(InputError, match="outside of it"):
+    with pytest.raises(InputError, match="outside its folder"):
         listing("memory://evil")
     with zipfile.ZipFile(tmp_path / "evil.zip", "w") as archive:
         archive.writestr("in/..\\..\\x.txt", b"x")
-    with pytest.raises(InputError, match="outside of it"):
+    with pytest.raises(InputError, match="outside its folder"):
         listing(f"zip://in::{tmp_path / 'evil.zip'}")
 
 

@@ -185,7 +185,7 @@ def test_classes_may_be_named_by_an_option(tmp_path: Path) -> None:
     np.testing.assert_array_equal(found.images[0].paint(), [[NOTHING, 0, 1, VOID]])
     (tmp_path / "names.txt").write_text("background\nwall\nfloor\n", encoding="utf-8")
     assert read_palette(str(tmp_path / "names.txt")).by_number == {0: NOTHING, 1: 0, 2: 1}
-    with pytest.raises(InputError, match="numbers 2, which are none of"):
+    with pytest.raises(InputError, match="numbers 2, which are not among"):
         read_annotations(folder, read_palette("wall,floor")).images[0].paint()
 
 
@@ -231,7 +231,7 @@ FAULTS = {
     "results": (json.dumps([{"image_id": 1, "category_id": 1}]), "COCO's results"),
     "deep": ("[" * 100_000, "nested too deeply"),
     "no json": ("{", "not JSON"),
-    "other json": ('{"shapes": []}', "neither COCO's nor"),
+    "other json": ('{"shapes": []}', "neither from COCO nor"),
     "min": (json.dumps([{"image": "a.jpg", "label": []}]), "JSON-MIN"),
     "brush": (_studio({}), "less than a header"),
     "turned": (_studio({"image_rotation": 90}), "turned by 90"),
@@ -243,9 +243,9 @@ FAULTS = {
     "mask too long": (_cvat('<mask label="a" rle="0,99" left="0" top="0" width="2" height="2"/>'), "not lengths"),
     "points": (_cvat('<polygon label="a" points="0,0;x,1;2,2"/>'), "its point is 'x'"),
     "no size": (_cvat("", size='"0" height="4"'), "its size is 0 x 4"),
-    "no xml": ("<annotations><image", "not XML"),
+    "no xml": ("<annotations><image", "not valid XML"),
     "deep xml": ("<annotations>" + "<a>" * 100, "nested too deeply"),
-    "picture": ("hello", "none of the annotations"),
+    "picture": ("hello", "its format of annotations is not supported"),
 }
 
 
@@ -273,7 +273,7 @@ def test_archives_and_images_that_mean_harm_are_refused(tmp_path: Path, labels: 
     (tmp_path / "empty").mkdir()
     with pytest.raises(InputError, match="0 files that may be annotations"):
         read_annotations(tmp_path / "empty")
-    with pytest.raises(InputError, match="names its classes itself"):
+    with pytest.raises(InputError, match="already names its classes"):
         read_annotations(write_coco(tmp_path / "c.json", labels, NAMES), read_palette("wall,floor"))
 
 

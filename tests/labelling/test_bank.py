@@ -143,5 +143,5 @@ def test_it_clicks_by_itself(encoding: CachedEncoding, tmp_path: Path, capsys: p
     lines = [line.split() for line in capsys.readouterr().out.splitlines()]
     rows = [line for line in lines if len(line) == 3 and line[0] in ("1", "3")]
     assert [row[:2] for row in rows] == [["1", "3"], ["3", "9"]] and float(rows[1][2]) > 70
-    with pytest.raises(InputError, match="none of these"):
+    with pytest.raises(InputError, match="one of these is needed"):
         execute(["label", str(tmp_path / "scene")])

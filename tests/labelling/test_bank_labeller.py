@@ -109,7 +109,7 @@ def test_a_model_is_trained_on_what_a_bank_is_sure_of(world: Path, tmp_path: Pat
 
 
 def test_what_does_not_go_together(world: Path, tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="is for networks"):
+    with pytest.raises(InputError, match="only applies to networks"):
         execute(command(world, tmp_path / "out", "--vote"))
     with pytest.raises(InputError, match="it is 2"):
         execute(command(world, tmp_path / "out", "--min-confidence", "2"))

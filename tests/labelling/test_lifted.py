@@ -221,5 +221,5 @@ def test_labels_spread_to_other_points_and_go_on_to_a_capture_and_a_bank(
     np.testing.assert_array_equal(labelled.label, label)
     lifted = lift_labels(scene, annotations({"photo_1": drawn["photo_1"]}), "here").label
     np.testing.assert_array_equal(label[lifted >= 0], lifted[lifted >= 0])
-    with pytest.raises(InputError, match="2 say where labels come from"):
+    with pytest.raises(InputError, match="2 options name the source of the labels"):
         spread_labels(tmp_path, source, "none", "--simulate", "3")

@@ -89,7 +89,7 @@ def test_points_may_be_sorted_anew_cut_out_joined_and_rounded(
     joined["x"] = np.concatenate([columns["x"], columns["x"][order] + 1000.0])
     found = read_painted(scene, saved(results, joined))
     np.testing.assert_array_equal(found.label[distinct], label[distinct])
-    assert any("900 of the file's 1800 points are none of the capture" in finding.text for finding in found.findings)
+    assert any("900 of the file's 1800 points are not in the capture" in finding.text for finding in found.findings)
     for axis in "xyz":
         columns[axis] = np.round(np.asarray(columns[axis], np.float64), 4)
     np.testing.assert_array_equal(read_painted(scene, saved(results, columns)).label, label)
@@ -152,7 +152,7 @@ def test_columns_are_found_by_their_names(scene: Scene, label: NDArray[np.int32]
         read_painted(scene, saved(results, columns))
     with pytest.raises(InputError, match="not whole numbers, as averages of labels are"):
         read_painted(scene, saved(results, {**columns, "label": painted + np.float32(0.25)}))
-    with pytest.raises(InputError, match="numbers 7, which are none of"):
+    with pytest.raises(InputError, match="numbers 7, which are not among"):
         read_painted(scene, saved(results, {**columns, "label": np.where(label == 2, 7, label).astype(np.int32)}))
     both = {**columns, "label": painted, "class": np.where(label == 2, 0, label).astype(np.int32)}
     with pytest.raises(InputError, match="label and class are both labels, and differ at"):

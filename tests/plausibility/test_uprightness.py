@@ -63,7 +63,7 @@ def test_cameras_on_their_side_are_noted_and_odd_rolls_are_warned_of() -> None:
 
 def test_what_was_taken_for_granted_is_noted() -> None:
     (finding,) = found(Scene("blob", np.random.default_rng(0).normal(size=(2000, 3))))
-    assert finding.grade is Grade.NOTED and "z is taken to be up" in finding.text
+    assert finding.grade is Grade.NOTED and "z is assumed to be up" in finding.text
 
 
 def test_a_given_up_that_everything_contradicts_is_warned_of() -> None:

@@ -397,7 +397,7 @@ def test_refusals(data: Path, tmp_path: Path) -> None:
         ("smal", root, "Did you mean 'small'"),
         ("waymo/d-ditr", root, r"ditr train nuscenes\+semantic_kitti\+waymo/distill STUDENT"),
         ("scannet/ptv3", (*root, "--profile", "indoor"), "a prepared dataset is read as published"),
-        ("scannet/ptv3", (*root, "--validate", str(data)), "--validate: the recipe has scenes of its own"),
+        ("scannet/ptv3", (*root, "--validate", str(data)), "--validate: the recipe has its own validation scenes"),
         ("scannet/ptv3", (*root, "--encoder", str(data / "encoder")), "takes no photographs"),
         ("scannet/ditr", (*root, "--encoder", "none"), "this recipe takes photographs"),
         ("scannet/ptv3", (*root, "--distill"), "distillation has no teacher"),

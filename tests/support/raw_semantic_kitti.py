@@ -238,7 +238,10 @@ DAMAGES: dict[str, tuple[Callable[[Path], None], str]] = {
     "short P2": (_replace("calib.txt", "P2: ", "P2: 7 "), r"calib.txt: P2 is not 3 x 4 finite numbers"),
     "few poses": (_without_poses, r"poses.txt: it has 1 lines, and the last sweep is number 2"),
     "no pose": (_replace("poses.txt", "1.0", "9.0"), r"poses.txt: line 1 is not a pose"),
-    "no time": (_replace("times.txt", "1.037000e-01", "nan"), r"times.txt: line 2 is not a time after that before"),
+    "no time": (
+        _replace("times.txt", "1.037000e-01", "nan"),
+        r"times.txt: line 2 is not later than the time before it",
+    ),
     "odd name": (
         lambda sequence: (sequence / "velodyne" / "7.bin").write_bytes(bytes(16)) and None,
         r"velodyne/7.bin: the number in its name has not six digits",

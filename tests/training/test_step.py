@@ -288,7 +288,7 @@ def test_every_parameter_gets_a_gradient(
 
 
 def test_images_can_only_be_left_out_where_there_are_some() -> None:
-    with pytest.raises(InputError, match="no images to do without"):
+    with pytest.raises(InputError, match="no images to drop"):
         tiny_recipe(task=SegmentTask(without_images=0.2))
     with pytest.raises(InputError, match="without_images"):
         SegmentTask(without_images=1.0)

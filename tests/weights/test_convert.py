@@ -269,7 +269,7 @@ def test_networks_that_no_geometry_serves(tmp_path: Path, kitti: State) -> None:
         (Provenance(), "does not say which dataset it is for. Give the short name .* or --dataset"),
         (Provenance(dataset="nuScenes"), "it has 19 classes and nuScenes has 16"),
         (Provenance(dataset="ScanNet200"), "it has 19 classes and ScanNet200 has 200"),
-        (Provenance(dataset="SemanticKITI"), "none called 'SemanticKITI'. Did you mean 'SemanticKITTI'"),
+        (Provenance(dataset="SemanticKITI"), "nothing called 'SemanticKITI'. Did you mean 'SemanticKITTI'"),
         (Provenance(dataset="ScanNet++"), r"the classes of ScanNet\+\+ are in a file of the dataset"),
         (replace(KITTI, norms=NORMS), r"norms of no datasets.* and 3 are given"),
         (replace(KITTI, norms_of="ScanNet"), "no norms of the dataset 'ScanNet'; the network has those of none"),

@@ -180,7 +180,7 @@ def _cloud(folder: Path, transforms: Transforms, notes: Notes) -> str | None:
     None where there is none, and depth maps of which it can be made.
     """
     found = sorted(path.name for path in folder.iterdir() if path.suffix.lower() == ".ply")
-    lying = f", and {few(found, 4)} {'lies' if len(found) == 1 else 'lie'} there" if found else ""
+    lying = f", and {few(found, 4)} {'is' if len(found) == 1 else 'are'} there" if found else ""
     named = transforms.ply_file_path
     if named is not None and named.strip():
         name = located(folder, named, (".ply",), notes)

@@ -72,7 +72,9 @@ def run(args: Submit) -> None:
     from ditr.errors import InputError
 
     if (args.model is None) == (args.check is None):
-        raise InputError("ditr submit", "there is neither a run nor an archive to check", "Name RUN, or --check FILE")
+        raise InputError(
+            "ditr submit", "it needs a run, or an archive to check, and not both", "Name RUN, or --check FILE"
+        )
     if args.score and (args.check is None or args.data is None):
         raise InputError("--score", "it compares an archive with a dataset", "Name --check FILE and --data FOLDER")
     found = _write(args, args.model) if args.model is not None else _check(args)

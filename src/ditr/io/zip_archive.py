@@ -207,7 +207,7 @@ def _entry_fault(entry: zipfile.ZipInfo) -> Fault | None:
         what = "its folders are separated by backslashes, which make one long name of it elsewhere than on Windows"
         return Fault("backslashes", name, what, "Pack the files with another program")
     if not name.isprintable() or not name:
-        return Fault("a name that is none", repr(name), "the name has characters that cannot be printed", again)
+        return Fault("an invalid name", repr(name), "the name has characters that cannot be printed", again)
     if not _LITTER.isdisjoint(PurePosixPath(name).parts) or parts[-1].startswith("._"):
         return Fault(
             "files of the system", name, "it is a hidden file of the operating system", "Pack without hidden files"
