@@ -9,7 +9,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-__all__ = ["CLASSES", "ClassEntry", "class_table", "names_in"]
+from ditr.errors import InputError
+
+__all__ = ["CLASSES", "ClassEntry", "ClassTable", "class_table", "names_in", "read_class_table"]
 
 CLASSES = "classes.json"
 
@@ -44,13 +46,57 @@ def _plain(entry: ClassEntry) -> dict[str, Any]:
     return {name: value for name, value in asdict(entry).items() if value is not None}
 
 
+@dataclass(frozen=True)
+class ClassTable:
+    """A ``classes.json`` that was read.
+
+    Attributes:
+        names: of the classes 0, 1, 2, ...
+        colors: of these, red, green and blue of 0..255; None where one has none.
+        true_names: of the labels that were there before; empty where there were none, or none with names.
+    """
+
+    names: tuple[str, ...]
+    colors: tuple[tuple[int, int, int], ...] | None
+    true_names: tuple[str, ...]
+
+
+def read_class_table(folder: Path) -> ClassTable:
+    """Read the ``classes.json`` of a folder.
+
+    Raises:
+        InputError: there is none, or it is not as :func:`class_table` makes them.
+    """
+    path = folder / CLASSES
+    remedy = f"Name a folder with {CLASSES} as `ditr segment` or `ditr label` wrote it"
+    try:
+        table = json.loads(path.read_bytes())
+        entries, before = table["classes"], table.get("true_classes", ())
+        names, true_names = (tuple(str(entry["name"]) for entry in listed) for listed in (entries, before))
+        counted = [entry["id"] for entry in entries] == list(range(len(entries)))
+        colors = [_color(entry.get("color")) for entry in entries]
+    except OSError as error:
+        raise InputError(path, f"the file cannot be read ({error.strerror or error})", remedy) from error
+    except (ValueError, RecursionError, LookupError, TypeError, AttributeError) as error:
+        raise InputError(path, "it is not a list of classes", remedy) from error
+    if not counted or not names:
+        raise InputError(path, "its classes do not have the ids 0, 1, 2, ...", remedy)
+    known = tuple(color for color in colors if color is not None)
+    return ClassTable(names, known if len(known) == len(names) else None, true_names)
+
+
+def _color(value: Any) -> tuple[int, int, int] | None:
+    good = isinstance(value, list) and len(value) == 3
+    if not good or not all(isinstance(part, int) and 0 <= part <= 255 for part in value):
+        return None
+    red, green, blue = value
+    return red, green, blue
+
+
 def names_in(folder: Path) -> list[str] | None:
     """The names of the classes 0, 1, 2, ... in a folder's ``classes.json``; None where there is none, or none of
     ours."""
     try:
-        entries = json.loads((folder / CLASSES).read_bytes())["classes"]
-        names = [str(entry["name"]) for entry in entries]
-        counted = [entry["id"] for entry in entries] == list(range(len(entries)))
-    except (OSError, ValueError, RecursionError, LookupError, TypeError):
+        return list(read_class_table(folder).names)
+    except InputError:
         return None
-    return names if counted and names else None

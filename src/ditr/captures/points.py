@@ -18,7 +18,7 @@ from ditr.errors import InputError, few
 from ditr.io.ply import read_ply
 from ditr.scene import UNLABELLED
 
-__all__ = ["NORMAL", "Columns", "Points", "ply_columns", "points_of", "read_points"]
+__all__ = ["NORMAL", "Columns", "Points", "checked_labels", "ply_columns", "points_of", "read_points"]
 
 Columns = dict[str, NDArray[Any]]
 
@@ -93,7 +93,7 @@ def points_of(path: Path, columns: Columns, labels: Labels | None, notes: Notes)
     if "intensities" in taken:
         strength = _strengths(path, taken.pop("intensities")[0])
     if "labels" in taken:
-        label = _labels(path, taken.pop("labels")[0], labels)
+        label = checked_labels(path, taken.pop("labels")[0], *_counted(labels))
     lacking = [role for role, names in found.items() if names is None and (role != "labels" or labels is not None)]
     lacking = [role for role in lacking if role != "colours" or color is None]
     if lacking and (unread := [name for name in columns if name not in read]):
@@ -222,21 +222,39 @@ def _exact(values: NDArray[Any]) -> NDArray[Any]:
 
 def _known(numbers: NDArray[Any], labels: Labels | None) -> NDArray[np.bool_]:
     """(N,) whether a number is that of a class, or the one for "not labelled"."""
-    highest = np.iinfo(np.int32).max if labels is None else len(labels.classes) - 1
+    return _of_classes(numbers, *_counted(labels))
+
+
+def _counted(labels: Labels | None) -> tuple[int | None, int]:
+    """How many classes there are, None where nobody says it; and the number for "not labelled"."""
+    return (None, UNLABELLED) if labels is None else (len(labels.classes), labels.unlabelled)
+
+
+def _of_classes(numbers: NDArray[Any], classes: int | None, unlabelled: int) -> NDArray[np.bool_]:
+    highest = np.iinfo(np.int32).max if classes is None else classes - 1
     in_list = (numbers >= 0) & (numbers <= highest) & (numbers == np.floor(numbers))
-    return np.asarray(in_list | (numbers == (UNLABELLED if labels is None else labels.unlabelled)))
+    return np.asarray(in_list | (numbers == unlabelled))
 
 
-def _labels(path: Path, values: NDArray[Any], labels: Labels | None) -> NDArray[np.int32]:
-    """Labels as int32; the class list's value for "not labelled" becomes -1."""
+def checked_labels(
+    path: Path, values: NDArray[Any], classes: int | None, unlabelled: int = UNLABELLED
+) -> NDArray[np.int32]:
+    """Labels (N,) as int32, of numbers of any type.
+
+    Args:
+        path: the file, for errors.
+        values: (N,) what it has.
+        classes: how many there are; None where nobody says it.
+        unlabelled: what stands for "not labelled" there; it becomes -1.
+
+    Raises:
+        InputError: numbers that are none of a class.
+    """
     numbers = _exact(values)
-    unlabelled = UNLABELLED if labels is None else labels.unlabelled
-    good = _known(numbers, labels)
+    good = _of_classes(numbers, classes, unlabelled)
     if not good.all():
         first = int(np.flatnonzero(~good)[0])
-        known = "whole numbers from 0"
-        if labels is not None:
-            known = f"0..{len(labels.classes) - 1} of the {len(labels.classes)} classes"
+        known = "whole numbers from 0" if classes is None else f"0..{classes - 1} of the {classes} classes"
         raise InputError(
             path,
             f"{np.count_nonzero(~good)} labels are outside the class list; point {first} has {values[first]}",

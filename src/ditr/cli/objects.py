@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import tyro
 
 from ditr.cli.options import UNSET, Counting, Reading
+
+if TYPE_CHECKING:
+    from ditr.inference.read_results import WrittenLabels
+    from ditr.scene import ReadOptions
 
 __all__ = ["Objects", "run"]
 
@@ -39,30 +43,40 @@ class Objects:
 def run(args: Objects) -> None:
     """Read, count, write, and say what there is."""
     from ditr.cli.common import folder_for
-    from ditr.errors import InputError
     from ditr.inference.object_files import OBJECT_FILES, write_objects
     from ditr.inference.objects import find_objects
+    from ditr.inference.read_results import has_labels, read_labels
     from ditr.io.files import results_folder
     from ditr.runtime import phase
-    from ditr.viewer.subject import read_subject
 
-    rules = args.counting.rules()
+    rules, reading = args.counting.rules(), args.reading.options()
+    is_result = has_labels(args.source)
     with phase(f"read {args.source}"):
-        subject = read_subject(args.source, args.reading.options())
-    scene, label, names = subject.scene, subject.label, subject.class_names
-    is_result = label is not None
-    if label is None:
-        label, names = scene.label, scene.class_names
-    if label is None:
-        raise InputError(args.source, "its points have no labels", "Label them first: ditr segment, or ditr label")
-    out = args.out or (args.source if is_result else Path(f"{scene.name}-objects"))
+        given = read_labels(args.source, reading) if is_result else _capture(args.source, reading)
+    out = args.out or (args.source if is_result else Path(f"{given.scene.name}-objects"))
     folder_for(out, OBJECT_FILES, overwrite=args.overwrite)
-    up = args.reading.options().up
     with phase("find objects"):
-        found = find_objects(scene, label, names, confidence=subject.confidence, up=up, rules=rules)
-    table = subject.class_colors
-    colors = None if table is None else [(int(red), int(green), int(blue)) for red, green, blue in table]
+        found = find_objects(
+            given.scene, given.label, given.class_names, confidence=given.confidence, up=reading.up, rules=rules
+        )
     with phase(f"write to {out}"), results_folder(out, OBJECT_FILES) as new:
-        write_objects(found, new, len(names), colors)
+        write_objects(found, new, len(given.class_names), given.class_colors)
     print("\n".join(found.told()))
     print(f"written to {out}")
+
+
+def _capture(source: Path, reading: ReadOptions) -> WrittenLabels:
+    """The labels that a capture has of its own.
+
+    Raises:
+        InputError: it has none, or cannot be read.
+    """
+    from ditr.captures.capture import read_capture
+    from ditr.errors import InputError
+    from ditr.inference.read_results import WrittenLabels, refuse_many
+
+    refuse_many(source)
+    scene = read_capture(source, reading)
+    if scene.label is None:
+        raise InputError(source, "its points have no labels", "Label them first: ditr segment, or ditr label")
+    return WrittenLabels(scene, scene.label, scene.class_names, None, None)

@@ -28,7 +28,8 @@ from ditr.scene import Scene
 
 __all__ = ["FEATURE_FILES", "LiftedFeatures", "lift_features"]
 
-FEATURE_FILES = ("features.safetensors", "features.ply", "summary.json")
+FEATURES_PLY = "features.ply"
+FEATURE_FILES = ("features.safetensors", FEATURES_PLY, "summary.json")
 """What :meth:`LiftedFeatures.save` writes."""
 
 _ORDER = (
@@ -133,7 +134,7 @@ class LiftedFeatures:
             columns["why"] = self.why
         with results_folder(folder, FEATURE_FILES) as new:
             write_tensors(new / "features.safetensors", tensors, metadata)
-            write_ply(new / "features.ply", columns, comments=comments)
+            write_ply(new / FEATURES_PLY, columns, comments=comments)
             write_json(new / "summary.json", self.summary())
 
     def summary(self) -> dict[str, Any]:

@@ -2,25 +2,22 @@
 
 from __future__ import annotations
 
-import json
 import logging
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from ditr.captures.class_table import CLASSES
 from ditr.errors import Finding, InputError
 from ditr.inference.prediction import Prediction
 from ditr.inference.provenance import Provenance, findings_section
+from ditr.inference.read_results import read_labels
 from ditr.inference.scene_report import scene_view
-from ditr.io.ply import read_ply
 from ditr.pictures.points_view import MOST_POINTS, PointsView
 from ditr.pictures.report import STANDS_ALONE, Bar, Block, Report, Row, Section, Table, Tile, Tiles, Verbatim
-from ditr.scene import Scene
 
 __all__ = ["SceneRow", "many_report"]
 
@@ -151,35 +148,18 @@ def _view(folder: Path, row: SceneRow) -> list[PointsView]:
 
 def _read(folder: Path, row: SceneRow) -> Prediction:
     """The labels of a scene from its folder."""
-    columns = {name.removeprefix("scalar_"): values for name, values in read_ply(folder / "labels.ply").items()}
-    table = json.loads((folder / CLASSES).read_bytes())
-    before = "original_" if "original_red" in columns else ""
-    colors = [columns.get(f"{before}{name}") for name in ("red", "green", "blue")]
-    known = [one for one in colors if one is not None]
-    true = columns.get("true_label")
-    scene = Scene(
-        row.name,
-        np.column_stack([columns[axis] for axis in "xyz"]).astype(np.float64),
-        (),
-        color=np.column_stack(known).astype(np.uint8) if len(known) == len(colors) else None,
-        normal=_normal(columns),
-        label=None if true is None else true.astype(np.int32),
-        class_names=tuple(str(one["name"]) for one in table.get("true_classes", ())),
-    )
+    written = read_labels(folder)
+    if written.confidence is None:
+        raise InputError(folder, "its labels have no confidence", "Label the scene again")
     x, y, z = row.summary["up"]
     return Prediction(
-        scene,
-        columns["label"].astype(np.int32),
-        columns["confidence"].astype(np.float32),
+        replace(written.scene, name=row.name),
+        written.label,
+        written.confidence,
         None,
-        tuple(str(one["name"]) for one in table["classes"]),
+        written.class_names,
         voxels=int(row.summary["voxels"]),
         up=(float(x), float(y), float(z)),
         seed=0,
-        class_colors=[(int(r), int(g), int(b)) for r, g, b in (one["color"] for one in table["classes"])],
+        class_colors=written.class_colors,
     )
-
-
-def _normal(columns: Mapping[str, Any]) -> Any:
-    names = ("nx", "ny", "nz")
-    return np.column_stack([columns[name] for name in names]) if all(name in columns for name in names) else None

@@ -25,9 +25,10 @@ from ditr.pictures.panels import Panel, class_legend, save_picture, sheet
 from ditr.pictures.pictures import labels_panels, spread_views
 from ditr.scene import UNLABELLED, Scene, View
 
-__all__ = ["LABEL_FILES", "Prediction"]
+__all__ = ["LABELS_PLY", "LABEL_FILES", "Prediction"]
 
-LABEL_FILES = ("labels.ply", "label.npy", "confidence.npy", CLASSES, "summary.json")
+LABELS_PLY = "labels.ply"
+LABEL_FILES = (LABELS_PLY, "label.npy", "confidence.npy", CLASSES, "summary.json")
 """What :meth:`Prediction.save` writes."""
 
 _log = logging.getLogger(__name__)
@@ -157,14 +158,13 @@ class Prediction:
             OSError: they cannot be written; the folder is as it was then.
         """
         with results_folder(folder, LABEL_FILES) as new:
-            write_ply(
-                new / "labels.ply", self.columns(colored=colored, cloudcompare=cloudcompare), comments=self.comments()
-            )
+            columns = self.columns(colored=colored, cloudcompare=cloudcompare)
+            write_ply(new / LABELS_PLY, columns, comments=self.comments())
             write_array(new / "label.npy", self.label)
             write_array(new / "confidence.npy", self.confidence)
             write_json(new / CLASSES, self.class_table())
             write_json(new / "summary.json", self.summary())
-        return Path(folder) / "labels.ply"
+        return Path(folder) / LABELS_PLY
 
     def draw(self, path: str | Path) -> list[list[Panel]]:
         """One sheet: the labels in up to four photographs, and in 3D from two sides.

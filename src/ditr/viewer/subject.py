@@ -4,20 +4,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ditr.captures.capture import read_capture
-from ditr.captures.class_table import CLASSES, names_in
-from ditr.errors import InputError, few
-from ditr.io.ply import read_ply
+from ditr.errors import InputError
+from ditr.inference.read_results import has_features, has_labels, read_features, read_labels, refuse_many
 from ditr.scene import ReadOptions, Scene
 
 __all__ = ["Subject", "read_subject"]
-
-_LABELS, _FEATURES = "labels.ply", "features.ply"
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,94 +48,33 @@ def read_subject(path: Path, options: ReadOptions, capture: Path | None = None) 
     Raises:
         InputError: neither, or a result of another capture.
     """
-    files = [path / name for name in (_LABELS, _FEATURES) if (path / name).is_file()] if path.is_dir() else []
-    if not files:
-        _refuse_folder_of_results(path)
+    reading = options if capture is None else None
+    if has_labels(path):
+        written = read_labels(path, reading)
+        subject = Subject(
+            written.scene,
+            label=written.label,
+            class_names=written.class_names,
+            class_colors=None if written.class_colors is None else np.array(written.class_colors, np.uint8),
+            confidence=written.confidence,
+        )
+    elif has_features(path):
+        features = read_features(path, reading)
+        subject = Subject(features.scene, features=features.color)
+    else:
+        refuse_many(path)
         if capture is not None:
             raise InputError("--capture", f"{path} is a capture itself", "Leave it out, or name the folder of a result")
         return Subject(read_capture(path, options))
-    columns = _plain(read_ply(files[0]))
-    scene = read_capture(capture, options) if capture is not None else _own_scene(path, files[0], columns, options)
-    _require_same(scene, columns, files[0], capture)
-    if files[0].name == _FEATURES:
-        return Subject(scene, features=_colors(columns, ""))
-    if "label" not in columns:
-        raise InputError(files[0], "it has no labels", "Name a folder that `ditr segment` or `ditr label` wrote")
-    label = columns["label"].astype(np.int32)
-    names = tuple(names_in(path) or ())
-    if len(label) and (int(label.max()) >= len(names) or int(label.min()) < -1):
-        fault = f"its labels go from {label.min()} to {label.max()}, and {CLASSES} beside it names {len(names)} classes"
-        raise InputError(files[0], fault, "Name a folder as `ditr segment` or `ditr label` wrote it")
-    confidence = columns.get("confidence")
-    return Subject(
-        scene,
-        label=label,
-        class_names=names,
-        class_colors=_class_colors(path, len(names)),
-        confidence=None if confidence is None else confidence.astype(np.float32),
-    )
+    if capture is None:
+        return subject
+    scene = read_capture(capture, options)
+    _require_same(scene, subject.scene, path, capture)
+    return replace(subject, scene=scene)
 
 
-def _refuse_folder_of_results(path: Path) -> None:
-    """Of many scenes; one of them has to be named."""
-    inside = sorted(found.parent.name for name in (_LABELS, _FEATURES) for found in path.glob(f"*/{name}"))
-    if inside and not (path / "transforms.json").exists():
-        fault = f"it holds results of {len(inside)} scenes: {few(inside, 3)}"
-        raise InputError(path, fault, "Name one of these folders")
-
-
-def _plain(columns: dict[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
-    """Without the names that CloudCompare wants."""
-    return {name.removeprefix("scalar_"): values for name, values in columns.items()}
-
-
-def _own_scene(folder: Path, path: Path, columns: dict[str, NDArray[Any]], options: ReadOptions) -> Scene:
-    """What the result's own points are, without photographs; true labels are in it where the capture had some."""
-    scene = replace(read_capture(path, options), label=None, class_names=(), name=folder.resolve().name)
-    before = _colors(columns, "original_")
-    if before is not None or path.name == _FEATURES:
-        scene = replace(scene, color=before)
-    if (true := columns.get("true_label")) is not None:
-        names = _true_names(folder)
-        if len(true) and int(true.max()) < len(names):
-            scene = replace(scene, label=true.astype(np.int32), class_names=names)
-    return scene
-
-
-def _entries(folder: Path, key: str) -> list[dict[str, Any]]:
-    import json
-
-    try:
-        entries = json.loads((folder / CLASSES).read_bytes())[key]
-        return [dict(entry) for entry in entries]
-    except (OSError, ValueError, RecursionError, LookupError, TypeError):
-        return []
-
-
-def _true_names(folder: Path) -> tuple[str, ...]:
-    return tuple(str(entry.get("name")) for entry in _entries(folder, "true_classes"))
-
-
-def _class_colors(folder: Path, count: int) -> NDArray[np.uint8] | None:
-    colors = [entry.get("color") for entry in _entries(folder, "classes")]
-    try:
-        table = np.array(colors, dtype=np.int64)
-    except (ValueError, TypeError, OverflowError):
-        return None
-    good = table.shape == (count, 3) and count > 0 and table.min() >= 0 and table.max() <= 255
-    return table.astype(np.uint8) if good else None
-
-
-def _colors(columns: dict[str, NDArray[Any]], before: str) -> NDArray[np.uint8] | None:
-    names = [f"{before}{name}" for name in ("red", "green", "blue")]
-    if not all(name in columns for name in names):
-        return None
-    return np.column_stack([columns[name] for name in names]).astype(np.uint8)
-
-
-def _require_same(scene: Scene, columns: dict[str, NDArray[Any]], path: Path, capture: Path | None) -> None:
-    coord = np.column_stack([columns[axis] for axis in "xyz"])
-    same = coord.shape == scene.coord.shape and np.allclose(coord, scene.coord, rtol=1e-6, atol=1e-3)
+def _require_same(scene: Scene, points: Scene, path: Path, capture: Path) -> None:
+    same = points.coord.shape == scene.coord.shape and np.allclose(points.coord, scene.coord, rtol=1e-6, atol=1e-3)
     if not same:
-        fault = f"its {len(coord)} points are not the {len(scene)} points of {capture}"
+        fault = f"its {len(points)} points are not the {len(scene)} points of {capture}"
         raise InputError(path, fault, "Name the capture that this result was made of, read as it was then")
