@@ -73,14 +73,14 @@ def _label(args: Label, scene: Scene, clicks: Clicks) -> None:
     from ditr.labelling.session import Session
     from ditr.runtime import phase
 
-    clicks = clicks.fitted(scene, str(args.clicks))
+    fitted = clicks.fitted(scene, str(args.clicks))
     out, wanted, banks = places(args, scene)
     session = Session(scene, encoded_cells(args, scene))
     with phase("spread the clicks"):
-        missed = session.replay(clicks, str(args.clicks))
+        missed = session.take(fitted)
         prediction = prediction_of(session, args.min_confidence, seed=args.seed)
     if missed:
-        count = len(clicks.actions)
+        count = len(fitted.actions)
         told = f"{len(missed)} of {count} clicks show no point and are left out: {few(missed, 5)}"
         print(f"ditr: warning: {told}", file=sys.stderr, flush=True)
     objects = write(args, prediction, session, banks, out)

@@ -29,7 +29,7 @@ from ditr.errors import InputError, few, nearest
 from ditr.io.files import atomic_path, read_bytes, write_json
 from ditr.scene import Scene
 
-__all__ = ["Action", "Clicks", "Journal", "read_clicks", "scene_identity", "write_clicks"]
+__all__ = ["Action", "Clicks", "FittedClicks", "Journal", "read_clicks", "scene_identity", "write_clicks"]
 
 SCHEMA = 1
 _REMEDY = "Click in `ditr view CAPTURE` and save the clicks, or write the file: docs/labelling.md"
@@ -71,6 +71,23 @@ class Action:
             return {"class": self.name, "view": self.view, "pixel": list(self.pixels[0])}
         return {"class": self.name, "view": self.view, "stroke": [list(pixel) for pixel in self.pixels]}
 
+    def fitted(self, scene: Scene, where: str) -> Action:
+        """The same with its photograph called as the scene calls it: by hand one writes the file's name or path, too.
+
+        Raises:
+            InputError: it names a photograph or a point that the scene does not have.
+        """
+        if self.gesture == "point" and self.point >= len(scene):
+            fault = f"there is no point {self.point}, they are counted from 0 to {len(scene) - 1}"
+            raise InputError(where, fault, "Give the number of a point of this scene")
+        if self.gesture not in ("pixel", "stroke") or self.view in {view.name for view in scene.views}:
+            return self
+        if (view := view_called(scene, self.view)) is not None:
+            return replace(self, view=view.name)
+        near = nearest(self.view, [view.name for view in scene.views])
+        hint = f"Did you mean {near!r}?" if near else "Name a photograph of this capture"
+        raise InputError(where, f"there is no photograph {self.view!r}", hint)
+
 
 @dataclass(frozen=True)
 class Clicks:
@@ -101,28 +118,34 @@ class Clicks:
             return
         raise InputError(where, fault, "Name the capture that was clicked in, or make new clicks")
 
-    def fitted(self, scene: Scene, where: str) -> Clicks:
-        """The same with photographs called as the scene calls them: by hand one writes the file's name or path, too.
+    def fitted(self, scene: Scene, where: str) -> FittedClicks:
+        """The same for the scene that they were made in, each as :meth:`Action.fitted`.
 
         Raises:
-            InputError: they were made in another scene, or name a photograph or a point that it does not have.
+            InputError: they were made in another scene, name a photograph or a point that it does not have, or name
+                more classes than anybody has.
         """
         self.require(scene, where)
-        names = {view.name: view.name for view in scene.views}
-        actions = []
-        for number, action in enumerate(self.actions):
-            at = f"{where}, click {number}"
-            if action.gesture == "point" and action.point >= len(scene):
-                fault = f"there is no point {action.point}, they are counted from 0 to {len(scene) - 1}"
-                raise InputError(at, fault, "Give the number of a point of this scene")
-            if action.view and action.view not in names and (view := view_called(scene, action.view)) is not None:
-                names[action.view] = view.name
-            if action.view and action.view not in names:
-                near = nearest(action.view, names)
-                hint = f"Did you mean {near!r}?" if near else "Name a photograph of this capture"
-                raise InputError(at, f"there is no photograph {action.view!r}", hint)
-            actions.append(replace(action, view=names.get(action.view, "")))
-        return replace(self, actions=tuple(actions))
+        require_classes(self.classes)
+        actions = (action.fitted(scene, f"{where}, click {number}") for number, action in enumerate(self.actions))
+        return FittedClicks(scene, self.classes, tuple(actions), where)
+
+
+@dataclass(frozen=True, eq=False)
+class FittedClicks:
+    """Clicks that were compared with a scene, and mean something in it; see :meth:`Clicks.fitted`.
+
+    Attributes:
+        scene: that they were made in.
+        classes: as of :class:`Clicks`.
+        actions: in order; photographs are called as the scene calls them.
+        where: what errors call them.
+    """
+
+    scene: Scene
+    classes: tuple[str, ...]
+    actions: tuple[Action, ...]
+    where: str
 
 
 def scene_identity(scene: Scene) -> dict[str, Any]:

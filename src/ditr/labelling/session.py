@@ -13,10 +13,10 @@ from numpy.typing import NDArray
 
 from ditr.data.preparation import profile_rule
 from ditr.data.scene_views import points_in
-from ditr.errors import InputError, nearest
+from ditr.errors import InputError
 from ditr.labelling.cells import Cells
 from ditr.labelling.classifier import Classifier, Examples, Kernel, KernelTable, smoothed, softmax
-from ditr.labelling.clicks import Action, Clicks, points_of, require_classes, scene_identity
+from ditr.labelling.clicks import Action, Clicks, FittedClicks, points_of, require_classes, scene_identity
 from ditr.scene import UNLABELLED, Scene
 
 __all__ = ["Labels", "Session"]
@@ -80,6 +80,10 @@ class Session:
         Raises:
             InputError: it means nothing here: no such point, photograph or class, or a place that shows no point.
         """
+        self._do(action.fitted(self.scene, where), where)
+
+    def _do(self, action: Action, where: str) -> None:
+        """Take an action that was compared with the scene."""
         if action.gesture == "lock":
             if action.name not in self.classes:
                 raise InputError(where, f"there is no class {action.name!r}", "Lock a class that was clicked")
@@ -112,18 +116,25 @@ class Session:
         return action
 
     def replay(self, clicks: Clicks, where: str) -> list[str]:
-        """Take all actions of a file but those in places that show no point, which are returned, each as a text.
+        """Take all actions of a file, as :meth:`take` does.
 
         Raises:
-            InputError: of another scene, as for :meth:`do`, or no action shows a point.
+            InputError: as for :meth:`ditr.labelling.clicks.Clicks.fitted`, and for :meth:`take`.
         """
-        clicks = clicks.fitted(self.scene, where)
-        require_classes(clicks.classes)
+        return self.take(clicks.fitted(self.scene, where))
+
+    def take(self, clicks: FittedClicks) -> list[str]:
+        """Take all actions but those in places that show no point, which are returned, each as a text.
+
+        Raises:
+            InputError: a class is locked that is not there, or no action shows a point.
+        """
+        assert clicks.scene is self.scene, "they were compared with another scene"
         self.classes += [name for name in clicks.classes if name not in self.classes]
         missed: list[NoPoint] = []
         for number, action in enumerate(clicks.actions):
             try:
-                self.do(action, f"{where}, click {number}")
+                self._do(action, f"{clicks.where}, click {number}")
             except NoPoint as error:
                 missed.append(error)
         if missed and len(missed) == len(clicks.actions):
@@ -141,9 +152,6 @@ class Session:
             InputError: there is none.
         """
         if action.gesture == "point":
-            if action.point >= len(self.scene):
-                fault = f"there is no point {action.point}, they are counted from 0 to {len(self.scene) - 1}"
-                raise InputError(where, fault, "Name one of them")
             return np.array([action.point])
         if action.gesture == "ball":
             away = np.linalg.norm(self.scene.coord - np.asarray(action.center), axis=1)
@@ -151,23 +159,15 @@ class Session:
             if not len(found):
                 raise NoPoint(where, "there is no point in this ball", "Choose another place or a larger radius")
             return found
-        pixel, visible = self._seen_in(action.view, where)
-        width = next(view.camera.width for view in self.scene.views if view.name == action.view)
-        found = points_of(action, pixel, visible, _NEAR * width)
+        view = next(view for view in self.scene.views if view.name == action.view)
+        if view.name not in self._seen:
+            self._seen[view.name] = points_in(self.scene, view, profile_rule(self.scene)[1])
+        pixel, visible = self._seen[view.name]
+        found = points_of(action, pixel, visible, _NEAR * view.camera.width)
         if not len(found):
             fault = f"{action.view} shows no point at {tuple(round(x) for x in action.pixels[0])}"
             raise NoPoint(where, fault, "Click where the photograph shows part of the cloud")
         return found
-
-    def _seen_in(self, name: str, where: str) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
-        if name not in self._seen:
-            views = {view.name: view for view in self.scene.views}
-            if name not in views:
-                near = nearest(name, views)
-                hint = f"Did you mean {near!r}?" if near else "Name a photograph of this capture"
-                raise InputError(where, f"there is no photograph {name!r}", hint)
-            self._seen[name] = points_in(self.scene, views[name], profile_rule(self.scene)[1])
-        return self._seen[name]
 
     # ---- labels -----------------------------------------------------------------------------------------------------
 
