@@ -19,10 +19,9 @@ from ditr.errors import Grade, InputError
 from ditr.labelling.annotations.label_image import NOTHING, VOID, Annotations, LabelImage
 from ditr.labelling.annotations.sources import read_annotations
 from ditr.labelling.lifted import label_rule, lift_labels
-from ditr.labelling.photograph_names import find_views
 from ditr.pictures.label_images import label_image
 from ditr.pictures.render import DrawnCloud
-from ditr.scene import Scene, View
+from ditr.scene import Scene
 
 NAMES = ("floor", "wall", "box")
 
@@ -150,24 +149,6 @@ def test_views_that_were_turned_when_they_were_read(scene: Scene, drawn: Labels)
     found = lift_labels(sideways, annotations(drawn), "here").label
     # Pixels' borders belong to the other side then.
     assert (found == straight).mean() > 0.99
-
-
-def test_photographs_are_found_by_name() -> None:
-    def view(name: str, file: str) -> View:
-        return replace(make_scene().views[0], name=name, image=Path(file))
-
-    views = [view("left/0001.jpg", "scan/left/0001.jpg"), view("right/0001.jpg", "scan/right/0001.jpg")]
-    views.append(view("Top.JPG", "scan/Top.JPG"))
-
-    def named(*names: str) -> list[str | None]:
-        return [None if one is None else one.name for one in find_views(views, names, "here")]
-
-    assert named("left/0001", "right\\0001.png", "TOP") == ["left/0001.jpg", "right/0001.jpg", "Top.JPG"]
-    assert named("left_0001.jpg.png", "other") == ["left/0001.jpg", None]
-    with pytest.raises(InputError, match=r"may be the photograph left/0001\.jpg, right/0001\.jpg"):
-        named("0001.png")
-    with pytest.raises(InputError, match="are both of the photograph Top"):
-        named("top.png", "a/top.jpg")
 
 
 def test_annotations_of_other_photographs_are_noticed(scene: Scene, drawn: Labels) -> None:

@@ -1,4 +1,4 @@
-"""Which photograph of a scene an annotation is of, by name."""
+"""Which photograph of a scene is meant by a name: of an annotation, or of whoever clicks or measures."""
 
 from __future__ import annotations
 
@@ -8,9 +8,29 @@ from pathlib import Path, PurePosixPath
 from ditr.errors import InputError, few
 from ditr.scene import View
 
-__all__ = ["find_views"]
+__all__ = ["find_views", "view_called"]
 
 _SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp", ".heic"})
+
+
+class _Names:
+    """The names of views, as tools and people may write them."""
+
+    def __init__(self, views: Sequence[View]) -> None:
+        self._by_stem: dict[str, list[tuple[View, tuple[str, ...]]]] = {}
+        for view in views:
+            for parts in _spellings(view):
+                self._by_stem.setdefault(parts[-1], []).append((view, parts))
+
+    def like(self, name: str) -> tuple[list[View], int]:
+        """The views that are called so but for endings of images and for folders, without those that have fewer of the
+        name's folders than another; and how many parts of the name they have."""
+        parts = _parts(name)
+        known = self._by_stem.get(parts[-1], [])
+        agree = [_common(parts, other) for _, other in known]
+        most = max(agree, default=0)
+        best = {view.name: view for (view, _), count in zip(known, agree, strict=True) if count == most}
+        return list(best.values()), most
 
 
 def find_views(views: Sequence[View], names: Sequence[str], where: str) -> list[View | None]:
@@ -26,20 +46,14 @@ def find_views(views: Sequence[View], names: Sequence[str], where: str) -> list[
     Raises:
         InputError: several views may be meant by a name, or several names mean one view.
     """
-    by_stem: dict[str, list[tuple[View, tuple[str, ...]]]] = {}
-    for view in views:
-        for parts in _spellings(view):
-            by_stem.setdefault(parts[-1], []).append((view, parts))
+    known = _Names(views)
     found: list[View | None] = []
     for name in names:
-        parts = _parts(name)
-        known = by_stem.get(parts[-1], [])
-        agree = [_common(parts, other) for _, other in known]
-        best = {view.name: view for (view, _), count in zip(known, agree, strict=True) if count == max(agree)}
+        best, _ = known.like(name)
         if len(best) > 1:
-            fault = f"{name!r} may be the photograph {few(best, 3)}"
+            fault = f"{name!r} may be the photograph {few([view.name for view in best], 3)}"
             raise InputError(where, fault, "Keep the folders of the photographs in the annotation")
-        found.append(next(iter(best.values()), None))
+        found.append(best[0] if best else None)
     taken: dict[str, str] = {}
     for name, one in zip(names, found, strict=True):
         if one is not None and (before := taken.setdefault(one.name, name)) is not name:
@@ -48,17 +62,44 @@ def find_views(views: Sequence[View], names: Sequence[str], where: str) -> list[
     return found
 
 
-def _spellings(view: View) -> list[tuple[str, ...]]:
+def view_called(views: Sequence[View], name: str) -> View | None:
+    """The view of this name, or the one of that is called so but for the ending of its image and for folders that are
+    left out; None where there is none or several are.
+
+    Args:
+        views: of the scene.
+        name: of a photograph. Folders that it has have to be those of the photograph.
+    """
+    exact = next((view for view in views if view.name == name), None)
+    if exact is not None:
+        return exact
+    best, agree = _Names(views).like(name)
+    if agree < len(_parts(name)):
+        return None
+    files = [view for view in best if Path(_slashes(name)).name in (Path(_slashes(one)).name for one in _paths(view))]
+    found = best if len(best) == 1 else files
+    return found[0] if len(found) == 1 else None
+
+
+def _paths(view: View) -> list[str]:
     """Ways in which tools may call a view; label images of ours have their folders in one name."""
     paths = [view.name, view.name.replace("/", "_"), str(view.extra.get("file_path", ""))]
     if isinstance(view.image, Path):
         paths.append(str(view.image))
-    return list(dict.fromkeys(_parts(path) for path in paths if path))
+    return [path for path in paths if path]
+
+
+def _spellings(view: View) -> list[tuple[str, ...]]:
+    return list(dict.fromkeys(map(_parts, _paths(view))))
+
+
+def _slashes(name: str) -> str:
+    return name.replace(chr(92), "/")
 
 
 def _parts(name: str) -> tuple[str, ...]:
     """Folders and name in small letters, without the endings of images."""
-    path = PurePosixPath(name.replace("\\", "/").lower())
+    path = PurePosixPath(_slashes(name).lower())
     while path.suffix in _SUFFIXES and path.stem:
         path = path.with_suffix("")
     return path.parts or ("",)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 
 from ditr.captures.depth_ratio import DepthRatio
+from ditr.captures.photograph_names import view_called
 from ditr.captures.transforms import Transforms
 from ditr.errors import Finding, Grade, InputError, few
 from ditr.geometry.orientation import find_up
@@ -116,7 +116,7 @@ def _with_depth_times(view: View, factor: float) -> View:
 
 def _by_distance(scene: Scene, first: str, second: str, metres: float) -> tuple[float, str]:
     """By two views, or by two points."""
-    views = [view_called(scene, name) for name in (first, second)]
+    views = [view_called(scene.posed_views, name) for name in (first, second)]
     if views[0] is not None and views[1] is not None:
         what, ends = "views", [views[0].center, views[1].center]
     elif first.isdecimal() and second.isdecimal() and max(int(first), int(second)) < len(scene):
@@ -131,19 +131,6 @@ def _by_distance(scene: Scene, first: str, second: str, metres: float) -> tuple[
             f"scene {scene.name}", f"--scale-by: the {what} are at the same place", "Name two that are apart"
         )
     return metres / apart, f"since the {what} {first} and {second} are {metres:g} m apart"
-
-
-def view_called(scene: Scene, name: str) -> View | None:
-    """The posed view of this name, or whose file alone has it, with or without its folder and ending."""
-
-    def ends(path: str) -> bool:
-        return f"/{path}".endswith(f"/{name.replace(chr(92), '/')}")
-
-    views = scene.posed_views
-    exact = [view for view in views if view.name == name]
-    files = [(view, view.image) for view in views if isinstance(view.image, Path)]
-    found = exact or [view for view, image in files if ends(image.as_posix()) or ends(image.with_suffix("").as_posix())]
-    return found[0] if len(found) == 1 else None
 
 
 def _by_floor(scene: Scene) -> tuple[float, str]:

@@ -24,7 +24,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ditr.captures.unit import view_called
+from ditr.captures.photograph_names import view_called
 from ditr.errors import InputError, few, nearest
 from ditr.io.files import atomic_path, read_bytes, write_json
 from ditr.scene import Scene
@@ -80,9 +80,9 @@ class Action:
         if self.gesture == "point" and self.point >= len(scene):
             fault = f"there is no point {self.point}, they are counted from 0 to {len(scene) - 1}"
             raise InputError(where, fault, "Give the number of a point of this scene")
-        if self.gesture not in ("pixel", "stroke") or self.view in {view.name for view in scene.views}:
+        if self.gesture not in ("pixel", "stroke"):
             return self
-        if (view := view_called(scene, self.view)) is not None:
+        if (view := view_called(scene.views, self.view)) is not None:
             return replace(self, view=view.name)
         near = nearest(self.view, [view.name for view in scene.views])
         hint = f"Did you mean {near!r}?" if near else "Name a photograph of this capture"

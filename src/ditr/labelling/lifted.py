@@ -10,13 +10,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ditr.captures.images import exif_orientation
+from ditr.captures.photograph_names import find_views
 from ditr.data.preparation import profile_rule
 from ditr.data.scene_views import shown_in
 from ditr.errors import Finding, Grade, InputError, few, nearest
 from ditr.geometry.projection import VisibilityRule, values_at
 from ditr.labelling.annotations.label_image import NOTHING, Annotations, LabelImage
 from ditr.labelling.given import GivenLabels
-from ditr.labelling.photograph_names import find_views
 from ditr.scene import UNLABELLED, Scene, View
 
 __all__ = ["Exif", "label_rule", "lift_labels"]
