@@ -14,7 +14,7 @@ from prepared_layouts import make_sweep, write_nuscenes
 from small_world import NETWORK
 
 from ditr.cli.evaluate import Evaluate, run
-from ditr.cli.options import OfDataset, Reading
+from ditr.cli.options import OfDataset, Reading, Votes
 from ditr.data.scene_views import points_in
 from ditr.datasets import nuscenes
 from ditr.datasets.table import open_dataset
@@ -48,7 +48,7 @@ def command(place: Path, out: Path, **options: Any) -> Evaluate:
 
 
 def test_figures_are_those_of_single_points(place: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    run(command(place, tmp_path / "found.json", vote=True))
+    run(command(place, tmp_path / "found.json", votes=Votes(vote=True)))
     said = capsys.readouterr().out
     found = json.loads((tmp_path / "found.json").read_text())
     segmenter = Segmenter.from_pretrained(place / "model", device="cpu")
@@ -106,7 +106,7 @@ def test_it_goes_on_where_it_was_stopped(place: Path, tmp_path: Path, capsys: py
     with pytest.raises(InputError, match=r"its results differ in seed"):
         run(replace(asked, seed=1))
     with pytest.raises(InputError, match=r"its results differ in votes"):
-        run(replace(asked, variants="rotations"))
+        run(replace(asked, votes=Votes(variants="rotations")))
     run(replace(asked, overwrite=True))
     assert "2 of 3 scenes had been counted before" in capsys.readouterr().out, "what goes on is not begun again"
     with pytest.raises(InputError, match="it already exists"):
@@ -136,8 +136,8 @@ def test_refusals(place: Path, tmp_path: Path) -> None:
         ({"split": "test"}, "infos_10sweeps_test"),
         ({"swap_images": True}, "--swap-images: it is for captures"),
         ({"reading": Reading(max_views=1)}, "a dataset is read as published"),
-        ({"thin": 0.1}, "it does nothing without votes"),
-        ({"dataset": "Structured3D", "vote": True}, "the paper tests no model on it"),
+        ({"votes": Votes(thin=0.1)}, "it does nothing without votes"),
+        ({"dataset": "Structured3D", "votes": Votes(vote=True)}, "the paper tests no model on it"),
         ({"out": tmp_path}, "it is not a name of a file"),
         ({"dataset": None, "split": "train"}, "--split: it is for prepared datasets"),
     ):

@@ -12,7 +12,7 @@ import torch
 from small_world import ditr, make_scene, tiny_config, tiny_encoding, write_model, write_world
 
 from ditr.captures.capture import read_capture
-from ditr.cli.common import voting
+from ditr.cli.options import Votes
 from ditr.errors import InputError
 from ditr.inference.segmenter import Segmenter
 from ditr.inference.smoothing import Smoothing
@@ -107,9 +107,9 @@ def test_a_single_point() -> None:
 
 
 def test_votes_and_smoothing_exclude_each_other() -> None:
-    assert voting(False, None, None, smooth=True) == Smoothing()
+    assert Votes(smooth=True).procedure() == Smoothing()
     with pytest.raises(InputError, match="--smooth: with voting every point already has its own scores"):
-        voting(True, None, None, smooth=True)
+        Votes(vote=True, smooth=True).procedure()
 
 
 def test_on_the_command_line(tmp_path: Path) -> None:

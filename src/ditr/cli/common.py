@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from ditr.captures.capture import read_capture
 from ditr.captures.drives import open_drive
 from ditr.captures.formats import is_capture
 from ditr.cli.output import remark
-from ditr.data.augment.variants import VARIANTS
 from ditr.encoders.encoding import CachedEncoding
 from ditr.encoders.feature_cache import FeatureCache
 from ditr.errors import Finding, Grade, InputError
-from ditr.evaluation.voting import Voting
 from ditr.geometry.upright_views import upright_views
 from ditr.inference.scene_labels import judged as library_judged
-from ditr.inference.smoothing import Smoothing
 from ditr.io.caches import kept
 from ditr.io.files import require_room
 from ditr.runtime import choose_device, progress_bar
@@ -32,7 +29,6 @@ __all__ = [
     "make_encoding",
     "require_new",
     "say_finding",
-    "voting",
 ]
 
 
@@ -150,25 +146,3 @@ def encode_captures(encoding: CachedEncoding, captures: Sequence[Path], *, readi
             scene = read_capture(capture, reading)
             encoding.encode(upright_views(scene, scene.views))
             report(index + 1, len(captures))
-
-
-def voting(
-    vote: bool,
-    variants: str | None,
-    thin: float | None,
-    progress: Callable[[float, float], None] | None = None,
-    *,
-    smooth: bool = False,
-) -> Voting | Smoothing | None:
-    """What ``--vote``, ``--variants``, ``--thin`` and ``--smooth`` ask for; naming variants asks for votes too.
-
-    Raises:
-        InputError: thinning without votes, or to a size that is none; smoothing with votes.
-    """
-    if smooth and (vote or variants):
-        raise InputError("--smooth", "with voting every point already has its own scores", "Leave it out, or the votes")
-    if not (vote or variants):
-        if thin is not None:
-            raise InputError("--thin", "it does nothing without votes", "Add --vote, or leave it out")
-        return Smoothing() if smooth else None
-    return Voting(VARIANTS[variants or "none"], thin=thin, progress=progress)

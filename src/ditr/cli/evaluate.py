@@ -54,7 +54,7 @@ def _run(args: Evaluate) -> None:
     reading = args.reading.options()
     captures = find_captures(args.data, reading)  # told before torch has loaded
     from ditr.captures.read_options import options_as_json, stated_options
-    from ditr.cli.common import make_cache, voting
+    from ditr.cli.common import make_cache
     from ditr.cli.output import remark
     from ditr.evaluation.scene_scores import SceneScores
     from ditr.inference.segmenter import Segmenter
@@ -62,7 +62,7 @@ def _run(args: Evaluate) -> None:
     from ditr.plausibility.many import plain
     from ditr.runtime import phase
 
-    voting(args.vote, args.variants, args.thin, smooth=args.smooth)  # which refuses options before anything is read
+    args.votes.procedure()  # which refuses options before anything is read
     out = _out(args, captures)
     if (said := stated_options(captures)) is not None:
         remark(said)
@@ -81,10 +81,10 @@ def _run(args: Evaluate) -> None:
             **evaluation.to_json(),
             "seed": args.seed,
             "swap_images": args.swap_images,
-            "vote": args.vote or args.variants is not None,
-            "variants": args.variants,
-            "thin": args.thin,
-            "smooth": args.smooth,
+            "vote": args.votes.by_votes,
+            "variants": args.votes.variants,
+            "thin": args.votes.thin,
+            "smooth": args.votes.smooth,
             "reading": options_as_json(reading),
             "share_of_points_counted": round(labels.share, 4),
             "temperature": segmenter.config.temperature,
@@ -168,7 +168,6 @@ def _evaluate(
     scores: SceneScores,
 ) -> Evaluation:
     """Label all captures, keep their labels in ``folder``, and score each of them for the report."""
-    from ditr.cli.common import voting
     from ditr.evaluation.evaluate import evaluate
     from ditr.runtime import progress_bar
 
@@ -193,7 +192,7 @@ def _evaluate(
             seed=args.seed,
             swap_images=args.swap_images,
             reading=reading,
-            votes=voting(args.vote, args.variants, args.thin, within, smooth=args.smooth),
+            votes=args.votes.procedure(within),
             keep=keep,
             progress=report,
         )

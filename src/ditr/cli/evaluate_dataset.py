@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from ditr.cli.captures import takes_photographs
-from ditr.cli.common import require_new, voting
+from ditr.cli.common import require_new
 from ditr.cli.evaluate_options import Evaluate
 from ditr.cli.figures import say_split
 from ditr.cli.options import Reading
@@ -78,7 +78,7 @@ def _require(args: Evaluate, benchmark: Benchmark) -> None:
         ("--swap-images", args.swap_images),
         ("--skip-bad-scenes", args.skip_bad_scenes),
         ("--save-labels", args.save_labels is not None),
-        ("--smooth", args.smooth),
+        ("--smooth", args.votes.smooth),
         ("--precision", args.precision is not None),
         ("--cache", args.cache is not None),
     ):
@@ -93,21 +93,21 @@ def _require(args: Evaluate, benchmark: Benchmark) -> None:
 
 def _votes(args: Evaluate, benchmark: Benchmark, within: Callable[[float, float], None] | None) -> Voting | None:
     """The procedure: with --vote the published one, of which --variants and --thin change a part."""
-    if not (args.vote or args.variants):
-        voting(False, None, args.thin)  # which refuses to thin without votes
+    votes, chosen = args.votes, args.votes.procedure(within)
+    if not isinstance(chosen, Voting):
         return None
-    published = published_voting(benchmark, within) if args.vote else Voting(progress=within)
-    if args.variants is not None:
-        chosen = voting(True, args.variants, args.thin)
-        assert isinstance(chosen, Voting)
-        published = Voting(chosen.variants, thin=published.thin, progress=within)
-    return published if args.thin is None else Voting(published.variants, thin=args.thin, progress=within)
+    if not votes.vote:
+        return chosen
+    published = published_voting(benchmark, within)
+    variants = published.variants if votes.variants is None else chosen.variants
+    return Voting(variants, thin=published.thin if votes.thin is None else votes.thin, progress=within)
 
 
 def _procedure(args: Evaluate) -> str:
-    if not (args.vote or args.variants):
+    votes = args.votes
+    if not votes.by_votes:
         return "a point for each voxel (--vote is the published test)"
-    published = args.variants is None and args.thin is None
+    published = votes.variants is None and votes.thin is None
     return "by the votes of the published test" if published else "by votes"
 
 

@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 
 import tyro
 
-from ditr.cli.options import UNSET, OfDataset, Reading
+from ditr.cli.options import UNSET, OfDataset, Reading, Votes
 
 __all__ = ["Evaluate"]
 
@@ -45,16 +45,7 @@ class Evaluate:
     """Also write the labelled point clouds to this folder, one subfolder per capture."""
     seed: Annotated[int, tyro.conf.arg(metavar="N")] = 0
     """Random seed for the choice among the views that show a point."""
-    vote: Annotated[bool, UNSET] = False
-    """Take a vote of every point instead of one per voxel: slower, but the published way to test."""
-    variants: Annotated[Literal["indoor", "s3dis", "nuscenes", "rotations", "none"] | None, UNSET] = None
-    """Also vote over rotated, scaled and flipped copies of the scene; the names are the published sets. Implies
-    --vote."""
-    thin: Annotated[float | None, tyro.conf.arg(metavar="METRES"), UNSET] = None
-    """With voting: keep one random point per voxel of this size in metres first; the other points take its label."""
-    smooth: Annotated[bool, UNSET] = False
-    """Blend the logits of the eight voxels around each point by distance, instead of using only the point's own voxel.
-    Borders between classes become smooth instead of stepped."""
+    votes: Votes = field(default_factory=Votes)
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """Device to compute on; auto takes a GPU if there is one."""
     precision: Annotated[Literal["32-true", "bf16-mixed", "16-mixed"] | None, UNSET] = None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal, TypeVar
@@ -9,11 +10,13 @@ from typing import TYPE_CHECKING, Annotated, Literal, TypeVar
 import tyro
 
 if TYPE_CHECKING:
+    from ditr.evaluation.voting import Voting
     from ditr.inference.object_rules import ObjectRules
     from ditr.inference.results import Outputs
+    from ditr.inference.smoothing import Smoothing
     from ditr.scene import ReadOptions
 
-__all__ = ["UNSET", "Counting", "OfDataset", "Reading", "Writing"]
+__all__ = ["UNSET", "Counting", "OfDataset", "Reading", "Votes", "Writing"]
 
 Number = TypeVar("Number", int, float)
 
@@ -140,6 +143,55 @@ class OfDataset:
     norms: Annotated[str | None, tyro.conf.arg(metavar="DATASET"), UNSET] = None
     """For a joint model with separate norms for each dataset, the dataset whose norms are used. The default is the
     model's own."""
+
+
+@dataclass(frozen=True)
+class Votes:
+    """How points get their labels from what a network says of voxels. By default every point has that of its voxel."""
+
+    vote: Annotated[bool, UNSET] = False
+    """Take a vote of every point instead of one per voxel: slower, but the published way to test."""
+    variants: Annotated[Literal["indoor", "s3dis", "nuscenes", "rotations", "none"] | None, UNSET] = None
+    """Also vote over rotated, scaled and flipped copies of the scene; the names are the published sets. Implies
+    --vote."""
+    thin: Annotated[float | None, tyro.conf.arg(metavar="METRES"), UNSET] = None
+    """With voting: keep one random point per voxel of this size in metres first; the other points take its label."""
+    smooth: Annotated[bool, UNSET] = False
+    """Blend the logits of the eight voxels around each point by distance, instead of using only the point's own voxel.
+    Borders between classes become smooth instead of stepped."""
+
+    @property
+    def given(self) -> list[str]:
+        """The options that were given."""
+        return [f"--{one.name}" for one in fields(self) if getattr(self, one.name) != one.default]
+
+    @property
+    def by_votes(self) -> bool:
+        """Whether there are votes; naming variants asks for them too."""
+        return self.vote or self.variants is not None
+
+    def procedure(self, progress: Callable[[float, float], None] | None = None) -> Voting | Smoothing | None:
+        """The same for whatever labels points.
+
+        Args:
+            progress: of the votes.
+
+        Raises:
+            InputError: thinning without votes, or to a size that is none; smoothing with votes.
+        """
+        from ditr.data.augment.variants import VARIANTS
+        from ditr.errors import InputError
+        from ditr.evaluation.voting import Voting
+        from ditr.inference.smoothing import Smoothing
+
+        if self.smooth and self.by_votes:
+            fault = "with voting every point already has its own scores"
+            raise InputError("--smooth", fault, "Leave it out, or the votes")
+        if not self.by_votes:
+            if self.thin is not None:
+                raise InputError("--thin", "it does nothing without votes", "Add --vote, or leave it out")
+            return Smoothing() if self.smooth else None
+        return Voting(VARIANTS[self.variants or "none"], thin=self.thin, progress=progress)
 
 
 @dataclass(frozen=True)

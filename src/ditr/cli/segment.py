@@ -57,7 +57,7 @@ def _run_one(args: Segment, source: Path) -> None:
         scene = read_capture(source, args.reading.options())  # a mistyped path is told before torch has loaded
     from ditr.captures.read_options import stated_options
     from ditr.cli.captures import takes_photographs
-    from ditr.cli.common import folder_for, judged, make_cache, say_finding, voting
+    from ditr.cli.common import folder_for, judged, make_cache, say_finding
     from ditr.cli.output import remark
     from ditr.cli.provenance import provenance
     from ditr.inference.explain import used_views
@@ -68,7 +68,7 @@ def _run_one(args: Segment, source: Path) -> None:
     from ditr.runtime import progress_bars
     from ditr.weights.pretrained import known_config
 
-    votes, outputs = voting(args.vote, args.variants, args.thin, smooth=args.smooth), args.writing.outputs()
+    votes, outputs = args.votes.procedure(), args.writing.outputs()
     out = args.out or Path(f"{scene.name}-labels")
     folder_for(out, RESULT_FILES, overwrite=args.overwrite, needed=_POINT_BYTES * len(scene))
     if (said := stated_options([source])) is not None:
@@ -94,7 +94,7 @@ def _run_one(args: Segment, source: Path) -> None:
     with phase("label the points") if alone else nullcontext(), progress_bars(*titles, quiet=alone) as reports:
         if segmenter.encoding is not None:
             segmenter.encoding.progress = reports[0]
-        votes = voting(args.vote, args.variants, args.thin, reports[-1], smooth=args.smooth)
+        votes = args.votes.procedure(reports[-1])
         prediction = replace(how, votes=votes)(segmenter, scene)
     with phase(f"write to {out}"), results_folder(out, RESULT_FILES) as new:
         voxel_size, told = segmenter.config.preparation.voxel_size, provenance(("model", str(model)))

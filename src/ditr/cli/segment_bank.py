@@ -20,14 +20,7 @@ def refuse_networks_options(args: Segment) -> None:
     Raises:
         InputError: such an option is there.
     """
-    given = {
-        "--vote": args.vote,
-        "--variants": args.variants is not None,
-        "--thin": args.thin is not None,
-        "--smooth": args.smooth,
-        "--ray": args.ray is not None,
-    }
-    if wrong := [name for name, there in given.items() if there]:
+    if wrong := [*args.votes.given, *(["--ray"] if args.ray is not None else [])]:
         raise InputError(
             "--bank", f"{few(wrong, 3)} only applies to networks", "Leave it out, or name a model and no bank"
         )

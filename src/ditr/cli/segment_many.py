@@ -46,7 +46,7 @@ def run_many(args: Segment, sources: Mapping[str, Path]) -> None:
     count = usual_helpers(choose_device(args.device), len(sources)) if args.workers is None else args.workers
     if count < 0:
         raise InputError("--workers", f"it is {count}", "Give 0 or more")
-    alone = args.vote or args.smooth or args.variants is not None or args.ray is not None
+    alone = args.votes.by_votes or args.votes.smooth or args.ray is not None
     with Helpers(0 if alone else count) as helpers:  # they import while the model is loaded
         from ditr.inference.many import Shard
 
@@ -69,13 +69,12 @@ def _folder(args: Segment) -> Path:
 
 
 def _label(args: Segment, sources: Mapping[str, Path], out: Path, shard: Shard, helpers: Helpers | int) -> None:
-    from ditr.cli.common import voting
     from ditr.inference.many import Many, label_many, ledger_path
     from ditr.inference.scene_labels import Labelling
     from ditr.inference.scene_work import Item
     from ditr.stopping import Stopped, StopSignals
 
-    votes = voting(args.vote, args.variants, args.thin, smooth=args.smooth)
+    votes = args.votes.procedure()
     name, labeller, ray = _labeller(args, sources)
     options = Many(
         reading=args.reading.options(),

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
 
-from ditr.cli.options import UNSET, Reading, Writing
+from ditr.cli.options import UNSET, Reading, Votes, Writing
 
 if TYPE_CHECKING:
     from ditr.scene import Scene
@@ -68,16 +68,7 @@ class Segment:
     reading: Reading = field(default_factory=Reading)
     seed: Annotated[int, tyro.conf.arg(metavar="N")] = 0
     """Random seed for the choice among the views that show a point."""
-    vote: Annotated[bool, UNSET] = False
-    """Take a vote of every point instead of one per voxel: slower, but the published way to test."""
-    variants: Annotated[Literal["indoor", "s3dis", "nuscenes", "rotations", "none"] | None, UNSET] = None
-    """Also vote over rotated, scaled and flipped copies of the scene; the names are the published sets. Implies
-    --vote."""
-    thin: Annotated[float | None, tyro.conf.arg(metavar="METRES"), UNSET] = None
-    """With voting: keep one random point per voxel of this size in metres first; the other points take its label."""
-    smooth: Annotated[bool, UNSET] = False
-    """Blend the logits of the eight voxels around each point by distance, instead of using only the point's own voxel.
-    Borders between classes become smooth instead of stepped."""
+    votes: Votes = field(default_factory=Votes)
     min_confidence: Annotated[float | None, tyro.conf.arg(metavar="P"), UNSET] = None
     """Set labels below this confidence (0 to 1) to -1, unlabelled. The confidence is a calibrated probability only if
     the model was trained with scenes to validate on."""
