@@ -16,7 +16,8 @@ MODULES = sorted(PACKAGE.rglob("*.py"))
 
 # The journey of a scene, a floor per line; what stands on one floor does not import its neighbours, only floors before.
 FLOORS = (
-    ("errors", "stopping"),
+    ("errors", "stopping", "threads"),
+    ("reading",),
     ("io", "scene", "runtime"),
     ("geometry",),
     ("captures", "nn"),
@@ -33,7 +34,8 @@ FLOORS = (
 )
 # Beside the journey: the worlds, and the studies that are made with them. Of the product only ``cli`` may import them.
 BESIDE = {
-    "worlds": {"errors", "stopping", "io", "scene", "runtime", "geometry", "captures", "pictures", "datasets"},
+    "worlds": {"errors", "stopping", "threads", "reading", "io", "scene", "runtime", "geometry"}
+    | {"captures", "pictures", "datasets"},
     "studies": {name for floor in FLOORS[:-1] for name in floor} | {"worlds"},
 }
 FLOOR = {name: floor for floor, names in enumerate(FLOORS) for name in names}
@@ -213,7 +215,9 @@ def rooms_imported(path: Path) -> set[str]:
 def test_the_rooms_are_those_of_the_design() -> None:
     assert {room(path) for path in MODULES} == {*FLOOR, *BESIDE, *FACE}
     loose = {path.name for path in PACKAGE.iterdir() if path.is_file()}
-    assert loose == {"__init__.py", "__main__.py", "errors.py", "stopping.py", "runtime.py", "scene.py", "py.typed"}
+    assert loose == {"__init__.py", "__main__.py", "py.typed"} | {
+        f"{name}.py" for name in ("errors", "stopping", "threads", "reading", "runtime", "scene")
+    }
 
 
 @pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(PACKAGE)))

@@ -43,7 +43,7 @@ _HOME = {
     "save_pretrained": "ditr.weights.pretrained",
     "suggest_model": "ditr.weights.suggest",
     "train": "ditr.training.loop",
-    "write_capture": "ditr.captures.capture",
+    "write_capture": "ditr.captures.capture_writer",
     "write_clicks": "ditr.labelling.clicks",
 }
 
@@ -85,7 +85,8 @@ __all__ = [
 ]
 
 if TYPE_CHECKING:
-    from ditr.captures.capture import read, read_capture, write_capture
+    from ditr.captures.capture import read, read_capture
+    from ditr.captures.capture_writer import write_capture
     from ditr.encoders.encoding import CachedEncoding
     from ditr.encoders.feature_cache import FeatureCache
     from ditr.encoders.image_encoder import load_image_encoder

@@ -106,6 +106,7 @@ class Labels(BaseModel):
         return classes
 
 
+TRANSFORMS = "transforms.json"
 LABELS = "labels.json"
 _Model = TypeVar("_Model", bound=BaseModel)
 

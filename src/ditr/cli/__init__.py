@@ -28,7 +28,7 @@ __all__ = ["execute", "main"]
 def main(arguments: list[str] | None = None) -> None:
     """The program ``ditr``; exits with 2 and one line on bad input."""
     from ditr import __version__
-    from ditr.runtime import calm_threads
+    from ditr.threads import calm_threads
 
     arguments = sys.argv[1:] if arguments is None else arguments
     calm_threads()

@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 
 from ditr.geometry.lens import image_of
 from ditr.geometry.occlusion import DepthBuffer
-from ditr.scene import Camera, Occlusion, View
+from ditr.reading import Occlusion
+from ditr.scene import Camera, View
 
 __all__ = [
     "INDOOR",

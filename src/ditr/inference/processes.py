@@ -17,8 +17,9 @@ from typing import Any
 import torch
 
 from ditr.errors import InputError
-from ditr.runtime import START, end_with_parent, one_thread_per_worker, showing, usable_cores
+from ditr.runtime import START, end_with_parent, showing, usable_cores
 from ditr.stopping import ignore_stop_signals
+from ditr.threads import one_thread_per_worker
 
 __all__ = ["Answer", "Died", "Helpers", "usual_helpers"]
 

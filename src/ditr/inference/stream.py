@@ -32,8 +32,9 @@ from ditr.inference.faults import as_fault
 from ditr.inference.parcel import Parcel
 from ditr.inference.prediction import Prediction
 from ditr.inference.ready import Told, VoxelLabels, make_ready
-from ditr.runtime import one_thread_per_worker, worker_pool
+from ditr.runtime import worker_pool
 from ditr.scene import Scene
+from ditr.threads import one_thread_per_worker
 from ditr.weights.saved_model import ModelConfig
 
 __all__ = ["Latency", "Stream", "StreamSettings"]

@@ -17,8 +17,9 @@ from queue import Empty
 from typing import Any
 
 from ditr.io.files import faults_of
-from ditr.runtime import START, one_thread_per_worker, progress_bars, worker_pool
+from ditr.runtime import START, progress_bars, worker_pool
 from ditr.stopping import Stopped, StopSignals
+from ditr.threads import one_thread_per_worker
 
 __all__ = ["Job", "run_jobs"]
 

@@ -14,8 +14,8 @@ from typing import Any
 
 import ditr
 from ditr.errors import InputError
-from ditr.runtime import given_environment
 from ditr.studies.bench.plan import Job
+from ditr.threads import given_environment
 
 __all__ = ["OURS", "busy_processes", "commit", "export", "run_job"]
 

@@ -13,8 +13,9 @@ from ditr.captures.capture import write_capture
 from ditr.captures.transforms import LABELS
 from ditr.errors import InputError
 from ditr.io.files import remove_rests, require_room
-from ditr.runtime import one_thread_per_worker, progress_bar, usable_cores, worker_pool
+from ditr.runtime import progress_bar, usable_cores, worker_pool
 from ditr.scene import Scene
+from ditr.threads import one_thread_per_worker
 
 __all__ = ["SceneJob", "as_stored", "write_jobs"]
 
