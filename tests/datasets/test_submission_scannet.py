@@ -9,9 +9,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from ditr.cli.submit import Submit, run
 from ditr.datasets.scannet.splits import scenes_of
 from ditr.datasets.submission import SubmissionFormat, faults
 from ditr.datasets.table import by_name
+from ditr.errors import Grade
 from ditr.io.zip_archive import Fault, open_archive
 
 TEST = scenes_of("test")
@@ -107,6 +109,18 @@ def test_each_fault_is_named(tmp_path: Path, kind: str) -> None:
     found = found_in(tmp_path / "a.zip", change(members()))
     assert {fault.kind for fault in found} == {expected}
     assert message in found[0].what and found[0].remedy
+    assert all((fault.grade is Grade.WARNED) == ("count as wrong" in fault.what) for fault in found)
+
+
+def test_points_that_count_as_wrong_are_a_warning(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    change, *_ = FAULTS["unlabelled"]
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
+        for name, content in change(members()).items():
+            archive.writestr(name, content)
+    run(Submit(check=tmp_path / "a.zip", benchmark="ScanNet"))
+    said = capsys.readouterr().out
+    assert "warning: unlabelled points: 1\n" in said
+    assert said.endswith("\n1 warning, the server takes it, and counts these points as wrong\n")
 
 
 def test_scenes_that_are_not_at_hand_are_wanted_too(tmp_path: Path) -> None:

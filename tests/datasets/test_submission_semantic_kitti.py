@@ -14,6 +14,7 @@ from ditr.datasets.semantic_kitti import SEMANTIC_KITTI
 from ditr.datasets.semantic_kitti.facts import SCANS, SEQUENCES
 from ditr.datasets.submission import Fault, faults
 from ditr.datasets.table import meant_for
+from ditr.errors import Grade
 from ditr.io.zip_archive import open_archive
 
 FORM = SEMANTIC_KITTI.submission
@@ -121,6 +122,7 @@ def test_every_fault_is_named(tmp_path: Path, short: Members, fault: str) -> Non
     spoil, kind, what, count = FAULTS[fault]
     got = [one for one in found(pack(tmp_path / "a.zip", spoil(short))) if one.kind != "missing sequences"]
     assert [one.kind for one in got] == [kind] * count
+    assert {one.grade for one in got} == {Grade.WARNED if kind == "numbers of no class" else Grade.REFUSED}
     assert any(re.search(what, f"{one.member} {one.what}") for one in got)
 
 

@@ -32,7 +32,8 @@ class Submit:
 
     Uses the published test procedure. Labels are saved scene by scene, so the same command resumes after an
     interruption. The check reports everything that would make the server reject an archive or count points as wrong:
-    names, counts, types, values, folders, metadata. Exits with 1 if there is a fault.
+    names, counts, types, values, folders, metadata. Exits with 1 if there is a
+    fault; where the server only counts some points as wrong, that is a warning.
     """
 
     model: Annotated[str | None, tyro.conf.Positional, tyro.conf.arg(metavar="RUN"), UNSET] = None
@@ -176,6 +177,7 @@ def _looked_at(path: Path, benchmark: Benchmark, points: Mapping[str, int] | Non
     """Say what is wrong with an archive; how many faults there are."""
     from ditr.datasets.submission import by_kind, faults
     from ditr.datasets.table import submission_format
+    from ditr.errors import Grade
     from ditr.io.zip_archive import open_archive
     from ditr.runtime import progress_bar
 
@@ -185,9 +187,14 @@ def _looked_at(path: Path, benchmark: Benchmark, points: Mapping[str, int] | Non
     _say(kinds)
     counted = " (without --data: not whether each file fits its scene's points)" if points is None else ""
     print(f"{members} members looked at{counted}")
-    found = sum(kind.count for kind in kinds)
-    sound = f"nothing speaks against it as a submission to {benchmark.name}"
-    print(f"{found} fault{'s' * (found > 1)}" if found else sound)
+    counts = {grade: sum(kind.count for kind in kinds if kind.grade is grade) for grade in Grade}
+    found, warned = counts[Grade.REFUSED], counts[Grade.WARNED]
+    told = [
+        f"{number} {what}{'s' * (number > 1)}" for number, what in ((found, "fault"), (warned, "warning")) if number
+    ]
+    if warned and not found:
+        told.append("the server takes it, and counts these points as wrong")
+    print(", ".join(told) or f"nothing speaks against it as a submission to {benchmark.name}")
     return found
 
 
@@ -236,8 +243,10 @@ def _points(benchmark: Benchmark, data: Path, split: str) -> dict[str, int]:
 
 def _say(kinds: Sequence[Kind]) -> None:
     """Print the first faults of each kind."""
+    from ditr.errors import Grade
+
     for kind in kinds:
-        print(f"{kind.name}: {kind.count}")
+        print(f"{'warning: ' * (kind.grade is Grade.WARNED)}{kind.name}: {kind.count}")
         for fault in kind.some:
             print(f"  {f'{fault.member}: ' if fault.member else ''}{fault.what}. {fault.remedy}.")
         if kind.count > len(kind.some):

@@ -13,6 +13,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from ditr.errors import Grade
 from ditr.io.zip_archive import Archive, Fault
 from ditr.scene import SceneSource
 
@@ -78,11 +79,13 @@ class Kind:
 
     Attributes:
         name: of the kind.
+        grade: of its faults.
         count: how many there are.
         some: the first ones.
     """
 
     name: str
+    grade: Grade
     count: int
     some: tuple[Fault, ...]
 
@@ -95,7 +98,7 @@ def by_kind(found: Iterable[Fault], most: int) -> list[Kind]:
         counts[fault.kind] = counts.get(fault.kind, 0) + 1
         if len(first := some.setdefault(fault.kind, [])) < most:
             first.append(fault)
-    return [Kind(name, count, tuple(some[name])) for name, count in counts.items()]
+    return [Kind(name, some[name][0].grade, count, tuple(some[name])) for name, count in counts.items()]
 
 
 def faults(archive: Archive, form: SubmissionFormat, points: Mapping[str, int] | None, split: str) -> Iterator[Fault]:

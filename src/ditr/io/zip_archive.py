@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from types import TracebackType
 
-from ditr.errors import InputError
+from ditr.errors import Grade, InputError
 from ditr.io.files import read_bytes
 
 __all__ = ["Archive", "Fault", "open_archive"]
@@ -45,12 +45,15 @@ class Fault:
         member: of the archive; empty for the archive itself.
         what: is wrong, in a sentence.
         remedy: what to do about it.
+        grade: refused where the server rejects it, or where nobody can mean it; warned where the server takes it and
+            counts these points as wrong.
     """
 
     kind: str
     member: str
     what: str
     remedy: str
+    grade: Grade = Grade.REFUSED
 
 
 class Archive:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from ditr.datasets.label_map import LabelMap
 from ditr.datasets.scannet.splits import COUNTS, is_scene, scenes_of, split_of
 from ditr.datasets.submission import Archive, Fault
+from ditr.errors import Grade
 
 __all__ = ["ScanNetSubmission"]
 
@@ -122,9 +123,9 @@ class ScanNetSubmission:
             yield Fault("ids of the other benchmark", name, what, again)
         elif (found[outside] <= 0).all():
             what = f"unlabelled points count as wrong ({counted})"
-            yield Fault("unlabelled points", name, what, "Give each point one of the classes")
+            yield Fault("unlabelled points", name, what, "Give each point one of the classes", Grade.WARNED)
         else:
-            yield Fault("ids outside the list", name, f"they count as wrong ({counted})", again)
+            yield Fault("ids outside the list", name, f"they count as wrong ({counted})", again, Grade.WARNED)
 
 
 def _scene(name: str) -> str:

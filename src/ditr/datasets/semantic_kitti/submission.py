@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ditr.datasets.semantic_kitti.facts import LABELS, SCANS, SEQUENCES
-from ditr.errors import few
+from ditr.errors import Grade, few
 from ditr.io.zip_archive import Archive, Fault
 
 __all__ = ["SemanticKITTISubmission"]
@@ -168,7 +168,8 @@ def _content_faults(archive: Archive, name: str, points: int | None) -> Iterator
         return
     listed = few([str(number) for number in ids[wrong]], 5)
     what = f"{counts[wrong].sum()} points have the number {listed}, which is not a class and counts as wrong"
-    yield Fault("numbers of no class", name, what, f"Write {few([str(number) for number in LABELS.to_raw], 4)} alone")
+    again = f"Write {few([str(number) for number in LABELS.to_raw], 4)} alone"
+    yield Fault("numbers of no class", name, what, again, Grade.WARNED)
 
 
 def _other_type(raw: NDArray[np.uint32]) -> str | None:
