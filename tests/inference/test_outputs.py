@@ -16,13 +16,14 @@ import numpy as np
 import pytest
 from small_world import CLASSES, make_scene
 
-from ditr.captures.capture import read_capture
+from ditr.captures.capture import read_capture, write_capture
 from ditr.errors import InputError
 from ditr.inference.by_class import write_by_class
+from ditr.inference.labelled_captures import labelled_scene
 from ditr.inference.measure import measure
 from ditr.inference.prediction import Prediction
 from ditr.io.ply import read_ply, write_ply
-from ditr.scene import Scene
+from ditr.scene import PointPixels, Scene, View
 
 
 def labelled(scene: Scene, **more: object) -> Prediction:
@@ -261,3 +262,14 @@ def test_each_class_of_a_survey_is_a_survey(tmp_path: Path, ending: str) -> None
         assert set(np.asarray(part.classification)) == {las} and set(np.asarray(part["label"])) == {number}
         for name in ("X", "Y", "Z", "red", "intensity"):
             np.testing.assert_array_equal(part[name], source[name][rows])
+
+
+def test_a_labelled_scene_is_a_capture_though_views_have_no_pose(tmp_path: Path) -> None:
+    scene = make_scene()
+    size = (scene.views[0].camera.width, scene.views[0].camera.height)
+    stray = View.unposed("stray", size, np.zeros((size[1], size[0], 3), np.uint8), PointPixels.none())
+    prediction = labelled(replace(scene, views=(*scene.views, stray)))
+    write_capture(labelled_scene(prediction), tmp_path / "scan")
+    found = read_capture(tmp_path / "scan")
+    assert [view.name for view in found.views] == [view.name for view in scene.views]
+    np.testing.assert_array_equal(found.label, prediction.label)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -85,6 +84,7 @@ def write(args: Label, prediction: Prediction, session: Session | None, banks: l
     """
     from ditr.captures.capture import write_capture
     from ditr.cli.provenance import provenance
+    from ditr.inference.labelled_captures import labelled_scene
     from ditr.inference.results import RESULT_FILES, write_results
     from ditr.io.files import results_folder
     from ditr.labelling.bank import Bank, join_banks
@@ -97,8 +97,7 @@ def write(args: Label, prediction: Prediction, session: Session | None, banks: l
         objects = write_results(prediction, size, new, outputs, args.capture, provenance())
     if args.capture_out is not None:
         with phase(f"write {args.capture_out}"):
-            labelled = replace(scene, label=prediction.label, class_names=prediction.class_names)
-            write_capture(labelled, args.capture_out)
+            write_capture(labelled_scene(prediction), args.capture_out)
     if args.bank is not None and session is not None:
         join_banks([*banks, Bank.of(session)]).save(args.bank)
     return objects

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -322,11 +322,11 @@ class Desk:
 
     def _write_capture(self, session: Session) -> Path:
         from ditr.captures.capture import write_capture
+        from ditr.inference.labelled_captures import labelled_scene
         from ditr.labelling.result import prediction_of
 
         self._require_free(self._places.capture)
-        said = prediction_of(session)
-        write_capture(replace(said.scene, label=said.label, class_names=said.class_names), self._places.capture)
+        write_capture(labelled_scene(prediction_of(session)), self._places.capture)
         return self._places.capture
 
     def _write_bank(self, session: Session) -> Path:
