@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from kitti_trees import numbers, rectified_scene, write_object, write_odometry, write_raw
 from pandaset_drives import PANDASET, frames_of
+from seen_patches import same_patches
 from small_world import make_scene
 
 import ditr
@@ -17,28 +18,12 @@ from ditr.captures.capture import read_capture, write_capture
 from ditr.captures.drives import Drive
 from ditr.captures.folders import find_captures, fingerprint
 from ditr.errors import InputError
-from ditr.geometry.projection import patch_of, project
+from ditr.geometry.projection import project
 from ditr.io.pickle_reader import read_pickle_file
-from ditr.scene import ReadOptions, Scene, View
+from ditr.scene import ReadOptions, Scene
 
 SAMPLES = Path(__file__).parents[3] / "shared" / "samples"
 needs_samples = pytest.mark.skipif(not SAMPLES.exists(), reason="../shared is missing")
-
-
-def patches(scene: Scene, view: View) -> np.ndarray:
-    """(N,) the patch of 14 pixels in which each point lies, -1 outside."""
-    seen = project(scene.coord, view.camera, view.world_to_camera)
-    rows, columns = view.camera.height // 14, view.camera.width // 14
-    patch = patch_of(seen.pixel, scale=(1.0, 1.0), patch_size=14, rows=rows, columns=columns)
-    return np.where(seen.visible, patch, -1)
-
-
-def same_patches(scene: Scene, read: Scene) -> float:
-    """The share of points and views that see the same."""
-    assert len(read.views) == len(scene.views) > 0
-    pairs = list(zip(scene.views, read.views, strict=True))
-    assert all((patches(scene, one) >= 0).mean() > 0.05 for one, _ in pairs)
-    return float(np.mean([patches(scene, one) == patches(scene, other) for one, other in pairs]))
 
 
 def sweeps(count: int = 3) -> list[Scene]:

@@ -10,13 +10,14 @@ import numpy as np
 import pytest
 from mutants import read_damaged
 from phone_folders import WRITERS, save_depth, write_arkitscenes, write_open3d, write_polycam, write_record3d, write_tum
+from seen_patches import same_patches
 from small_world import CAMERA, look_at, photograph
 
 from ditr.captures.capture import read_capture, write_capture
 from ditr.captures.folders import find_captures
 from ditr.captures.images import read_depth
 from ditr.errors import Grade, InputError
-from ditr.geometry.projection import patch_of, project
+from ditr.geometry.projection import project
 from ditr.scene import Camera, ReadOptions, Scene, View
 
 CORNER = (3.0, 4.0, 2.5)
@@ -48,21 +49,6 @@ def box_scene(views: int = 4) -> Scene:
         pose = look_at((1.5, 1.9, 1.3), target)
         shots.append(View(f"{number}", camera, pose, photograph(rng, camera), depth=box_depth(camera, pose, (56, 42))))
     return Scene("box", coord, tuple(shots))
-
-
-def patches(scene: Scene, view: View) -> np.ndarray:
-    """(N,) the patch of 14 pixels in which each point lies, -1 outside."""
-    seen = project(scene.coord, view.camera, view.world_to_camera)
-    rows, columns = view.camera.height // 14, view.camera.width // 14
-    patch = patch_of(seen.pixel, scale=(1.0, 1.0), patch_size=14, rows=rows, columns=columns)
-    return np.where(seen.visible, patch, -1)
-
-
-def same_patches(scene: Scene, read: Scene) -> float:
-    """The share of points and views that see the same."""
-    assert len(read.views) == len(scene.views)
-    pairs = zip(scene.views, read.views, strict=True)
-    return float(np.mean([patches(scene, one) == patches(scene, other) for one, other in pairs]))
 
 
 @pytest.mark.parametrize("kind", WRITERS)

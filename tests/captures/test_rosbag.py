@@ -28,6 +28,7 @@ from bags import (
 )
 from colmap_files import quaternion_of
 from pandaset_drives import PANDASET, frames_of, write_pandaset
+from seen_patches import patches, same_patches
 from small_world import CAMERA
 
 import ditr
@@ -38,24 +39,7 @@ from ditr.captures.folders import find_captures
 from ditr.captures.images import read_depth, read_image
 from ditr.captures.rosbag import BagDrive, recognise
 from ditr.errors import Grade, InputError
-from ditr.geometry.projection import patch_of, project
-from ditr.scene import ReadOptions, Scene, View
-
-
-def patches(scene: Scene, view: View) -> np.ndarray:
-    """(N,) the patch of 14 pixels in which each point lies, -1 outside."""
-    seen = project(scene.coord, view.camera, view.world_to_camera)
-    rows, columns = view.camera.height // 14, view.camera.width // 14
-    patch = patch_of(seen.pixel, scale=(1.0, 1.0), patch_size=14, rows=rows, columns=columns)
-    return np.where(seen.visible, patch, -1)
-
-
-def same_patches(scene: Scene, read: Scene) -> float:
-    """The share of points and views that see the same."""
-    assert [view.name for view in read.views] == [view.name for view in scene.views]
-    pairs = list(zip(scene.views, read.views, strict=True))
-    assert all((patches(scene, one) >= 0).mean() > 0.05 for one, _ in pairs)
-    return float(np.mean([patches(scene, one) == patches(scene, other) for one, other in pairs]))
+from ditr.scene import ReadOptions, Scene
 
 
 def place_of(folder: Path, kind: str) -> Path:
@@ -153,6 +137,7 @@ def test_a_bag_is_a_drive_whose_sweeps_have_addresses(bag: Path, tmp_path: Path)
     assert scene.findings[0].text == "read as a bag of ROS, since its metadata.yaml is that of a rosbag2"
     write_capture(scene, tmp_path / "ours")
     again = read_capture(tmp_path / "ours")
+    assert [view.name for view in again.views] == [view.name for view in scene.views]
     assert same_patches(scene, again) == 1
     assert isinstance(scene.views[0].image, bytes) and isinstance(again.views[0].image, Path)
     assert again.views[0].image.read_bytes() == scene.views[0].image

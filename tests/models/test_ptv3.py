@@ -16,6 +16,7 @@ import torch
 from golden import error
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from random_statistics import with_statistics
 from torch import Tensor, nn
 
 from ditr.errors import InputError
@@ -45,12 +46,7 @@ CONFIGS = {"ptv3": PTV3, "ditr": DITR, "ditr with a learned embedding": LEARNED}
 def make_model(config: PTv3Config) -> Segmentation:
     """Random weights and random statistics, as after some training."""
     torch.manual_seed(0)
-    model = Segmentation(config, CLASSES)
-    for part in model.modules():
-        if isinstance(part, nn.BatchNorm1d):
-            nn.init.normal_(part.running_mean, 0, 0.2)  # type: ignore[arg-type]
-            nn.init.uniform_(part.running_var, 0.5, 1.5)  # type: ignore[arg-type]
-    return model.eval()
+    return with_statistics(Segmentation(config, CLASSES))
 
 
 @pytest.fixture(scope="module")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from ditr.errors import InputError
 from ditr.scene import UNLABELLED, Scene, View
 
 __all__ = [
+    "NestedFolders",
     "build_scene",
     "frame_files",
     "indoor_scene",
@@ -75,6 +77,24 @@ def subfolders(folder: Path, pattern: str, layout: str) -> list[Path]:
     if not found:
         raise InputError(folder, "there is nothing here", f"Expected is {layout}")
     return found
+
+
+@dataclass(frozen=True)
+class NestedFolders:
+    """The scenes of a source that lie two folders deep, and are called ``OUTER-INNER``.
+
+    Attributes:
+        folders: of the scenes.
+    """
+
+    folders: tuple[Path, ...]
+
+    def __len__(self) -> int:
+        return len(self.folders)
+
+    def names(self) -> list[str]:
+        """The scenes' names."""
+        return [f"{folder.parent.name}-{folder.name}" for folder in self.folders]
 
 
 def load_array(path: Path, kinds: str, width: int | None = None, count: int | None = None) -> NDArray[Any]:

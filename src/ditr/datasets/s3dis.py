@@ -21,6 +21,7 @@ from ditr.data.augment.variants import S3DIS as S3DIS_VARIANTS
 from ditr.data.preparation import Attribute, Preparation
 from ditr.data.sample import ViewChoice
 from ditr.datasets.arrays import (
+    NestedFolders,
     frame_files,
     indoor_scene,
     need,
@@ -93,19 +94,12 @@ _SPLITS = {"train": TRAINING_AREAS, "val": VALIDATION_AREAS, "test": VALIDATION_
 
 
 @dataclass(frozen=True)
-class PreparedS3DIS:
+class PreparedS3DIS(NestedFolders):
     """Rooms of some areas; see :class:`~ditr.scene.SceneSource`."""
 
-    folders: tuple[Path, ...]
     images: Path | None
     layout: str
     name: str = "S3DIS"
-
-    def __len__(self) -> int:
-        return len(self.folders)
-
-    def names(self) -> list[str]:
-        return [f"{folder.parent.name}-{folder.name}" for folder in self.folders]
 
     def scene(self, index: int) -> Scene:
         """One room with all its photographs.

@@ -26,6 +26,7 @@ from ditr.captures.images import image_size
 from ditr.data.preparation import Attribute, Preparation
 from ditr.data.sample import ViewChoice
 from ditr.datasets.arrays import (
+    NestedFolders,
     indoor_scene,
     need,
     need_arrays,
@@ -110,19 +111,12 @@ _MILLIMETRE = 0.001
 
 
 @dataclass(frozen=True)
-class PreparedStructured3D:
+class PreparedStructured3D(NestedFolders):
     """Rooms of some splits; see :class:`~ditr.scene.SceneSource`."""
 
-    folders: tuple[Path, ...]
     images: Path | None
     layout: str
     name: str = "Structured3D"
-
-    def __len__(self) -> int:
-        return len(self.folders)
-
-    def names(self) -> list[str]:
-        return [f"{folder.parent.name}-{folder.name}" for folder in self.folders]
 
     def scene(self, index: int) -> Scene:
         """One room with all its perspective photographs, which may be none.

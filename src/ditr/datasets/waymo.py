@@ -23,7 +23,15 @@ from ditr.captures.images import image_size
 from ditr.data.augment.variants import ROTATIONS
 from ditr.data.preparation import Attribute, Box, Origin, Preparation
 from ditr.data.sample import ViewChoice
-from ditr.datasets.arrays import build_scene, load_array, need, optional_labels, split_folders, subfolders
+from ditr.datasets.arrays import (
+    NestedFolders,
+    build_scene,
+    load_array,
+    need,
+    optional_labels,
+    split_folders,
+    subfolders,
+)
 from ditr.datasets.benchmark import Benchmark, Images, sweeps
 from ditr.datasets.label_map import LabelMap
 from ditr.errors import InputError
@@ -105,19 +113,12 @@ _FULL_HEIGHT = 1280
 
 
 @dataclass(frozen=True)
-class PreparedWaymo:
+class PreparedWaymo(NestedFolders):
     """Sweeps of some splits, called ``SEGMENT-TIME``; see :class:`~ditr.scene.SceneSource`."""
 
-    folders: tuple[Path, ...]
     images: bool
     layout: str
     name: str = "Waymo"
-
-    def __len__(self) -> int:
-        return len(self.folders)
-
-    def names(self) -> list[str]:
-        return [f"{folder.parent.name}-{folder.name}" for folder in self.folders]
 
     def scene(self, index: int) -> Scene:
         """One sweep with its five photographs.
@@ -131,7 +132,7 @@ class PreparedWaymo:
         return build_scene(
             folder,
             {
-                "name": f"{folder.parent.name}-{folder.name}",
+                "name": self.names()[index],
                 "coord": coord,
                 "strength": load_array(folder / "strength.npy", "f", None, len(coord)),
                 "views": _views(folder, len(coord)) if self.images else (),

@@ -35,7 +35,16 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from ditr.encoders.family import Config, EncoderVariant, Family, PositionTable, load_network, project_patches, rename
+from ditr.encoders.family import (
+    Config,
+    EncoderVariant,
+    Family,
+    PositionTable,
+    load_network,
+    project_patches,
+    rename,
+    too_old_transformers,
+)
 from ditr.errors import InputError
 
 __all__ = ["FAMILY", "Aimv2", "Architecture"]
@@ -164,11 +173,7 @@ def _build_network(architecture: Architecture, weights: Mapping[str, Tensor]) ->
         from transformers.models.aimv2 import configuration_aimv2 as configuration
         from transformers.models.aimv2 import modeling_aimv2 as modeling
     except ImportError as fault:
-        raise InputError(
-            "AIMv2",
-            f"the installed transformers cannot build it, 4.54 is the first that can ({fault})",
-            "pip install -U transformers",
-        ) from fault
+        raise too_old_transformers("AIMv2", "4.54", fault) from fault
     config = configuration.Aimv2VisionConfig(
         hidden_size=architecture.width,
         intermediate_size=architecture.hidden,

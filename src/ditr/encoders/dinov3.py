@@ -40,6 +40,7 @@ from ditr.encoders.family import (
     PatchEmbedding,
     load_network,
     rename,
+    too_old_transformers,
 )
 from ditr.errors import InputError
 
@@ -161,11 +162,7 @@ def _build_network(architecture: Architecture, weights: Mapping[str, Tensor]) ->
         from transformers.models.dinov3_vit import configuration_dinov3_vit as configuration
         from transformers.models.dinov3_vit import modeling_dinov3_vit as modeling
     except ImportError as fault:
-        raise InputError(
-            "DINOv3",
-            f"the installed transformers cannot build it, 4.56 is the first that can ({fault})",
-            "pip install -U transformers",
-        ) from fault
+        raise too_old_transformers("DINOv3", "4.56", fault) from fault
     config = configuration.DINOv3ViTConfig(
         hidden_size=architecture.width,
         intermediate_size=architecture.hidden,

@@ -37,6 +37,7 @@ __all__ = [
     "project_patches",
     "random_weights",
     "rename",
+    "too_old_transformers",
 ]
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
@@ -323,3 +324,15 @@ def load_network(model_class: Any, config: Any, weights: Mapping[str, Tensor]) -
         if type(module) is nn.Linear:
             module.__class__ = Linear  # the same parameters, multiplied as this process multiplies
     return network.float().eval().requires_grad_(False)
+
+
+def too_old_transformers(name: str, first: str, fault: ImportError) -> InputError:
+    """What to say where the installed transformers does not have a network.
+
+    Args:
+        name: of the family.
+        first: version that has it.
+        fault: what the import said.
+    """
+    text = f"the installed transformers cannot build it, {first} is the first that can ({fault})"
+    return InputError(name, text, "pip install -U transformers")
