@@ -83,9 +83,9 @@ def reference() -> dict[str, str]:
     for name, path in public_names():
         room = path.relative_to(PACKAGE).parts[0].removesuffix(".py")
         lines.append(f"| [`ditr.{name}`]({room}.md#{module_name(path)}.{name}) | {summary(path, name)} |")
-    lines += ["| `ditr.__version__` | The version, as text. |", "", "## By room\n"]
+    lines += ["| `ditr.__version__` | The version, as text. |", "", "## By module\n"]
     lines += ["The folders of the package, in alphabetical order. Deep modules may move in a minor version.\n"]
-    lines += ["| room | what is in it |", "|---|---|"]
+    lines += ["| module | what is in it |", "|---|---|"]
     lines += [f"| [`ditr.{room}`]({room}.md) | {texts.get(room, '')} |" for room in found]
     return pages | {"reference/index.md": "\n".join(lines) + "\n"}
 
