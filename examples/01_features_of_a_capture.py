@@ -1,4 +1,4 @@
-"""Every point of a capture gets the feature of the image patch that shows it. No labels and no training are needed.
+"""Give every point of a capture the feature of the image patch that shows it. You need no labels and no training.
 
 ```
 python examples/01_features_of_a_capture.py              # a built-in room
@@ -6,24 +6,24 @@ python examples/01_features_of_a_capture.py MY_CAPTURE   # a capture of yours
 ```
 
 **What you need.** A [capture](../docs/captures.md): points, photographs, and cameras that say where each was taken.
-The image encoder is downloaded on first use. `--encoder NAME` takes another one.
+The image encoder is downloaded on first use. Choose another one with `--encoder NAME`.
 
-**What happens.** Points are projected into each photograph. What lies behind something else does not count: a depth
-map tells so, or the points themselves. If several photographs show a point, one of them is chosen at random, as in
-the paper.
+**What happens.** Points are projected into each photograph. Hidden points do not count: a depth map shows which
+points are hidden, or the points themselves do. If several photographs show a point, one of them is chosen at random, as
+in the paper.
 
 **What comes out**, in `examples_out/01_features/CAPTURE/`:
 
-* `features.png`: photographs, and features as colours. Like features have like colours;
+* `features.png`: photographs, and features as colours. Similar features have similar colours;
 * `features.ply`: the same colours on the points, for any viewer;
 * `features.safetensors`: the features ([how to read it](../docs/outputs.md#what-ditr-features-writes)).
 
-It also asks one question of the features: which points are most like the middle of the first photograph? `like.png`
-shows the answer, in yellow. That is all that labelling by clicks needs: go on with [04](04_label_by_clicks.py).
+The example also asks which points are most similar to the middle of the first photograph. `like.png` shows the
+answer in yellow. Labelling by clicks needs nothing more: continue with [04](04_label_by_clicks.py).
 
-`ditr features CAPTURE` writes the same features on the command line.
+On the command line, `ditr features CAPTURE` writes the same features.
 
-[`built_in.py`](built_in.py) has what all examples share: their command line, and the room that they take where you
+[`built_in.py`](built_in.py) has what all examples share: their command line, and the room that they use if you
 name no capture.
 """
 

@@ -1,4 +1,4 @@
-"""A trained model gives every point of a capture a class.
+"""Label every point of a capture with a trained model.
 
 ```
 python examples/02_segment.py                               # a built-in room; first a model is trained, in a minute
@@ -6,18 +6,18 @@ python examples/02_segment.py MY_CAPTURE                    # by a published mod
 python examples/02_segment.py MY_CAPTURE --model MY_RUN     # by a model of yours
 ```
 
-**What you need.** A [capture](../docs/captures.md). Published models are downloaded on first use: the program says
-which one it takes, and why. A model of your own comes from [05](05_train_on_own_labels.py).
+**What you need.** A [capture](../docs/captures.md). Published models are downloaded on first use; the program says
+which one it chose, and why. To train your own model, see [05](05_train_on_own_labels.py).
 
-**What happens.** The model is loaded once and labels each capture. It is given what it saw in training: voxels of the
+**What happens.** The model is loaded once and labels each capture. The input is prepared as in training: voxels of the
 same size, z up, image features of the same encoder.
 
 **What comes out**, in `examples_out/02_segment/CAPTURE/`: `labels.ply`, `label.npy`, `confidence.npy`,
-`classes.json`, `summary.json` ([what opens them](../docs/outputs.md)), and `labels.png`. Labels of low confidence can
-be taken back: `prediction.at_least(0.5)` gives these points -1. Where the capture has labels of its own, the share of
-right ones is printed.
+`classes.json`, `summary.json` ([what opens them](../docs/outputs.md)), and `labels.png`. You can drop labels of low
+confidence: `prediction.at_least(0.5)` sets them to -1. If the capture has labels of its own, the program prints the
+share of points that are labelled correctly.
 
-`ditr segment CAPTURE` does the same on the command line, and more: counts, areas, label images, copies of LAZ files.
+On the command line, `ditr segment CAPTURE` does the same, and more: counts, areas, label images, copies of LAZ files.
 For hundreds of captures, see [many captures](../docs/many.md) and [08](08_many_over_ray.py).
 """
 

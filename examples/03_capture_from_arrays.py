@@ -1,12 +1,12 @@
-"""Points, photographs and poses in memory become a capture: which axes, which units.
+"""Make a capture from points, photographs and poses in memory, with the right axes and units.
 
 ```
 python examples/03_capture_from_arrays.py
 ```
 
-Most trouble with captures is about axes and units, so here they all are.
+Most problems with captures come from axes and units. This table lists all of them.
 
-| | `ditr` wants | typical elsewhere | what to do |
+| | `ditr` expects | common elsewhere | what to do |
 |---|---|---|---|
 | points | metres, float64, (N, 3) | millimetres | divide by 1000 |
 | colours | 0 to 255, uint8, (N, 3) | 0 to 1, float | multiply by 255, round |
@@ -16,17 +16,17 @@ Most trouble with captures is about axes and units, so here they all are.
 | depth maps | metres along the optical axis, 0 for none | along the ray | multiply by the cosine |
 | labels | index into `class_names`, -1 for none | 0 for none | subtract 1 |
 
-Points and poses are in **one world frame**. Any direction may be up: it is found, or you say it with `up=`. Outdoors,
-points of one LiDAR sweep stay in the frame of the sensor.
+Points and poses are in **one world frame**. Any direction can be up: `ditr` finds it, or you set it with `up=`.
+Outdoors, the points of one LiDAR sweep stay in the frame of the sensor.
 
-**What happens.** A built-in room (or a CAPTURE that you name) stands for another program: it gives arrays in
-millimetres, with poses of OpenGL. `scene_of` makes a scene of them. Copy that function, and change what differs in
+**What happens.** A built-in room (or a CAPTURE that you name) stands in for another program. It gives arrays in
+millimetres, with OpenGL poses. `scene_of` makes a scene from them. Copy that function, and change what differs in
 your data.
 
-**What comes out**, in `examples_out/03_arrays/`: the `capture` as a folder that every command reads, and `check.png`,
-on which a wrong axis is seen at once: points lie on the photographs and agree with their pixels, or they do not. Run
-`ditr check` on it, and go on with [01](01_features_of_a_capture.py) or [02](02_segment.py). A whole file format is
-added as in [09](09_add_a_capture_format.py).
+**What comes out**, in `examples_out/03_arrays/`: the `capture` as a folder that every command reads, and `check.png`.
+If an axis is wrong, you see it there at once, because points do not agree with the pixels that they lie on. Run
+`ditr check` on the capture, and continue with [01](01_features_of_a_capture.py) or [02](02_segment.py). To add a whole
+file format, see [09](09_add_a_capture_format.py).
 """
 
 from __future__ import annotations

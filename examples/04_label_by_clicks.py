@@ -1,23 +1,23 @@
-"""A few clicks in one room label all of it, and then the next room, too.
+"""Label a whole room with a few clicks, and then the next room without any.
 
 ```
 python examples/04_label_by_clicks.py                    # two built-in rooms
 python examples/04_label_by_clicks.py ROOM_1 ROOM_2 ...  # captures of yours, of which the first has labels
 ```
 
-**What you need.** Captures of the same kind of place. Here clicks are simulated by the labels of the first one. Yours
-are made by hand: `ditr view CAPTURE` has a page for it and writes a file of clicks, and
-`session.replay(ditr.read_clicks(FILE), FILE)` takes them ([labelling](../docs/labelling.md)).
+**What you need.** Captures of the same kind of place. Here the labels of the first capture simulate the clicks. To
+click yourself, use `ditr view CAPTURE`, which writes a file of clicks, and pass it to
+`session.replay(ditr.read_clicks(FILE), FILE)` ([labelling](../docs/labelling.md)).
 
-**What happens.** The scene is cut into small cubes. Each has the mean image feature of its points and what their
-shape says (height, flatness, colour). A classifier learns from the cubes that were clicked and labels all others, in
-a fraction of a second. The *bank* keeps these examples. In another scene it needs no clicks; what is unlike
-everything in it stays without a label (-1).
+**What happens.** The scene is divided into small cubes. Each has the mean image feature of its points, and what
+describes their shape (height, flatness, colour). A classifier learns from the clicked cubes and labels all others, in
+a fraction of a second. The *bank* keeps these examples. It labels another scene without clicks. Cubes that are unlike
+everything in the bank get no label (-1).
 
 **What comes out**, in `examples_out/04_clicks/`: a folder for each capture with `labels.ply` and `labels.png`;
 `clicks.json`, which gives the same labels again; and `mine.bank`, for `ditr segment CAPTURE --bank mine.bank`.
 
-**Where next.** Labels that you have corrected train a network: [05](05_train_on_own_labels.py).
+**Next step.** Correct the labels and train a network on them: [05](05_train_on_own_labels.py).
 """
 
 from __future__ import annotations

@@ -1,25 +1,25 @@
-"""Labels of your own train a DITR of your own.
+"""Train your own DITR on your own labels.
 
 ```
 python examples/05_train_on_own_labels.py                        # three built-in rooms, the last one for testing
 python examples/05_train_on_own_labels.py ROOM_1 ROOM_2 ROOM_3   # captures of yours; the last one is the test
 ```
 
-**What you need.** Two captures or more whose points have labels: a `label` column in the PLY, and their names in
-`labels.json` ([captures](../docs/captures.md)). `ditr label`, CloudCompare or any other tool may have made them.
-Built-in rooms are relabelled here with classes of one's own, which shows how labels get into a capture.
+**What you need.** At least two captures whose points have labels: a `label` column in the PLY, and the class names in
+`labels.json` ([captures](../docs/captures.md)). You can make them with `ditr label`, CloudCompare or any other tool.
+This example gives the built-in rooms new classes, which shows how to write labels into a capture.
 
-**What happens.** `recipe_for("small", ...)` is a small network with a short schedule, which a CPU trains; `"full"`
-has the published sizes and wants a GPU. The run writes checkpoints; the same command goes on where it stopped, and
-does nothing once the run is finished. The test capture is never trained on.
+**What happens.** `recipe_for("small", ...)` is a small network with a short schedule that a CPU can train; `"full"`
+has the published sizes and needs a GPU. The run writes checkpoints. The same command resumes a run that was stopped,
+and does nothing if the run is finished. The test capture is never used for training.
 
 **What comes out**, in `examples_out/05_train/`: `run/`, which is the model (`ditr segment CAPTURE --model` takes it)
 with its recipe, log and model card; and `test.png` and `labels.ply`, the labels of the test capture. mIoU is the mean
 over classes of the intersection of predicted and true points over their union.
 
-`--steps 600` gives a better model than the 60 steps of this example. `ditr train small RUN --data FOLDER` does the
-same on the command line. Is DITR worth it in your data? [07](07_compare_ptv3_and_ditr.py) compares it with a network
-that sees points alone.
+With `--steps 600` you get a better model than with the 60 steps of this example. On the command line,
+`ditr train small RUN --data FOLDER` does the same. Do image features help on your data?
+[07](07_compare_ptv3_and_ditr.py) compares DITR with a network that uses points alone.
 """
 
 from __future__ import annotations

@@ -1,28 +1,28 @@
-"""A student learns from photographs without labels (D-DITR), and is then fine-tuned to classes.
+"""Train a student on photographs without labels (D-DITR), and then fine-tune it to classes.
 
 ```
 python examples/06_fine_tune_a_student.py                        # three built-in rooms
 python examples/06_fine_tune_a_student.py ROOM_1 ROOM_2 ROOM_3   # captures of yours; the last one is the test
 ```
 
-The student sees points alone, so it labels clouds that have no photographs.
+The student uses points alone, so it labels clouds that have no photographs.
 
-**What you need.** Many captures with photographs, of which a few have labels. Here all but the last are distilled,
-and the first alone is taken to have labels.
+**What you need.** Many captures with photographs, a few of them with labels. This example distils on all captures
+but the last, and uses the labels of the first one only.
 
-**What happens.** First *distil*: a network that sees points alone learns to predict, for each point, the image
-feature that the teacher (the frozen image encoder) gives it. The loss is one minus their cosine; no label is used.
-Then *fine-tune*: the same network with a new head learns the classes, from the weights that it has now.
+**What happens.** First *distil*: a network that uses points alone learns to predict, for each point, the image
+feature that the teacher (the frozen image encoder) gives it. The loss is one minus their cosine; it uses no label.
+Then *fine-tune*: the same network, with its weights and a new head, learns the classes.
 
 **What comes out**, in `examples_out/06_student/`: `student/` and `tuned/`, the two runs; `student.png`, teacher and
-student side by side on the test capture, in the same colours; and `test.png`, its labels. The cosine similarity of
-student and teacher is printed beside that of a network with random weights. High values alone say little, since all
-features have much in common.
+student side by side on the test capture, in the same colours; and `test.png`, its labels. The program prints the
+cosine similarity of student and teacher, and that of a network with random weights. High values alone say little,
+because all features have much in common.
 
-**Is it worth it?** In the paper it is, after distilling whole datasets. At the few steps of this example it is not:
-[docs/distillation.md](../docs/distillation.md) has what was measured, and a whitened teacher, which helps a short
-training (`DistillTask(whiten=64)`). The commands are `ditr train small STUDENT --distill --data ALL`, and then `ditr
-train small RUN --init STUDENT --encoder none --data LABELLED`.
+**Is it worth it?** In the paper it is, after distilling whole datasets. After the few steps of this example it is not.
+[docs/distillation.md](../docs/distillation.md) has the measurements. It also describes a whitened teacher, which helps
+a short training (`DistillTask(whiten=64)`). The commands are `ditr train small STUDENT --distill --data ALL`, and then
+`ditr train small RUN --init STUDENT --encoder none --data LABELLED`.
 """
 
 from __future__ import annotations

@@ -1,23 +1,23 @@
-"""What do the photographs contribute? PTv3 sees points alone, DITR also image features; all else is the same.
+"""What do the photographs contribute? Compare PTv3 on points alone with DITR, which also uses image features.
 
 ```
 python examples/07_compare_ptv3_and_ditr.py                        # three built-in rooms
 python examples/07_compare_ptv3_and_ditr.py ROOM_1 ROOM_2 ROOM_3   # captures of yours; the last one is the test
 ```
 
-**What you need.** Two labelled captures or more, with photographs.
+**What you need.** At least two labelled captures with photographs.
 
-**What happens.** Two trainings with equal steps, batches, seed and rates. The only difference is the encoder. Both
-are then tried on the last capture, which neither has seen.
+**What happens.** Two trainings have equal steps, batches, seed and learning rates. The only difference is the encoder.
+Both models are then tested on the last capture, which neither has seen.
 
 **What comes out**, in `examples_out/07_compare/`: the runs `ptv3/` and `ditr/`, and `difference.png`: photograph,
-truth, both predictions, and where only one of them is right. The photograph is the one in which they differ most,
-whoever is right. Printed is the mIoU (%) over all points, over those that some photograph shows, and over those that
-none shows. DITR's lead should be in the second column: the image features are there.
+true labels, both predictions, and where only one of them is right. The program picks the photograph in which the two
+differ most, whichever is right. It prints the mIoU (%) over all points, over those that some photograph shows, and
+over those that none shows. DITR's lead should be in the second column, because the image features are there.
 
-**How to read it.** One seed, one test room and 60 steps are an example and no evidence. After few steps DITR leads
+**How to read it.** One seed, one test room and 60 steps are an example, not evidence. After few steps DITR leads
 partly because it learns faster, so compare again with `--steps 400`. For a claim you need several seeds, more test
-captures and an interval: [docs/demo.md](../docs/demo.md) does that for the built-in rooms, with two controls (an
+captures and an interval. [docs/demo.md](../docs/demo.md) does that for the built-in rooms, with two controls (an
 encoder of random weights, and photographs of another room).
 """
 

@@ -1,4 +1,4 @@
-"""A folder of captures is labelled by a Ray cluster: this machine's cores, or as many machines as you have.
+"""Label a folder of captures on a Ray cluster: the cores of this machine, or as many machines as you have.
 
 ```
 pip install 'ditr[ray]'
@@ -7,19 +7,19 @@ python examples/08_many_over_ray.py SCANS --model MODEL          # a folder of c
 python examples/08_many_over_ray.py SCANS --model MODEL --address auto    # on a cluster, from its head
 ```
 
-**What you need.** Ray, and a model. On a cluster every machine has to see captures, model and results under the same
-paths, and needs the same `ditr`.
+**What you need.** Ray, and a model. On a cluster, every machine needs the same `ditr`, and must see captures, model and
+results under the same paths.
 
-**What happens.** Each actor loads the model once and labels one capture after the other; a GPU is shared by two. The
-results are the same as from one process. What is done already is not done again, so after a loss of machines, or of
-power, the same command goes on. Labels made by another model or with other options are refused, unless you say
+**What happens.** Each actor loads the model once and labels one capture after the other. Two actors share a GPU. The
+results are the same as from one process. Finished captures are not labelled again, so after losing machines or power,
+you run the same command to continue. Labels from another model or from other options are refused, unless you set
 `overwrite`.
 
 **What comes out**, in `examples_out/08_ray/`: a folder for each capture, as from [02](02_segment.py), and
-`results.jsonl` with a line for each: what became of it, counts per class, seconds.
+`results.jsonl` with one line per capture: its outcome, counts per class, seconds.
 
-`ditr segment SCANS --model MODEL --ray --out LABELS` does the same on the command line. Without Ray, the same call
-without `ray=` uses several processes of this machine; `--shard 2/8` splits the work among jobs of a scheduler. More:
+On the command line, `ditr segment SCANS --model MODEL --ray --out LABELS` does the same. Without Ray, the same call
+without `ray=` uses several processes of this machine. `--shard 2/8` splits the work among jobs of a scheduler. More:
 [many captures](../docs/many.md).
 """
 

@@ -1,25 +1,25 @@
-"""A format that `ditr` does not know is one file with two functions, and one line that registers it.
+"""Add a capture format that `ditr` does not know: one file with two functions, and one line that registers it.
 
 ```
 python examples/09_add_a_capture_format.py                # a built-in room, first written as the toy format
 python examples/09_add_a_capture_format.py SHED.snapshot  # a file of that format
 ```
 
-**The toy format.** `.snapshot` is a single JSON file: points in centimetres with colours, and one photograph (as PNG,
-in base64) with its focal length and camera-to-world matrix of OpenGL.
+**The toy format.** `.snapshot` is a single JSON file: points in centimetres with colours, and one photograph (PNG in
+base64) with its focal length and its OpenGL camera-to-world matrix.
 
-* `recognise(path)` looks at what a path *holds* and says in a few words what tells the format; None for anything
-  else. It is cheap (it reads a few bytes) and raises nothing.
+* `recognise(path)` looks at what a path *contains*. It returns a few words that say how it knew the format, or None
+  for anything else. It is cheap (it reads a few bytes) and never raises an error.
 * `read(path, options)` makes a [`Scene`](../src/ditr/scene.py): metres, OpenCV axes, world to camera, as in
-  [03](03_capture_from_arrays.py). A fault of the file is an `InputError` with three parts: where, what is wrong, what
+  [03](03_capture_from_arrays.py). A fault in the file is an `InputError` with three parts: where, what is wrong, what
   to do.
 
-**What happens.** The format is registered for this program. After that everything takes it, `ditr.read_capture` and
-all that is built on it: what was recognised is told, units and axes are checked, and image features are put on the
-points. In `examples_out/09_format/` are `check.png` and `features.png`.
+**What happens.** The format is registered for this program. After that, `ditr.read_capture` and everything built on
+it can read it: it reports the format, checks units and axes, and puts image features on the
+points. `examples_out/09_format/` contains `check.png` and `features.png`.
 
-**In the library itself** the functions are a new file in `src/ditr/captures/`, and the line stands in `FORMATS` of
-[`captures/sources.py`](../src/ditr/captures/sources.py); then the commands take it, too. Do not forget damaged files:
+**In the library itself**, put the functions into a new file in `src/ditr/captures/`, and the line into `FORMATS` of
+[`captures/sources.py`](../src/ditr/captures/sources.py). Then the commands read it, too. Remember damaged files:
 [architecture](../docs/architecture.md#add-a-capture-format).
 """
 

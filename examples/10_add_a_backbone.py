@@ -1,21 +1,21 @@
-"""A network of your own is trained, saved and used like the ones that are there: one file, and one line.
+"""Train, save and use a network of your own like the built-in ones: one file, and one line.
 
 ```
 python examples/10_add_a_backbone.py                        # three built-in rooms
 python examples/10_add_a_backbone.py ROOM_1 ROOM_2 ROOM_3   # captures of yours; the last one is the test
 ```
 
-**What a backbone is.** A *config*, a frozen dataclass of plain values, and a *module* whose `encode` and `decode` take
-features of voxels, their pyramid (which voxel lies in which coarser cell), image features, and the dataset in joint
-training. More is in [`models/backbone.py`](../src/ditr/models/backbone.py).
+**What is a backbone?** A *config*, which is a frozen dataclass of plain values, and a *module* whose `encode` and
+`decode` take features of voxels, their pyramid (which voxel lies in which coarser cell), image features, and, in joint
+training, the dataset. For more, see [`models/backbone.py`](../src/ditr/models/backbone.py).
 
 **What happens.** `Two` has two levels: a linear layer on the voxels, a maximum over each coarser cell, and back, where
-image features are added (`Fusion`, section 3.1 of the paper). One line makes `NetworkConfig` know it, so that a saved
-`config.json` can name it; it has to run before training is imported, which `import ditr` does on first use.
+image features are added (`Fusion`, section 3.1 of the paper). One line registers it with `NetworkConfig`, so that a
+saved `config.json` can name it. It must run before training is imported, which `import ditr` does on first use.
 
 **What comes out**, in `examples_out/10_backbone/`: `run/`, a model like any other, and `test.png`, labels of the last
-capture. A program that loads this model needs the same line. So in the library itself the class is a new file in
-`src/ditr/models/`, and the line stands in `models/backbone.py`
+capture. A program that loads this model needs the same line. In the library itself, put the class into a new file in
+`src/ditr/models/`, and the line into `models/backbone.py`
 ([architecture](../docs/architecture.md#add-a-backbone)).
 """
 

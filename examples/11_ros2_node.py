@@ -1,9 +1,9 @@
-"""A node of ROS 2 that labels the clouds of a LiDAR by the photographs of the cameras around it, as they come.
+"""A ROS 2 node that labels the clouds of a LiDAR as they arrive, with the photographs of the cameras around it.
 
     python examples/11_ros2_node.py MODEL /points /front/image_raw/compressed:/front/camera_info [...]
 
-Where the LiDAR is faster, clouds are dropped, and the newest is taken next. It publishes /labels: x, y, z, label and
-confidence of each point. ROS 2 has to be sourced, for rclpy; all else here does without.
+If the LiDAR is faster than the labelling, clouds are dropped and the newest one is labelled next. The node publishes
+/labels: x, y, z, label and confidence of each point. Source ROS 2 first, for rclpy. Nothing else here needs it.
 """
 
 import array

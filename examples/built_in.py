@@ -1,6 +1,6 @@
-"""What the examples share: their command line, and a small built-in room where no capture is named.
+"""What the examples share: their command line, and a small built-in room for calls without a capture.
 
-An example is started by `run(main, __doc__, ...)`, and its `main` gets `captures` (folders or files), `out` (the folder
+Start an example with `run(main, __doc__, ...)`. Its `main` gets `captures` (folders or files), `out` (the folder
 of its results), `encoder` (the image encoder), `steps` (of a training) and `model`.
 """
 
