@@ -123,7 +123,7 @@ def test_impossible_pose(
 def test_zero_views(capsys: pytest.CaptureFixture[str], tmp_path: Path, models: Path) -> None:
     write_capture(make_scene(views=0), tmp_path / "capture")
     line = refused(capsys, tmp_path / "capture", models)
-    assert "it has no photographs, and" in line and "Use d-ditr-scannet200 (--model), which takes none" in line
+    assert "it has no photographs, but" in line and "Use d-ditr-scannet200 (--model), which needs none" in line
     out = segment(tmp_path / "capture", models, "--force")
     assert len(labels(out)) == 400
     assert json.loads((out / "summary.json").read_text())["share_of_points_seen"] == 0
@@ -160,7 +160,7 @@ def test_points_that_are_not_finite(
     x[[7, 9]] = value
     change_points(capture, x=x)
     line = refused(capsys, capture, models)
-    assert "points.ply" in line and "2 points are not finite" in line and "number 7" in line
+    assert "points.ply" in line and "2 points with coordinates that are not finite" in line and "point 7" in line
 
 
 def test_empty_cloud(capsys: pytest.CaptureFixture[str], capture: Path, models: Path) -> None:
@@ -206,7 +206,7 @@ def test_label_outside_the_class_list(
 ) -> None:
     change_points(capture, label=np.full(400, label, dtype=np.int32))
     line = refused(capsys, capture, models)
-    assert "points.ply" in line and "outside the class list" in line and f"has {label}" in line
+    assert "points.ply" in line and "outside the class list" in line and f"is {label}" in line
 
 
 def test_missing_attributes(capsys: pytest.CaptureFixture[str], tmp_path: Path, models: Path) -> None:

@@ -83,7 +83,7 @@ def test_the_choice_follows_what_the_scene_has(scene: Scene, profile: str | None
         (replace(make_scene(), coord=make_scene().coord * 100), None, "no published model can be chosen"),
         (without(make_scene(depth=True), "color"), None, "no colour"),
         (make_scene(), "outdoor", "no intensity"),
-        (replace(sweep(), coord=sweep().coord + 500), None, "not a LiDAR's place"),
+        (replace(sweep(), coord=sweep().coord + 500), None, "not the position of a LiDAR"),
         (make_scene(), "underwater", "no profile"),
     ],
 )
@@ -208,7 +208,7 @@ def test_a_scene_unlike_those_of_a_run_is_told_in_the_summary_too(
         write_capture(scene, tmp_path / name)
         out = tmp_path / f"{name}-labels"
         main(["segment", str(tmp_path / name), "--model", str(tmp_path / "run"), "--out", str(out), "--no-pictures"])
-        said = "m, where its training had 4 to 4.2 m" in capsys.readouterr().err
+        said = "m, but 4 to 4.2 m" in capsys.readouterr().err
         about = [found["about"] for found in json.loads((out / "summary.json").read_text()).get("findings", [])]
         assert said == (name == "unlike") == ("training data" in about)
 
@@ -219,7 +219,10 @@ def test_views_are_accounted_for(tmp_path: Path) -> None:
     segmenter = Segmenter(config, config.build(), encoding=encoding)
     some, rule = used_views(segmenter, make_scene(views=5, depth=True))
     assert some == "photographs: 2 of 5, equidistant, encoded at 56 x 42 pixels"
-    assert rule == "visible is what lies inside the image, 0.2 to 4 m before the camera, within 0.1 m of the depth map"
+    assert (
+        rule
+        == "visible is what lies inside the image, 0.2 to 4 m in front of the camera, within 0.1 m of the depth map"
+    )
     drawn = replace(config, preparation=replace(config.preparation, view_order=ViewOrder.RANDOM))
     said = used_views(Segmenter(drawn, drawn.build(), encoding=encoding), make_scene(views=5))[0]
     assert said.startswith("photographs: 2 of 5, drawn at random,")
@@ -231,7 +234,7 @@ def test_views_are_accounted_for(tmp_path: Path) -> None:
 
 
 def test_up_is_accounted_for() -> None:
-    assert used_up(prediction_of(make_scene())) == "up is z, as points and cameras say"
+    assert used_up(prediction_of(make_scene())) == "up is z, as points and cameras show"
     assert used_up(prediction_of(make_scene(views=0))) == "up is z, as the points say"
     assert used_up(prediction_of(replace(make_scene(), up=np.array([0.0, 0.0, 1.0])))) == "up is z, as told"
     assert "turned" in used_up(prediction_of(make_scene(), (0.0, 1.0, 0.0)))

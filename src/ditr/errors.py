@@ -9,12 +9,17 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any
 
-__all__ = ["Finding", "Grade", "InputError", "causes", "few", "nearest"]
+__all__ = ["Finding", "Grade", "InputError", "causes", "counted", "few", "nearest"]
 
 
 def nearest(name: str, known: Iterable[str], *, cutoff: float = 0.6) -> str | None:
     """The known name that ``name`` is most like; None where none is as like as ``cutoff`` (0 to 1) asks."""
     return next(iter(difflib.get_close_matches(name, list(known), n=1, cutoff=cutoff)), None)
+
+
+def counted(number: int, noun: str) -> str:
+    """A number of things in words: 1 scene, 2 scenes. ``noun`` is the singular of a word whose plural ends in -s."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
 def few(names: Iterable[str], most: int) -> str:

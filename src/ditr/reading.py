@@ -116,7 +116,9 @@ class ReadOptions:
             raise InputError("tolerance", f"it is {self.tolerance}", "Give seconds, 0 or more")
         for parent, child, *numbers in self.transforms:
             if not all(map(math.isfinite, numbers)) or not any(numbers[3:]):
-                raise InputError("transforms", f"that of {child} in {parent} is none", "Give x y z and a quaternion")
+                raise InputError(
+                    "transforms", f"the one of {child} in {parent} is not a transform", "Give x y z and a quaternion"
+                )
         if self.up is not None and (not all(map(math.isfinite, self.up)) or not any(self.up)):
             raise InputError("up", f"{list(self.up)} is not a direction", "Give three finite numbers, not all zero")
         for name, value in self.substitute:
@@ -129,16 +131,16 @@ class ReadOptions:
             raise InputError("strength_scale", f"it is {scale}", "Give a positive number")
         if self.occlusion not in (None, "none", "z-buffer"):
             raise InputError(
-                "occlusion", f"{self.occlusion!r} is not a way to find hidden points", "Use none or z-buffer"
+                "occlusion", f"{self.occlusion!r} is not a method to find hidden points", "Use none or z-buffer"
             )
         if self.background == "":
-            raise InputError("background", "it has no name", "Name the class that unlabelled points become")
+            raise InputError("background", "it has no name", "Name the class that unlabelled points should get")
         metres = None if self.scale_by is None else self.scale_by[2]
         for name, length in (("unit", self.unit), ("depth_unit", self.depth_unit), ("scale_by", metres)):
             if length is not None and not (math.isfinite(length) and length > 0):
                 raise InputError(name, f"{length} is not a length", "Give metres, more than 0")
         if sum(getattr(self, name) is not None for name in _UNITS) > 1:
-            raise InputError("unit", "unit, scale and scale_by say the same thing", "Give one of them")
+            raise InputError("unit", "unit, scale and scale_by exclude each other", "Give one of them")
 
     @property
     def tells_unit(self) -> bool:

@@ -96,7 +96,7 @@ def choose_device(name: str) -> str:
     except RuntimeError:
         kind = ""
     if kind not in ("cpu", "cuda"):
-        raise InputError("device", f"{name!r} is not known", "Use auto, cpu or cuda")
+        raise InputError("device", f"{name!r} is not a device", "Use auto, cpu or cuda")
     if kind == "cuda" and not there:
         raise InputError("device", "there is no GPU that torch can use", "Use cpu, or install torch for this GPU")
     return name
@@ -189,7 +189,7 @@ class LogFile:
                 self._file.write("".join(f"{now}  {part}\n" for part in clean))
         except OSError as error:
             self._file = None
-            print(f"ditr: warning: {self._path} is written no more: {error.strerror}", file=sys.__stderr__)
+            print(f"ditr: warning: {self._path} is no longer written: {error.strerror}", file=sys.__stderr__)
 
     def copying(self, stream: TextIO) -> TextIO:
         """A stream that writes to ``stream`` and here."""
@@ -321,11 +321,11 @@ class _State:
     def __str__(self) -> str:
         gone = (time.monotonic() if self.total is None or self.under_way else self.changed) - self.began
         if self.total is None:
-            return f"{self.title}: {_clock(gone)} gone"
+            return f"{self.title}: {_clock(gone)} elapsed"
         parts = [f"{self.title}: {int(self.done)} of {int(self.total)}", *([self.note] if self.note else [])]
         if not self.under_way:
-            return ", ".join([*parts, f"took {_clock(gone)}"])
-        parts.append(f"{_clock(gone)} gone")
+            return ", ".join([*parts, f"took {_clock(gone)}" if round(gone) else "took under a second"])
+        parts.append(f"{_clock(gone)} elapsed")
         if self.done > self.first:
             parts.append(f"about {_clock(gone / (self.done - self.first) * (self.total - self.done))} left")
         return ", ".join(parts)
@@ -365,7 +365,7 @@ class _Lines:
         if under_way := [str(state) for state in self._states if state.under_way]:
             return "; ".join(under_way)
         last = max(self._states, key=lambda state: state.changed)
-        return str(last) if last.total is None else f"{last}; {_clock(time.monotonic() - self._began)} gone in all"
+        return str(last) if last.total is None else f"{last}; {_clock(time.monotonic() - self._began)} in all"
 
     def _tell(self, line: str) -> None:
         # Whoever read the output may have closed it: that is for the work itself to notice.

@@ -20,7 +20,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ditr.errors import Finding, InputError
+from ditr.errors import Finding, InputError, counted
 from ditr.reading import CloudAxes, PoseConvention, ReadOptions
 
 __all__ = [
@@ -77,7 +77,7 @@ class Camera:
         if self.width < 1 or self.height < 1 or self.fx <= 0 or self.fy <= 0:
             raise InputError(
                 "camera",
-                f"size {self.width}x{self.height} with focal lengths {self.fx}, {self.fy}",
+                f"its size {self.width}x{self.height} or a focal length ({self.fx:g}, {self.fy:g}) is not positive",
                 "Sizes and focal lengths are positive, in pixels",
             )
         counts = {CameraModel.PINHOLE: (0,), CameraModel.OPENCV: (4, 5), CameraModel.FULL_OPENCV: (8,)}
@@ -85,8 +85,8 @@ class Camera:
         if len(self.distortion) not in expected:
             raise InputError(
                 "camera",
-                f"{self.model.value} has {' or '.join(map(str, expected))} distortion coefficients, got "
-                f"{len(self.distortion)}",
+                f"{self.model.value} has {' or '.join(map(str, expected))} distortion coefficients, but "
+                f"{len(self.distortion)} were given",
                 "Give k1 k2 p1 p2 (and k3) for OPENCV, k1 k2 p1 p2 k3 k4 k5 k6 for FULL_OPENCV, k1 k2 k3 k4 for "
                 "OPENCV_FISHEYE, none for PINHOLE",
             )
@@ -255,7 +255,9 @@ class Scene:
             raise InputError(where, f"points of shape {coord.shape}", "A scene needs at least one point, (N, 3)")
         bad = np.flatnonzero(~np.isfinite(coord).all(axis=1))
         if len(bad):
-            fault = f"{len(bad)} points are not finite, the first is number {bad[0]}"
+            fault = (
+                f"it has {counted(len(bad), 'point')} with coordinates that are not finite; the first is point {bad[0]}"
+            )
             raise InputError(where, fault, "Remove these points")
         object.__setattr__(self, "coord", _frozen(coord))
         for key, dtype, shape in (

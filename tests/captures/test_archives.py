@@ -65,7 +65,7 @@ def test_other_archives_are_named(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ["../out.txt", "rgbd/../../out.txt", "/out.txt", "..\\out.txt"])
 def test_names_that_lead_out_are_refused(recording: Path, name: str) -> None:
     with_entry(recording, name)
-    with pytest.raises(InputError, match="outside its folder"):
+    with pytest.raises(InputError, match="outside the archive's folder"):
         read_capture(recording)
 
 

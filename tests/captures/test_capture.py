@@ -394,7 +394,7 @@ def test_missing_folder_and_files(capture: Path, tmp_path: Path) -> None:
     edit(capture, drop=("ply_file_path",))
     refused(capture, "no point cloud", "transforms.json")
     (capture / "transforms.json").unlink()
-    refused(capture, "1 photograph here, without poses", "images")
+    refused(capture, "1 photograph here, but no poses", "images")
     shutil.rmtree(capture / "images")
     refused(capture, "there is no such file", "transforms.json")
 
@@ -447,7 +447,7 @@ def test_impossible_camera(capture: Path, changes: dict[str, Any], fault: str) -
 
 def test_missing_focal_length(capture: Path) -> None:
     edit(capture, drop=("fl_x", "fl_y", "cx"))
-    refused(capture, "fl_x and cx missing; so it is in 2 of 2 frames", "frame images/one.png")
+    refused(capture, "fl_x and cx are missing; 2 of 2 frames have this fault", "frame images/one.png")
 
 
 def changed(row: int, column: int, value: float) -> list[list[float]]:
@@ -486,7 +486,7 @@ def test_impossible_applied_transform(capture: Path, matrix: np.ndarray) -> None
 def test_label_outside_the_class_list(capture: Path, label: int) -> None:
     zero = np.zeros(3, np.float32)
     write_ply(capture / "cloud.ply", {"x": zero, "y": zero, "z": zero, "label": np.array([0, label, 1], np.int32)})
-    refused(capture, f"point 1 has {label}", "cloud.ply")
+    refused(capture, f"that of point 1 is {label}", "cloud.ply")
 
 
 @pytest.mark.parametrize(
@@ -494,8 +494,8 @@ def test_label_outside_the_class_list(capture: Path, label: int) -> None:
     [
         ({"x": [], "y": [], "z": []}, "no points"),
         ({"x": [1.0], "y": [1.0]}, "no property z"),
-        ({"x": [1.0, 1.0], "y": [1.0, np.nan], "z": [1.0, 1.0]}, "not finite, the first is number 1"),
-        ({"x": [0.0], "y": [0.0], "z": [0.0], "label": [0.5]}, "point 0 has 0.5"),
+        ({"x": [1.0, 1.0], "y": [1.0, np.nan], "z": [1.0, 1.0]}, "not finite; the first is point 1"),
+        ({"x": [0.0], "y": [0.0], "z": [0.0], "label": [0.5]}, "that of point 0 is 0.5"),
         ({"x": [0.0], "y": [0.0], "z": [0.0], "red": [300.0], "green": [0.0], "blue": [0.0]}, "'red'"),
         ({"x": [0.0], "y": [0.0], "z": [0.0], "red": [np.nan], "green": [0.0], "blue": [0.0]}, "'red'"),
     ],

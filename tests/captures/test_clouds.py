@@ -79,7 +79,7 @@ def test_points_that_a_depth_camera_did_not_measure_are_left_out(tmp_path: Path)
     path.write_bytes((header + "VIEWPOINT 1 0 0 1 0 0 0\nPOINTS 6\nDATA binary\n").encode() + rows.tobytes())
     scene = read_capture(path)
     assert scene.coord[:, 0].tolist() == [0, 3, 9, 12, 15] and not scene.extra
-    assert "1 of 6 are not measured" in said(scene) and "viewpoint" in said(scene)
+    assert "1 of 6 are not measured" in said(scene) and "VIEWPOINT" in said(scene)
     assert scene.properties["organised"] == [2, 3]
 
 
@@ -155,7 +155,7 @@ def test_a_count_before_the_points_has_to_be_right(tmp_path: Path) -> None:
     scene = read_capture(path)
     assert scene.strength is not None and scene.strength.tolist() == [-5, 7]
     path.write_text("3\n0 0 0 -5 1 2 3\n1 1 1 7 4 5 6\n", encoding="utf-8")
-    assert "declares 3 points, and 2 follow" in refusal(path).fault
+    assert "declares 3 points, but 2 follow" in refusal(path).fault
 
 
 def test_fields_of_an_array(room: Scene, tmp_path: Path) -> None:
@@ -167,7 +167,7 @@ def test_fields_of_an_array(room: Scene, tmp_path: Path) -> None:
 
 def test_arrays_of_objects_are_never_unpickled(tmp_path: Path) -> None:
     np.save(tmp_path / "cloud.npy", np.array([{"a": 1}, None, 3], dtype=object), allow_pickle=True)
-    assert "no capture here, but a NumPy array" in refusal(tmp_path / "cloud.npy").fault
+    assert "not a capture, but a NumPy array" in refusal(tmp_path / "cloud.npy").fault
 
 
 def test_a_sweep_of_kitti_with_its_labels(room: Scene, tmp_path: Path) -> None:
@@ -184,7 +184,7 @@ def test_a_sweep_of_kitti_with_its_labels(room: Scene, tmp_path: Path) -> None:
 @pytest.mark.parametrize("values", [np.zeros((9, 4)), np.full((9, 4), np.nan), np.arange(40.0) * 1e4, -np.ones((9, 4))])
 def test_other_files_of_numbers_are_no_sweeps(tmp_path: Path, values: np.ndarray) -> None:
     values.astype("<f4").tofile(tmp_path / "weights.bin")
-    assert "no capture here, but a file" in refusal(tmp_path / "weights.bin").fault
+    assert "not a capture, but a file" in refusal(tmp_path / "weights.bin").fault
 
 
 @pytest.mark.parametrize("ending", ["ply", "obj", "glb", "stl"])
@@ -192,7 +192,7 @@ def test_meshes_are_sampled_where_their_vertices_lie_far_apart(tmp_path: Path, e
     coarse, fine = tmp_path / f"coarse.{ending}", tmp_path / f"fine.{ending}"
     cloud_files.write_mesh(coarse, 2)
     scene = read_capture(coarse)
-    assert len(scene) == 200_000 and "points of its surface are taken" in said(scene)
+    assert len(scene) == 200_000 and "points are sampled on its surface" in said(scene)
     radius = np.linalg.norm(scene.coord, axis=1)
     assert radius.min() > 0.95 and radius.max() <= 1 + 1e-6
     assert scene.normal is not None and (scene.normal * scene.coord).sum(axis=1).min() > 0.9
@@ -262,7 +262,10 @@ def test_a_missing_library_is_one_command(room: Scene, tmp_path: Path, name: str
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
     assert done.returncode == 1
-    assert f"{library}, which reads it, is not installed. Install it with `pip install '{command}'`." in done.stderr
+    assert (
+        f"{library}, which is needed to read it, is not installed. Install it with `pip install '{command}'`."
+        in done.stderr
+    )
 
 
 def test_a_reader_that_crashes_is_an_error_that_names_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -374,7 +377,7 @@ def test_labels_go_into_a_copy_of_the_file(tmp_path: Path, kind: int, ending: st
     scene = read_capture(path)
     assert scene.class_names[-1] == "sofa" and scene.label is not None
     np.testing.assert_array_equal(scene.label == len(scene.class_names) - 1, label == 1)
-    with pytest.raises(InputError, match="300 points, and there are 9 labels"):
+    with pytest.raises(InputError, match="300 points, but there are 9 labels"):
         write_las_labels(source, path, label[:9], confidence[:9], ("building", "sofa", "terrain"))
 
 
@@ -387,5 +390,5 @@ def test_the_matrix_of_a_pose_is_no_cloud(tmp_path: Path, matrix: np.ndarray) ->
     np.savetxt(tmp_path / "pose.txt", matrix)
     np.save(tmp_path / "pose.npy", matrix, allow_pickle=False)
     for name in ("pose.txt", "pose.npy"):
-        with pytest.raises(InputError, match="matrix, of a pose or a camera"):
+        with pytest.raises(InputError, match="matrix, such as a pose or intrinsics"):
             read_capture(tmp_path / name)

@@ -100,9 +100,9 @@ def test_the_model_with_most_images_is_taken_and_said(tmp_path: Path) -> None:
     write_text(model_of(large), tmp_path / "sparse" / "1")
     save_images(large, tmp_path / "images", [f"{view.name}.png" for view in large.views])
     for source, count, said in (
-        (tmp_path, 4, "sparse/1 is taken, which has most images (4 images; 0 has 2)"),
-        (tmp_path / "sparse", 4, "1 is taken, which has most images (4 images; 0 has 2)"),
-        (tmp_path / "sparse" / "0", 2, "it is the one that was named (2 images; 1 has 4)"),
+        (tmp_path, 4, "sparse/1 is used, which has the most images (4 images; 0 has 2)"),
+        (tmp_path / "sparse", 4, "1 is used, which has the most images (4 images; 0 has 2)"),
+        (tmp_path / "sparse" / "0", 2, "the model that was named is used (2 images; 1 has 4)"),
     ):
         read = read_capture(source)
         assert len(read.views) == count
@@ -116,7 +116,7 @@ def test_binary_files_count_before_text_and_it_is_said(tmp_path: Path) -> None:
     write_text(stale, tmp_path / "sparse" / "0")
     read = read_capture(tmp_path)
     assert len(read.views) == 2
-    assert any(".bin counts" in finding.text for finding in read.findings)
+    assert any(".bin is used" in finding.text for finding in read.findings)
 
 
 def test_names_with_folders_and_spaces(tmp_path: Path) -> None:

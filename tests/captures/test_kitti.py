@@ -54,7 +54,7 @@ def test_a_sequence_is_an_iterable_of_its_sweeps(sequence: Path) -> None:
     for number, (scene, before, pose) in enumerate(zip(drive, sweeps(), moves(), strict=True)):
         assert scene.name == f"04_00000{number}"
         assert str(scene.findings[0]) == (
-            "format: read as a sequence of KITTI odometry, since velodyne/*.bin and calib.txt are there."
+            "format: read as a sequence of KITTI odometry, since it has velodyne/*.bin and calib.txt."
         )
         assert same_patches(before, scene) >= 0.999
         np.testing.assert_allclose(scene.coord, before.coord, atol=1e-6)
@@ -88,7 +88,7 @@ def test_a_sweep_has_an_address_that_whatever_takes_captures_takes(sequence: Pat
 
 
 def test_one_scene_is_wanted_and_a_drive_has_many(sequence: Path) -> None:
-    with pytest.raises(InputError, match=r"with 3 scenes, and one is wanted. Name one of them, as .*04/000000"):
+    with pytest.raises(InputError, match=r"with 3 scenes, but one scene is expected. Name one of them, as .*04/000000"):
         read_capture(sequence)
     with pytest.raises(InputError, match=r"no such scene. Did you mean 000001"):
         read_capture(sequence / "00001")
@@ -107,7 +107,7 @@ def test_photographs_that_are_missing_are_said(sequence: Path) -> None:
     (sequence / "image_3" / "000001.png").unlink()
     scene = read_capture(sequence / "000001")
     assert [view.name for view in scene.views] == ["image_2"]
-    assert any("no photograph of image_3" in finding.text for finding in scene.findings)
+    assert any("image_3 has no photograph" in finding.text for finding in scene.findings)
 
 
 @pytest.mark.parametrize(
@@ -150,14 +150,18 @@ def test_frames_of_the_object_benchmark_have_a_calibration_each(tmp_path: Path) 
     assert isinstance(drive, Drive) and drive.names() == ["000007", "000008"]
     for before, scene in zip(scenes, drive, strict=True):
         assert same_patches(before, scene) >= 0.999
-        assert scene.findings[0].text.startswith("read as frames of KITTI object, since velodyne/*.bin and calib/")
+        assert scene.findings[0].text.startswith(
+            "read as frames of KITTI object, since it has velodyne/*.bin and calib/"
+        )
     path = tmp_path / "training" / "calib" / "000008.txt"
     # Files of the tracking benchmark have other names, and no colon behind some.
     text = path.read_text(encoding="utf-8").replace("R0_rect:", "R_rect").replace("Tr_velo_to_cam:", "Tr_velo_cam")
     path.write_text(text, encoding="utf-8")
     assert same_patches(scenes[1], read_capture(tmp_path / "training" / "000008")) >= 0.999
     path.unlink()
-    with pytest.raises(InputError, match=r"000008.txt: the photographs of this frame have no calibration"):
+    with pytest.raises(
+        InputError, match=r"000008.txt: there is no such file, the calibration of this frame's photographs"
+    ):
         drive.scene(1)
 
 

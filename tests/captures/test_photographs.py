@@ -266,8 +266,8 @@ def test_the_camera_of_a_folder_that_does_not_say_it_is_warned_of(tmp_path: Path
     [
         (write_polycam, "keyframes/corrected_cameras/1650000000000000.json", "not a number"),
         (write_record3d, "metadata", "poses is not"),
-        (write_arkitscenes, "41048190_frames/lowres_wide.traj", "not 7 numbers"),
-        (write_tum, "groundtruth.txt", "not 8 numbers"),
+        (write_arkitscenes, "41048190_frames/lowres_wide.traj", "does not have 7 numbers"),
+        (write_tum, "groundtruth.txt", "does not have 8 numbers"),
         (write_open3d, "trajectory.log", "three numbers"),
     ],
 )

@@ -81,7 +81,9 @@ def test_black_counts_as_missing_and_one_colour_is_said(room: Path) -> None:
     black = np.zeros(400, np.uint16)
     found = change(room, red=black, green=black, blue=black)
     assert found.color is None and "all 400 are black" in said(found)
-    with pytest.raises(InputError, match=r"the points have no color.*all 400 are black, which counts as missing"):
+    with pytest.raises(
+        InputError, match=r"the points have no color.*all 400 are black, so they are treated as missing"
+    ):
         require_attributes(found, Preparation(0.2, (Attribute.COLOR,)))
     grey = np.full(400, 128, np.uint8)
     found = change(room, red=grey, green=grey, blue=grey)
@@ -91,7 +93,7 @@ def test_black_counts_as_missing_and_one_colour_is_said(room: Path) -> None:
 def test_ten_bits_in_sixteen_are_warned_of(room: Path) -> None:
     values = np.arange(400, dtype=np.uint16) * 2
     found = change(room, red=values, green=values, blue=values)
-    assert "they are nearly black, as 16 bits that reach 798 are" in said(found, Grade.WARNED)
+    assert "they are nearly black: 16-bit values that reach only 798" in said(found, Grade.WARNED)
 
 
 @pytest.mark.parametrize(("scale", "kind"), [(1.0, "f4"), (1.0, "f8"), (255.0, "u1"), (255.0, "f4")])
@@ -100,7 +102,7 @@ def test_normals_stored_like_colours(room: Path, scale: float, kind: str) -> Non
     stored = ((normal * 0.5 + 0.5) * scale).round(6 if kind != "u1" else 0).astype(kind)
     found = change(room, **dict(zip(NORMAL, stored.T, strict=True)))
     np.testing.assert_allclose(found.normal, normal, atol=0.01)
-    assert "they are stored like colours, and were read as -1..1" in said(found)
+    assert "they are stored as 0..255, like colours, and were scaled to -1..1" in said(found)
 
 
 def test_normals_that_face_one_way_are_left_alone(room: Path) -> None:

@@ -61,7 +61,10 @@ def test_what_a_file_says_is_in_the_scene_and_written_back(tmp_path: Path) -> No
 @pytest.mark.parametrize(
     ("text", "fault"),
     [
-        ('{"strenght_scale": 255}', r"capture.json: unknown setting 'strenght_scale'. Did you mean 'strength_scale'\?"),
+        (
+            '{"strenght_scale": 255}',
+            r"capture.json: there is no setting 'strenght_scale'. Did you mean 'strength_scale'\?",
+        ),
         ('{"profile": "space"}', "profile is 'space'. Give one of indoor, outdoor"),
         ('{"occlusion": "zbuffer"}', "occlusion is 'zbuffer'. Give one of none, z-buffer"),
         ('{"up": [0, 1]}', "up is .* a list of 3"),
@@ -165,7 +168,7 @@ def test_occlusion_is_heeded_in_training_labelling_and_evaluation(tmp_path: Path
         assert summary["occlusion"] == (
             "z-buffer of the cloud, since there are no depth maps"
             if hides
-            else "none: hidden points count as seen, since there are no depth maps"
+            else "none, so hidden points count as seen, since there are no depth maps"
         )
         assert ("occlusion: z-buffer of the cloud, since there are no depth maps" in done.stdout) == hides
     assert shares["asked"] == shares["told"] < shares["plain"] == shares["told not"]

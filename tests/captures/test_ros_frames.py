@@ -53,7 +53,7 @@ def test_frames_at_two_times_by_one_that_stands_still() -> None:
 
 @pytest.mark.parametrize(
     ("time", "said"),
-    [(-0.5, "base is known only 0.5 s later"), (2.0, "known only 0.5 s before"), (0.9, "has a gap of 1.1 s")],
+    [(-0.5, "base is only known from 0.5 s later on"), (2.0, "known only 0.5 s before"), (0.9, "has a gap of 1.1 s")],
 )
 def test_nothing_is_extrapolated_and_gaps_are_not_filled(time: float, said: str) -> None:
     with pytest.raises(TransformUnknown, match=said):
@@ -88,7 +88,7 @@ def test_odd_trees_are_said_and_end() -> None:
         found.add("base", "broken", None, numbers)
     frames = Frames(found)
     assert any("3 transforms are not a rotation" in text for text in frames.said)
-    assert any("b has several parents; d counts, and a does not" in text for text in frames.said)
+    assert any("b has several parents; d is used, and a is not" in text for text in frames.said)
     circle = Transforms()
     static(circle, "a", "b")
     static(circle, "b", "a")

@@ -275,5 +275,5 @@ def test_headers_are_read_from_the_first_bytes(is_first: bool) -> None:
     assert found is not None and (found.stamp, found.frame) == (START + 5, "cam")
     for length in range(20):
         assert header_of(data[:length], encoding) is None
-    with pytest.raises(InputError, match=r"a message of /points is not a sensor_msgs/msg/PointCloud2"):
+    with pytest.raises(InputError, match=r"a message of /points is not a valid sensor_msgs/msg/PointCloud2"):
         decoded("here", Message("/points", 0, data[:15]), POINT_CLOUD, encoding)

@@ -37,11 +37,11 @@ READ = {
     "lyft_tables_nuscenes_schema/lidar/*.bin": (5, "strength"),
 }
 """Files by patterns: their points, and what these have."""
-TEXT = "What can be read is"
+TEXT = "Supported are"
 REFUSED = {
     "instant_ngp_fox": ("names no point cloud", "COLMAP"),
     "instant_ngp_fox/images/*.jpg": ("a JPEG image", TEXT),
-    "instant_ngp_fox/transforms.json": ("one of its files", "Name its folder"),
+    "instant_ngp_fox/transforms.json": ("a file of a capture", "Name its folder"),
     "av2_lidar": ("a log of Argoverse 2", "to_csv"),
     "av2_lidar/**/*.feather": ("an Arrow table", "to_csv"),
     "waymo": ("records of Waymo", "ditr verify --help"),
@@ -58,7 +58,7 @@ REFUSED = {
     "**/*.pkl": ("a pickle", "as .npy or CSV"),
     "scannet_frames": ("ScanNet's exporter", "transforms.json"),
     "scannet_frames/color/*.png": ("a PNG image", TEXT),
-    "scannet_frames/*/*.txt": ("4 x 4 matrix, of a pose or a camera", "the points"),
+    "scannet_frames/*/*.txt": ("4 x 4 matrix, such as a pose or intrinsics", "the points"),
     "scannet_frames/*.tsv": ("a file", TEXT),
     "kitti_object_000008/000008.png": ("a PNG image", TEXT),
     "kitti_object_000008/000008.txt": ("16 columns without names", "Name the columns"),

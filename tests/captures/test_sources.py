@@ -28,7 +28,7 @@ def test_a_cloud_by_its_own_path_is_a_scene_without_views(tmp_path: Path) -> Non
     scene = read_capture(cloud(tmp_path / "hall.ply"))
     assert (scene.name, len(scene), scene.views) == ("hall", 60, ())
     assert scene.color is not None and scene.label is not None and scene.class_names == ()
-    assert str(scene.findings[0]) == "format: read as a PLY point cloud, since its first line is ply."
+    assert str(scene.findings[0]) == "format: read as a PLY point cloud, since its first line is 'ply'."
 
 
 def test_options_and_a_class_list_beside_a_cloud_count(tmp_path: Path) -> None:
@@ -63,7 +63,7 @@ def test_what_can_be_read_is_listed(tmp_path: Path) -> None:
     for path in (tmp_path / "odd.dat", tmp_path / "none", tmp_path):
         with pytest.raises(InputError) as caught:
             read_capture(path)
-        assert caught.value.remedy.startswith("What can be read is a folder with transforms.json")
+        assert "Supported are a folder with transforms.json" in caught.value.remedy
         assert "a PLY point cloud" in caught.value.remedy
 
 
@@ -75,11 +75,11 @@ def test_photographs_alone_and_parts_of_a_project_are_named(tmp_path: Path) -> N
     (tmp_path / "database.db").write_bytes(b"SQLite format 3\0" + bytes(100))
     (tmp_path / "points3D.bin").write_bytes(bytes(8))
     for name, told in (
-        ("alone", "alone/images: there are 3 photographs here, without poses and a cloud. Reconstruct"),
-        ("alone/images", "alone/images: there are 3 photographs here, without poses and a cloud. Reconstruct"),
+        ("alone", "alone/images: there are 3 photographs here, but no poses and no point cloud. Reconstruct"),
+        ("alone/images", "alone/images: there are 3 photographs here, but no poses and no point cloud. Reconstruct"),
         ("scan/images", f"Name the folder that they belong to: {tmp_path / 'scan'}."),
         ("database.db", "an SQLite database. Name its folder"),
-        ("points3D.bin", "one file of a model of COLMAP. Name its folder"),
+        ("points3D.bin", "a file of a COLMAP model, not a capture. Name its folder"),
     ):
         with pytest.raises(InputError) as caught:
             read_capture(tmp_path / name)

@@ -66,15 +66,15 @@ TABLE: dict[str, tuple[Right, ...]] = {
     "06_no_normals_colour": (read(),),
     "06_zero_normals_colour": (read("all 1500 are zero", like="06_no_normals_colour"),),
     "06_splat_ply": (read("all 1500 are zero", "f_dc_0", like="06_no_normals_colour"),),
-    "09_nan_labels": (refused("point 5 has nan"),),
+    "09_nan_labels": (refused("that of point 5 is nan"),),
     "10_instance_bits": (refused("outside the class list"),),
     "11_control_character": (refused("points.ply: the vertices cannot be read"),),
     "12_utm_float": (read(warns=["steps of 0.5"]),),
     "14_camera_angle_only": (read("the middle of the image"),),
     "14_no_principal_point": (read("the middle of the image", like="00_base"),),
     "15_is_fisheye": (read(like="15_fisheye_reference"),),
-    "16_no_extension": (read("names without an ending", like="00_base"),),
-    "17_backslashes": (read("backslashes are slashes", like="00_base"),),
+    "16_no_extension": (read("names without an extension", like="00_base"),),
+    "17_backslashes": (read("backslashes are read as slashes", like="00_base"),),
     "18_inf_poses": (
         refused("3 of 5 frames", "bad0.jpg", "bad1.jpg", "bad2.jpg", "ScanNet", "--skip-bad-views"),
         read(warns=["3 of 5 were left out"], options=["--skip-bad-views"], like="00_base"),
@@ -85,13 +85,13 @@ TABLE: dict[str, tuple[Right, ...]] = {
     ),
     "19_depth_exr": (refused("OpenEXR", "Convert depth to .npy"),),
     "20_exif_upright_calibration": (refused("112x140", "EXIF"),),
-    "21_mask_path": (read("its mask takes out"),),
-    "22_same_photo_twice": (read("a photograph stands in more than one frame"),),
+    "21_mask_path": (read("its mask excludes"),),
+    "22_same_photo_twice": (read("more than one frame names the same photograph"),),
     "23_heic": (refused("HEIC"),),
     "24_fractional_w": (refused("w: "),),
     "24_nan_k1": (refused("not finite"),),
     "25_las": (refused("cloud.las: this is a LAS"),),
-    "25_no_ply_path": (read("points.ply is the only one", like="00_base"),),
+    "25_no_ply_path": (read("points.ply is used, the only one", like="00_base"),),
     "26_scaled_pose": (refused("not a rotation"),),
     "27_millimetres": (
         refused("3.95 km", "--unit mm"),
@@ -169,7 +169,7 @@ def test_a_case_does_what_is_right(
         for text in right.warns:
             assert text in done.errors and text in done.summary
         strict = json.loads(done.summary, parse_constant=lambda constant: pytest.fail(f"{constant} in summary.json"))
-        if command == "features" or "its mask takes out" not in right.says:
+        if command == "features" or "its mask excludes" not in right.says:
             assert not [text for text in right.says if text not in json.dumps(strict, ensure_ascii=False)], strict
         if command == "segment":
             assert np.isfinite(np.load(done.out / "confidence.npy")).all()

@@ -24,13 +24,13 @@ REFUSED = {
     "43_second_lacks_normals": ("43_second_lacks_normals/b: the points have no normal", "--skip-bad-scenes"),
 }
 SAID = {
-    "00_base": "100.0% of 1500 points are labelled, 3 of 3 classes occur",
-    "30_one_scene_unlabelled": "1 of 2 captures (b): labels: no point of it is labelled",
+    "00_base": "100.0% of 1500 points are labelled, and 3 of 3 classes occur",
+    "30_one_scene_unlabelled": "1 of 2 captures (b): labels: none of its points are labelled",
     "31_single_class": "every point becomes 'thing', the one class that occurred in training",
     "32_absent_class": "3 of 4 classes occur (not door)",
     "33_small_object": "3 of 3 classes occur",
     "37_odd_names": "classes occur",
-    "43_other_class_order": "1 of 2 captures (b): classes: its classes are in another order",
+    "43_other_class_order": "1 of 2 captures (b): classes: its class list has another order",
 }
 
 

@@ -89,7 +89,7 @@ def test_entries_of_before_are_listed_too(cache: Path, capsys: pytest.CaptureFix
     (cache / "features" / "11").mkdir(exist_ok=True)
     (cache / "features" / "11" / f"{'1' * 64}.safetensors").write_bytes(b"\xff" * 20)
     text = said(capsys)
-    assert re.search(r"image features +1 .* not noted, 32 channels", text)
+    assert re.search(r"image features +1 .* not recorded, 32 channels", text)
     assert re.search(r"image features +1 +20 B .* damaged", text)
 
 
@@ -140,14 +140,14 @@ def test_what_cannot_be_removed_is_passed_over(cache: Path, capsys: pytest.Captu
     give_away(cache / "features")
     with permissions_bind():
         text = said(capsys, "--clean", "--all")
-    assert "removed: 5 files" in text and "passed over: 5 files that this user cannot remove" in text
+    assert "removed: 5 files" in text and "not removed: 5 files that this user may not remove" in text
     assert {name for name in before - files(cache) if name.startswith("features")} == set()
 
 
 @pytest.mark.parametrize(
     ("options", "fault"),
     [
-        (("--all",), "nothing is removed without --clean"),
+        (("--all",), "these options do nothing without --clean"),
         (("--clean", "--all", "--older-than", "3"), "exclude each other"),
         (("--clean", "--older-than", "-3"), "--older-than"),
         (("--folder", "nowhere"), "there is no such folder"),
@@ -194,4 +194,4 @@ def test_where_nothing_can_be_kept_it_lies_elsewhere_until_the_end(tmp_path: Pat
     first, good = done.stdout.splitlines()
     assert good == arguments[1] and Path(good).is_dir() and not list(Path(good).iterdir())
     assert first != arguments[0] and not Path(first).exists(), "gone with the process"
-    assert done.stderr.count("nothing can be kept in") == 1 and arguments[0] in done.stderr
+    assert done.stderr.count("nothing can be stored in") == 1 and arguments[0] in done.stderr

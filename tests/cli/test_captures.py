@@ -149,7 +149,7 @@ def test_few_labels_and_absent_classes_are_said_in_training_and_at_use(
     put(unlabelled(make_scene(0), 0.7), tmp_path / "data")
     train(tmp_path / "data", tmp_path / "run")
     said = capsys.readouterr()
-    assert "of 400 points are labelled, 1 of 3 classes occur (not floor, wall)" in said.out
+    assert "of 400 points are labelled, and 1 of 3 classes occur (not floor, wall)" in said.out
     meaning = "every point becomes 'box', the one class that occurred in training"
     assert f"warning: labels: {meaning}" in said.err and "--background" in said.err
     labels = read_config(tmp_path / "run").labels
@@ -195,7 +195,7 @@ def test_lists_of_another_order_are_matched_by_name(tmp_path: Path, capsys: pyte
         put(reordered(make_scene(seed)) if seed else make_scene(seed), tmp_path / "other")
     for name in ("same", "other"):
         train(tmp_path / name, tmp_path / name / "run", "--validate", tmp_path / name)
-    assert "classes: its classes are in another order" in capsys.readouterr().out
+    assert "classes: its class list has another order" in capsys.readouterr().out
     models = [(tmp_path / name / "run" / "model.safetensors").read_bytes() for name in ("same", "other")]
     assert models[0] == models[1]
     same, other = (
@@ -273,7 +273,9 @@ def test_labels_without_a_class_list_or_of_another_column_are_refused(tmp_path: 
         train(tmp_path / "data", tmp_path / "run")
 
 
-@pytest.mark.parametrize(("classes", "fault"), [(["a", " "], "class 1 is called ' '"), (["\ud800"], "is not a name")])
+@pytest.mark.parametrize(
+    ("classes", "fault"), [(["a", " "], "class 1 is called ' '"), (["\ud800"], "is not a valid name")]
+)
 def test_names_of_classes_that_cannot_be_written_are_refused(tmp_path: Path, classes: list[str], fault: str) -> None:
     put(make_scene(0), tmp_path / "data")
     (tmp_path / "data" / "scene_0" / "labels.json").write_text(json.dumps({"classes": classes}))

@@ -88,7 +88,7 @@ def test_it_goes_on_where_it_was_stopped(place: Path, tmp_path: Path, capsys: py
     out, kept = tmp_path / "found.json", tmp_path / "found"
     asked = command(place, out)
     run(asked)
-    assert "had been counted" not in capsys.readouterr().out
+    assert "already counted" not in capsys.readouterr().out
     whole, scenes = out.read_text(), (kept / "scenes.jsonl").read_text()
 
     def stop() -> None:
@@ -100,19 +100,19 @@ def test_it_goes_on_where_it_was_stopped(place: Path, tmp_path: Path, capsys: py
 
     stop()
     run(asked)
-    assert "2 of 3 scenes had been counted before, in" in capsys.readouterr().out
+    assert "2 of 3 scenes were already counted, in" in capsys.readouterr().out
     assert out.read_text() == whole and (kept / "scenes.jsonl").read_text() == scenes
     stop()
-    with pytest.raises(InputError, match=r"its results differ in seed"):
+    with pytest.raises(InputError, match=r"it holds results made with different settings: seed"):
         run(replace(asked, seed=1))
-    with pytest.raises(InputError, match=r"its results differ in votes"):
+    with pytest.raises(InputError, match=r"it holds results made with different settings: votes"):
         run(replace(asked, votes=Votes(variants="rotations")))
     run(replace(asked, overwrite=True))
-    assert "2 of 3 scenes had been counted before" in capsys.readouterr().out, "what goes on is not begun again"
+    assert "2 of 3 scenes were already counted" in capsys.readouterr().out, "what goes on is not begun again"
     with pytest.raises(InputError, match="it already exists"):
         run(asked)
     run(replace(asked, overwrite=True))
-    assert "had been counted" not in capsys.readouterr().out, "what has come to its end is"
+    assert "already counted" not in capsys.readouterr().out, "what has come to its end is"
     run(replace(asked, overwrite=True, seed=1))
     assert json.loads(out.read_text())["of"]["seed"] == 1
 
@@ -123,8 +123,9 @@ def test_without_photographs_visible_points_are_not_told(
     write_nuscenes(tmp_path / "nuscenes", [make_sweep(0, nuscenes.CAMERAS, nuscenes.CLASSES)], "val", cams=False)
     run(command(place, tmp_path / "found.json", data=tmp_path, limit=1))
     said = capsys.readouterr().out
-    assert "note: without photographs visible points are not counted apart: " in said and "visible points " not in (
-        said.replace("without photographs visible points", "")
+    assert (
+        "note: without photographs, visible points are not counted separately: " in said
+        and "visible points " not in (said.replace("without photographs, visible points", ""))
     )
     assert "visible" not in json.loads((tmp_path / "found.json").read_text())
 
@@ -135,11 +136,11 @@ def test_refusals(place: Path, tmp_path: Path) -> None:
         ({"limit": 0}, "--limit: it is 0"),
         ({"split": "test"}, "infos_10sweeps_test"),
         ({"swap_images": True}, "--swap-images: it is for captures"),
-        ({"reading": Reading(max_views=1)}, "a dataset is read as published"),
+        ({"reading": Reading(max_views=1)}, "a dataset is always read as published"),
         ({"votes": Votes(thin=0.1)}, "it does nothing without votes"),
-        ({"dataset": "Structured3D", "votes": Votes(vote=True)}, "the paper tests no model on it"),
-        ({"out": tmp_path}, "it is not a name of a file"),
-        ({"dataset": None, "split": "train"}, "--split: it is for prepared datasets"),
+        ({"dataset": "Structured3D", "votes": Votes(vote=True)}, "the paper reports no model for it"),
+        ({"out": tmp_path}, "this is not a file name"),
+        ({"dataset": None, "split": "train"}, "--split: it is only for prepared datasets"),
     ):
         with pytest.raises(InputError, match=message):
             run(command(place, options.pop("out", tmp_path / "found.json"), **options))  # type: ignore[attr-defined]

@@ -152,7 +152,7 @@ def test_an_output_on_a_full_disk_is_one_line(command: list[str]) -> None:
         )
     assert done.returncode == 2
     (line,) = done.stderr.splitlines()
-    assert line.startswith("ditr: standard output: there is no room left") and "Free some" in line
+    assert line.startswith("ditr: standard output: the disk is full") and "Free some" in line
 
 
 def test_too_little_memory_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:

@@ -131,12 +131,14 @@ def test_the_list_of_weights_is_one_screen_without_a_network(offline: Path, caps
     said = capsys.readouterr().out
     assert len(said.splitlines()) < 25 and max(map(len, said.splitlines())) < 120
     assert re.search(r"ditr-scannet200-dinov2-l +dinov2-large-reg +41.2 +1,404 MB", said)
-    assert "licence of the weights: not known, since the Hugging Face hub cannot be reached" in said
+    assert "licence of the weights: unknown, since the Hugging Face hub cannot be reached" in said
     without_file = said[said.index("without a file") :]
     assert "ditr-scannet-dinov2-l" in without_file and INDOOR not in without_file
     main(["weights", INDOOR])
     said = capsys.readouterr().out
-    assert "not here: checkpoint, 187 MB" in said and "facebook/dinov2-with-registers-large, 1,217 MB" in said
+    assert (
+        "not on this machine: checkpoint, 187 MB" in said and "facebook/dinov2-with-registers-large, 1,217 MB" in said
+    )
 
 
 def test_all_that_is_missing_is_named_at_once(offline: Path, capsys: pytest.CaptureFixture[str]) -> None:

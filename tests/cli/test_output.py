@@ -88,7 +88,7 @@ def test_quiet_verbose_and_what_lies_between(world: Path, tmp_path: Path, capsys
     )
     assert quiet.splitlines()[-1] == f"written to {tmp_path / 'out'}"
     assert "encoder: folder encoder\n" in usual and not DIGEST.search(usual)
-    assert "photographs: 2 of 2, took" in usual and "\nlook at it ...\n" in usual
+    assert "photographs: 2 of 2, took" in usual and "\ncheck the capture ...\n" in usual
     assert DIGEST.search(verbose)
 
 
@@ -113,16 +113,18 @@ def test_lines_come_while_nothing_is_reported(
 ) -> None:
     monkeypatch.setattr(runtime, "_EVERY", 0.02)
     with phase("load it"):
-        assert until(3, capsys)[:3] == ["load it ...", "load it: 0:00 gone", "load it: 0:00 gone"]
+        assert until(3, capsys)[:3] == ["load it ...", "load it: 0:00 elapsed", "load it: 0:00 elapsed"]
     with progress_bars("one", "two") as (one, two):
         one(2, 2)
         two(1.5, 4, "loss 0.1")
-        assert until(2, capsys)[-1] == "two: 1 of 4, loss 0.1, 0:00 gone"
+        assert until(2, capsys)[-1] == "two: 1 of 4, loss 0.1, 0:00 elapsed"
         two(4, 4)
         while (line := until(1, capsys)[-1]).startswith("two: 1"):
             pass
-        assert line == "two: 4 of 4, took 0:00; 0:00 gone in all"
-    assert capsys.readouterr().out.splitlines()[-1] == "one: 2 of 2, took 0:00; two: 4 of 4, took 0:00"
+        assert line == "two: 4 of 4, took under a second; 0:00 in all"
+    assert (
+        capsys.readouterr().out.splitlines()[-1] == "one: 2 of 2, took under a second; two: 4 of 4, took under a second"
+    )
     with showing(quiet=True, log=None), progress_bar("x") as report, phase("y"):
         report(1, 2)
     assert capsys.readouterr().out == ""
@@ -134,7 +136,7 @@ def test_a_log_that_fails_does_not_end_the_work(capfd: pytest.CaptureFixture[str
         print("one")
         print("two")
     said = capfd.readouterr()
-    assert said.out == "one\ntwo\n" and said.err.count("is written no more") == 1
+    assert said.out == "one\ntwo\n" and said.err.count("is no longer written") == 1
 
 
 ON_A_TERMINAL = """
@@ -174,7 +176,7 @@ def test_bars_on_a_terminal_are_lines_in_the_log(tmp_path: Path) -> None:
     assert "━" in text and "3/3" in text and "load it ..." not in text and text.count("a remark") == 1
     lines = logged(tmp_path / "log")
     assert lines[:3] == ["load it ...", "loaded", "label ..."] and lines[-1] == "done"
-    assert lines[3:-1] == ["a remark", "a warning", "label: 3 of 3, took 0:00"]
+    assert lines[3:-1] == ["a remark", "a warning", "label: 3 of 3, took under a second"]
 
 
 def first_line(arguments: list[str], folder: Path) -> str:

@@ -88,7 +88,7 @@ def test_many_are_labelled_from_the_web_and_what_is_done_is_put_though_one_fails
         with pytest.raises(InputError, match="it already exists"):
             execute(["segment", *both, *model])
     assert len([name for name in MEMORY.find("/shards") if name.endswith("labels.ply")]) == 2
-    with pytest.raises(InputError, match="nothing there has such a name"):
+    with pytest.raises(InputError, match="nothing matches this pattern"):
         execute(["segment", "memory://many/room_*", "--out", "memory://none", *model])
 
 
@@ -115,7 +115,7 @@ def test_results_stay_here_where_they_cannot_be_put(
             raise OSError(28, "No space left on device")
 
     fsspec.register_implementation("full", Full, clobber=True)
-    with pytest.raises(InputError, match=rf"The results are in {tmp_path}/scan; put them"):
+    with pytest.raises(InputError, match=rf"The results are in {tmp_path}/scan; upload them"):
         execute(["import", str(web / "scan"), "full://results/scan"])
     assert len(read_capture(tmp_path / "scan")) == 400 and not list(scratch.iterdir())
 

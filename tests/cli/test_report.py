@@ -63,11 +63,11 @@ def test_each_command_tells_what_it_found(reports: dict[str, Path]) -> None:
     pages = {name: path.read_text(encoding="utf-8") for name, path in reports.items()}
     for name, page in pages.items():
         assert "How it was made" in page and "ditr " in page and "torch" in page, name
-        assert "What was guessed and warned of" in page and len(page) < 15e6
+        assert "Assumptions and warnings" in page and len(page) < 15e6
         assert "http:" not in page.split("</style>")[1] and "https:" not in page.split("</style>")[1]
     assert "Confidence below one half" in pages["segment"] and "labelled from 3 clicks" in pages["label"]
-    assert "The least sure scenes" in pages["many"] and "scene_1" in pages["many"]
-    for part in ("Worst scenes", "Calibration", "What is taken for what", "Precision"):
+    assert "The least certain scenes" in pages["many"] and "scene_1" in pages["many"]
+    for part in ("Worst scenes", "Calibration", "Confusion matrix", "Precision"):
         assert part in pages["evaluate"]
     for part in ("Norm of the gradient", "IoU of the best", "Best mIoU", "optimizer.lr"):
         assert part in pages["train"]
@@ -115,4 +115,4 @@ def test_a_run_of_which_little_is_there_has_a_report(tmp_path: Path) -> None:
     (tmp_path / "recipe.json").write_text('{"recipe": {"steps": 9}, "scenes": {}}')
     (tmp_path / "run.json").write_text("{}")
     page = run_report(tmp_path, Provenance()).html()
-    assert "0 of 9 steps" in page and "Without scenes for validation" in page
+    assert "0 of 9 steps" in page and "Without validation scenes" in page

@@ -88,9 +88,9 @@ def test_a_single_capture_is_labelled_as_ever(world: Path, tmp_path: Path, capsy
 @pytest.mark.parametrize(
     ("more", "fault"),
     [
-        (["--shard", "3/2"], "3/2 is not part"),
+        (["--shard", "3/2"], "3/2 is not a valid part"),
         (["--workers", "-1"], "it is -1"),
-        (["{other}"], "2 sources have no name in common"),
+        (["{other}"], "2 sources have no common name"),
         (["--out", "{file}"], "it is a file"),
         (["--thin", "0.1"], "it does nothing without votes"),
     ],

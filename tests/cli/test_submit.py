@@ -59,13 +59,13 @@ def test_a_sound_archive(data: Path, tmp_path: Path, capsys: pytest.CaptureFixtu
     run(Submit(check=path, data=data))
     said = [line for line in capsys.readouterr().out.splitlines() if not line.startswith(("count points", "check"))]
     assert said == [
-        "a submission to Toy, by its content (--benchmark names another one)",
-        "5 members looked at",
-        "nothing speaks against it as a submission to Toy",
+        "a submission to Toy, judging by its content (--benchmark names another)",
+        "5 members checked",
+        "no faults found for a submission to Toy",
     ]
     run(Submit(check=path, benchmark="toy"))
     said = capsys.readouterr().out.splitlines()
-    assert said[-2] == "5 members looked at (without --data: not whether each file fits its scene's points)"
+    assert said[-2] == "5 members checked (without --data the number of labels in each file is not checked)"
 
 
 def test_faults_are_counted_by_kind(data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -74,8 +74,11 @@ def test_faults_are_counted_by_kind(data: Path, tmp_path: Path, capsys: pytest.C
         run(Submit(check=path, data=data))
     said = capsys.readouterr().out
     assert stop.value.code == 1
-    assert "a name that leads out: 1\n  ../a: the name leads out of the folder it is unpacked to. Pack the" in said
-    assert "files of the system: 1\n" in said and "number of files: 1\n  there are 7 for 2 scenes. Add them.\n" in said
+    assert "a path that leads out: 1\n  ../a: the path leads out of the folder that it is unpacked to. Pack the" in said
+    assert (
+        "hidden files of the system: 1\n" in said
+        and "number of files: 1\n  there are 7 for 2 scenes. Add them.\n" in said
+    )
     assert "number of points: 7\n" in said and said.count("it has 5 labels") == 5 and "  and 2 more\n" in said
     assert said.endswith("10 faults\n")
 
@@ -89,7 +92,7 @@ def test_refusals(data: Path, tmp_path: Path) -> None:
         (Submit(check=path, benchmark="S3DIS"), r"S3DIS: submissions to its server are not supported.*Toy"),
         (Submit(check=path, data=data, split="val"), "there is no such split"),
         (Submit(check=tmp_path / "none.zip"), "there is no such file"),
-        (Submit(check=tmp_path / "other.zip"), "does not show which benchmark it is for. Add --benchmark: .*Toy"),
+        (Submit(check=tmp_path / "other.zip"), "does not say which benchmark it is for. Add --benchmark: .*Toy"),
         (Submit(), "it needs a run, or an archive to check, and not both"),
         (Submit("RUN", check=path), "it needs a run, or an archive to check, and not both"),
         (Submit("RUN", score=True), "--score: it compares an archive with a dataset"),
@@ -119,7 +122,7 @@ def test_a_submission_goes_on_where_it_was_stopped(
     out, kept = tmp_path / "out" / "sent.zip", tmp_path / "out" / "sent"
     run(command)
     said = capsys.readouterr().out
-    assert "nothing speaks against it as a submission to Toy\n" in said and "had been labelled" not in said
+    assert "no faults found for a submission to Toy\n" in said and "already labelled" not in said
     assert said.endswith("Upload it to the server of toys.\n")
     whole = out.read_bytes()
     assert sorted(path.name for path in kept.iterdir()) == ["predictions.json", "scene_0.npy", "scene_1.npy"]
@@ -142,7 +145,7 @@ def test_a_submission_goes_on_where_it_was_stopped(
     before = (kept / "scene_0.npy").stat().st_mtime_ns
     (kept / "scene_1.npy").unlink()
     run(replace(command, overwrite=True))
-    assert "1 of 2 scenes had been labelled before" in capsys.readouterr().out
+    assert "1 of 2 scenes were already labelled" in capsys.readouterr().out
     assert out.read_bytes() == whole and (kept / "scene_0.npy").stat().st_mtime_ns == before
 
 
@@ -171,24 +174,24 @@ def test_kept_labels_that_do_not_fit_are_made_anew(
     else:
         np.save(file, np.full(len(make_scene(0)), 3, np.uint8))
     run(replace(command, overwrite=True))
-    assert "1 of 2 scenes had been labelled before" in capsys.readouterr().out and out.read_bytes() == whole
+    assert "1 of 2 scenes were already labelled" in capsys.readouterr().out and out.read_bytes() == whole
 
 
 def test_labels_of_something_else_are_refused(command: Submit, data: Path, tmp_path: Path) -> None:
     run(command)
     again = replace(command, overwrite=True)
-    with pytest.raises(InputError, match="its results differ in seed"):
+    with pytest.raises(InputError, match="it holds results made with different settings: seed"):
         run(replace(again, seed=1))
     write_toy(tmp_path / "data" / "toy", [make_scene(5)], "test")
-    with pytest.raises(InputError, match="its results differ in scenes"):
+    with pytest.raises(InputError, match="it holds results made with different settings: scenes"):
         run(again)
     (data / "toy" / "test" / "scene_5").rename(tmp_path / "away")
     (data / "toy" / "manifest.json").write_text("{}")
-    with pytest.raises(InputError, match="its results differ in manifest"):
+    with pytest.raises(InputError, match="it holds results made with different settings: manifest"):
         run(again)
     (data / "toy" / "manifest.json").unlink()
     write_model(tmp_path / "RUN", seed=1, **PREPARED)
-    with pytest.raises(InputError, match="its results differ in model"):
+    with pytest.raises(InputError, match="it holds results made with different settings: model"):
         run(again)
     (tmp_path / "out" / "sent" / "predictions.json").write_text("[]")
     with pytest.raises(InputError, match="it cannot be read"):
@@ -247,7 +250,7 @@ def test_a_perfect_prediction_gives_exactly_100(data: Path, tmp_path: Path, caps
     truth = {f"scene_{seed}": np.maximum(make_scene(seed).label, 0) for seed in range(2)}
     run(Submit(check=packed(tmp_path / "a.zip", truth), data=data, score=True))
     said = capsys.readouterr().out
-    assert "mIoU 100.0 over all 3 classes" in said and "accuracy 100.0 of all points" in said
+    assert "mIoU 100.0 over all 3 classes" in said and "accuracy 100.0 over all points" in said
     found = figures_of(tmp_path / "a.zip", data).figures(CLASSES)
     assert [found[key] for key in ("miou", "miou_present", "macc", "accuracy")] == [100.0] * 4
     assert list(found["iou"].values()) == [100.0] * 3

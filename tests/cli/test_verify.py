@@ -68,7 +68,7 @@ def test_a_run_is_taken_up_scene_by_scene(place: Path, tmp_path: Path, capsys: p
         run(command(place, tmp_path / "parts", published=miou + 0.6))
     assert stop.value.code == 1 and capsys.readouterr().out.endswith("fail\n")
     assert scenes.stat().st_mtime_ns == before
-    with pytest.raises(InputError, match=r"its results differ in seed.*--out"):
+    with pytest.raises(InputError, match=r"it holds results made with different settings: seed.*--out"):
         run(command(place, tmp_path / "parts", seed=1))
     scenes.write_text('{"scene": "sweep0", "counts": [[16, 0, 1]]}\n')
     with pytest.raises(InputError, match=r"scenes.jsonl: line 1 holds no counts"):
@@ -109,7 +109,7 @@ def test_of_a_run_the_best_checkpoint_is_taken(place: Path, tmp_path: Path, caps
 def test_refusals(place: Path, tmp_path: Path) -> None:
     for options, message in (
         ({"dataset": "nuscene"}, "Did you mean 'nuScenes'"),
-        ({"dataset": "Structured3D"}, "the paper tests no model on it"),
+        ({"dataset": "Structured3D"}, "the paper reports no model for it"),
         ({"model": "ditr-nuscenes-dinov2-x"}, "Did you mean"),
         ({"limit": 0}, "--limit"),
         ({"split": "test"}, "infos_10sweeps_test"),

@@ -28,7 +28,7 @@ def test_what_a_scene_says_of_occlusion_comes_first() -> None:
     assert profile_rule(asked)[1] == replace(OUTDOOR, occlusion="z-buffer")
     inside = replace(make_scene(depth=True), reading=ASKED)
     assert profile_rule(inside)[1] == replace(INDOOR, occlusion="z-buffer")
-    with pytest.raises(InputError, match="occlusion: 'zbuffer' is not a way"):
+    with pytest.raises(InputError, match="occlusion: 'zbuffer' is not a method"):
         ReadOptions(occlusion="zbuffer")  # type: ignore[arg-type]
 
 
@@ -52,12 +52,16 @@ def test_benchmarks_and_so_published_models_ask_none() -> None:
     ("rule", "depths", "said"),
     [
         (INDOOR, (True, True), "depth maps, within 0.2 m"),
-        (INDOOR, (False, False), "none: hidden points count as seen, since there are no depth maps"),
+        (INDOOR, (False, False), "none, so hidden points count as seen, since there are no depth maps"),
         (INDOOR, (True, False), "depth maps, within 0.2 m; none in the 1 views without"),
-        (OUTDOOR, (True, True), "none: hidden points count as seen, since the rule asks for no depth maps"),
-        (OUTDOOR, (False,), "none: hidden points count as seen, since there are no depth maps"),
+        (OUTDOOR, (True, True), "none, so hidden points count as seen, since the rule does not use depth maps"),
+        (OUTDOOR, (False,), "none, so hidden points count as seen, since there are no depth maps"),
         (VisibilityRule(occlusion="z-buffer"), (False,), "z-buffer of the cloud, since there are no depth maps"),
-        (VisibilityRule(occlusion="z-buffer"), (True,), "z-buffer of the cloud, since the rule asks for no depth maps"),
+        (
+            VisibilityRule(occlusion="z-buffer"),
+            (True,),
+            "z-buffer of the cloud, since the rule does not use depth maps",
+        ),
         (replace(INDOOR, occlusion="z-buffer"), (True, True), "depth maps, within 0.2 m"),
         (
             replace(INDOOR, occlusion="z-buffer"),

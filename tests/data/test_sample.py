@@ -107,7 +107,7 @@ def test_huge_coordinates_keep_their_voxels() -> None:
     near = replace(scene, coord=np.round(scene.coord * 1024) / 1024)
     a, b = prepare(far, PREPARATION, PYRAMID), prepare(near, PREPARATION, PYRAMID)
     assert torch.equal(a.inverse, b.inverse) and torch.equal(a.feature, b.feature)
-    with pytest.raises(InputError, match="from the origin, where the sensor is expected"):
+    with pytest.raises(InputError, match="from the origin, where the sensor should be"):
         prepare(far, replace(PREPARATION, origin=Origin.SENSOR), PYRAMID)
 
 
@@ -243,7 +243,9 @@ def test_a_fixed_image_size_holds_for_training_too(encoding: CachedEncoding, tmp
 
 
 def test_an_image_size_that_is_not_whole_patches_is_refused(encoding: CachedEncoding) -> None:
-    with pytest.raises(InputError, match=r"image_size: 420x565 pixels are not whole patches of 14. .* 420x560"):
+    with pytest.raises(
+        InputError, match=r"image_size: 420x565 pixels are not a whole number of patches of 14. .* 420x560"
+    ):
         encoding.at((420, 565))
     fixed = encoding.at((28, 28))
     assert fixed.encoder is encoding.encoder and fixed.at((28, 28)) is fixed

@@ -62,10 +62,10 @@ def test_a_scene_like_those_in_training_is_not_unlike_them(rooms: TrainingData) 
 @pytest.mark.parametrize(
     ("scene", "said"),
     [
-        (room(0.01), "m (coordinates are metres)"),
-        (room(100), "m (coordinates are metres)"),
+        (room(0.01), "in training (coordinates are metres)"),
+        (room(100), "in training (coordinates are metres)"),
         (room(100), "m apart"),
-        (room(lift=8), "its cameras are 9.2 m above the floor, where its training had 1.2 m"),
+        (room(lift=8), "its cameras are 9.2 m above the floor, but 1.2 m"),
     ],
 )
 def test_other_lengths_are_said(rooms: TrainingData, scene: Scene, said: str) -> None:
@@ -93,10 +93,10 @@ def test_sweeps_are_compared_by_ground_distance_and_intensity() -> None:
     assert not unlike(data, sweep(), SWEEP)
     assert not unlike(data, sweep(brightest=0.5), SWEEP)
     (found,) = unlike(data, sweep(brightest=255), SWEEP)
-    assert found.startswith("intensities of") and "(--strength-scale 255)" in found
+    assert found.startswith("intensities of") and "(try --strength-scale 255)" in found
     assert "the ground is" in unlike(data, sweep(0.3), SWEEP)[0]
     assert "m from the origin" in unlike(data, sweep(shift=900), SWEEP)[0]
-    assert unlike(data, replace(sweep(), strength=None), SWEEP) == ["one intensity stands in for all"]
+    assert unlike(data, replace(sweep(), strength=None), SWEEP) == ["one value replaces all intensities"]
 
 
 def test_scenes_that_cannot_be_read_are_passed_over(tmp_path: Path) -> None:

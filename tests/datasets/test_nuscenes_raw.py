@@ -141,7 +141,7 @@ def test_earlier_turns_are_listed_with_their_way(tmp_path: Path) -> None:
     first[5].unlink()
     out = tmp_path / "out"
     done = prepare("nuScenes", opened(tmp_path / "raw"), out, PrepareOptions(), workers=0)
-    assert [repair.kind for repair in done.repairs] == ["earlier turns missing"]
+    assert [repair.kind for repair in done.repairs] == ["earlier sweeps missing"]
     assert done.repairs[0].what.startswith("2 of 11 turns") and records(out)["scene-0061"]["repairs"]
     listed = [[round(sweep["time_lag"], 6) for sweep in entry["sweeps"]] for entry in entries(out, "train")]
     assert listed == [[0.05, 0.15], [0.05, 0.1, 0.15, 0.2, 0.25, 0.35, 0.4, 0.45]]
@@ -218,7 +218,7 @@ def test_whole_versions_have_their_number_of_keyframes(download: Path, monkeypat
 
     monkeypatch.setitem(raw.KEYFRAMES, "v1.0-test", (1, 6008))
     (fault,) = opened(download).check()
-    assert "v1.0-test/sample.json: it has 2 keyframes; those of v1.0-test are 6,008" in str(fault)
+    assert "v1.0-test/sample.json: it has 2 keyframes, but v1.0-test are 6,008" in str(fault)
 
 
 def test_what_is_there_decides_what_is_read(download: Path, tmp_path: Path) -> None:
@@ -269,7 +269,7 @@ def test_the_link_is_not_turned_away_from_lists_that_need_it(download: Path, tmp
         prepare("nuScenes", opened(download, splits=("val",), copy=True), out, PrepareOptions(copy=True), workers=0)
     assert len(open_dataset("nuScenes", out, "val").scene(0).views) == 6
     moved = download.rename(tmp_path / "elsewhere")
-    with pytest.raises(InputError, match=r"the download that it links to, .*, is not there"):
+    with pytest.raises(InputError, match=r"it links to the download .*, which does not exist"):
         open_dataset("nuScenes", out, "val")
     prepare("nuScenes", opened(moved), out, PrepareOptions(), workers=0)
     assert len(open_dataset("nuScenes", out, "val").scene(0).views) == 6
@@ -307,7 +307,7 @@ def test_a_list_that_was_cut_off_is_named(download: Path, tmp_path: Path) -> Non
     first, second = entries(out, "train")
     del second["gt_segment_path"]
     path.write_text(json.dumps([first, second]))
-    with pytest.raises(InputError, match=r"entry 1 has no labels \(gt_segment_path\), those before it have some"):
+    with pytest.raises(InputError, match=r"entry 1 has no labels \(gt_segment_path\), but earlier entries have some"):
         open_dataset("nuScenes", out, "val")
     path.write_text("[]")
     with pytest.raises(InputError, match="this list of sweeps is empty"):
@@ -388,7 +388,9 @@ def test_tables_of_another_dataset_with_the_same_schema_are_refused(tmp_path: Pa
     with pytest.raises(InputError, match=r"there are no tables here \(v1.0-trainval"):
         opened(tables.parent)
     shutil.copytree(tables, tmp_path / "v1.0-trainval")
-    with pytest.raises(InputError, match=r"category.json: its categories have no index, as before lidarseg"):
+    with pytest.raises(
+        InputError, match=r"category.json: its categories have no index, so it is the table from before lidarseg"
+    ):
         opened(tmp_path)
 
 

@@ -112,8 +112,8 @@ FAULTS: dict[str, tuple[Callable[[Members], Any], str, str]] = {
     "a folder around": (lambda m: [m.__setitem__(f"results/{n}", m.pop(n)) for n in list(m)],
                         "a folder around everything", "their parent"),
     "no meta data": (lambda m: m.pop(META), "no submission.json", "missing"),
-    "meta data at the root": (renamed("test/submission.json", "submission.json"), "no submission.json", "lies at sub"),
-    "meta data of another split": (renamed("test/sub", "val/sub"), "no submission.json", "it lies at val/submission"),
+    "meta data at the root": (renamed("test/submission.json", "submission.json"), "no submission.json", "it is at sub"),
+    "meta data of another split": (renamed("test/sub", "val/sub"), "no submission.json", "it is at val/submission"),
     "broken meta data": (of(META, b"{'meta': 1}"), "submission.json is not JSON", "cannot be read"),
     "deep meta data": (of(META, b"[" * 60_000), "submission.json is not JSON", "cannot be read"),
     "large meta data": (of(META, b" " * 100_000), "a file too large", "100000 bytes"),
@@ -129,7 +129,7 @@ FAULTS: dict[str, tuple[Callable[[Members], Any], str, str]] = {
     "another ending": (renamed(f"{TOKENS[0]}_lidarseg", TOKENS[0]), "a file of another name", "_lidarseg.bin"),
     "the folder of the dataset": (renamed("lidarseg/test", "lidarseg/v1.0-test"), "labels in another folder", "Move"),
     "another split": (renamed("lidarseg/test", "lidarseg/val"), "labels in another folder", "Move"),
-    "a label too few": (of(FIRST, ONE[:-1].astype(np.uint8).tobytes()), "number of labels", "39 labels for 40"),
+    "a label too few": (of(FIRST, ONE[:-1].astype(np.uint8).tobytes()), "number of labels", "39 labels, but"),
     "16 bit": (of(FIRST, ONE.astype(np.int16).tobytes()), "labels of another type", "16 bit"),
     "32 bit": (of(FIRST, ONE.astype(np.uint32).tobytes()), "labels of another type", "32 bit"),
     "64 bit": (of(FIRST, ONE.astype(np.int64).tobytes()), "labels of another type", "64 bit"),
@@ -137,7 +137,7 @@ FAULTS: dict[str, tuple[Callable[[Members], Any], str, str]] = {
     "a NumPy file": (of(FIRST, array(ONE.astype(np.uint8))), "a NumPy file", "header"),
     "text": (of(FIRST, b"1\n2\n" * 10), "labels as text", "digits"),
     "empty": (of(FIRST, b""), "an empty file", "no label"),
-    "zeros": (changed(3, 0), "labels that are 0", "1 of 40 labels are 0.*number 3"),
+    "zeros": (changed(3, 0), "labels that are 0", "1 of 40 labels are 0.*label 3"),
     "counted from 0": (of(FIRST, (ONE - 1).astype(np.uint8).tobytes()), "labels that are 0", "3 of 40"),
     "categories": (changed(5, 24), "labels above 16", "label 24 of point 5"),
     "unlabelled": (changed(6, 255), "labels above 16", "label 255 of point 6"),
@@ -168,7 +168,7 @@ def test_the_whole_split_is_counted(tmp_path: Path) -> None:
     look(tmp_path / "a.zip", sound())
     with open_archive(tmp_path / "a.zip") as archive:
         (fault,) = faults(archive, FORM, None, "test")
-        assert fault.kind == "number of files" and "3 files of labels, and 6,008 keyframes" in fault.what
+        assert fault.kind == "number of files" and "3 label files, but 6,008 keyframes" in fault.what
         # A split whose number is not known, such as that of v1.0-mini.
         assert {fault.kind for fault in faults(archive, FORM, None, "mini_val")} == {
             "no submission.json", "labels in another folder"

@@ -201,14 +201,14 @@ def test_what_was_not_prepared_here_is_never_replaced(tmp_path: Path, raw: Texts
         path = tmp_path / strange / "mine.txt"
         path.parent.mkdir(parents=True)
         path.write_text("mine", encoding="utf-8")
-        with pytest.raises(InputError, match=f"{strange}: it already exists, and was not prepared here"):
+        with pytest.raises(InputError, match=f"{strange}: it already exists and was not written by ditr prepare"):
             prepare("texts", raw, tmp_path / "out", NOW, workers=0)
         assert tree(tmp_path / "out") == {f"{strange}/mine.txt": "mine"}
         assert not (tmp_path / "out" / "manifest.json").exists()
         path.unlink()
         path.parent.rmdir()
     prepare("texts", raw, tmp_path / "out", NOW, workers=0)
-    with pytest.raises(InputError, match="texts is prepared here, not others"):
+    with pytest.raises(InputError, match="texts , not others"):
         prepare("others", raw, tmp_path / "out", NOW, workers=0)
 
 
@@ -311,7 +311,7 @@ def test_folders_that_cannot_be_meant(tmp_path: Path, capsys: pytest.CaptureFixt
     before = sorted(tmp_path.rglob("*"))
     for arguments, said in (
         ([raw, raw], "kitti: this is the download itself"),
-        ([raw, raw / "dataset" / ".." / "."], "this is the download itself"),
+        ([raw, raw / "dataset" / ".." / "."], "this is the folder of the download"),
         ([tmp_path / "none", tmp_path / "out"], "there is no such folder"),
         ([raw / "dataset" / "sequences" / "08", tmp_path / "out"], "there is nothing of SemanticKITTI here"),
         ([raw], "OUT: it is missing"),
@@ -324,5 +324,5 @@ def test_folders_that_cannot_be_meant(tmp_path: Path, capsys: pytest.CaptureFixt
     # Inside the download is fine.
     main(["prepare", "semantickitti", str(raw), str(raw / "prepared"), "--workers", "0"])
     main(["prepare", "semantickitti", str(raw), str(raw / "prepared"), "--workers", "0"])
-    assert "0 sequences prepared, 1 were there already" in capsys.readouterr().out
+    assert "0 sequences prepared, 1 were already prepared" in capsys.readouterr().out
     assert json.loads((raw / "prepared" / "manifest.json").read_text(encoding="utf-8"))["schema"] == preparing.SCHEMA

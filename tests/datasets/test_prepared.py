@@ -106,7 +106,7 @@ def test_a_frame_without_a_pose_shows_nothing_and_still_counts(tmp_path: Path, r
     assert [view.is_posed for view in scene.views] == [True, False, True] and len(scene.posed_views) == 2
     assert not points_in(scene, scene.views[1], RULE)[1].any()
     assert read_image(scene.views[1]).shape == (60, 80, 3)
-    with pytest.raises(InputError, match="view 10 is not known"):
+    with pytest.raises(InputError, match="view 10 is unknown"):
         write_capture(scene, tmp_path / "capture")
     write_capture(replace(scene, views=scene.posed_views), tmp_path / "capture")
 
@@ -127,7 +127,7 @@ def test_scannetpp(tmp_path: Path, room: Scene) -> None:
     assert open_dataset("ScanNet++", root, "nvs_sem_train").scene(0).views == ()
     assert len(open_dataset("ScanNet++", root, "nvs_sem_train", images=tmp_path / "elsewhere").scene(0).views) == 3
     (root / "metadata" / "semantic_benchmark" / "top100.txt").unlink()
-    with pytest.raises(InputError, match=r"top100.txt: there is no such file. Expected is scannetpp/SPLIT"):
+    with pytest.raises(InputError, match=r"top100.txt: there is no such file. The expected layout is scannetpp/SPLIT"):
         open_dataset("ScanNet++", root, "nvs_sem_train")
 
 
@@ -283,11 +283,17 @@ def test_every_benchmark_has_a_reader(tmp_path: Path, benchmark: Benchmark) -> N
     [
         (
             "scannet/train/scene_0/normal.npy",
-            "normal.npy: there is no such file. Expected is scannet/SPLIT/SCENE with coord.npy",
+            "normal.npy: there is no such file. The expected layout is scannet/SPLIT/SCENE with coord.npy",
         ),
-        ("scannet/train", "train: there is no such split .folders here: none.. Expected is scannet/"),
-        ("scannet_images/scene_0", "scene_0: there is no such folder; it holds the photographs of a scene. Expected"),
-        ("scannet_images", "scannet_images: there is no such folder; it holds the photographs. Expected is scannet_im"),
+        ("scannet/train", "train: there is no such split .folders here: none.. The expected layout is scannet/"),
+        (
+            "scannet_images/scene_0",
+            "scene_0: there is no such folder; it should hold the photographs of a scene. The expected layout",
+        ),
+        (
+            "scannet_images",
+            "scannet_images: there is no such folder; it should hold the photographs. The expected layout is",
+        ),
         ("scannet", "scannet: there is no such folder. Name the folder of ScanNet"),
     ],
 )
@@ -328,7 +334,7 @@ def _unknown_class(folder: Path) -> None:
     ("damage", "message"),
     [
         (_objects, "coord.npy: the array cannot be read"),
-        (_short, r"color.npy: its shape is \(3, 3\), expected is \(400, 3\)"),
+        (_short, r"color.npy: its shape is \(3, 3\), but \(400, 3\) is expected"),
         (_truncated, "coord.npy: the array cannot be read"),
         (_unknown_class, "label 20 is outside the 20 classes"),
     ],
@@ -366,13 +372,14 @@ def test_lists_of_pixels_that_do_not_fit_are_named(tmp_path: Path) -> None:
 def test_an_empty_split_is_named(tmp_path: Path) -> None:
     (tmp_path / "waymo" / "validation").mkdir(parents=True)
     with pytest.raises(
-        InputError, match=r"validation: there is nothing here. Expected is waymo/SPLIT/SEGMENT/TIME with coord.npy"
+        InputError,
+        match=r"validation: there is nothing here. The expected layout is waymo/SPLIT/SEGMENT/TIME with coord.npy",
     ):
         open_dataset("Waymo", tmp_path / "waymo", "val")
 
 
 def test_unknown_names_are_answered_with_the_known_ones(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"there is nothing called 'KITTI'. Known are ScanNet, .*SemanticKITTI"):
+    with pytest.raises(InputError, match=r"there is no dataset called 'KITTI'. Use one of ScanNet, .*SemanticKITTI"):
         open_dataset("KITTI", tmp_path, "train")
     write_scannet(tmp_path / "scannet", [make_scene(0, depth=True)])
     with pytest.raises(InputError, match=r"valid: there is no such split \(folders here: train\)"):
@@ -403,7 +410,7 @@ def test_limited_annotations(tmp_path: Path) -> None:
         np.testing.assert_array_equal(kept[rows], full[rows])
         assert (np.delete(kept, rows) == -1).all()
     torch.save({"scene_0": [400]}, tmp_path / "points")
-    with pytest.raises(InputError, match="scene_0: point 400 is annotated; it has 400"):
+    with pytest.raises(InputError, match="scene_0: point 400 is annotated, but the scene has 400"):
         open_dataset("ScanNet", root, "train", annotations=tmp_path / "points").scene(0)
 
 

@@ -201,7 +201,7 @@ def test_lists_of_the_download_come_first(download: tuple[Path, Written]) -> Non
     assert {piece.name: piece.split for piece in raw.pieces} == {written.name: "val", "scene0707_00": "test"}
     (root / "scannetv2_train.txt").write_text(f"{written.name}\nroom\n")
     told = [fault.told() for fault in check(opened(root), workers=0).faults]
-    assert "scene0000_00 is in the list of train as well" in told[1] and "'room' is not a scene's name" in told[0]
+    assert "scene0000_00 is in the list of train as well" in told[1] and "'room' is not a scene name" in told[0]
     with pytest.raises(InputError, match="it has no scenes of the split 'val'"):
         opened(root, splits=("train",)).source(["val"], False)
     with pytest.raises(InputError, match=r"there is no split 'trian'\. Splits are train, val, test"):
@@ -218,7 +218,7 @@ def test_scenes_that_nearly_all_are_there(tmp_path: Path) -> None:
     told = [fault.told() for fault in form.open(tmp_path / "raw", PrepareOptions()).check()]
     assert told == [
         f"{tmp_path / 'raw'}: 3 scenes of the split test are missing: scene0707_00, scene0708_00, scene0709_00. "
-        "Download them."
+        "Download these scenes."
     ]
 
 
@@ -246,11 +246,11 @@ def test_the_command(download: tuple[Path, Written], tmp_path: Path, capsys: pyt
     run(Prepare("scannet200", root, check_only=True, workers=0))
     said = capsys.readouterr().out
     assert "train: 1 of 1201 scenes\n" in said and "test: 1 of 100 scenes\n" in said
-    assert "lost pose 1" in said and "nothing stands in the way" in said and "terms of use" in said
+    assert "lost pose 1" in said and "no problems found" in said and "terms of use" in said
     run(Prepare("scannet", root, tmp_path / "scannet", workers=0))
     assert "2 scenes prepared" in capsys.readouterr().out
     run(Prepare("scannet200", root, tmp_path / "scannet", workers=0))
-    assert "0 scenes prepared, 2 were there already" in capsys.readouterr().out
+    assert "0 scenes prepared, 2 were already prepared" in capsys.readouterr().out
     manifest = json.loads((tmp_path / "scannet" / "manifest.json").read_text())
     assert manifest["pieces"] == {"test": 1, "train": 1} and manifest["repairs"]["lost pose"] == 1
     with pytest.raises(InputError, match=f"this is the download of ScanNet.*Run: ditr prepare scannet {root}"):
@@ -277,7 +277,7 @@ def test_damage_is_repaired_and_counted(tmp_path: Path) -> None:
     assert counted == {"lost pose": 2, "broken frame": 2, "number of frames one too high": 1, "photographs of 56x42": 1}
     assert prepared(root, tmp_path / "scannet") == {
         "lost pose": 2,
-        "pose that is none": 1,
+        "invalid pose": 1,
         "empty depth map": 1,
         "broken frame": 4,
         "number of frames one too high": 1,
@@ -301,7 +301,7 @@ def test_a_stream_without_its_last_frames(download: tuple[Path, Written], tmp_pa
     assert prepared(root, tmp_path / "scannet")["stream cut off"] == 1
     write_sens(written.sens, small(0), shots)
     raw_scannet.cut_in_frame(written.sens, 20)
-    with pytest.raises(InputError, match=r"20 of its 40 frames are not there: at byte \d+, the file ends inside it"):
+    with pytest.raises(InputError, match=r"20 of its 40 frames are missing; at byte \d+, the file ends inside it"):
         opened(root).source(["train"], True).scene(0)
 
 
@@ -316,7 +316,7 @@ def test_names_that_the_table_lacks_and_segments_that_the_mesh_lacks(
     group["label"], group["segments"] = "gizmo", [*group["segments"], 10**6]
     write_json(path, content)
     kinds = prepared(root, tmp_path / "scannet")
-    assert kinds == {"name that the table lacks": 1, "segment without vertices": 1}
+    assert kinds == {"label that the table lacks": 1, "segment without vertices": 1}
     found = open_dataset("ScanNet", tmp_path / "scannet", "train").scene(0)
     # It overwrites the wall that was there.
     np.testing.assert_array_equal(found.label, np.where(rows, -1, written.segment20))
@@ -363,19 +363,19 @@ NAMED: dict[str, tuple[Callable[[Written], object], str]] = {
     "no vertex": (bytes_of(PLY, lambda b: b[:-4] + b"\xff\xff\xff\x7f"), "there are 150"),
     "no faces": (bytes_of(PLY, lambda b: re.sub(rb"face \d+", b"face 0", b)), "150 vertices and 0 faces"),
     "not finite": (bytes_of(PLY, first_vertex), "its vertex 0 is not finite"),
-    "fewer segments": (edited(SEGS, lambda c: c["segIndices"].pop()), "it has 149 vertices, the mesh 150"),  # type: ignore[attr-defined]
+    "fewer segments": (edited(SEGS, lambda c: c["segIndices"].pop()), "it has 149 vertices, but the mesh has 150"),  # type: ignore[attr-defined]
     "segment of text": (edited(SEGS, lambda c: c.update(segIndices=["1"] * 150)), "no list 'segIndices' of whole"),
     "segment below 0": (edited(SEGS, lambda c: c.update(segIndices=[-1] * 150)), "no list 'segIndices' of whole"),
-    "other segments": (edited(SEGS, lambda c: c.update(segIndices=[9**9] * 150)), "they are not of one mesh"),
-    "scene of segments": (edited(SEGS, lambda c: c.update(sceneId=OTHER[8:])), "it says that it is of scene0001_00"),
-    "scene of groups": (edited(GROUPS, lambda c: c.update(sceneId=OTHER)), "it says that it is of scene0001_00"),
+    "other segments": (edited(SEGS, lambda c: c.update(segIndices=[9**9] * 150)), "they belong to different meshes"),
+    "scene of segments": (edited(SEGS, lambda c: c.update(sceneId=OTHER[8:])), "says that it belongs to scene0001_00"),
+    "scene of groups": (edited(GROUPS, lambda c: c.update(sceneId=OTHER)), "says that it belongs to scene0001_00"),
     "groups of the fine mesh": (edited(GROUPS, lambda c: c.update(segmentsFile=FINE)),
-                                "that of another mesh.*_vh_clean.aggregation.json"),
+                                "it belongs to another mesh.*_vh_clean.aggregation.json"),
     "no groups": (edited(GROUPS, lambda c: c.update(segGroups=[])), "no list 'segGroups', or an empty one"),
     "group without label": (edited(GROUPS, lambda c: c["segGroups"][1].pop("label")), "entry 1 of 'segGroups'"),  # type: ignore[index]
     "no JSON": (bytes_of(GROUPS, lambda b: b[:-3]), "it is not JSON"),
     "deep JSON": (bytes_of(GROUPS, lambda b: b"[" * 100_000), "it is not JSON"),
-    "endless segments": (bytes_of(SEGS, lambda b: b + b" " * 70_000), r"more than the \d+ bytes that it can have"),
+    "endless segments": (bytes_of(SEGS, lambda b: b + b" " * 70_000), r"more than the \d+ bytes"),
 }  # fmt: skip
 
 
@@ -397,7 +397,10 @@ def test_damage_is_named_and_costs_its_scene_alone(download: tuple[Path, Written
 @pytest.mark.parametrize(
     ("rows", "message"),
     [
-        ([row for row in raw_scannet.ROWS if row[1] != 1163], "an older table.*no line has the id 1163. Download"),
+        (
+            [row for row in raw_scannet.ROWS if row[1] != 1163],
+            "an old version of the table.*no line has the id 1163. Download",
+        ),
         ([*raw_scannet.ROWS, ("chair", 3, 5)], "line 28 gives 'chair' other ids than a line before"),
         ([*raw_scannet.ROWS, ("a", -1, 5)], "line 28 is not 17 cells with whole numbers in nyu40id and id"),
         ([*raw_scannet.ROWS, ("a\tb", 1, 5)], "line 28 is not 17 cells"),

@@ -64,7 +64,7 @@ ROADS = (
     Road("ScanNet", "scannet/ditr", _scannet, 0.25, "Label all 100 scenes"),
     Road("ScanNet200", "scannet200/ditr", _scannet, 0.25, "Label all 100 scenes"),
     Road("SemanticKITTI", "semantic_kitti/ditr", _semantic_kitti, 0.1, "there are 1 of 921 sweeps"),
-    Road("nuScenes", "nuscenes/ditr", _nuscenes, 0.1, "2 files of labels, and 6,008"),
+    Road("nuScenes", "nuscenes/ditr", _nuscenes, 0.1, "2 label files, but 6,008"),
 )
 
 
@@ -82,7 +82,7 @@ def test_from_the_download_to_a_submission(road: Road, tmp_path: Path, capsys: p
     road.write(raw)
     name = road.name.lower()
     execute(["prepare", name, str(raw), "--check-only", "--workers", "0"])
-    assert "nothing stands in the way" in capsys.readouterr().out
+    assert "no problems found" in capsys.readouterr().out
     with pytest.raises(InputError, match=f"ditr prepare {name}"):
         execute(["train", road.recipe, str(run), "--data", str(raw)])
     execute(["prepare", name, str(raw), str(out), "--workers", "0"])

@@ -77,8 +77,8 @@ def one(change: Callable[[bytes], bytes]) -> Callable[[dict[str, bytes]], dict[s
 Change = Callable[[dict[str, bytes]], dict[str, bytes]]
 FAULTS: dict[str, tuple[Change, str, str]] = {
     "a folder around": (nested, "files not at the root", "No text files found in results archive"),
-    "some in a folder": (lambda c: c | {"a/" + ONE: b"1\n"}, "files not at the root", "at the root alone"),
-    "no text": (lambda c: {"a.npy": b"1"}, "no text files", "no file that ends with .txt"),
+    "some in a folder": (lambda c: c | {"a/" + ONE: b"1\n"}, "files not at the root", "only looks at the root"),
+    "no text": (lambda c: {"a.npy": b"1"}, "no text files", "no .txt file"),
     "missing": (lambda c: {n: d for n, d in c.items() if n != ONE}, "missing scene", "there is no such file"),
     "of training": (lambda c: c | {"scene0000_00.txt": b"1\n"}, "text file of no scene", "of the split train"),
     "no scene's": (lambda c: c | {"readme.txt": b"hello"}, "text file of no scene", "not named after a scene"),
@@ -87,17 +87,17 @@ FAULTS: dict[str, tuple[Change, str, str]] = {
     "exponents": (one(lambda d: b"1\n2e0\n" + d), "numbers with a point", "line 2 is '2e0'"),
     "numpy's format": (one(lambda d: b"2.000000000000000000e+00\n" * 5), "numbers with a point", "line 1 is '2.0000"),
     "a line less": (one(lambda d: d[: d.rindex(b"\n", 0, -1) + 1]), "number of lines", "it has 4 lines"),
-    "a line more": (one(lambda d: d + b"1\n"), "number of lines", "it has 6 lines, and the mesh of the scene 5"),
+    "a line more": (one(lambda d: d + b"1\n"), "number of lines", "it has 6 lines, but the mesh of the scene has 5"),
     "a blank line": (one(lambda d: d + b"\n"), "a blank line", "line 6 is blank"),
     "two in a line": (one(lambda d: d.replace(b"\n", b" ", 1)), "several words in a line", "line 1 has 2 words"),
     "an empty file": (one(lambda d: b""), "an empty file", "it has no line"),
     "words": (one(lambda d: b"wall\n" * 5), "a line that is not a number", "line 1 is 'wall'"),
     "not a number": (one(lambda d: b"nan\n" * 5), "a line that is not a number", "line 1 is 'nan'"),
     "endless number": (one(lambda d: b"1" * 9999), "a line that is not a number", "line 1 is '1111"),
-    "UTF-16": (one(lambda d: d.decode().encode("utf-16")), "no plain text", "perhaps UTF-16"),
-    "a mark": (one(lambda d: b"\xef\xbb\xbf" + d), "no plain text", "a mark at its beginning"),
-    "classes": (one(lambda d: b"0\n1\n2\n3\n19\n"), "numbers of classes instead of ids", "classes counted from 0"),
-    "the other's": (one(lambda d: b"1\n1191\n2\n3\n1163\n"), "ids of the other benchmark", "the other of ScanNet's"),
+    "UTF-16": (one(lambda d: d.decode().encode("utf-16")), "not plain text", "perhaps UTF-16"),
+    "a mark": (one(lambda d: b"\xef\xbb\xbf" + d), "not plain text", "a byte order mark"),
+    "classes": (one(lambda d: b"0\n1\n2\n3\n19\n"), "numbers of classes instead of ids", "class indices"),
+    "the other's": (one(lambda d: b"1\n1191\n2\n3\n1163\n"), "ids of the other benchmark", "ScanNet's other benchmark"),
     "unlabelled": (one(lambda d: b"1\n-1\n2\n3\n0\n"), "unlabelled points", "the first is line 2 with -1"),
     "outside": (one(lambda d: b"1\n2\n3\n9999\n40\n"), "ids outside the list", "line 4 with 9999"),
 }  # fmt: skip
@@ -120,7 +120,7 @@ def test_points_that_count_as_wrong_are_a_warning(tmp_path: Path, capsys: pytest
     run(Submit(check=tmp_path / "a.zip", benchmark="ScanNet"))
     said = capsys.readouterr().out
     assert "warning: unlabelled points: 1\n" in said
-    assert said.endswith("\n1 warning, the server takes it, and counts these points as wrong\n")
+    assert said.endswith("\n1 warning, the server accepts it, but counts these points as wrong\n")
 
 
 def test_scenes_that_are_not_at_hand_are_wanted_too(tmp_path: Path) -> None:

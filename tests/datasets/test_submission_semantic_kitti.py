@@ -91,11 +91,11 @@ FAULTS: dict[str, tuple[Callable[[Members], Members], str, str, int]] = {
     "a sweep is missing": (without("17/predictions/000007.label"), "number of files", "490 of 491 .* 000007", 1),
     "validation is in it": (
         lambda members: {**members, "sequences/08/predictions/000000.label": FORM.content(LABEL)},
-        "other sequences", "11 to 21 alone, and here are 1 files", 1,
+        "other sequences", "11 to 21 , but there are 1 files", 1,
     ),
     "sweeps too many": (
         lambda members: {**members, "sequences/17/predictions/000491.label": FORM.content(LABEL)},
-        "sweeps that are none", "000000 to 000490", 1,
+        "sweeps that do not exist", "000000 to 000490", 1,
     ),
     "another name": (
         lambda members: {**members, "sequences/17/predictions/12.label": FORM.content(LABEL)},
@@ -106,10 +106,10 @@ FAULTS: dict[str, tuple[Callable[[Members], Members], str, str, int]] = {
     "uint16": (one(IDS.astype("<u2").tobytes()), "type of the labels", "as of uint16", 1),
     "int64": (one(IDS.astype("<i8").tobytes()), "type of the labels", "as of int64", 1),
     "float32": (one(IDS.astype("<f4").tobytes()), "type of the labels", "look like float32", 1),
-    "too short": (one(IDS[:5].astype("<u4").tobytes()), "length of a file", "of 5 points, and the sweep has 8", 1),
+    "too short": (one(IDS[:5].astype("<u4").tobytes()), "length of a file", "of 5 points, but the sweep has 8", 1),
     "no whole label": (one(b"1234567"), "length of a file", "7 bytes are labels of 1.75 points", 1),
     "empty": (one(b""), "length of a file", "its 0 bytes", 1),
-    "classes": (one(LABEL.astype("<u4").tobytes()), "classes in place of raw ids", "from 0 to 18, as of classes", 1),
+    "classes": (one(LABEL.astype("<u4").tobytes()), "classes instead of raw ids", "like class indices", 1),
     "no class": (
         one(np.array([0, 77, 10, 10, 10, 40, 40, 40], "<u4").tobytes()), "numbers of no class",
         "2 points have the number 0, 77", 1,

@@ -40,7 +40,7 @@ def test_benchmark(name: str) -> None:
     assert len(set(benchmark.classes)) == len(benchmark.classes) == (0 if name == "ScanNet++" else count)
     preparations = [benchmark.preparation(False)]
     if grid is None:
-        with pytest.raises(InputError, match="no model with photographs"):
+        with pytest.raises(InputError, match="no model that uses photographs"):
             benchmark.preparation(True)
     else:
         preparations.append(benchmark.preparation(True))
@@ -84,7 +84,7 @@ def test_a_name_is_found_in_any_case_and_a_near_one_is_proposed() -> None:
     for wrong, meant in (("nuscene", "nuScenes"), ("scan-net200", "ScanNet200"), ("Structure3D", "Structured3D")):
         with pytest.raises(InputError, match=f"no.* called '{wrong}'. Did you mean '{meant}'"):
             by_name(wrong)
-    with pytest.raises(InputError, match=r"Known are ScanNet, ScanNet200, S3DIS, .*ScanNet\+\+"):
+    with pytest.raises(InputError, match=r"Use one of ScanNet, ScanNet200, S3DIS, .*ScanNet\+\+"):
         by_name("Cityscapes")
 
 
@@ -181,7 +181,7 @@ def test_labels_go_to_raw_ids_and_back(benchmark: Benchmark) -> None:
     assert labels.train(np.array([[0, 60_000]], dtype=np.uint16)).tolist() == [[-1, -1]]
     assert labels.train(np.zeros(0, dtype=np.uint8)).shape == (0,) and labels.raw(np.zeros(0, dtype=int)).shape == (0,)
     for bad in (-1, benchmark.class_count):
-        with pytest.raises(InputError, match="labels: they reach from"):
+        with pytest.raises(InputError, match="labels: they range from"):
             labels.raw(np.array([0, bad]))
 
 
@@ -215,7 +215,7 @@ def test_the_class_list_of_scannetpp_is_read_from_the_dataset(tmp_path: Path) ->
     path.write_text("\n".join(names) + "\n")
     assert scannetpp.read_classes(tmp_path) == tuple(names)
     path.write_text("\n".join(names[:-1]))
-    with pytest.raises(InputError, match="it holds 99 names, not 100"):
+    with pytest.raises(InputError, match="it holds 99 different names, not 100"):
         scannetpp.read_classes(tmp_path)
     with pytest.raises(InputError, match="not published"):
         scannetpp.preparation(True)

@@ -78,7 +78,7 @@ def test_a_healthy_machine(tmp_path: Path) -> None:
     assert is_readable(done.stdout), done.stdout
     lines = done.stdout.splitlines()
     devices = 1 + torch.cuda.device_count()
-    assert lines[-1] == f"All is well: {4 * devices} outputs were computed again and are as stored."
+    assert lines[-1] == f"No problems found: {4 * devices} outputs were recomputed and match the stored ones."
     assert "Traceback" not in done.stderr
     found = json.loads(out.read_text())
     assert found["problems"] == [] and found["hub"] is None
@@ -119,12 +119,12 @@ def test_models_that_are_not_what_they_were(tmp_path: Path) -> None:
     assert checks["changed"]["fault"] is None and not check["holds"]
     assert check["difference"] > 1000 * check["tolerance"]
     said = " ".join(done.stdout.split())
-    assert f"the largest difference is {check['difference']:.2g}, 1e-04 is allowed" in said
+    assert f"the largest difference is {check['difference']:.2g}, but only 1e-04 is allowed" in said
     assert done.stdout.count("NOT LOADED") == 5
-    assert "its SHA-256 is not the one in contract.safetensors" in said
+    assert "its SHA-256 differs from the one in contract.safetensors" in said
     assert "there is no trained model here" in said
     assert "Did you mean 'ditr-nuscenes-dinov2-" in said
-    assert "ditr-nuscenes-dinov2-s: it was not converted on this machine yet" in said
+    assert "ditr-nuscenes-dinov2-s: it has not been converted on this machine yet" in said
     assert "nobody/nothing: neither a folder nor complete in the hub's cache" in said
 
 
@@ -214,7 +214,7 @@ def test_a_cache_that_cannot_be_written(tmp_path: Path, monkeypatch: pytest.Monk
     # One that is there and may only be read serves, and is not problem.
     there = replace(found.caches[0], exists=True)
     assert doctor._faults((there,), None, (), None, ()) == ()
-    assert "it is read" in doctor._notes(found.machine, (), (there,), (), ())[-1]
+    assert "is computed again" in doctor._notes(found.machine, (), (there,), (), ())[-1]
 
 
 def test_a_hub_that_does_not_answer_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -94,7 +94,7 @@ def test_patches_and_images_have_the_published_grids() -> None:
 def test_the_encoder_asks_for_its_own_sizes(tiny: ImageEncoder) -> None:
     assert tiny.image_size(968, 1296) == (480, 640)
     assert tiny.patch_size == 16 and tiny.width == 32
-    with pytest.raises(InputError, match="not whole patches of 16"):
+    with pytest.raises(InputError, match="not a whole number of patches of 16"):
         tiny(torch.zeros(1, 3, 28, 42))
 
 

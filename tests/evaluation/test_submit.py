@@ -142,5 +142,5 @@ def test_values_that_are_no_class_are_wrong(case: Case, source: SceneSource, tmp
 
 
 def test_a_scene_of_a_name_that_leads_out_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="has no place in a folder"):
+    with pytest.raises(InputError, match="cannot be a file name"):
         Labelled(tmp_path, {"../a": 3}, 0).label("../a")

@@ -102,7 +102,9 @@ def test_what_is_done_is_not_done_again(world: Path, segmenter: Segmenter, tmp_p
 
     # Another option, another model, or another source: asked for, and only what differs is done again.
     other = Many(how=Labelling(min_confidence=0.2))
-    with pytest.raises(InputError, match=r"4 of 4 scenes have results that were made otherwise \(min_confidence\)"):
+    with pytest.raises(
+        InputError, match=r"4 of 4 scenes have results that were made in another way \(min_confidence\)"
+    ):
         list(segment_many(segmenter, items, tmp_path, other, helpers=0))
     again = list(segment_many(segmenter, items[:1], tmp_path, replace(other, overwrite=True), helpers=0))
     assert status(again) == {"scene_0": "labelled"} and again[0].summary["min_confidence"] == 0.2
@@ -111,7 +113,7 @@ def test_what_is_done_is_not_done_again(world: Path, segmenter: Segmenter, tmp_p
     with torch.no_grad():
         next(iter(segmenter.model.parameters())).add_(1e-3)
     try:
-        with pytest.raises(InputError, match=r"made otherwise \(model\)"):
+        with pytest.raises(InputError, match=r"made in another way \(model\)"):
             list(segment_many(segmenter, items, tmp_path, other, helpers=0))
     finally:
         with torch.no_grad():
@@ -132,7 +134,7 @@ def test_a_source_that_changed_is_noticed_and_a_copy_is_not(segmenter: Segmenter
     found = list(segment_many(points, find_items([tmp_path / "*.ply"]), tmp_path / "out", how, helpers=0))
     assert status(found) == {"a": "done", "b": "done"}
     (tmp_path / "a.ply").write_bytes(content[:-5] + bytes(5))
-    with pytest.raises(InputError, match=r"1 of 2 scenes have results that were made otherwise \(source\)"):
+    with pytest.raises(InputError, match=r"1 of 2 scenes have results that were made in another way \(source\)"):
         list(segment_many(points, find_items([tmp_path / "*.ply"]), tmp_path / "out", how, helpers=0))
 
 
@@ -212,7 +214,7 @@ def test_scenes_in_memory_and_votes(segmenter: Segmenter, helpers: Helpers, tmp_
     voting = Many(how=Labelling(votes=Voting()))
     found = list(segment_many(segmenter, items_of(scenes), tmp_path / "b", voting))
     assert np.array_equal(np.load(tmp_path / "b" / "scan 0" / "label.npy"), segmenter(scenes[0], votes=Voting()).label)
-    with pytest.raises(InputError, match="1 names stand for several: scan 0"):
+    with pytest.raises(InputError, match="1 names each occur more than once: scan 0"):
         list(segment_many(segmenter, items_of([scenes[0], scenes[0]]), tmp_path / "c"))
     with pytest.raises(InputError, match="cannot name a folder"):
         list(segment_many(segmenter, items_of([replace(scenes[0], name="../x")]), tmp_path / "c"))

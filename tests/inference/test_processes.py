@@ -110,7 +110,7 @@ def test_a_sample_in_a_parcel_is_the_same_sample() -> None:
 
 def test_scores_that_are_not_finite_name_a_point() -> None:
     voxels = VoxelLabels(np.zeros(3, np.int32), np.ones(3, np.float32), np.array([2]))
-    with pytest.raises(ValueError, match="no finite scores for 1 voxels; the first holds point 4"):
+    with pytest.raises(ValueError, match="no finite scores for 1 voxels; the first has point 4"):
         voxels.of_points(np.array([0, 1, 0, 1, 2, 2]), "a")
 
 

@@ -70,7 +70,7 @@ def test_a_class_list_without_colours_is_enough(tmp_path: Path) -> None:
         ('{"classes": [1]}', "not a list of classes"),
         ('{"classes": []}', "do not have the ids"),
         ('{"classes": [{"id": 1, "name": "a"}]}', "do not have the ids"),
-        ('{"classes": [{"id": 0, "name": "a"}]}', r"labels are outside the class list"),
+        ('{"classes": [{"id": 0, "name": "a"}]}', r"outside the class list"),
     ],
 )
 def test_a_damaged_class_list_is_named(tmp_path: Path, content: str | None, fault: str) -> None:

@@ -195,7 +195,7 @@ def test_rests_of_processes_that_ended_are_removed_and_no_others(tmp_path: Path)
 def test_room_is_asked_for_before_the_work(tmp_path: Path) -> None:
     require_room(tmp_path / "not" / "there" / "yet", 1000)
     assert list(tmp_path.iterdir()) == []
-    with pytest.raises(InputError, match=r"yet: it takes 1000000000\.0 GB at least, and .* are free there"):
+    with pytest.raises(InputError, match=r"yet: it needs at least 1000000000\.0 GB, but .* are free there"):
         require_room(tmp_path / "yet", 10**18)
     (tmp_path / "file").write_text("", encoding="utf-8")
     with pytest.raises(NotADirectoryError, match="file"):

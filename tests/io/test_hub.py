@@ -135,7 +135,7 @@ def test_a_folder_comes_whole_and_once(client: Client, repository: Path) -> None
         bodies = server.bodies("/large/")
         assert len(bodies) == 1 and bodies[0].authorization is None  # the log-in stays with the hub
         assert {a.authorization for a in server.answers if a.kind in ("api", "head")} == {"Bearer hf_secret"}
-        assert "broken off" not in first.log
+        assert "was interrupted" not in first.log
 
 
 def test_the_cache_is_that_of_huggingface_hub(client: Client, repository: Path) -> None:
@@ -179,7 +179,7 @@ def test_the_first_of_several_names_and_optional_ones(client: Client, repository
         )
         assert optional.path == first.path
         assert sorted(path.name for path in first.path.iterdir()) == ["README.md", "config.json", "model.safetensors"]
-        assert missing.fault == "has no file weights.bin or model.bin in revision 'main' on the hub"
+        assert missing.fault == "it has no file weights.bin or model.bin in revision 'main' on the hub"
         assert "model.safetensors" in missing.remedy and "parts/one.json" in missing.remedy
 
 
@@ -216,7 +216,7 @@ def test_a_killed_download_begins_again(client: Client, repository: Path) -> Non
         server.faults.speed = None
         (outcome,) = client.run(server)
         assert_same(outcome.path, repository)
-        assert outcome.log.count("was broken off; it begins again") == 1
+        assert outcome.log.count("was interrupted; it starts again") == 1
         assert not list((client.folder / "blobs").glob("*.incomplete"))
         last = server.bodies("/large/")[-1]
         assert (last.status, last.start) == (200, 0)
@@ -297,7 +297,7 @@ def test_a_hub_that_cannot_be_reached(client: Client, repository: Path) -> None:
         (refused,) = client.run(server, HF_ENDPOINT=endpoint)
         assert refused.kind == "Unreachable" and refused.where == REPOSITORY
         assert "cannot be reached" in refused.fault
-        for remedy in ("proxy", "HF_ENDPOINT", f"by hand from {endpoint}/{REPOSITORY}/tree/main", "give the folder"):
+        for remedy in ("proxy", "HF_ENDPOINT", f"by hand from {endpoint}/{REPOSITORY}/tree/main", "name the folder"):
             assert remedy in refused.remedy
         (online,) = client.run(server, few)
         assert online.log.count("WARNING") == 0
@@ -355,14 +355,14 @@ def test_refusals_are_told_apart(client: Client, repository: Path) -> None:
             assert remedy in gated.remedy
         assert server.count("body") == 0
         assert (
-            "no such repository on the Hugging Face hub, or a private one (404 Not Found: Repository not found)"
-            in unknown.fault
+            "there is no such repository on the Hugging Face hub, or it is private (404 Not Found: Repository not "
+            "found)" in unknown.fault
         )
         assert server.count("api", "no/such") == 1
         assert "has no revision 'v2'" in revision.fault
         server.faults.hides_missing = True
         hidden, gated = client.run(server, asked[1], asked[0], HF_TOKEN="hf_without_licence")
-        assert "or a private one (401 Unauthorized: Invalid username or password.)" in hidden.fault
+        assert "or it is private (401 Unauthorized: Invalid username or password.)" in hidden.fault
         assert "hf auth login" in hidden.remedy
         assert "licence is accepted (403 Forbidden: " in gated.fault
 
@@ -372,7 +372,7 @@ def test_a_log_in_page_is_not_the_hub(client: Client, repository: Path) -> None:
         (first,) = client.run(server)
         server.faults.login_page = True
         (cached,) = client.run(server)
-        assert cached.path == first.path and "does not speak like the Hugging Face hub" in cached.log
+        assert cached.path == first.path and "does not answer like the Hugging Face hub" in cached.log
         (refused,) = Client(client.home.with_name("other")).run(server)
         assert refused.kind == "Unreachable" and "log-in page" in refused.fault
 
@@ -433,7 +433,7 @@ def test_processes_at_once_download_once(client: Client, repository: Path) -> No
         assert outcomes[0].path == outcomes[1].path
         assert_same(outcomes[0].path, repository)
         assert server.count("body") == 3
-        assert not any("broken off" in outcome.log for outcome in outcomes)
+        assert not any("was interrupted" in outcome.log for outcome in outcomes)
 
 
 @pytest.mark.parametrize(
@@ -450,5 +450,5 @@ def test_processes_at_once_download_once(client: Client, repository: Path) -> No
     ],
 )
 def test_arguments_are_checked_before_the_hub_is_asked(repository: str, names: list[str], revision: str | None) -> None:
-    with pytest.raises(InputError, match=r"hub repository|not a name inside"):
+    with pytest.raises(InputError, match=r"hub repository|not the name of a file"):
         fetch_folder(repository, names, revision=revision)

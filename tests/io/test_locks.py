@@ -112,10 +112,10 @@ def empty(silent_for: float) -> Callable[[Path, dict[str, Any]], None]:
         (elsewhere(SILENCE + 5), None),
         (
             elsewhere(0),
-            r"process \d+ on node7 has been working .* showed life \d s ago.*if it has ended, try again in 1[78]\d s",
+            r"process \d+ on node7 has been working .*was last active \d s ago.*try again in 1[78]\d s",
         ),
         (empty(SILENCE + 5), None),
-        (empty(0), "a process works in it"),
+        (empty(0), "a process is working in it"),
     ],
     ids=["id of another process", "silent elsewhere", "alive elsewhere", "empty and old", "empty and new"],
 )
@@ -141,7 +141,7 @@ def test_a_process_notices_that_its_lock_has_gone(tmp_path: Path) -> None:
     path = tmp_path / ".lock.json"
     with FolderLock(tmp_path) as lock:
         path.write_text(path.read_text().replace(socket_name(path), "node7").replace('"token": "', '"token": "9'))
-        with pytest.raises(InputError, match=r"has gone to process \d+ on node7"):
+        with pytest.raises(InputError, match=r"was taken over by process \d+ on node7"):
             lock.require()
     assert path.exists(), "what is another's now is not removed"
 

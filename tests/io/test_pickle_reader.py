@@ -140,7 +140,7 @@ def test_a_file_cut_off_after_it_was_opened(tmp_path: Path) -> None:
     weight = read["weight"]
     assert isinstance(weight, StoredTensor)
     path.write_bytes(path.read_bytes()[:300])
-    with pytest.raises(InputError, match="shorter"):
+    with pytest.raises(InputError, match="shortened"):
         weight.load()
     path.unlink()
     with pytest.raises(InputError, match="cannot be read"):

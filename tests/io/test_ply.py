@@ -232,8 +232,8 @@ def test_triangles_of_a_mesh(tmp_path: Path, order: str, count: str, item: str) 
         ((b"binary_little_endian", b"ascii"), "not a binary mesh"),
         ((b"element face", b"element edge"), "not a binary mesh"),
         ((b"\x09\x03", b"\x09\x05"), "face 0 has 5 corners"),
-        ((b"\x02\0\0\0", b"\x03\0\0\0"), r"face 0 names vertices \[0, 1, 3\]; there are 3"),
-        ((b"\x02\0\0\0", b"\xff" * 4), "face 0 names vertices"),
+        ((b"\x02\0\0\0", b"\x03\0\0\0"), r"face 0 refers to the vertices \[0, 1, 3\], but there are 3"),
+        ((b"\x02\0\0\0", b"\xff" * 4), "face 0 refers to the vertices"),
     ],
 )
 def test_meshes_that_are_none(tmp_path: Path, change: tuple[bytes, bytes], fault: str) -> None:

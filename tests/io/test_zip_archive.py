@@ -76,17 +76,17 @@ def encrypted(path: Path) -> None:
 
 
 MEMBER_FAULTS: dict[str, tuple[str, Callable[[Path], object]]] = {
-    "up": ("a name that leads out", lambda path: write(path, {"../a.txt": b"1"})),
-    "root": ("a name that leads out", lambda path: write(path, {"/etc/a.txt": b"1"})),
-    "drive": ("a name that leads out", lambda path: write(path, {"C:/a.txt": b"1"})),
+    "up": ("a path that leads out", lambda path: write(path, {"../a.txt": b"1"})),
+    "root": ("a path that leads out", lambda path: write(path, {"/etc/a.txt": b"1"})),
+    "drive": ("a path that leads out", lambda path: write(path, {"C:/a.txt": b"1"})),
     "backslash": ("backslashes", lambda path: write(path, {"a\\b.txt": b"1"})),
     "control": ("an invalid name", lambda path: write(path, {"a\tb.txt": b"1"})),
-    "mac": ("files of the system", lambda path: write(path, {"__MACOSX/._a.txt": b"1"})),
-    "store": ("files of the system", lambda path: write(path, {"x/.DS_Store": b"1"})),
+    "mac": ("hidden files of the system", lambda path: write(path, {"__MACOSX/._a.txt": b"1"})),
+    "store": ("hidden files of the system", lambda path: write(path, {"x/.DS_Store": b"1"})),
     "link": ("a link", link),
     "password": ("a password", encrypted),
     "bzip2": ("a rare compression", lambda path: write(path, {"a.txt": b"1"}, zipfile.ZIP_BZIP2)),
-    "twice": ("a name twice", twice),
+    "twice": ("a duplicate name", twice),
     "overlap": ("members that overlap", overlapping),
 }
 
@@ -151,7 +151,7 @@ def test_a_member_that_unpacks_to_more_than_it_says(tmp_path: Path) -> None:
 def test_a_list_of_members_that_would_fill_the_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = write(tmp_path / "a.zip", {f"{number}.txt": b"1" for number in range(1000)})
     monkeypatch.setattr(zip_archive, "_DIRECTORY", 40_000)
-    with pytest.raises(InputError, match="its list of members has more than"):
+    with pytest.raises(InputError, match="its list of members takes more than"):
         open_archive(path)
 
 

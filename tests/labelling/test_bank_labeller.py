@@ -77,7 +77,7 @@ def test_after_a_kill_the_same_files_are_there_as_without(world: Path, tmp_path:
     alone = ["segment", str(world / "archive/scene_5"), "--out", str(tmp_path / "alone"), "--no-pictures", "--force"]
     execute([*alone, "--bank", str(world / "mine.bank")])
     assert (tmp_path / "alone/label.npy").read_bytes() == (tmp_path / "out/scene_5/label.npy").read_bytes()
-    with pytest.raises(InputError, match=r"6 of 6 scenes have results that were made otherwise \(bank"):
+    with pytest.raises(InputError, match=r"6 of 6 scenes have results that were made in another way \(bank"):
         execute(command(world, tmp_path / "out", "--workers", "0", bank="points.bank"))
     execute(command(world, tmp_path / "part", "--shard", "2/3", "--workers", "0"))
     assert len(list((tmp_path / "part").glob("scene_*"))) == 2 and (tmp_path / "part/results-2-of-3.jsonl").exists()
@@ -109,7 +109,7 @@ def test_a_model_is_trained_on_what_a_bank_is_sure_of(world: Path, tmp_path: Pat
 
 
 def test_what_does_not_go_together(world: Path, tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="only applies to networks"):
+    with pytest.raises(InputError, match="applies only to networks"):
         execute(command(world, tmp_path / "out", "--vote"))
     with pytest.raises(InputError, match="it is 2"):
         execute(command(world, tmp_path / "out", "--min-confidence", "2"))

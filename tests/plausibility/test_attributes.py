@@ -39,7 +39,7 @@ def test_a_sound_scene_has_no_findings() -> None:
 def test_points_far_from_all_others_are_named_and_no_unit(count: int, away: float) -> None:
     scene = moved(make_scene(0), slice(7, 7 + count), (away, 0, 0))
     (finding,) = found_in(scene)
-    assert finding.grade is Grade.WARNED and f"{count} of 400 lie up to " in finding.text
+    assert finding.grade is Grade.WARNED and f"{count} of 400 are up to " in finding.text
     assert "the first is number 7" in finding.text and not check_scale(scene, RULE)
 
 
@@ -52,7 +52,7 @@ def test_degrees_are_refused() -> None:
     scene = make_scene(0)
     coord = scene.coord * (1 / 7e4, 1 / 1.1e5, 1) + (9.1, 48.7, 300)
     refused = judge(replace(scene, coord=coord), RULE).of(Grade.REFUSED)
-    assert refused and "they look like degrees" in refused[0].text
+    assert refused and "x and y look like degrees" in refused[0].text
 
 
 def test_masks_that_take_out_whole_images_are_named() -> None:
@@ -60,7 +60,7 @@ def test_masks_that_take_out_whole_images_are_named() -> None:
     shape = (42, 56)
     views = tuple(replace(view, mask=np.full(shape, i > 0)) for i, view in enumerate(scene.views))
     (finding,) = found_in(replace(scene, views=views))
-    assert finding.grade is Grade.NOTED and "the masks of photo_0 take out" in finding.text
+    assert finding.grade is Grade.NOTED and "the masks of photo_0 exclude" in finding.text
 
 
 @pytest.mark.parametrize("offset", [(5e5, 5.4e6, 300.0), (-5e5, -2e6, 0.0), (0.0, 1e5, 0.0)])

@@ -125,14 +125,14 @@ def test_images_at_the_poses_of_others_are_told(room: Scene, lacking: str) -> No
         room = replace(room, views=tuple(replace(view, depth=None) for view in room.views))
     (finding,) = found_in(with_images(room, [*room.views[1:], room.views[0]]))
     assert finding.grade is Grade.REFUSED
-    assert f"the pose of {room.views[0].name}, say, fits the image of {room.views[-1].name}" in finding.text
+    assert f"for example, the pose of {room.views[0].name} fits the image of {room.views[-1].name}" in finding.text
     assert ("edges of images and depth maps" in finding.text) == (lacking == "colours")
 
 
 def test_images_of_next_views_are_told_among_more_views_than_are_looked_at() -> None:
     room = make_room(RoomsConfig(train=1, test=2, views=20, width=160, height=120, spacing=0.05), "test", 1)
     (finding,) = found_in(with_images(room, [*room.views[1:], room.views[0]]))
-    assert finding.grade is Grade.REFUSED and "images stand at poses of other views" in finding.text
+    assert finding.grade is Grade.REFUSED and "images have the poses of other views" in finding.text
     assert found_in(room) == []
 
 
@@ -174,7 +174,7 @@ def test_check_says_what_there_is_and_draws_it(tmp_path: Path, room: Scene) -> N
     assert "another one" not in facts["spacing"]
     rows = np.arange(len(room))
     twice = check_capture(replace(room, coord=room.coord[rows // 2 * 2])).facts()["spacing"]
-    assert twice == "0 m between neighbours (median); most points lie where another one lies"
+    assert twice == "0 m between neighbours (median); most points coincide with another one"
     found.draw(tmp_path / "check.png")
     assert (tmp_path / "check.png").read_bytes().startswith(b"\x89PNG")
     assert json.loads(json.dumps(found.to_json()))["scene"] == room.name

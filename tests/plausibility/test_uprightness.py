@@ -48,7 +48,7 @@ def test_another_up_is_noted() -> None:
     (finding,) = found(turned(room(), Y_UP))
     assert finding.grade is Grade.NOTED and "y is up" in finding.text and finding.evidence["up"] == [0.0, 1.0, 0.0]
     (finding,) = found(replace(turned(room(), Y_UP), views=()))
-    assert finding.grade is Grade.NOTED and "as the points say" in finding.text
+    assert finding.grade is Grade.NOTED and "as the points show" in finding.text
 
 
 def test_cameras_on_their_side_are_noted_and_odd_rolls_are_warned_of() -> None:

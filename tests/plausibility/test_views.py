@@ -63,7 +63,7 @@ def test_a_sound_room_gets_no_finding(room: Scene, lacking: str) -> None:
 def test_one_camera_that_looks_elsewhere_is_named_whichever_it_is(room: Scene, number: int, lacking: str) -> None:
     (finding,) = found_in(turned(without(room, lacking), 40.0, slice(number, number + 1)))
     assert finding.grade is Grade.WARNED and finding.remedy == "Check the poses of these views, or leave them out"
-    assert f"1 of the 10 views looked at do not fit the points: {room.views[number].name};" in finding.text
+    assert f"1 of the 10 checked views do not match the points: {room.views[number].name};" in finding.text
     assert set(finding.evidence) == {"depth maps", "colours"} - {lacking}
 
 
@@ -85,7 +85,7 @@ def test_depth_maps_beside_their_photographs_are_told_apart_from_wrong_poses(roo
         return replace(view, depth=np.roll(depth, 16, axis=1), depth_unit=1.0)
 
     (finding,) = found_in(replace(room, views=tuple(beside(view) for view in room.views)))
-    assert "the depth maps are not where the photographs are" in finding.text
+    assert "the depth maps do not line up with the photographs" in finding.text
 
 
 def test_a_depth_map_that_hides_all_points_of_a_view_is_told(room: Scene) -> None:

@@ -137,7 +137,7 @@ if __name__ == "__main__":
     (os.killpg if whole_group else os.kill)(parent.pid, signal.SIGINT if whole_group else signal.SIGTERM)
     _, said = parent.communicate(timeout=120)
     assert parent.returncode == (130 if whole_group else 143), said
-    assert "with 0 of 2 jobs done; trainings are kept" in said and "Traceback" not in said
+    assert "with 0 of 2 jobs done; finished trainings are kept" in said and "Traceback" not in said
     steps = len((tmp_path / "a" / "log.jsonl").read_text().splitlines())
     assert [path.name for path in (tmp_path / "a" / "checkpoints").iterdir()] == [f"step-{steps:08d}.safetensors"]
     assert not alive(int((tmp_path / "b.pid").read_text()))

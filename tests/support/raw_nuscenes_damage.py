@@ -81,7 +81,7 @@ DAMAGES: dict[str, Damage] = {
     "points missing": Damage(_gone(LIDAR_FILES), r"samples/LIDAR_TOP: 1 of 4 files of v1\.0-trainval are missing"),
     "image missing": Damage(_gone("samples/CAM_FRONT/*"), r"CAM_FRONT: 1 of 4 .*v1\.0-trainval01_blobs to"),
     "image cut": Damage(_cut("samples/CAM_FRONT/*", 200), r"CAM_FRONT__\d+\.jpg: the photograph is cut off"),
-    "image of another size": Damage(_small_image, r"CAM_BACK__\d+\.jpg: the photograph is 20x10, in sample_data"),
+    "image of another size": Damage(_small_image, r"CAM_BACK__\d+\.jpg: the photograph is 20x10, but"),
     "image is not an image": Damage(_bytes("samples/CAM_BACK/*", 0, bytes(4)), r"CAM_BACK__\d+\.jpg"),
     "labels cut": Damage(_cut("lidarseg/*/*", 1), r"_lidarseg\.bin: it holds \d+ labels for \d+ points"),
     "label 32": Damage(_bytes("lidarseg/*/*", 5, b"\x20"), r"at byte 5 is label 32; those of lidarseg end at 31"),
@@ -90,9 +90,9 @@ DAMAGES: dict[str, Damage] = {
     "labels of another": Damage(
         _table("lidarseg", lambda rows: rows[0].update(filename=rows[1]["filename"])), "row 0: 'filename'", True
     ),
-    "no labels at all": Damage(_gone(f"{TABLES}/lidarseg.json"), "Get nuScenes-lidarseg and unpack it here", True),
+    "no labels at all": Damage(_gone(f"{TABLES}/lidarseg.json"), "Download nuScenes-lidarseg and unpack it here", True),
     "categories without index": Damage(
-        _table("category", lambda rows: [row.pop("index") for row in rows]), "no index, as before lidarseg", True
+        _table("category", lambda rows: [row.pop("index") for row in rows]), "no index, so it is", True
     ),
     "another numbering": Damage(
         _table("category", lambda rows: rows[17].update(index=18)), "'vehicle.car' has the index 18", True

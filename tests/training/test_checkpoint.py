@@ -93,7 +93,7 @@ def test_where_none_can_be_read_the_run_begins_anew_and_says_so(
     save_checkpoint(tmp_path, Progress(1), model, optimizer, "run").write_bytes(b"torn")
     with caplog.at_level(logging.WARNING):
         assert load_newest(tmp_path, model, optimizer, ["old name", "run"]) == Progress()
-    assert f"no checkpoint in {tmp_path} can be read: the run begins again" in caplog.text
+    assert f"no checkpoint in {tmp_path} can be read; the run starts again" in caplog.text
 
 
 def test_those_of_another_run_are_refused(tmp_path: Path) -> None:
@@ -121,7 +121,7 @@ def test_a_finished_run_is_made_longer_from_its_checkpoints(tmp_path: Path) -> N
     for name in ("model.safetensors", "config.json"):
         (tmp_path / name).touch()
     mark_finished(tmp_path, 7, "run")
-    with pytest.raises(InputError, match=r"finished after 7 steps, and its checkpoints are gone\. .*--init"):
+    with pytest.raises(InputError, match=r"finished after 7 steps, and its checkpoints were deleted\. .*--init"):
         is_finished(tmp_path, ["run"], 9)
     save_checkpoint(tmp_path / "checkpoints", Progress(7), *network(0), "run")
     assert not is_finished(tmp_path, ["run"], 9)

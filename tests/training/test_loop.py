@@ -99,7 +99,7 @@ def test_a_run_with_a_fixed_image_size_leaves_a_model_that_uses_it(
     assert segmenter.config.preparation.image_size == (28, 70)
     assert segmenter.encoding is not None and segmenter.encoding.size(make_scene().views[0]) == (28, 70)
     broken = replace(recipe, preparation=replace(recipe.preparation, image_size=(28, 71)))
-    with pytest.raises(InputError, match="28x71 pixels are not whole patches of 14"):
+    with pytest.raises(InputError, match="28x71 pixels are not a whole number of patches of 14"):
         run(world, tmp_path / "broken", broken, encoding)
 
 
@@ -230,7 +230,9 @@ def test_a_folder_of_another_run_is_refused(world: Path, tmp_path: Path) -> None
         InputError, match=r"another recipe or other data: optimizer\.lr was 0\.004 and is 0\.1, seed was 0"
     ):
         run(world, folder, changed, checkpoint_every=1)
-    with pytest.raises(InputError, match=r"training scenes without scene_2\. Give what the run began with"):
+    with pytest.raises(
+        InputError, match=r"training scenes without scene_2\. Use the recipe and data that the run began with"
+    ):
         run(world, folder, recipe, captures=sorted((world / "data").iterdir())[:2])
     write_world(tmp_path / "else" / "data")
     run(tmp_path / "else", folder, recipe)  # the same captures in another place are the same run
@@ -241,7 +243,7 @@ def test_a_folder_of_another_run_is_refused(world: Path, tmp_path: Path) -> None
     with pytest.raises(InputError, match="another recipe or other data: training scenes changed since: scene_0"):
         run(tmp_path / "else", folder, recipe)
     (folder / "run.json").unlink()  # as a run of ditr 0.1 left it
-    with pytest.raises(InputError, match=r"model here belongs to another recipe or other data"):
+    with pytest.raises(InputError, match=r"model here belongs to another recipe or to other data"):
         run(tmp_path / "else", folder, recipe)
     assert json.loads(before)["recipe"] == json.loads((folder / "recipe.json").read_text())["recipe"]
 
@@ -291,7 +293,9 @@ def test_a_run_is_made_longer(world: Path, tmp_path: Path, caplog: pytest.LogCap
     with caplog.at_level(logging.WARNING):
         run(world, folder, tiny_recipe(steps=8), report=lambda step, _: done.append(step))
     assert done == [5, 6, 7, 8]
-    assert "was begun with 4 steps and has 8 now: from step 4 on the one-cycle schedule is that of 8" in caplog.text
+    assert (
+        "was started with 4 steps and now has 8: from step 4 on, it follows the one-cycle schedule of 8" in caplog.text
+    )
     assert caplog.records[0].message.removeprefix(f"{folder}: ") in (folder / "train.log").read_text()
     rows = (folder / "log.jsonl").read_text().splitlines()
     assert rows[:4] == before and json.loads((folder / "finished.json").read_text())["steps"] == 8

@@ -145,7 +145,7 @@ def test_datasets_take_turns_and_the_main_one_ends_an_epoch() -> None:
         assert items == list(Shuffle(size, 2, len(items), 0)), "each goes on in its own order"
     for start in range(14):
         assert list(JointSampler([10, 3], (2, 1), 2, 14, seed=0, start=start)) == drawn[start:]
-    with pytest.raises(InputError, match="has 1 batches in an epoch and takes 2"):
+    with pytest.raises(InputError, match="has 1 batches in an epoch, but its ratio takes 2"):
         JointSampler([2, 9], (2, 1), 2, 5, seed=0)
 
 
@@ -293,7 +293,7 @@ def test_mixed_precision_trains(world: Path, encoding: CachedEncoding, tmp_path:
     for task in (SegmentTask(), DistillTask()):
         folder = run(world, tmp_path / task.kind, tiny_recipe(encoding, task=task), encoding, precision="bf16-mixed")
         assert all(row["loss"] > 0 for row in rows(folder))  # type: ignore[operator]
-    with pytest.raises(InputError, match="fp16 is for GPUs"):
+    with pytest.raises(InputError, match="fp16 only works on GPUs"):
         run(world, tmp_path / "half", tiny_recipe(), precision="16-mixed")
 
 
@@ -390,10 +390,10 @@ class Deadly:
 def test_a_loader_that_dies_is_told_by_the_scene_that_it_was_at(world: Path, tmp_path: Path) -> None:
     deadly = Deadly(scenes(world)[:3], "scene_1")
     recipe = tiny_recipe(steps=6, batch_size=1)
-    with pytest.raises(InputError, match=r"street/scene_1: .*ended from outside.*--workers") as caught:
+    with pytest.raises(InputError, match=r"street/scene_1: .*was killed while.*--workers") as caught:
         run(world, tmp_path / "run", recipe, captures=deadly, workers=2)
     assert "scene_0" not in str(caught.value) and "scene_2" not in str(caught.value)
-    assert "ended from outside" in (tmp_path / "run" / "train.log").read_text()
+    assert "was killed while" in (tmp_path / "run" / "train.log").read_text()
     run(world, tmp_path / "run", recipe, captures=deadly, workers=0)
     assert len((tmp_path / "run" / "log.jsonl").read_text().splitlines()) == 6
 

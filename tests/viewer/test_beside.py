@@ -47,7 +47,7 @@ def test_classes_are_compared_by_name() -> None:
 
 def test_other_points_and_no_labels_are_refused() -> None:
     first = subject(np.zeros(5), "car")
-    with pytest.raises(InputError, match="its 6 points are not the 5 points of one"):
+    with pytest.raises(InputError, match="its 6 points differ from the 5 points of one"):
         compared(first, subject(np.zeros(6), "car"), HERE)
     with pytest.raises(InputError, match="it has no labels to compare"):
         compared(first, Subject(first.scene), HERE)

@@ -173,7 +173,7 @@ def test_a_viser_that_is_not_guarded_is_refused() -> None:
 
     server = viser.ViserServer(host="127.0.0.1", port=0, verbose=False)
     try:
-        with pytest.raises(InputError, match="does not let its page be guarded"):
+        with pytest.raises(InputError, match="page of the installed viser cannot be protected"):
             require_guarded(Guard(), server.get_port())
     finally:
         server.stop()

@@ -93,7 +93,7 @@ def renamed(state: State, old: str, new: str) -> State:
         (lambda s: {k: v for k, v in s.items() if k != NAME}, rf"model_best.pth: .*lacks \[{NAME}\] and has \[\]"),
         (lambda s: s | {"backbone.extra": torch.ones(1)}, r"lacks \[\] and has \[backbone.extra\]"),
         (lambda s: s | {"backbone.enc.enc1.block0.ls1.0.gamma": torch.ones(32)}, "has .*enc1.block0.ls1.0.gamma"),
-        (lambda s: s | {NAME: s[NAME].t()}, rf"{NAME} has the shape \(32, 96\), and this network wants \(96, 32\)"),
+        (lambda s: s | {NAME: s[NAME].t()}, rf"{NAME} has the shape \(32, 96\), but this network needs \(96, 32\)"),
         (lambda s: s | {NAME: s[NAME].flatten()}, rf"{NAME} has the shape \(3072,\)"),
         (lambda s: s | {NAME: s[NAME].half()}, f"{NAME} is torch.float16, not torch.float32.*single precision"),
         (lambda s: s | {NAME: s[NAME].double()}, f"{NAME} is torch.float64, not torch.float32"),
@@ -105,7 +105,7 @@ def renamed(state: State, old: str, new: str) -> State:
         (lambda s: s | {NAME: s[NAME] / 0}, "not all numbers are finite in " + NAME),
         (lambda s: s | {"seg_head.bias": torch.full((19,), torch.nan)}, "not all numbers are finite in seg_head.bias"),
         (lambda s: {k: v * torch.nan if v.is_floating_point() else v for k, v in s.items()}, r"and \d+ more"),
-        (lambda s: s | {"module.seg_head.bias": s["seg_head.bias"]}, "with and without the prefix module"),
+        (lambda s: s | {"module.seg_head.bias": s["seg_head.bias"]}, "with and without the prefix 'module.'"),
         (lambda s: renamed(s, "seg_head", "cls_head"), "either a segmentation head .* or a projection"),
         (lambda s: s | {"proj.weight": torch.ones(8, 32), "proj.bias": torch.ones(8)}, "either a segmentation head"),
         (lambda s: renamed(s, "backbone.", "encoder."), "neither a Point Transformer V3 nor a MinkUNet"),
@@ -127,11 +127,11 @@ def test_tensors_that_do_not_make_the_network(
     [
         ({"epoch": 3, "state_dict": None}, "holds more than tensors by name: epoch, state_dict"),
         ({"epoch": 3, "model": {"weight": torch.ones(2)}}, "holds more than tensors by name: epoch, model"),
-        ({"state_dict": {}}, "it holds no state dict"),
-        ({}, "it holds no state dict"),
-        ([torch.ones(2)], "it holds no state dict"),
-        (torch.ones(2), "it holds no state dict"),
-        (3, "it holds no state dict"),
+        ({"state_dict": {}}, "it has no state dict"),
+        ({}, "it has no state dict"),
+        ([torch.ones(2)], "it has no state dict"),
+        (torch.ones(2), "it has no state dict"),
+        (3, "it has no state dict"),
         ({"state_dict": {"weight": 1.5}}, "holds more than tensors by name: weight"),
         ({"state_dict": {1: torch.ones(2)}}, "holds more than tensors by name: 1"),
     ],
@@ -269,7 +269,7 @@ def test_networks_that_no_geometry_serves(tmp_path: Path, kitti: State) -> None:
         (Provenance(), "does not say which dataset it is for. Give the short name .* or --dataset"),
         (Provenance(dataset="nuScenes"), "it has 19 classes and nuScenes has 16"),
         (Provenance(dataset="ScanNet200"), "it has 19 classes and ScanNet200 has 200"),
-        (Provenance(dataset="SemanticKITI"), "nothing called 'SemanticKITI'. Did you mean 'SemanticKITTI'"),
+        (Provenance(dataset="SemanticKITI"), "no dataset called 'SemanticKITI'. Did you mean 'SemanticKITTI'"),
         (Provenance(dataset="ScanNet++"), r"the classes of ScanNet\+\+ are in a file of the dataset"),
         (replace(KITTI, norms=NORMS), r"norms of no datasets.* and 3 are given"),
         (replace(KITTI, norms_of="ScanNet"), "no norms of the dataset 'ScanNet'; the network has those of none"),
@@ -309,9 +309,9 @@ def test_norms_that_do_not_fit(tmp_path: Path, change: dict[str, Any], message: 
 @pytest.mark.parametrize(
     ("channels", "network", "origin", "message"),
     [
-        (6, "PTv3", Provenance(dataset="nuScenes"), "it takes 6 input channels, and models of nuScenes take 4"),
-        (4, "PTv3", Provenance(dataset="ScanNet"), "it takes 4 input channels, and models of ScanNet take 6 or 9"),
-        (7, "MinkUNet", Provenance(dataset="ScanNet"), "it takes 7 input channels, and models of ScanNet take 6 or 9"),
+        (6, "PTv3", Provenance(dataset="nuScenes"), "it takes 6 input channels, but models of nuScenes take 4"),
+        (4, "PTv3", Provenance(dataset="ScanNet"), "it takes 4 input channels, but models of ScanNet take 6 or 9"),
+        (7, "MinkUNet", Provenance(dataset="ScanNet"), "it takes 7 input channels, but models of ScanNet take 6 or 9"),
     ],
 )
 def test_input_channels_of_another_dataset(
@@ -324,7 +324,7 @@ def test_input_channels_of_another_dataset(
 def test_no_images_where_no_model_with_images_is_published(tmp_path: Path) -> None:
     state = state_of(Layout("", 6, None, 1024, teacher=1024))
     origin = Provenance(dataset="ScanNet++", encoder="dinov2-large-reg")
-    refused(tmp_path, state, origin, r"ScanNet\+\+: no model with photographs is published")
+    refused(tmp_path, state, origin, r"ScanNet\+\+: no model that uses photographs is published")
 
 
 # ---- where it goes --------------------------------------------------------------------------------------------------

@@ -176,7 +176,7 @@ def test_weights_that_were_changed_on_the_way_are_refused(tmp_path: Path) -> Non
     (folder / "model.safetensors").write_bytes(bytes(content))
     with HubServer({"someone/rooms": folder}) as server:
         (line,) = run(server, tmp_path / "home", "someone/rooms")
-    assert "its SHA-256 is not the one in contract.safetensors" in line
+    assert "its SHA-256 differs from the one in contract.safetensors" in line
 
 
 @pytest.mark.slow

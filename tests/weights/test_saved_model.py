@@ -110,13 +110,13 @@ def test_a_damaged_config_is_refused_with_its_place(tmp_path: Path) -> None:
             load_model(tmp_path)
         assert "config.json" in error.value.where or "model.safetensors" in error.value.where
 
-    refused(lambda c: c.update(clas_names=[]), "unknown setting 'clas_names'. Did you mean 'class_names'")
+    refused(lambda c: c.update(clas_names=[]), "there is no setting 'clas_names'. Did you mean 'class_names'")
     refused(lambda c: c["preparation"].update(voxelsize=1), "preparation.voxelsize.*Did you mean 'voxel_size'")
     refused(lambda c: c.pop("network"), "'network' is missing")
     refused(lambda c: c["preparation"].update(voxel_size=-1.0), "voxel size: -1.0 is not a length")
     refused(lambda c: c["network"].update(encoder_depths=[1]), "of one length")
     refused(lambda c: c["network"].update(encoder_heads=[5, 5]), "no network can be built")
-    refused(lambda c: c.update(format=7), "format 7, this version reads 2")
+    refused(lambda c: c.update(format=7), "format 7, but this version reads 2")
     (tmp_path / "config.json").write_text("{")
     with pytest.raises(InputError, match=r"config\.json: not JSON"):
         load_model(tmp_path)

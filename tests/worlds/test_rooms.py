@@ -276,7 +276,7 @@ def test_finished_rooms_are_kept_and_foreign_ones_are_refused(tmp_path: Path) ->
     assert len(write_rooms(tmp_path, more, workers=1)) == 2
     assert (room / "points.ply").stat().st_mtime_ns == before
     other = RoomsConfig(train=1, test=0, views=1, width=32, height=24, spacing=0.2, seed=5)
-    with pytest.raises(InputError, match="room_0000: it holds something else"):
+    with pytest.raises(InputError, match="room_0000: it holds something other"):
         write_rooms(tmp_path, other, workers=1)
 
 

@@ -243,7 +243,7 @@ def test_captures_hold_what_was_made(tmp_path: Path) -> None:
     before = (paths[0] / "points.ply").stat().st_mtime_ns
     write_streets(tmp_path / "set", config, workers=1)
     assert (paths[0] / "points.ply").stat().st_mtime_ns == before
-    with pytest.raises(InputError, match="scan_0000: it holds something else than this scan"):
+    with pytest.raises(InputError, match="scan_0000: it holds something other than this scan"):
         write_streets(tmp_path / "set", StreetsConfig(style="kitti", count=2, seed=4, scale=0.2), workers=1)
 
 

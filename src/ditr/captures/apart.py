@@ -40,7 +40,7 @@ _SECONDS, _PER_MEGABYTE = 60, 2
 """Of processor time, and how many more for each megabyte of the file."""
 _COMMAND = ("-m", "ditr.captures.apart")
 _RESULT = "cloud.json"
-_REMEDY = "The file is damaged, or not written as its format asks; write it again"
+_REMEDY = "The file is damaged, or does not follow its format; write it again"
 
 
 def read_apart(path: Path, reader: str) -> Cloud:
@@ -78,7 +78,7 @@ def how_it_ended(status: int, said: bytes) -> str:
     if status < 0:
         known = -status in set(signal.Signals)
         return f"signal {signal.Signals(-status).name}" if known else f"signal {-status}"
-    last = said.decode(errors="replace").strip().splitlines()[-1:] or ["without a word"]
+    last = said.decode(errors="replace").strip().splitlines()[-1:] or ["without a message"]
     return f"exit status {status}: {last[0][:200]}"
 
 
@@ -124,7 +124,7 @@ def guarded(path: Path, read: Callable[[Path], T]) -> T:
     except InputError:
         raise
     except MemoryError:
-        raise InputError(path, "it needs more memory than any intact file of its size", _REMEDY) from None
+        raise InputError(path, "reading it needs more memory than any intact file of its size would", _REMEDY) from None
     except BaseException as error:  # a panic of Rust is not a Exception
         if isinstance(error, KeyboardInterrupt | SystemExit) or getattr(error, "errno", None) is not None:
             raise

@@ -88,15 +88,17 @@ def _remove(folder: Path, process: int) -> None:
 
 def _check(path: Path, entries: list[zipfile.ZipInfo], size: int) -> None:
     """Refuse what a scan never has, before anything is written."""
-    unsafe = "Unpack it by hand if you trust it"
+    unsafe = "If you trust it, unpack it by hand and name the folder"
     total = sum(entry.file_size for entry in entries)
     if len(entries) > _MOST or total > _TIMES * size + _MORE:
         raise InputError(path, f"its {len(entries)} files would take {total / 2**30:.1f} GiB", unsafe)
     for entry in entries:
         name = PurePosixPath(entry.filename)
         if name.is_absolute() or ".." in re.split(r"[/\\]", entry.orig_filename):
-            raise InputError(path, f"its file {entry.filename!r} would be unpacked outside its folder", unsafe)
+            raise InputError(
+                path, f"its file {entry.filename!r} would be unpacked outside the archive's folder", unsafe
+            )
         if stat.S_ISLNK(entry.external_attr >> 16):
             raise InputError(path, f"its file {entry.filename!r} is a link", unsafe)
         if entry.flag_bits & 1:
-            raise InputError(path, "it has a password", "Unpack it by hand")
+            raise InputError(path, "it is protected by a password", "Unpack it by hand and name the folder")

@@ -34,7 +34,7 @@ def _frames(path: Path) -> Path | None:
 def recognise(path: Path) -> str | None:
     """By its trajectory."""
     found = _frames(path)
-    return None if found is None else f"{_TRAJECTORY} lies {'there' if found == path else f'in {found.name}'}"
+    return None if found is None else f"{_TRAJECTORY} is {'in it' if found == path else f'in {found.name}'}"
 
 
 def read(path: Path, options: ReadOptions) -> Scene:
@@ -91,7 +91,7 @@ def _camera(path: Path) -> Camera:
     rows = numbers_of(path, 6)
     again = "Download the scan again"
     if len(rows) != 1 or not np.isfinite(rows).all():
-        raise InputError(path, f"it has {len(rows)} lines of 6 finite numbers, and not one", again)
+        raise InputError(path, f"it should be one line of 6 finite numbers (it has {len(rows)} lines)", again)
     width, height, fx, fy, cx, cy = rows[0].tolist()
     try:
         return Camera(int(width), int(height), fx, fy, cx, cy)

@@ -39,7 +39,7 @@ _SECONDS, _PER_MEGABYTE = 60, 2
 """That an answer may take, and how many more for each megabyte of the bag."""
 _TIME = 12
 """Bytes that a header's time ends at, in either encoding."""
-_REMEDY = "The bag is damaged, or not written as its format asks; repair it (`rosbag reindex`, `ros2 bag reindex`)"
+_REMEDY = "The bag is damaged, or does not follow its format; repair it (`rosbag reindex`, `ros2 bag reindex`)"
 
 
 @dataclass(frozen=True)

@@ -139,7 +139,7 @@ def _read_other(path: Path, options: ReadOptions) -> Scene:
     """
     if (drive := open_drive(path, options)) is not None:
         if len(drive) != 1:
-            fault = f"this is {drive.title} with {len(drive)} scenes, and one is wanted"
+            fault = f"this is {drive.title} with {len(drive)} scenes, but one scene is expected"
             raise InputError(path, fault, f"Name one of them, as {path / drive.names()[0]}")
         return drive.scene(0)
     if (drive := drive_of_scene(path, options)) is not None:
@@ -164,7 +164,7 @@ def _cloud(folder: Path, transforms: Transforms, notes: Notes) -> str | None:
     None where there is none, and depth maps of which it can be made.
     """
     found = sorted(path.name for path in folder.iterdir() if path.suffix.lower() == ".ply")
-    lying = f", and {few(found, 4)} {'is' if len(found) == 1 else 'are'} there" if found else ""
+    lying = f", and {few(found, 4)} {'is' if len(found) == 1 else 'are'} in the folder" if found else ""
     named = transforms.ply_file_path
     if named is not None and named.strip():
         name = located(folder, named, (".ply",), notes)
@@ -172,14 +172,14 @@ def _cloud(folder: Path, transforms: Transforms, notes: Notes) -> str | None:
             raise InputError(folder / name, f"there is no such point cloud{lying}", 'Correct "ply_file_path"')
         return name
     if len(found) == 1:
-        notes.say("files", f"no point cloud is named, and {found[0]} is the only one there, and is used")
+        notes.say("files", f"no point cloud is named; {found[0]} is used, the only one in the folder")
         return found[0]
     if not found and any((frame.depth_file_path or "").strip() for frame in transforms.frames):
         return None
     remedy = 'Add "ply_file_path" with the name of a PLY file'
     if not found and "aabb_scale" in (transforms.model_extra or {}):
         remedy = (
-            "instant-ngp keeps none, and moves and scales the poses: name the folder of the COLMAP model that it was "
+            "instant-ngp writes none, and moves and scales the poses: name the folder of the COLMAP model that it was "
             "made from (with cameras, images and points3D) instead"
         )
     raise InputError(folder / TRANSFORMS, f"it names no point cloud{lying}", remedy)

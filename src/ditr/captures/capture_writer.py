@@ -65,12 +65,14 @@ def write_capture(scene: Scene, folder: str | os.PathLike[str], *, image_format:
     if unposed:
         raise InputError(
             f"scene {scene.name}",
-            f"the pose of view {unposed[0]} is not known, or its image is cut; captures have neither",
+            f"the pose of view {unposed[0]} is unknown, or its image is cropped; a capture can store neither",
             "Leave such views out: replace(scene, views=scene.posed_views)",
         )
     reserved = sorted(scene.properties.keys() & Transforms.model_fields.keys())
     if reserved:
-        raise InputError(f"scene {scene.name}", f"the property {reserved[0]} has a meaning in the file", "Rename it")
+        raise InputError(
+            f"scene {scene.name}", f"the property {reserved[0]} is a reserved name in the file", "Rename it"
+        )
     with atomic_folder(folder) as target:
         models = {view.camera.model.value for view in scene.views}
         content: dict[str, Any] = {key: value for key, value in scene.properties.items() if key != LABELS}
@@ -107,7 +109,9 @@ def _write_json(path: Path, content: Mapping[str, Any]) -> None:
 def _point_columns(scene: Scene) -> dict[str, NDArray[Any]]:
     clash = sorted(_OWN_PROPERTIES & scene.extra.keys())
     if clash:
-        raise InputError(f"scene {scene.name}", f"the extra property {clash[0]} has a meaning in the file", "Rename it")
+        raise InputError(
+            f"scene {scene.name}", f"the extra property {clash[0]} is a reserved name in the file", "Rename it"
+        )
     single = scene.coord.astype(np.float32)
     exact = np.array_equal(single, scene.coord)
     columns: dict[str, NDArray[Any]] = dict(zip("xyz", (single if exact else scene.coord).T, strict=True))
@@ -213,7 +217,9 @@ def _copy(source: Path, target: Path, place: str) -> str:
     try:
         shutil.copyfile(source, _made(target, place))
     except OSError as error:
-        raise InputError(source, f"the file cannot be copied ({error.strerror or error})", "Check it") from error
+        raise InputError(
+            source, f"the file cannot be copied ({error.strerror or error})", "Check the file and its permissions"
+        ) from error
     return place
 
 

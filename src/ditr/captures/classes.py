@@ -18,7 +18,7 @@ __all__ = ["LabelCounts", "joined_classes", "unread_columns", "with_classes"]
 def unread_columns(scene: Scene) -> str:
     """For errors about what the points lack: what counts as missing, and the columns that have no meaning here, one of
     which may be meant."""
-    missing = [str(finding) for finding in scene.findings if finding.text.endswith("counts as missing")]
+    missing = [str(finding) for finding in scene.findings if finding.text.endswith("treated as missing")]
     unread = [f"columns that are not read: {few(scene.extra, 8)}"] if scene.extra else []
     return "".join(f"; {told}" for told in (*missing, *unread))
 
@@ -39,7 +39,7 @@ def joined_classes(
     new.append(options.background or "")
     classes = tuple(dict.fromkeys(name for name in new if name))
     if not classes:
-        raise InputError("--map", "it removes every class", "Keep one, or give --background NAME")
+        raise InputError("--map", "it removes every class", "Keep at least one class, or give --background NAME")
     # The last entry is that of -1.
     table = np.array([classes.index(name) if name else UNLABELLED for name in new], dtype=np.int32)
     return classes, None if label is None else table[label]
@@ -124,7 +124,7 @@ class LabelCounts:
         never = f" (not {few(self.absent, 8)})" if self.absent else ""
         count = len(self.occurring)
         return (
-            f"labels: {self.share:.1%} of {self.points} points are labelled, "
+            f"labels: {self.share:.1%} of {self.points} points are labelled, and "
             f"{count} of {len(self.per_class)} classes occur{never}"
         )
 

@@ -28,8 +28,8 @@ def read_cloud_file(path: Path) -> Cloud:
         InputError: no such file, none of points, or a damaged one.
     """
     if not path.is_file():
-        raise InputError(path, "there is no such file", "Name a file of points")
+        raise InputError(path, "there is no such file", "Name a file with a point cloud")
     for recognise, read in _READERS:
         if recognise(path) is not None:
             return read(path)
-    raise InputError(path, "it is not a file of points that can be read", "Save it as PLY, LAS, PCD, CSV or TXT")
+    raise InputError(path, "its format is not a supported point cloud", "Save it as PLY, LAS, PCD, CSV or TXT")

@@ -67,7 +67,7 @@ def cloud_scene(path: Path, cloud: Cloud) -> Scene:
     labels = None
     if (found := _labels_beside(path)) is not None:
         labels, beside = found
-        notes.say("classes", f"the class list is that of {beside}, which lies beside the file")
+        notes.say("classes", f"the class list is read from {beside}, beside the file")
     elif cloud.class_column and (label := _classified(columns[cloud.class_column], cloud.class_names)) is not None:
         labels = Labels(classes=list(dict.fromkeys(cloud.class_names.values())))
         columns["label"] = label
@@ -143,7 +143,7 @@ def require_library(path: Path, name: str, extra: str) -> None:
     """
     if find_spec(name) is None:
         remedy = f"Install it with `pip install 'ditr[{extra}]'`"
-        raise InputError(path, f"{name}, which reads it, is not installed", remedy)
+        raise InputError(path, f"{name}, which is needed to read it, is not installed", remedy)
 
 
 def first_bytes(path: Path, count: int) -> bytes:

@@ -48,7 +48,7 @@ def recognise(path: Path) -> str | None:
     endings = ("bin", "txt")
     names = (next(f"{stem}.{e}" for e in endings if (layout.model / f"{stem}.{e}").is_file()) for stem in _STEMS)
     place = layout.model.relative_to(path)
-    return f"{' and '.join(names)} lie {'there' if place == Path() else f'in {place.as_posix()}'}"
+    return f"{' and '.join(names)} are {'in it' if place == Path() else f'in {place.as_posix()}'}"
 
 
 _STEMS = ("cameras", "images")
@@ -107,15 +107,19 @@ def _say_which(path: Path, layout: _Layout, notes: Notes) -> None:
     place = layout.model.relative_to(path).as_posix()
     others = [other for other in _numbered(layout.model.parent) if other != layout.model]
     if others and layout.model.name.isdecimal():
-        which = f"{place} is taken, which has most images" if layout.model != path else "it is the one that was named"
+        which = (
+            f"{place} is used, which has the most images"
+            if layout.model != path
+            else "the model that was named is used"
+        )
         rest = few((f"{other.name} has {count_of_images(other)}" for other in others), 3)
         counts = f"{count_of_images(layout.model)} images; {rest}"
-        notes.say("model", f"{which} ({counts}); models of one reconstruction have nothing in common")
+        notes.say("model", f"{which} ({counts}); the models of a reconstruction are independent of each other")
     if layout.dense is not None and any(_is_model(path / name) for name in ("sparse/0", "sparse") if name != place):
-        notes.say("model", f"{place} is taken, whose images are undistorted ones")
+        notes.say("model", f"{place} is used, whose images are undistorted")
     both = [stem for stem in _STEMS if all((layout.model / f"{stem}.{end}").is_file() for end in ("bin", "txt"))]
     if both:
-        notes.say("model", f"{few(both, 2)} lie there as .bin and .txt, and .bin counts")
+        notes.say("model", f"{few(both, 2)} exist as .bin and .txt; .bin is used")
 
 
 def _photographs(path: Path, layout: _Layout, images: Sequence[ColmapImage]) -> Path:
@@ -132,7 +136,7 @@ def _photographs(path: Path, layout: _Layout, images: Sequence[ColmapImage]) -> 
     found = max(folders, key=lambda folder: sum(present(folder / name) for name in some), default=None)
     if some and (found is None or not any(present(found / name) for name in some)):
         fault = f"no folder holds its photographs ({few(some, 2)})"
-        raise InputError(path, fault, "Put them into the folder images beside the model's")
+        raise InputError(path, fault, "Put them into a folder named images, beside the folder of the model")
     return path if found is None else found
 
 
@@ -174,7 +178,7 @@ def _cloud(path: Path, layout: _Layout, notes: Notes) -> Path | Points:
     points = read_points3d(layout.model)
     if points is None:
         raise InputError(layout.model, "the model has no points", "Add them, or the dense cloud as fused.ply")
-    text = f"it is the {len(points.coord)} points by which the images were aligned"
+    text = f"it consists of the {len(points.coord)} sparse points of the reconstruction"
     notes.say("cloud", f"{text}; `colmap stereo_fusion` makes a dense one, fused.ply")
     color = colors_of(layout.model, list(points.color.T), notes)
     return Points(points.coord, color, None, None, None, {"reprojection_error": points.error})

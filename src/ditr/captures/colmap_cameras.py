@@ -13,7 +13,7 @@ from ditr.scene import Camera, CameraModel
 __all__ = ["LENSES", "ColmapCamera", "Lens", "lens_called"]
 
 _PLANE, _ANGLE = CameraModel.FULL_OPENCV, CameraModel.OPENCV_FISHEYE
-_UNDISTORT = "Undistort the images with `colmap image_undistorter`, and give the folder that it writes"
+_UNDISTORT = "Undistort the images with `colmap image_undistorter`, and name the folder that it writes"
 
 
 @dataclass(frozen=True)

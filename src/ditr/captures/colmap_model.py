@@ -152,7 +152,7 @@ def _mapped(path: Path, least: int) -> Iterator[tuple[mmap.mmap, int]]:
 def _camera(data: mmap.mmap, place: int) -> tuple[ColmapCamera, int]:
     number, model, width, height = struct.unpack_from("<IiQQ", data, place)
     if not 0 <= model < len(LENSES):
-        raise _Cut(f"camera {number} is of model {model}, which is not known")
+        raise _Cut(f"camera {number} has the unknown model {model}")
     lens = LENSES[model]
     parameters = struct.unpack_from(f"<{lens.parameters}d", data, place + 24)
     return ColmapCamera(number, lens, width, height, parameters), place + 24 + 8 * lens.parameters
@@ -163,7 +163,7 @@ def _image(data: mmap.mmap, place: int) -> tuple[ColmapImage, int]:
     (camera,) = struct.unpack_from("<I", data, place + 60)
     end = data.find(b"\0", place + 64)
     if end < 0:
-        raise _Cut("the name of an image does not end")
+        raise _Cut("the name of an image has no end")
     name = os.fsdecode(data[place + 64 : end])
     (observed,) = struct.unpack_from("<Q", data, end + 1)
     behind = end + 9 + 24 * observed
@@ -180,7 +180,7 @@ def _points_binary(path: Path) -> ColmapPoints:
             start.append(place)
             place += _POINT.itemsize + 8 * unpack(data, place + last)[0]
         if place > len(data):
-            raise _Cut(f"it declares {count} points, and ends before")
+            raise _Cut(f"it declares {count} points, but ends before the last one")
         coord, color = np.empty((count, 3)), np.empty((count, 3), np.uint8)
         error = np.empty(count, np.float32)
         held = np.frombuffer(data, np.uint8)
@@ -217,7 +217,7 @@ def _camera_of_text(line: bytes) -> ColmapCamera:
     number, name, width, height, *parameters = line.split()
     lens = lens_called(name.decode("latin-1"))
     if lens is None:
-        raise _Cut(f"camera {number.decode('latin-1')} is of model {name.decode('latin-1')}, which is not known")
+        raise _Cut(f"camera {number.decode('latin-1')} has the unknown model {name.decode('latin-1')}")
     if len(parameters) != lens.parameters:
         raise _Cut(f"{lens.name} has {lens.parameters} parameters, and {len(parameters)} are given")
     return ColmapCamera(int(number), lens, int(width), int(height), tuple(map(float, parameters)))
@@ -226,7 +226,7 @@ def _camera_of_text(line: bytes) -> ColmapCamera:
 def _image_of_text(line: bytes) -> ColmapImage:
     words = line.split(None, 9)
     if len(words) < 10:
-        raise _Cut(f"an image has {len(words)} of 10 entries: {line[:60]!r}")
+        raise _Cut(f"an image has {len(words)} of 10 entries: {line[:60].decode('latin-1')!r}")
     pose = tuple(map(float, words[1:8]))
     return ColmapImage(os.fsdecode(words[9]), int(words[8]), pose[:4], pose[4:])
 
@@ -236,7 +236,7 @@ def _points_text(path: Path) -> ColmapPoints:
     for line in _lines(path):
         words = line.split(None, 8)
         if len(words) < 8:
-            raise _Cut(f"a point has {len(words)} of 8 entries: {line[:60]!r}")
+            raise _Cut(f"a point has {len(words)} of 8 entries: {line[:60].decode('latin-1')!r}")
         numbers.extend((float(words[1]), float(words[2]), float(words[3]), float(words[7])))
         colors.extend((int(words[4]), int(words[5]), int(words[6])))
     values = np.frombuffer(numbers, np.float64).reshape(-1, 4) if numbers else np.empty((0, 4))

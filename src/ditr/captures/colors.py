@@ -53,7 +53,7 @@ def colors_of(path: Path, channels: Sequence[NDArray[Any]], notes: Notes) -> NDA
 def _unless_missing(color: NDArray[np.uint8], notes: Notes) -> NDArray[np.uint8] | None:
     if len(color) >= _FEWEST and (color == color[0]).all():
         if not color.any():
-            notes.say("colours", f"all {len(color)} are black, which counts as missing")
+            notes.say("colours", f"all {len(color)} are black, so they are treated as missing")
             return None
         notes.say("colours", f"all {len(color)} are the same, {tuple(color[0].tolist())}")
     return color
@@ -72,7 +72,7 @@ def _scaling(
     if low >= 0 and (_TWELVE_BIT if is_float else 255) < high <= 65535:
         notes.say("colours", "they have 16 bits and were divided by 257")
         if high <= _TWELVE_BIT:
-            text = f"they are nearly black, as 16 bits that reach {high:g} are"
+            text = f"they are nearly black: 16-bit values that reach only {high:g}"
             notes.warn("colours", text, "Store them as uchar, 0..255, if they are of 10 or 12 bits")
         return lambda values: values / 257.0
     # The first channel that is outside every range, for whoever looks into the file.
@@ -97,7 +97,11 @@ def other_colors(
         values = 0.5 + _CONSTANT_HARMONIC * np.stack([columns[name] for name in _SPLAT], axis=1).astype(np.float64)
         bad = np.flatnonzero(~np.isfinite(values).all(axis=1))
         if len(bad):
-            raise InputError(path, f"f_dc_0..2 of {len(bad)} points are not finite, first of {bad[0]}", "Remove these")
+            raise InputError(
+                path,
+                f"f_dc_0..2 of {len(bad)} points are not finite; the first is point {bad[0]}",
+                "Remove these points",
+            )
         notes.say("colours", f"{' '.join(_SPLAT)} are read as {' '.join(COLOR)}, as a Gaussian splat has them")
         return np.rint(values.clip(0, 1) * 255).astype(np.uint8), _SPLAT
     name = next((name for name in _PACKED if name in columns and columns[name].dtype.itemsize == 4), None)

@@ -40,11 +40,11 @@ def coordinate_system(cloud: Cloud, records: Mapping[tuple[str, int], bytes]) ->
     cloud.properties["crs"] = crs
     metres, is_degrees = _unit_of(wkt, keys)
     if is_degrees:
-        cloud.warn("scale", "its coordinate system counts in degrees, which are not lengths; reproject it to metres")
+        cloud.warn("scale", "its coordinate system is in degrees, which are not lengths; reproject it to metres")
     elif metres is not None and metres != 1.0:
         crs["unit"] = metres
         cloud.reading = replace(cloud.reading, unit=metres)
-        cloud.say("scale", f"its coordinate system counts in units of {metres:.4g} m")
+        cloud.say("scale", f"its coordinate system has units of {metres:.4g} m")
 
 
 def _geo_keys(data: bytes) -> dict[int, int]:

@@ -42,7 +42,7 @@ def _load_npy(path: Path, _size: tuple[int, int]) -> NDArray[Any]:
     if not isinstance(array, np.ndarray) or array.ndim != 2 or array.dtype.kind not in "fui":
         what = f"{array.dtype} of shape {array.shape}" if isinstance(array, np.ndarray) else "an archive"
         fault = f"the depth map is not a two-dimensional array of numbers ({what})"
-        raise InputError(path, fault, "Store (h, w) numbers, metres as float32, say")
+        raise InputError(path, fault, "Store an array of shape (h, w), such as metres as float32")
     if not array.size:
         raise InputError(path, f"the depth map is empty (shape {array.shape})", "Write it again, or remove its entry")
     return array
@@ -58,11 +58,13 @@ def _load_colmap(path: Path, _size: tuple[int, int]) -> NDArray[Any]:
             raise InputError(path, "this is not a depth map of COLMAP", _AGAIN)
         width, height = map(int, head.groups())
         if not width * height or held != head.end() + 4 * width * height:
-            fault = f"it says {width}x{height} values, and {held - head.end()} bytes follow"
+            fault = f"it declares {width}x{height} values, but {held - head.end()} bytes follow"
             raise InputError(path, fault, _AGAIN)
         return np.memmap(path, "<f4", mode="r", offset=head.end(), shape=(height, width))
     except OSError as error:
-        raise InputError(path, f"the depth map cannot be read ({error.strerror or error})", "Check it") from error
+        raise InputError(
+            path, f"the depth map cannot be read ({error.strerror or error})", "Check the file and its permissions"
+        ) from error
 
 
 def _load_record3d(path: Path, size: tuple[int, int]) -> NDArray[Any]:
@@ -86,7 +88,9 @@ def _unpacked(path: Path, code: str, size: tuple[int, int]) -> NDArray[Any]:
             raise InputError(path, f"it has more than {_LARGEST >> 20} MB, which no depth map has", _AGAIN)
         data = path.read_bytes()
     except OSError as error:
-        raise InputError(path, f"the depth map cannot be read ({error.strerror or error})", "Check it") from error
+        raise InputError(
+            path, f"the depth map cannot be read ({error.strerror or error})", "Check the file and its permissions"
+        ) from error
     if data.startswith(b"bvx"):
         # The marks of parts can stand in packed bytes by chance, too, so the sum is an upper bound.
         if sum(struct.unpack("<I", part)[0] for part in _BLOCK.findall(data)) > _LARGEST:
@@ -94,7 +98,10 @@ def _unpacked(path: Path, code: str, size: tuple[int, int]) -> NDArray[Any]:
         data = _decompressed(path, data)
     shape = None if len(data) % width else _shape(len(data) // width, size)
     if shape is None:
-        fault = f"its {len(data)} bytes are not a map in the proportions of the photograph, {size[0]}x{size[1]}"
+        fault = (
+            f"its {len(data)} bytes do not form a depth map with the aspect ratio of the photograph, "
+            f"{size[0]}x{size[1]}"
+        )
         raise InputError(path, fault, _AGAIN)
     return np.frombuffer(data, code).reshape(shape)
 

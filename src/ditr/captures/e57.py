@@ -78,7 +78,7 @@ def cloud_of(path: Path) -> Cloud:
     shared = [name for name in parts[0] if all(name in part for part in parts)]
     lost = sorted({name for part in parts for name in part} - set(shared))
     if lost:
-        cloud.say("columns", f"not all scans have {', '.join(lost)}, which is left out")
+        cloud.say("columns", f"not all scans have {', '.join(lost)}; it is left out")
     cloud.columns = {name: np.concatenate([part[name] for part in parts]) for name in shared}
     if len(parts) > 1:
         cloud.columns["scan"] = np.repeat(np.arange(len(parts), dtype=np.int32), [len(part["x"]) for part in parts])

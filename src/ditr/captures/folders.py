@@ -82,7 +82,7 @@ def find_captures(folder: str | Path, options: ReadOptions | None = None) -> lis
         return found
     if root.exists():
         refuse_stranger(root, readable())
-    remedy = f"Name a folder of captures, each with its transforms.json. {readable()}"
+    remedy = f"Name a folder of captures, each with a transforms.json. {readable()}"
     raise InputError(root, "there is no capture here", remedy)
 
 

@@ -11,8 +11,8 @@ __all__ = ["format_of", "is_capture", "refuse_photographs", "refuse_stranger"]
 
 _TO_JPEG = "Convert it to JPEG or PNG"
 _TO_PLY = "Convert it to PLY, as `ditr import` or CloudCompare does"
-_SAMPLE = "Sample points of its surface and save them as PLY"
-_REWRITE = "Write what it holds as the format that belongs here"
+_SAMPLE = "Sample points on its surface and save them as PLY"
+_REWRITE = "Convert its content to the expected format"
 _EXR = (
     "Convert depth to .npy, as cv2.imread(path, cv2.IMREAD_UNCHANGED) and numpy.save do (with "
     "OPENCV_IO_ENABLE_OPENEXR=1 set), and give depth_unit_scale_factor 1 for metres; photographs to JPEG or PNG"
@@ -78,16 +78,19 @@ def format_of(path: Path) -> tuple[str, str] | None:
 
 
 def _process(kind: str, first: str = "") -> str:
-    return f"{first}Make a transforms.json of it, as nerfstudio's `ns-process-data {kind}` does, with its cloud as PLY"
+    return (
+        f"{first}Make a transforms.json of it, as nerfstudio's `ns-process-data {kind}` does, with its point cloud as "
+        "PLY"
+    )
 
 
-_WRITE = "Write its poses as transforms.json, with its cloud as PLY"
+_WRITE = "Write its poses as transforms.json, with its point cloud as PLY"
 _EXPORT = "Export its cameras and cloud. "
 _PREPARED = "Prepare the benchmark as Pointcept does, and see `ditr verify --help`"
 _FOLDERS: tuple[tuple[str, str, str], ...] = (
     (
         "sparse/* colmap/sparse/* cameras.bin cameras.txt database.db",
-        "a project of COLMAP without cameras and images of a model, and",
+        "a COLMAP project without the cameras and images of a model, and",
         "Finish its reconstruction: a model is cameras, images and points3D, as `colmap mapper` writes them",
     ),
     ("keyframes/* mesh_info.json", "an export of Polycam without keyframes/cameras, and", "Export it as raw data"),
@@ -97,7 +100,7 @@ _FOLDERS: tuple[tuple[str, str, str], ...] = (
     (
         "transforms_train.json",
         "a synthetic scene of NeRF",
-        "Rename one of its files to transforms.json, with a PLY beside",
+        "Rename one of its files to transforms.json, and put a PLY file beside it",
     ),
     ("dataparser_transforms.json nerfstudio_models", "a model of nerfstudio", "Name the folder of its data instead"),
     ("point_cloud/iteration_*", "a Gaussian splat", "Name the folder of its photographs and poses instead"),
@@ -107,7 +110,7 @@ _FOLDERS: tuple[tuple[str, str, str], ...] = (
     ("*.rcproj", "a project of RealityCapture", _process("realitycapture", _EXPORT)),
     ("*.sens *_vh_clean_2.ply", "a scan of ScanNet", _PREPARED),
     ("dslr/nerfstudio iphone/rgb.mkv", "a scan of ScanNet++", _PREPARED),
-    ("pose/*.txt intrinsic/*.txt", "frames of a scan as ScanNet's exporter leaves them,", _WRITE),
+    ("pose/*.txt intrinsic/*.txt", "frames of a scan as ScanNet's exporter writes them,", _WRITE),
     (
         "v1.*-* sample_data.json samples/LIDAR_TOP sweeps/LIDAR_TOP",
         "a folder of nuScenes or Lyft",
@@ -138,16 +141,16 @@ def refuse_stranger(path: Path, readable: str) -> None:
     """
     if path.is_file():
         if is_capture(path.parent):
-            raise InputError(path, "there is no capture here, but one of its files", f"Name its folder: {path.parent}")
+            raise InputError(path, "this is a file of a capture, not a capture", f"Name its folder: {path.parent}")
         if re.fullmatch(r"(cameras|images|points3D|frames|rigs)\.(bin|txt)", path.name):
-            raise InputError(path, "there is no capture here, but one file of a model of COLMAP", "Name its folder")
-        named, remedy = format_of(path) or ("a file", "")
-        raise InputError(path, f"there is no capture here, but {named}", remedy or readable)
+            raise InputError(path, "this is a file of a COLMAP model, not a capture", f"Name its folder: {path.parent}")
+        named, remedy = format_of(path) or ("a file of an unknown format", "")
+        raise InputError(path, f"this is not a capture, but {named}", remedy or readable)
     if not path.is_dir():
-        raise InputError(path, "there is no such folder or file", readable)
+        raise InputError(path, "there is no such folder or file", f"Correct the path. {readable}")
     for patterns, name, remedy in _FOLDERS:
         if any(next(path.glob(pattern), None) is not None for pattern in patterns.split()):
-            raise InputError(path, f"there is no capture here, but {name} without a transforms.json", remedy)
+            raise InputError(path, f"this is not a capture, but {name} without a transforms.json", remedy)
     captures = sorted(inner.parent.name for inner in path.glob("*/transforms.json"))
     if captures:
         raise InputError(
@@ -172,8 +175,9 @@ def refuse_photographs(path: Path, *, belongs: bool) -> None:
         count = sum(entry.suffix.lower() in _PHOTOGRAPHS for entry in folder.iterdir()) if folder.is_dir() else 0
         if count:
             made = (
-                "Reconstruct where they were taken and a cloud, as `colmap automatic_reconstructor` does, and name that"
+                "Reconstruct their poses and a point cloud (`colmap automatic_reconstructor` does both), and name its "
+                "folder"
             )
             remedy = f"Name the folder that they belong to: {path.parent}" if belongs else made
             there = "is 1 photograph" if count == 1 else f"are {count} photographs"
-            raise InputError(folder, f"there {there} here, without poses and a cloud", remedy)
+            raise InputError(folder, f"there {there} here, but no poses and no point cloud", remedy)

@@ -84,12 +84,14 @@ def _all_faults(path: Path, faults: Sequence[tuple[str, InputError]], count: int
     first = faults[0][1]
     remedy = first.remedy
     if len(faults) < count:
-        remedy += "; --skip-bad-views goes on without " + ("it" if len(faults) == 1 else "them")
+        remedy += f"; --skip-bad-views leaves {'it' if len(faults) == 1 else 'them'} out"
     if len(faults) == 1:
         return InputError(first.where, first.fault, remedy)
     if len({error.fault for _, error in faults}) == 1:
         names = few([name for name, _ in faults], 3)
-        return InputError(first.where, f"{first.fault}; so it is in {len(faults)} of {count} frames ({names})", remedy)
+        return InputError(
+            first.where, f"{first.fault}; {len(faults)} of {count} frames have this fault ({names})", remedy
+        )
     return InputError(path, f"{len(faults)} of {count} frames cannot be used: {_grouped(faults)}", remedy)
 
 
@@ -134,7 +136,7 @@ def view_names(names: Sequence[str], notes: Notes) -> list[str]:
         seen[file] += 1
         result.append(called[file] if seen[file] == 1 else f"{called[file]}.{seen[file]}")
         if seen[file] == 2:
-            notes.say("views", "a photograph stands in more than one frame", str(file))
+            notes.say("views", "more than one frame names the same photograph", str(file))
     return result
 
 
@@ -203,8 +205,8 @@ def _check_mask(where: str, mask: Path, size: tuple[int, int]) -> None:
         raise InputError(mask, "there is no such mask", "Add the file, or remove its entry")
     width, height = image_size(mask)
     if abs(width * size[1] - height * size[0]) > max(width * size[1], height * size[0]) * 0.05:
-        fault = f"the mask is {width}x{height}, and the image {size[0]}x{size[1]}"
-        raise InputError(where, fault, "Give a mask of the image's proportions")
+        fault = f"the mask is {width}x{height}, but the image is {size[0]}x{size[1]}"
+        raise InputError(where, fault, "Give a mask with the aspect ratio of the image")
 
 
 def _depth_unit(where: str, frame: TransformsFrame, shared: Transforms, has_depth: bool) -> float:
@@ -216,7 +218,7 @@ def _depth_unit(where: str, frame: TransformsFrame, shared: Transforms, has_dept
         if has_depth and other is not None:
             raise InputError(
                 where,
-                f"{other} = {extra[other]} may mean metres per unit of depth, or units per metre",
+                f"{other} = {extra[other]} may mean metres per depth unit, or depth units per metre",
                 "Give depth_unit_scale_factor, the metres of one unit, instead",
             )
         return _DEFAULT_DEPTH_UNIT

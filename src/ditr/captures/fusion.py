@@ -83,7 +83,7 @@ def fused_points(
     if not len(coord):
         fault = f"none of the {len(chosen)} depth maps has a surface within {FARTHEST:g} m"
         raise InputError("depth maps", fault, "Check the unit of depth (--depth-unit), or give the cloud as PLY")
-    text = f"there is none, so {len(chosen)} depth maps were fused, one point per voxel of {voxel * 100:g} cm"
+    text = f"there is no point cloud, so {len(chosen)} depth maps were fused, one point per voxel of {voxel * 100:g} cm"
     notes.say("cloud", text + (f" (every {len(seen) / len(chosen):.1f}th map)" if len(chosen) < len(seen) else ""))
     return Points(coord, color, normal, None, None, {})
 
@@ -180,7 +180,7 @@ class _Sums:
         cell = np.floor(rows[:, :3] / self._voxel)
         if not (np.abs(cell) < _AXIS).all():
             fault = f"it shows points more than {_AXIS * self._voxel:.3g} m from the origin"
-            raise InputError(f"view {name}", fault, "Shift the poses towards it")
+            raise InputError(f"view {name}", fault, "Shift the poses towards the origin")
         x, y, z = (cell.astype(np.int64) + _AXIS).T
         part = _summed(x << 42 | y << 21 | z, np.concatenate([np.ones((len(rows), 1)), rows], axis=1))
         self._parts.append(part)

@@ -126,7 +126,7 @@ def _stored_image(view: View) -> NDArray[np.uint8]:
     where = str(view.image) if isinstance(view.image, Path) else f"view {view.name}"
     with opened_image(view.image, _IMAGE_FORMATS, where) as image:
         if image.size != (width, height + view.cut_top):
-            cut = f" below {view.cut_top} rows that are cut" if view.cut_top else ""
+            cut = f" below {view.cut_top} rows that are cropped" if view.cut_top else ""
             raise InputError(
                 where,
                 f"the image is {image.width}x{image.height}, its camera {width}x{height}{cut}",
@@ -179,7 +179,7 @@ def read_sureness(view: View, path: Path) -> NDArray[Any]:
     with opened_image(path, _DEPTH_FORMATS) as image:
         values = np.array(image)
     if values.ndim != 2:
-        raise InputError(path, f"it has shape {values.shape}, and not one number per pixel", "Export it again")
+        raise InputError(path, f"it has shape {values.shape}, which is not one number per pixel", "Export it again")
     return _turned(values, view)
 
 
@@ -257,7 +257,7 @@ def read_depth(view: View) -> NDArray[np.float32] | None:
     load = DEPTH_LOADERS.get(view.depth.suffix.lower())
     stored = _load_depth_image(view.depth) if load is None else load(view.depth, _stored_size(view))
     if stored.dtype == np.float16 and np.isposinf(stored).all():
-        fault = "the depth map holds no number: half precision ends at 65504, so all of it became infinite"
+        fault = "all its depths are infinite: half precision ends at 65504"
         raise InputError(view.depth, fault, "Store it as float32 or uint16")
     with np.errstate(over="ignore", invalid="ignore"):  # what is not a number then is not a value
         depth = (stored.astype(np.float64) * view.depth_unit).astype(np.float32)
@@ -296,9 +296,11 @@ def _loaded(source: Path | NDArray[Any], kinds: str, name: str) -> tuple[NDArray
         # Mapped first, for the reason given below.
         array = np.load(source, mmap_mode="r", allow_pickle=False)
     except (OSError, ValueError, EOFError) as error:
-        raise InputError(source, f"the pixels of points cannot be read ({error})", "Prepare it again") from None
+        raise InputError(
+            source, f"the pixel positions of the points cannot be read ({error})", "Prepare it again"
+        ) from None
     if not isinstance(array, np.ndarray) or array.dtype.kind not in kinds:
-        raise InputError(source, "this is not an array of such numbers", "Prepare it again")
+        raise InputError(source, "this is not an array of pixels and points", "Prepare it again")
     return np.array(array), str(source)
 
 
@@ -313,7 +315,7 @@ def _check_depth_mode(path: Path, mode: str) -> None:
         raise InputError(
             path,
             f"the depth map is not 16 bit (mode {mode})",
-            "Store depth as 16-bit PNG; 8-bit depth images are usually pictures for people",
+            "Store depth as 16-bit PNG; 8-bit depth images are usually made for viewing only",
         )
 
 
@@ -337,7 +339,7 @@ def opened_image(source: Path | bytes, formats: tuple[str, ...], where: str = ""
         if known is None or not known[1]:
             fault, remedy = f"the image cannot be decoded ({error})", "Copy or convert the image again"
         else:
-            fault, remedy = f"the image cannot be decoded, since it is {known[0]}", known[1]
+            fault, remedy = f"the image is {known[0]}, which cannot be decoded", known[1]
         raise InputError(where or str(source), fault, remedy) from error
 
 

@@ -76,17 +76,17 @@ def _refuse_other_lenses(where: str, extra: Mapping[str, Any]) -> None:
             raise InputError(where, f"{key} belongs to a lens that is not supported", "Undistort the images first")
         numbers = value if isinstance(value, list) else [value]
         if key in _OTHER_TERMS and any(number not in (None, False, 0, "") for number in numbers):
-            raise InputError(where, f"{key} = {value} is not part of any supported camera model", _UNDISTORT)
+            raise InputError(where, f"{key} = {value} does not belong to any supported camera model", _UNDISTORT)
 
 
 def _check_size(where: str, stated: tuple[int | None, int | None], image_size: tuple[int, int], turned: bool) -> None:
     width, height = (size if given is None else given for given, size in zip(stated, image_size, strict=True))
     if (width, height) == image_size:
         return
-    remedy = "Scale fl_x, fl_y, cx, cy, w and h with the image, or give the image that was calibrated"
+    remedy = "Scale fl_x, fl_y, cx, cy, w and h with the image, or give the images that were calibrated"
     if (height, width) == image_size:
         remedy = (
-            "EXIF says that it is to be turned for viewing, and the calibration is that of the turned image: save the "
+            "its EXIF entry turns it for viewing, and the calibration is that of the turned image: save the "
             "image turned, without the entry (`exiftran -ai`, or `mogrify -auto-orient`)"
             if turned
             else "The calibration is that of the image turned by 90 degrees: turn the image, or the calibration"
@@ -108,7 +108,7 @@ def _focal_and_center(
     )
     for key, focal, angle in (("fl_x", fx, across), ("fl_y", fy, down)):
         if focal is not None and angle is not None and abs(focal - angle) > 0.05 * angle:
-            text = f"{key} is {focal:g}, but the opening angle stands for {angle:.4g}; {key} counts"
+            text = f"{key} is {focal:g}, but the field of view gives {angle:.4g}; {key} is used"
             notes.say("cameras", text, frame, grade=Grade.WARNED)
     if fx is None:
         fx = across if across is not None else fy if fy is not None else down
@@ -116,7 +116,9 @@ def _focal_and_center(
     if fx is None:
         lacking = [key for key, value in (("fl_x", fx), ("cx", cx), ("cy", cy)) if value is None]
         raise InputError(
-            where, f"{' and '.join(lacking)} missing", "Give the focal length and the principal point in pixels"
+            where,
+            f"{' and '.join(lacking)} {'is' if len(lacking) == 1 else 'are'} missing",
+            "Give the focal length and the principal point in pixels",
         )
     if cx is None or cy is None:
         notes.say("cameras", "there is no principal point; the middle of the image is assumed", frame)
@@ -137,12 +139,12 @@ def _focal_from_angle(where: str, entry: Mapping[str, Any], axis: str, side: int
     if not 0.0 < angle < 180.0:
         raise InputError(
             where,
-            f"the opening angle {key} = {angle} is neither between 0 and pi nor below 180",
+            f"the field of view {key} = {angle} is neither between 0 and pi nor below 180",
             "Give radians, or fl_x",
         )
     is_degrees = angle >= math.pi
     if is_degrees == (radians is not None):
-        notes.say("cameras", f"{key} = {angle:g} is taken as {'degrees' if is_degrees else 'radians'}")
+        notes.say("cameras", f"{key} = {angle:g} is read as {'degrees' if is_degrees else 'radians'}")
     return 0.5 * side / math.tan(0.5 * (math.radians(angle) if is_degrees else angle))
 
 
@@ -174,7 +176,7 @@ def _lens(where: str, entry: Mapping[str, Any]) -> tuple[CameraModel, tuple[floa
     if name not in _FISHEYE and name not in _PERSPECTIVE:
         raise InputError(
             where,
-            f"the camera model {stated!r} is not known",
+            f"the camera model {stated!r} is not supported",
             f"Undistort the images, or use one of {', '.join(sorted(_PERSPECTIVE))}, OPENCV_FISHEYE",
         )
     told = entry["is_fisheye"]
@@ -188,7 +190,7 @@ def _lens(where: str, entry: Mapping[str, Any]) -> tuple[CameraModel, tuple[floa
     if beyond:
         raise InputError(
             where,
-            f"{beyond[0]} = {entry[beyond[0]]} is not part of the camera model {name} (it has {' '.join(keys)})",
+            f"{beyond[0]} = {entry[beyond[0]]} does not belong to the camera model {name} (which has {' '.join(keys)})",
             _UNDISTORT,
         )
     distortion = tuple(0.0 if entry[key] is None else entry[key] for key in keys)

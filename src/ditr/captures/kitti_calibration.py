@@ -17,11 +17,11 @@ __all__ = ["calibration", "inner_camera", "lidar_pose", "matrix_of", "poses_of_l
 _LARGEST = 1 << 16
 """Bytes that no file of a calibration has."""
 _AGAIN = "Copy the calibration again"
-_LIST_AGAIN = "Copy the file again, or take it away"
+_LIST_AGAIN = "Copy the file again, or remove it"
 _ALMOST = 1e-9
 _TURNED = 0.01
 """By which the rows of a rotation may be off."""
-_NO_TR = "The calib.txt beside the images lacks it: take that of the odometry calibration files (data_odometry_calib)"
+_NO_TR = "The calib.txt beside the images lacks it: use that of the odometry calibration files (data_odometry_calib)"
 
 
 def calibration(path: Path) -> dict[str, NDArray[np.float64]]:

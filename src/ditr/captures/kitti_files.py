@@ -71,7 +71,7 @@ def photographs_of(
         notes: is told.
     """
     if lost := [name for name, files in images.items() if stem not in files]:
-        notes.say("views", f"there is no photograph of {' and '.join(lost)} for this sweep")
+        notes.say("views", f"{' and '.join(lost)} has no photograph for this sweep")
     return [Photograph(name, files[stem], *cameras[name]) for name, files in images.items() if stem in files]
 
 

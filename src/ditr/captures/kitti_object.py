@@ -24,7 +24,7 @@ def recognise(path: Path) -> str | None:
     if not (path / "calib").is_dir():
         return None
     sweeps = next((name for name in _SWEEPS if next((path / name).glob("*.bin"), None) is not None), None)
-    return None if sweeps is None else f"{sweeps}/*.bin and calib/ are there"
+    return None if sweeps is None else f"it has {sweeps}/*.bin and calib/"
 
 
 def open_drive(path: Path, options: ReadOptions) -> Frames:
@@ -71,7 +71,9 @@ def _photographs(path: Path, images: dict[str, Path]) -> list[Photograph]:
         InputError: the calibration is missing or damaged.
     """
     if not path.is_file():
-        raise InputError(path, "the photographs of this frame have no calibration", "Add the calibration file")
+        raise InputError(
+            path, "there is no such file, the calibration of this frame's photographs", "Add the calibration file"
+        )
     lines = calibration(path)
     rectify = rigid(path, matrix_of(path, lines, ("R0_rect", "R_rect"), (3, 3)), "R0_rect")
     lidar = rigid(path, matrix_of(path, lines, ("Tr_velo_to_cam", "Tr_velo_cam"), (3, 4)), "Tr_velo_to_cam")

@@ -36,7 +36,7 @@ def recognise(path: Path) -> str | None:
     beside = next((name for name in ("calib.txt", "labels") if (path / name).exists()), None)
     if beside is None or next((path / "velodyne").glob("*.bin"), None) is None:
         return None
-    return f"velodyne/*.bin and {beside} are there"
+    return f"it has velodyne/*.bin and {beside}"
 
 
 def open_drive(path: Path, options: ReadOptions) -> Sequence:

@@ -34,7 +34,7 @@ def recognise(path: Path) -> str | None:
     """By its folder of sweeps."""
     if next((path / "velodyne_points" / "data").glob("*.bin"), None) is None:
         return None
-    return "velodyne_points/data/*.bin are there"
+    return "it has velodyne_points/data/*.bin"
 
 
 def open_drive(path: Path, options: ReadOptions) -> RawDrive:

@@ -26,7 +26,7 @@ _BROKEN = "Copy or write it again"
 def recognise(path: Path) -> str | None:
     """By its size and first numbers, which are places and intensities as a LiDAR may give them."""
     names = _layout_of(path)
-    return None if names is None else f"its numbers can be {', '.join(names)} of a LiDAR"
+    return None if names is None else f"its numbers look like {', '.join(names)} of a LiDAR"
 
 
 def read(path: Path, options: ReadOptions) -> Scene:
@@ -37,7 +37,7 @@ def read(path: Path, options: ReadOptions) -> Scene:
     """
     names = _layout_of(path)
     if names is None:
-        raise InputError(path, "its numbers are not points of a LiDAR", _BROKEN)
+        raise InputError(path, "its numbers do not look like points of a LiDAR", _BROKEN)
     return _read(path, names)
 
 
@@ -70,7 +70,7 @@ def _read(path: Path, names: tuple[str, ...]) -> Scene:
         cloud.columns |= {"semantic": (raw & 0xFFFF).astype(np.int32), "instance": (raw >> 16).astype(np.int32)}
         cloud.class_column = "semantic"
         cloud.class_names = {number: name for name, numbers in SEMANTIC_KITTI_IDS.items() for number in numbers}
-        cloud.say("labels", f"they are those of {labels.name}, by the numbers of SemanticKITTI")
+        cloud.say("labels", f"they are read from {labels.name}, as SemanticKITTI numbers them")
     return cloud_scene(path, cloud)
 
 
@@ -110,6 +110,6 @@ def _labels_of(path: Path) -> Path | None:
 
 def _raw_labels(path: Path, points: int) -> NDArray[np.uint32]:
     if path.stat().st_size != 4 * points:
-        fault = f"{path.stat().st_size} bytes are not 4 for each of the {points} points"
-        raise InputError(path, fault, "Give the labels of this sweep, or take the file away")
+        fault = f"its {path.stat().st_size} bytes are not 4 for each of the {points} points"
+        raise InputError(path, fault, "Give the labels of this sweep, or remove the file")
     return np.fromfile(path, dtype="<u4").astype(np.uint32)

@@ -113,7 +113,7 @@ def _columns(path: Path, reader: Any) -> Columns:
     """
     total = int(reader.header.point_count)
     if total == 0:
-        raise InputError(path, "the cloud has no points", "At least one point is needed")
+        raise InputError(path, "the cloud has no points", "Give a cloud with at least one point")
     coord = np.empty((total, 3))
     columns: Columns = dict(zip("xyz", coord.T, strict=True))
     names = [name for name in reader.header.point_format.dimension_names if name not in "XYZ"]
@@ -121,7 +121,7 @@ def _columns(path: Path, reader: Any) -> Columns:
     while done < total:
         points = reader.read_points(_CHUNK)
         if len(points) == 0:
-            raise InputError(path, f"the header declares {total} points, the file holds {done}", _CUT)
+            raise InputError(path, f"the header declares {total} points, but the file holds {done}", _CUT)
         rows = slice(done, done + len(points))
         coord[rows, 0], coord[rows, 1], coord[rows, 2] = points.x, points.y, points.z
         for name in names:
@@ -158,9 +158,9 @@ def _checked_records(path: Path) -> dict[tuple[str, int], bytes]:
         point_size, points = _point_count(start)
         compressed = is_compressed(start)
         if not 227 <= header_size <= data_at <= size or count * 54 > data_at - header_size or point_size == 0:
-            raise InputError(path, "its header names places that the file does not have", _CUT)
+            raise InputError(path, "its header points beyond the end of the file", _CUT)
         if not compressed and points * point_size > size - data_at:
-            fault = f"the header declares {points} points of {point_size} bytes, {size - data_at} bytes follow"
+            fault = f"the header declares {points} points of {point_size} bytes, but {size - data_at} bytes follow"
             raise InputError(path, fault, _CUT)
         records: dict[tuple[str, int], bytes] = {}
         file.seek(header_size)
@@ -169,7 +169,7 @@ def _checked_records(path: Path) -> dict[tuple[str, int], bytes]:
         if minor >= 4 and len(start) >= 247:
             place, extended = struct.unpack_from("<QI", start, 235)
             if extended and (place > size or extended * 60 > size - place):
-                raise InputError(path, "its header names records that the file does not have", _CUT)
+                raise InputError(path, "its header declares records that the file does not have", _CUT)
             file.seek(place if extended else 0)
             for _ in range(extended):
                 _record(path, file, records, "<2x16sHQ32x", size)

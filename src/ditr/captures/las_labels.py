@@ -101,7 +101,7 @@ def _labelled(
     las: Any = laspy.read(str(source))
     if len(las.points) != len(label):
         raise InputError(
-            source, f"it has {len(las.points)} points, and there are {len(label)} labels", "Label it again"
+            source, f"it has {len(las.points)} points, but there are {len(label)} labels", "Label the file again"
         )
     if (wider := _WIDER.get(int(las.header.point_format.id))) is not None:
         las = laspy.convert(las, point_format_id=wider)

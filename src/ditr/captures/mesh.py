@@ -42,7 +42,7 @@ def recognise(path: Path) -> str | None:
         ".obj": re.search(rb"(?m)^\s*v\s+[-+.\d]", start) is not None,
         ".stl": start.startswith(b"solid") or (len(start) >= 84 and _is_binary_stl(path, start)),
     }
-    return f"it is {_KINDS[ending]} by its ending and first lines" if sound.get(ending) else None
+    return f"it is {_KINDS[ending]} by its extension and first lines" if sound.get(ending) else None
 
 
 def read(path: Path, options: ReadOptions) -> Scene:
@@ -82,7 +82,7 @@ def cloud_of(path: Path) -> Cloud:
     scene = trimesh.load_scene(path, process=False)
     parts = [part for part in scene.dump() if hasattr(part, "vertices") and len(part.vertices)]
     if not parts:
-        raise InputError(path, "it has no vertices", "Export the mesh, not only its materials or cameras")
+        raise InputError(path, "it has no vertices", "Export the mesh itself, not only its materials or cameras")
     clouds = [_part(part) for part in parts]
     shared = [name for name in clouds[0][0] if all(name in columns for columns, _ in clouds)]
     vertices = {name: np.concatenate([columns[name] for columns, _ in clouds]) for name in shared}
@@ -94,8 +94,8 @@ def cloud_of(path: Path) -> Cloud:
     spacing = _spacing(vertices, faces)
     if spacing > _SPARSE and len(vertices["x"]) < _DENSE:
         cloud.columns = _sampled(vertices, faces)
-        text = f"its {len(vertices['x'])} vertices lie far apart, so {_SAMPLES} points of its surface are taken"
-        cloud.say("points", f"{text}, each as likely as any other")
+        text = f"its {len(vertices['x'])} vertices are far apart, so {_SAMPLES} points are sampled on its surface"
+        cloud.say("points", f"{text}, uniformly at random")
     elif len(faces):
         cloud.say("points", "they are the vertices of the mesh")
     return cloud
@@ -114,7 +114,7 @@ def _part(part: Any) -> tuple[Columns, NDArray[np.int64]]:
         columns |= dict(zip(("red", "green", "blue"), np.asarray(colors)[:, :3].T.astype(np.uint8), strict=True))
     faces = np.asarray(getattr(part, "faces", np.empty((0, 3))), dtype=np.int64).reshape(-1, 3)
     if len(faces) and (faces.min() < 0 or faces.max() >= len(vertices)):
-        raise ValueError("a face names a vertex that there is not")
+        raise ValueError("a face refers to a vertex that does not exist")
     if len(faces):
         normals = np.asarray(part.vertex_normals, dtype=np.float32)
         columns |= dict(zip(("nx", "ny", "nz"), np.ascontiguousarray(normals.T), strict=True))

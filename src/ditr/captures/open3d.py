@@ -37,7 +37,7 @@ def recognise(path: Path) -> str | None:
     color, trajectory = _color(path), _trajectory(path)
     if color is None or trajectory is None or not (path / "depth").is_dir():
         return None
-    return f"{trajectory.relative_to(path).as_posix()} and the folders {color.name} and depth are there"
+    return f"{trajectory.relative_to(path).as_posix()} and the folders {color.name} and depth are in it"
 
 
 def read(path: Path, options: ReadOptions) -> Scene:
@@ -57,10 +57,10 @@ def read(path: Path, options: ReadOptions) -> Scene:
     images, depths = list((jpg or png).values()), list(by_stem(path / "depth", ".png").values())
     poses = _poses(trajectory)
     if jpg and png:
-        raise InputError(color, "it holds JPEG and PNG, so that their order is not known", "Keep one kind")
+        raise InputError(color, "it holds both JPEG and PNG, so their order is unknown", "Keep one of the two formats")
     if not images or not len(images) == len(depths) == len(poses):
         fault = f"there are {len(images)} photographs, {len(depths)} depth maps and {len(poses)} poses"
-        raise InputError(path, fault, "Give as many of each: they belong together by their order")
+        raise InputError(path, fault, "Give as many of each: they are matched by their order")
     camera = _camera(path, image_size(images[0]), notes)
     shots = [
         Shot(image.name, image, lambda: camera, pose, depth=depth, depth_unit=_UNIT)
@@ -74,8 +74,8 @@ def read(path: Path, options: ReadOptions) -> Scene:
 def _camera(path: Path, size: tuple[int, int], notes: Notes) -> Camera:
     if (stated := stated_camera(path, size)) is not None:
         return stated
-    remedy = "Put camera_intrinsic.json beside if it is another"
-    notes.warn("cameras", "the folder does not say which camera it was: a Kinect is assumed", remedy)
+    remedy = "If it was another one, put camera_intrinsic.json beside the images"
+    notes.warn("cameras", "the folder does not name its camera; a Kinect is assumed", remedy)
     return camera_from(path, (640, 480), *KINECT)
 
 
@@ -89,7 +89,7 @@ def _of_text(path: Path) -> NDArray[np.float64]:
     rows = rows_of(path)
     again = "Write it again"
     if len(rows) % 5 or any(len(row) != (3 if place % 5 == 0 else 4) for place, row in enumerate(rows)):
-        raise InputError(path, "it is not a line of three numbers and four of four for each camera", again)
+        raise InputError(path, "it is not one line of three numbers and four lines of four for each camera", again)
     try:
         values = [[float(word) for word in row] for place, row in enumerate(rows) if place % 5]
     except ValueError as error:

@@ -54,7 +54,7 @@ class _Header:
 def recognise(path: Path) -> str | None:
     """By its header."""
     known = re.match(rb"(\s*#[^\n]*\n)*\s*(# \.PCD|VERSION [.\d]+\s+(FIELDS|COLUMNS) )", first_bytes(path, 2048))
-    return None if known is None else "its header is that of PCD"
+    return None if known is None else "it has a PCD header"
 
 
 def read(path: Path, options: ReadOptions) -> Scene:
@@ -76,14 +76,14 @@ def read_cloud(path: Path) -> Cloud:
         with path.open("rb") as file:
             header = _header(path, file)
             if header.points == 0:
-                raise InputError(path, "the cloud has no points", "At least one point is needed")
+                raise InputError(path, "the cloud has no points", "Give a cloud with at least one point")
             columns = header.columns(_data(path, file, header))
     except OSError as error:
         raise InputError(path, f"the file cannot be read ({error.strerror or error})", "Check the path") from error
     cloud = Cloud(columns)
     if header.viewpoint != _NO_VIEWPOINT:
         cloud.properties["viewpoint"] = list(header.viewpoint)
-        cloud.say("points", "the file names a viewpoint, by which they are not moved, as PCL does not")
+        cloud.say("points", "the file has a VIEWPOINT; like PCL, the reader does not move the points by it")
     if header.organised[1] > 1:
         cloud.properties["organised"] = list(header.organised)
     return without_missing(cloud)
@@ -111,18 +111,18 @@ def _understood(path: Path, said: dict[str, list[str]], encoding: str) -> _Heade
     codes = [kind + size for kind, size in zip(said.get("TYPE", []), said.get("SIZE", []), strict=False)]
     given = [name for name in names if name != "_"]
     if not names or not len(names) == len(codes) == len(counts) or len(set(given)) < len(given):
-        raise InputError(path, "FIELDS, SIZE, TYPE and COUNT of the header contradict each other", _MEND)
+        raise InputError(path, "FIELDS, SIZE, TYPE and COUNT in the header contradict each other", _MEND)
     numbers = [*counts, *said.get("WIDTH", []), *said.get("HEIGHT", ["1"]), *said.get("POINTS", [])]
     if not set(codes) <= _TYPES or not all(re.fullmatch(r"\d{1,12}", number) for number in numbers):
         raise InputError(path, "a value of TYPE, SIZE, COUNT, WIDTH, HEIGHT or POINTS in the header is invalid", _MEND)
     width, height = (int((said.get(line) or ["1"])[0]) for line in ("WIDTH", "HEIGHT"))
     points = int((said.get("POINTS") or [str(width * height)])[0])
     if ("WIDTH" in said and points != width * height) or not all(0 < int(count) < 1 << 16 for count in counts):
-        raise InputError(path, f"the header declares {points} points and {width} x {height}, or counts of 0", _MEND)
+        raise InputError(path, f"the header declares {points} points but {width} x {height}, or counts of 0", _MEND)
     try:
         viewpoint = tuple(map(float, said.get("VIEWPOINT", _NO_VIEWPOINT)))
     except ValueError:
-        raise InputError(path, "VIEWPOINT of the header is not numbers", _MEND) from None
+        raise InputError(path, "VIEWPOINT in the header is not a list of numbers", _MEND) from None
     fields = tuple((name, code.lower(), int(count)) for name, code, count in zip(names, codes, counts, strict=True))
     return _Header(fields, points, encoding, viewpoint, (width, height))
 
@@ -140,9 +140,9 @@ def _data(path: Path, file: BinaryIO, header: _Header) -> list[NDArray[Any]]:
             flat = np.dtype([(f"{name}_{i}", row[name].base) for name in names for i in range(row[name].shape[0])])
             rows = np.loadtxt(filter(str.strip, text), dtype=flat, comments=None, max_rows=points, ndmin=1)
         except (ValueError, OverflowError) as error:
-            raise InputError(path, f"the points cannot be read ({error})", _MEND) from None
+            raise InputError(path, f"the points cannot be read ({str(error).rstrip('.')})", _MEND) from None
         if len(rows) < points:
-            raise InputError(path, f"the header declares {points} points, the file holds {len(rows)}", _MEND)
+            raise InputError(path, f"the header declares {points} points, but the file holds {len(rows)}", _MEND)
         inner = [[rows[f"{name}_{i}"] for i in range(row[name].shape[0])] for name in names]
         return [np.stack(columns, axis=1) for columns in inner]
     if header.encoding == "binary":
@@ -158,7 +158,7 @@ def _decompressed(path: Path, file: BinaryIO, header: _Header, held: int) -> lis
     size, full = (int.from_bytes(file.read(4), "little") for _ in range(2))
     row, points = header.row, header.points
     if full != points * row.itemsize or size > held - 8 or full > size * _LZF_RATIO:
-        fault = f"{size} bytes that become {full} do not go with {points} points and {held} bytes of data"
+        fault = f"{size} bytes that unpack to {full} do not match {points} points and {held} bytes of data"
         raise InputError(path, fault, _MEND)
     try:
         data = import_module("lzf").decompress(file.read(size), full)
@@ -175,5 +175,5 @@ def _decompressed(path: Path, file: BinaryIO, header: _Header, held: int) -> lis
 
 def _require(path: Path, header: _Header, held: int, needed: int) -> None:
     if held < needed:
-        fault = f"the header declares {header.points} points (at least {needed} bytes), {held} bytes follow"
+        fault = f"the header declares {header.points} points (at least {needed} bytes), but {held} bytes follow"
         raise InputError(path, fault, "The file is cut off or its header is wrong; copy or write it again")

@@ -57,7 +57,7 @@ def find_views(views: Sequence[View], names: Sequence[str], where: str) -> list[
     taken: dict[str, str] = {}
     for name, one in zip(names, found, strict=True):
         if one is not None and (before := taken.setdefault(one.name, name)) is not name:
-            fault = f"{before!r} and {name!r} are both of the photograph {one.name}"
+            fault = f"{before!r} and {name!r} both belong to the photograph {one.name}"
             raise InputError(where, fault, "Keep one annotation per photograph")
     return found
 

@@ -32,8 +32,8 @@ def located(root: Path, name: str, endings: tuple[str, ...], notes: Notes) -> st
             if len(found) > 1:
                 raise InputError(
                     root / plain,
-                    f"there is no file of exactly this name, but {few(found, 4)} may be meant",
-                    "Write the name with its ending, as the file has it",
+                    f"there is no file with exactly this name; it may be {few(found, 4)}",
+                    "Write the name exactly as that of the file, with its extension",
                 )
             if found:
                 notes.say("files", f"file names were matched to existing files: {_how(name, found[0])}", name)
@@ -53,10 +53,10 @@ def _plain(name: str) -> str:
 
 def _how(name: str, found: str) -> str:
     if name.replace("\\", "/") == found:
-        return "backslashes are slashes"
+        return "backslashes are read as slashes"
     if PurePosixPath(name.replace("\\", "/")).suffix.lower() != PurePosixPath(found).suffix.lower():
-        return "names without an ending"
-    return "another case, or the folders of another machine"
+        return "names without an extension"
+    return "upper and lower case differ, or the folders are those of another machine"
 
 
 def _tails(name: str) -> list[str]:

@@ -20,7 +20,7 @@ _OF_MESHES = {"x", "y", "z", *NORMAL, *COLOR, "alpha", "s", "t", "u", "v", "text
 
 def recognise(path: Path) -> str | None:
     """By its first line."""
-    return "its first line is ply" if first_bytes(path, 4) in (b"ply\n", b"ply\r", b"ply ", b"ply\t") else None
+    return "its first line is 'ply'" if first_bytes(path, 4) in (b"ply\n", b"ply\r", b"ply ", b"ply\t") else None
 
 
 def read(path: Path, options: ReadOptions) -> Scene:

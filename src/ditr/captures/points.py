@@ -14,7 +14,7 @@ from ditr.captures.colors import COLOR, colors_of, other_colors
 from ditr.captures.formats import format_of
 from ditr.captures.notes import Notes
 from ditr.captures.transforms import Labels
-from ditr.errors import InputError, few
+from ditr.errors import InputError, counted, few
 from ditr.io.ply import read_ply
 from ditr.scene import UNLABELLED
 
@@ -76,9 +76,9 @@ def points_of(path: Path, columns: Columns, labels: Labels | None, notes: Notes)
     names = _role("coordinates", columns, notes)
     if names is None:
         missing = [axis for axis in "xyz" if axis not in columns]
-        raise InputError(path, f"the vertices have no property {missing[0]}", "x, y and z are needed")
+        raise InputError(path, f"the vertices have no property {missing[0]}", "Save the cloud with x, y and z")
     if len(columns[names[0]]) == 0:
-        raise InputError(path, "the cloud has no points", "At least one point is needed")
+        raise InputError(path, "the cloud has no points", "Give a cloud with at least one point")
     coord = _coordinates([columns.pop(name) for name in names], notes)
     color = normal = strength = label = None
     read: tuple[str, ...] = ()
@@ -113,7 +113,7 @@ def ply_columns(path: Path) -> Columns:
         known = format_of(path) if path.is_file() else None
         if known is None or "PLY point cloud" in known[0]:
             raise
-        raise InputError(path, f"this is {known[0]} and no PLY file", known[1] or error.remedy) from None
+        raise InputError(path, f"this is {known[0]}, not a PLY file", known[1] or error.remedy) from None
 
 
 def _plain(name: str) -> str:
@@ -136,7 +136,7 @@ def _role(role: str, columns: Columns, notes: Notes, labels: Labels | None = Non
         found = [] if labels is None else [f for f in found if _known(_exact(columns[f[0]]), labels).all()]
     if len(found) > 1:
         notes.say(
-            "columns", f"{' and '.join(names[0] for names in found)} may both be {role}, and none is read as such"
+            "columns", f"{' and '.join(names[0] for names in found)} may both be {role}, so neither is read as such"
         )
     if len(found) != 1:
         return None
@@ -146,8 +146,11 @@ def _role(role: str, columns: Columns, notes: Notes, labels: Labels | None = Non
 
 def _coordinates(columns: Sequence[NDArray[Any]], notes: Notes) -> NDArray[np.float64]:
     if all(column.dtype.kind in "iu" for column in columns) and max(map(np.ptp, columns)) < _FEW_STEPS:
-        text = f"they are whole numbers, {max(map(np.ptp, columns))} steps in all: what is nearer to each other is one"
-        notes.warn("coordinates", text, "Store them as float, before they are rounded")
+        text = (
+            f"they are whole numbers, {max(map(np.ptp, columns))} steps in all: points closer together than one unit "
+            "coincide"
+        )
+        notes.warn("coordinates", text, "Store them as float, without rounding")
     single = [column[np.isfinite(column)] for column in columns if column.dtype == np.float32]
     far = max((float(np.abs(column).max(initial=0)) for column in single), default=0.0)
     if (step := float(np.spacing(np.float32(far)))) > _COARSE:
@@ -170,12 +173,14 @@ def _normals(columns: Sequence[NDArray[Any]], notes: Notes) -> NDArray[np.float3
     broken = ~np.isfinite(length)
     missing = broken | (length < 1e-6)
     if missing.all():
-        notes.say("normals", f"all {len(normal)} are {'NaN' if broken.all() else 'zero'}, which counts as missing")
+        notes.say(
+            "normals", f"all {len(normal)} are {'NaN' if broken.all() else 'zero'}, so they are treated as missing"
+        )
         return None
     if (signed := _signed(normal[~missing], length[~missing])) is not None:
         normal[~missing] = signed
         length[~missing] = np.linalg.norm(signed.astype(np.float64), axis=1)
-        notes.say("normals", "they are stored like colours, and were read as -1..1")
+        notes.say("normals", "they are stored as 0..255, like colours, and were scaled to -1..1")
     stored = length[~missing]
     wrong = ~missing & (np.abs(length - 1) > _UNIT_LENGTH)
     if wrong.any():
@@ -186,8 +191,8 @@ def _normals(columns: Sequence[NDArray[Any]], notes: Notes) -> NDArray[np.float3
         normal[missing] = 0
         notes.warn(
             "normals",
-            f"{np.count_nonzero(missing)} of {len(normal)} are NaN or zero, which counts as missing: where a model "
-            "takes normals, these are estimated from the neighbours",
+            f"{np.count_nonzero(missing)} of {len(normal)} are NaN or zero, so they are missing: where a model "
+            "needs normals, they are estimated from the neighbours",
         )
     return normal
 
@@ -207,7 +212,8 @@ def _strengths(path: Path, values: NDArray[Any]) -> NDArray[np.float32]:
     if len(bad):
         raise InputError(
             path,
-            f"{len(bad)} intensities are not finite; point {bad[0]} has {values[bad[0]]}",
+            f"it has {counted(len(bad), 'point')} whose intensity is not finite; that of point {bad[0]} is "
+            f"{values[bad[0]]}",
             "Remove these points, or give them an intensity",
         )
     return strength
@@ -257,7 +263,8 @@ def checked_labels(
         known = "whole numbers from 0" if classes is None else f"0..{classes - 1} of the {classes} classes"
         raise InputError(
             path,
-            f"{np.count_nonzero(~good)} labels are outside the class list; point {first} has {values[first]}",
+            f"it has {counted(int(np.count_nonzero(~good)), 'label')} outside the class list; that of point {first} is "
+            f"{values[first]}",
             f"Labels are {known}, or {unlabelled} for unlabelled",
         )
     return np.where(numbers == unlabelled, UNLABELLED, numbers).astype(np.int32, copy=False)

@@ -39,7 +39,7 @@ def read(path: Path, options: ReadOptions) -> Scene:
     notes, frames = Notes(), path / "keyframes"
     prefix = "corrected_" if by_stem(frames / "corrected_cameras", ".json") else ""
     if not prefix:
-        notes.say("poses", "there are no corrected ones, and those of the recording are taken")
+        notes.say("poses", "there are no corrected poses; those of the recording are used")
     cameras = by_stem(frames / f"{prefix}cameras", ".json")
     images = by_stem(frames / f"{prefix}images", ".jpg", ".jpeg", ".png")
     depths, sureness = by_stem(frames / "depth", ".png"), by_stem(frames / "confidence", ".png")

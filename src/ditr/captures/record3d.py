@@ -31,7 +31,7 @@ def recognise(path: Path) -> str | None:
     found = [
         (n, folder) for n in _METADATA if (path / n).is_file() for folder, _ in _FOLDERS if (path / folder).is_dir()
     ]
-    return f"{found[0][0]} and the folder {found[0][1]} are there" if found else None
+    return f"{found[0][0]} and the folder {found[0][1]} are in it" if found else None
 
 
 def read(path: Path, options: ReadOptions) -> Scene:
@@ -49,9 +49,9 @@ def read(path: Path, options: ReadOptions) -> Scene:
     images = by_stem(folder, ".jpg", ".jpeg", ".png")
     depths = by_stem(depth_folder, ".depth", ".npy", ".png" if folder != depth_folder else ".depth")
     if not depths and by_stem(depth_folder, ".exr"):
-        fault = "its depth maps are OpenEXR images, which are not read"
+        fault = "its depth maps are OpenEXR images, which cannot be read"
         raise InputError(
-            depth_folder, fault, "Share the recording as .r3d and unpack it, or convert them to .npy, metres"
+            depth_folder, fault, "Share the recording as .r3d and unpack it, or convert them to .npy, in metres"
         )
     sureness = by_stem(folder, SURENESS)
     lenses = _lenses(metadata, content, len(poses))
@@ -84,7 +84,7 @@ def _array(path: Path, content: dict[str, Any], key: str, columns: int) -> NDArr
     if array.ndim == 1 and array.size == columns:
         array = array[None]
     if array.ndim != 2 or array.shape[1] != columns:
-        raise InputError(path, f"{key} is not a list of {columns} numbers each", _AGAIN)
+        raise InputError(path, f"{key} is not a list with {columns} numbers in each entry", _AGAIN)
     return array
 
 
@@ -100,8 +100,8 @@ def _poses(path: Path, content: dict[str, Any]) -> NDArray[np.float64]:
     """(n, 4, 4) world to camera; the file has x y z w and the position, camera to world with OpenGL axes."""
     rows = _array(path, content, "poses", 7)
     if len(rows) > 1 and (rows == rows[0]).all():
-        fault = "it has no poses (all are the same), as recordings with the camera at the front have none"
-        raise InputError(path, fault, "Record with the LiDAR at the back")
+        fault = "it has no poses (all are the same), as in recordings of the front camera"
+        raise InputError(path, fault, "Record with the LiDAR on the back of the device")
     return inverse(poses_of(rotations_of(rows[:, [3, 0, 1, 2]]) * _OPENGL, rows[:, 4:]))
 
 

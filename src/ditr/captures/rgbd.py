@@ -48,7 +48,9 @@ def stated_camera(path: Path, size: tuple[int, int]) -> Camera | None:
         except ValueError:
             values = []
         if len(values) not in (4, 8, 9):
-            raise InputError(simple, "it is not fx fy cx cy, with k1 k2 p1 p2 (k3) at most", "Write these numbers")
+            raise InputError(
+                simple, "it is not fx fy cx cy, optionally followed by k1 k2 p1 p2 (k3)", "Write these numbers"
+            )
         return camera_from(simple, size, (values[0], values[1], values[2], values[3]), tuple(values[4:]))
     return None
 
@@ -90,5 +92,5 @@ def doubt_depth(shots: Sequence[Shot], camera: Camera, options: ReadOptions, not
             values.append(depth[depth > 0])
     known = np.concatenate(values) if values else np.empty(0)
     if len(known) and not _SANE[0] < (median := float(np.median(known))) < _SANE[1]:
-        text = f"half of the depths are below {median:.2g} m, if a unit is {some[0].depth_unit:g} m"
-        notes.warn("depth", text, "Give the metres of one unit with --depth-unit: 0.001 or 0.0002, say")
+        text = f"half of the depths are below {median:.2g} m, with the assumed unit of {some[0].depth_unit:g} m"
+        notes.warn("depth", text, "Give the metres of one unit with --depth-unit, such as 0.001 or 0.0002")

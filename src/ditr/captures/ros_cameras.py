@@ -78,7 +78,9 @@ def _lens(where: str, name: str, numbers: NDArray[np.float64]) -> tuple[CameraMo
     if name in _PLAIN and len(values) <= 14 and not any(values[8:]):
         return plainest_lens(values[:8])
     known = f"Rectify the images (image_proc), or use one of {', '.join(filter(None, (*_PLAIN, *_ANGLE)))}"
-    raise InputError(where, f"its lens is {name or 'without a name'} with {len(values)} terms, not known here", known)
+    raise InputError(
+        where, f"its lens is {name or 'without a name'} with {len(values)} terms, which is not supported", known
+    )
 
 
 def _camera(

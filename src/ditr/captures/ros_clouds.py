@@ -27,7 +27,9 @@ def cloud_of(where: str, message: Any) -> Cloud:
     if rows * columns == 0:
         raise InputError(where, "its cloud has no points", "Leave this sweep out")
     if columns * step > row_step or rows * row_step > size:
-        fault = f"{rows} rows of {columns} points of {step} bytes, {row_step} a row, are more than its {size} bytes"
+        fault = (
+            f"{rows} rows of {columns} points of {step} bytes ({row_step} bytes per row) are more than its {size} bytes"
+        )
         raise InputError(where, fault, _AGAIN)
     dtype = _layout(where, message, step)
     lines = np.frombuffer(message.data, np.uint8, rows * row_step).reshape(rows, row_step)[:, : columns * step]

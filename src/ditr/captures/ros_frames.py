@@ -174,7 +174,7 @@ class _Edge:
         named = f"{self.parent} -> {child}"
         if after == 0:
             late = (int(self.stamp[0]) - time) / 1e9
-            raise TransformUnknown(f"{named} is known only {late:.3g} s later")
+            raise TransformUnknown(f"{named} is only known from {late:.3g} s later on")
         if after == len(self.stamp):
             raise TransformUnknown(f"{named} is known only {(time - int(self.stamp[-1])) / 1e9:.3g} s before")
         before = after - 1
@@ -208,7 +208,7 @@ class Frames:
             self._edges[child] = by_parent[parent].edge(parent)
             if len(by_parent) > 1:
                 others = few([name for name in by_parent if name != parent], 3)
-                self.said.append(f"{child} has several parents; {parent} counts, and {others} does not")
+                self.said.append(f"{child} has several parents; {parent} is used, and {others} is not")
 
     def above(self, frame: str) -> list[str]:
         """The frame and those above it, up to the root."""

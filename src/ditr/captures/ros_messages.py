@@ -43,5 +43,5 @@ def decoded(where: str, message: Message, kind: str, encoding: str) -> Any:
     try:
         return read(message.data, _TF if kind in TF_KINDS else kind)
     except Exception as error:  # what its generated code raises on damaged bytes is not documented
-        fault = f"a message of {message.topic} is not a {kind} ({type(error).__name__}: {error})"
+        fault = f"a message of {message.topic} is not a valid {kind} ({type(error).__name__}: {error})"
         raise InputError(where, fault, _AGAIN) from None

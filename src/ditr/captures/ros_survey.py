@@ -26,7 +26,10 @@ __all__ = ["BagCamera", "Survey", "place_of", "survey"]
 
 _CLOCKS = 5 * 10**9
 """Nanoseconds by which clocks of one machine do not differ."""
-_BY_HAND = "Give what tf lacks with --transform 'PARENT CHILD X Y Z QX QY QZ QW', or name the cloud alone with --topics"
+_BY_HAND = (
+    "Give the missing transform with --transform 'PARENT CHILD X Y Z QX QY QZ QW', or read only the cloud by naming "
+    "its topic with --topics"
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -92,7 +95,11 @@ def survey(path: Path, bag: BagAsked, options: ReadOptions) -> Survey:
     found = {name: rows for name, rows in found.items() if len(rows.time)}
     chosen = [topic for topic in chosen if topic.name in found]
     if not any(topic.type == POINT_CLOUD for topic in chosen):
-        raise InputError(path, "none of its clouds can be found", "Its index is damaged: record or repair it")
+        raise InputError(
+            path,
+            "none of its clouds can be found, so its index is damaged",
+            "Repair the bag (`rosbag reindex`, `ros2 bag reindex`) or record it again",
+        )
     transforms = _transforms(path, [message for message in kept if message.topic in moving], topics)
     found = _on_one_clock(found, transforms, notes)
     _add_by_hand(transforms, options)
@@ -172,12 +179,13 @@ def _on_one_clock(found: Mapping[str, Found], transforms: Transforms, notes: Not
         unstamped = [name for name, rows in found.items() if rows.unstamped]
         if unstamped:
             notes.warn(
-                "times", f"messages of {few(unstamped, 3)} have no time in their headers; that of writing counts"
+                "times",
+                f"the messages of {few(unstamped, 3)} have no time in their headers; the time of recording is used",
             )
         return dict(found)
     first, last = min(late, key=late.__getitem__), max(late, key=late.__getitem__)
     text = f"the clocks of {first} and {last} differ by {(late[last] - late[first]) / 1e9:.3g} s"
-    notes.warn("times", f"{text}, so the times at which messages were written count", "Set the clocks of the sensors")
+    notes.warn("times", f"{text}, so the times of recording are used", "Synchronise the clocks of the sensors")
     transforms.by_writing()
     return {name: replace(rows, stamp=rows.time) for name, rows in found.items()}
 
@@ -192,17 +200,19 @@ def _fixed_frame(path: Path, frames: Frames, frame: str, options: ReadOptions, n
     if options.fixed_frame is not None:
         named = options.fixed_frame.lstrip("/")
         if named not in chain:
-            fault = f"the frame {named} is not above that of the clouds"
+            fault = f"the frame {named} is not an ancestor of the clouds' frame in tf"
             raise InputError(path, fault, f"Name one of {', '.join(chain)} with --fixed-frame")
         return named if frames.moves(frame, named) else None
     still = [name for name in chain[1:] if frames.moves(frame, name)]
     if not still:
-        text = f"nothing moves above {frame} in tf, so photographs are taken to be of the moment of their sweep"
+        text = f"nothing moves above {frame} in tf, so photographs are treated as taken at the time of their sweep"
         notes.warn("motion", text, "Record /tf with the vehicle's motion, if it moved")
         return None
     smooth = [name for name in still if name.rpartition("/")[2] == "odom"]
     fixed = (smooth or still)[-1]
-    notes.say("motion", f"that between a sweep and its photographs is compensated, in {fixed} (--fixed-frame)")
+    notes.say(
+        "motion", f"the motion between a sweep and its photographs is compensated, in the frame {fixed} (--fixed-frame)"
+    )
     return fixed
 
 
@@ -227,7 +237,7 @@ def _calibrations(path: Path, messages: Sequence[Message], topics: Mapping[str, 
     for name, values in by_topic.items():
         good = [value for value in values if np.any(value.k if hasattr(value, "k") else value.K)]
         if len(good) > 1:
-            notes.warn("cameras", f"{name} changes while the bag lasts; its first calibration counts")
+            notes.warn("cameras", f"the calibration of {name} changes during the recording; the first one is used")
         result[name] = (good or values)[0]
     return result
 
@@ -270,7 +280,9 @@ def _with_baselines(cameras: Sequence[BagCamera], notes: Notes) -> tuple[BagCame
             pose = camera.calibration.from_frame.copy()
             pose[:3, 3] += moved
             notes.say(
-                "cameras", f"{camera.topics.name} stands {np.linalg.norm(moved):.3g} m from {camera.frame}, by its P"
+                "cameras",
+                f"{camera.topics.name} is {np.linalg.norm(moved):.3g} m from {camera.frame}, by its projection matrix "
+                "P",
             )
             camera = replace(camera, calibration=replace(camera.calibration, from_frame=pose))
         result.append(camera)

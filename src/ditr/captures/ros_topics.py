@@ -21,7 +21,7 @@ _PACKETS = {
     "livox_ros_driver2/msg/CustomMsg": "livox_ros_driver2 (xfer_format 0)",
     "hesai_ros_driver/msg/UdpFrame": "hesai_ros_driver",
     "rslidar_msg/msg/RslidarPacket": "rslidar_sdk",
-    "sensor_msgs/msg/LaserScan": "laser_geometry, though one line of points is not a sweep",
+    "sensor_msgs/msg/LaserScan": "laser_geometry (but one line of points is not a sweep)",
     "sensor_msgs/msg/PointCloud": "point_cloud_converter",
 }
 """Types of a LiDAR's messages that are not a PointCloud2, and what makes one of them."""
@@ -76,11 +76,11 @@ def _instead(topics: Sequence[Topic]) -> str:
     """What to do about a bag without clouds."""
     packets = next((topic for topic in topics if topic.type in _PACKETS), None)
     if packets is not None:
-        return f"Make them of {packets.name} ({packets.type}), as {_PACKETS[packets.type]} does, and record these"
+        return f"Convert {packets.name} ({packets.type}) to clouds, as {_PACKETS[packets.type]} does, and record those"
     clouds = [topic.name for topic in topics if topic.type == POINT_CLOUD]
     if clouds:
-        return f"Name {few(clouds, 3)} with --topics, too" if any(t.count for t in topics) else "Record it again"
-    return f"Record such a topic; there are {few([topic.name for topic in topics], 8) or 'no topics'}"
+        return f"Name {few(clouds, 3)} with --topics as well" if any(t.count for t in topics) else "Record it again"
+    return f"Record such a topic; the bag has {few([topic.name for topic in topics], 8) or 'no topics'}"
 
 
 def cloud_of_bag(chosen: Sequence[Topic], found: Mapping[str, Found]) -> tuple[Topic, str]:
@@ -90,7 +90,7 @@ def cloud_of_bag(chosen: Sequence[Topic], found: Mapping[str, Found]) -> tuple[T
     if len(clouds) == 1:
         return cloud, f"the sweeps are the clouds of {cloud.name}"
     others = few([topic.name for topic in clouds if topic != cloud], 3)
-    return cloud, f"the sweeps are the clouds of {cloud.name}, the largest; --topics names another ({others})"
+    return cloud, f"the sweeps are the clouds of {cloud.name}, the largest; choose another with --topics ({others})"
 
 
 def cameras_of(

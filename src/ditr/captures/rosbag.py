@@ -47,12 +47,12 @@ def recognise(path: Path) -> str | None:
     """By its first bytes, or the metadata of a folder."""
     if path.is_dir():
         inside = first_bytes(path / "metadata.yaml", _LOOKED_AT)
-        return "its metadata.yaml is that of a rosbag2" if _SECTION in inside else None
+        return "it has the metadata.yaml of a rosbag2" if _SECTION in inside else None
     start = first_bytes(path, 16)
     if start.startswith(_FIRST):
         return "it begins with #ROSBAG"
     if start.startswith(_MCAP):
-        return "it begins with the mark of MCAP"
+        return "it begins with MCAP's magic bytes"
     if start == _SQLITE and all(table in first_bytes(path, _LOOKED_AT) for table in _TABLES):
         return "it is a database with the tables of a rosbag2"
     return None
@@ -95,7 +95,7 @@ def _refuse_profile(path: Path) -> None:
         return
     profile = start[21 : 21 + int.from_bytes(start[17:21], "little")]
     if profile != b"ros2":
-        fault = f"its messages are of {profile.decode(errors='replace')[:20] or 'no known kind'}, and not of ROS 2"
+        fault = f"its messages are of {profile.decode(errors='replace')[:20] or 'an unknown kind'}, not of ROS 2"
         raise InputError(path, fault, "Record or convert it as a bag of ROS 2 (`ros2 bag convert`)")
 
 
@@ -144,7 +144,7 @@ class BagDrive:
         shown = []
         for camera, nearest in zip(found.cameras, self._nearest, strict=True):
             if (row := int(nearest[index])) < 0:
-                notes.say("views", f"{camera.topics.name} has no photograph within the tolerance (--tolerance)")
+                notes.say("views", f"{camera.topics.name} has no photograph close enough in time (--tolerance)")
                 continue
             depth = self._depth_row(camera, row)
             shown.append((camera, row, depth))
@@ -215,7 +215,7 @@ class BagDrive:
         try:
             pose = found.frames.pose(found.frame, found.fixed, time)
         except TransformUnknown as unknown:
-            notes.say("motion", f"the pose of the sweep is not known, since {unknown}")
+            notes.say("motion", f"the pose of the sweep is unknown, since {unknown}")
             return {}
         return {"world_frame": found.fixed, "lidar_to_world": pose.tolist()}
 
@@ -250,7 +250,7 @@ def _view(where: str, camera: BagCamera, pose: NDArray[np.float64], image: Any, 
     calibrated = camera.calibration.camera
     fitted = calibrated if (calibrated.width, calibrated.height) == size else resized(calibrated, size)
     if fitted is None:
-        fault = f"the image is {size[0]}x{size[1]}, and its calibration for {calibrated.width}x{calibrated.height}"
+        fault = f"the image is {size[0]}x{size[1]}, but its calibration is for {calibrated.width}x{calibrated.height}"
         raise InputError(where, fault, "Leave this camera out with --topics, or correct its CameraInfo")
     maps = None if depth is None else depth_map(where, depth)
     try:

@@ -54,7 +54,9 @@ def views_of(source: Path, shots: Sequence[Shot], notes: Notes, options: ReadOpt
         InputError: there are none, or with all that cannot be used.
     """
     if not shots:
-        raise InputError(source, "it has no photograph with a pose", "Check that it is complete, or export it again")
+        raise InputError(
+            source, "it has no photograph with a pose", "Export it again, with all its photographs and poses"
+        )
     names = view_names([shot.name for shot in shots], notes)
     made = [(shot.name, partial(_view, shot, name, notes)) for shot, name in zip(shots, names, strict=True)]
     return gathered(source, made, notes, skip_bad=options.skip_bad_views)
@@ -88,12 +90,14 @@ def _fitted(shot: Shot, size: tuple[int, int], notes: Notes) -> Camera:
         return camera
     if (scaled := resized(camera, size)) is None:
         fault = f"the image is {size[0]}x{size[1]}, its camera {camera.width}x{camera.height}"
-        remedy = "Give the images that were calibrated"
+        remedy = "Give the images at the size at which they were calibrated"
         if size[::-1] == (camera.width, camera.height) and is_turned(shot.image):
-            remedy += ": these ask to be turned for viewing (EXIF), so save them turned, as `exiftran -ai` does"
+            remedy += "; their EXIF entry turns them for viewing, so save them turned, as `exiftran -ai` does"
         raise InputError(shot.image, fault, remedy)
     times = math.sqrt(size[0] * size[1] / (camera.width * camera.height))
-    notes.say("cameras", f"the images have {times:.3g} times the size of their cameras, which are scaled")
+    notes.say(
+        "cameras", f"the images are {times:.3g} times as large as their intrinsics say; the intrinsics are scaled"
+    )
     return scaled
 
 
@@ -129,7 +133,9 @@ def scene_of(
         points = cloud
     else:
         if all(view.depth is None for view in views):
-            raise InputError(source, "it has neither a cloud nor depth maps", "Export its cloud or depth, too")
+            raise InputError(
+                source, "it has neither a cloud nor depth maps", "Export it again, with its point cloud or depth"
+            )
         paths = {shot.image: shot.sureness for shot in shots if shot.sureness is not None}
         sureness = {v.name: paths[v.image] for v in views if isinstance(v.image, Path) and v.image in paths}
         points = fused_points(views, options, notes, sureness=sureness)
@@ -154,8 +160,8 @@ def only_cloud(folder: Path, notes: Notes, pattern: str = "*.ply") -> Path | Non
     found = sorted(path for path in folder.glob(pattern) if path.is_file())
     if len(found) > 1:
         names = few([path.name for path in found], 3)
-        notes.say("cloud", f"{names} are there, and none is used since it is not clear which")
+        notes.say("cloud", f"{names} are in the folder; none is used, because it is not clear which is meant")
     if len(found) != 1:
         return None
-    notes.say("cloud", f"{found[0].name} is the only PLY file there, and is used")
+    notes.say("cloud", f"{found[0].name} is used, the only PLY file in the folder")
     return found[0]

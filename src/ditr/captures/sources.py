@@ -80,7 +80,7 @@ def is_source(path: Path) -> bool:
 def readable() -> str:
     """What can be read, as a remedy."""
     kinds = ["a folder with transforms.json", *(kind.title for kind in FORMATS), *(kind.title for kind in DRIVES)]
-    return f"What can be read is {', '.join(kinds[:-1])} or {kinds[-1]}"
+    return f"Supported are {', '.join(kinds[:-1])} and {kinds[-1]}"
 
 
 def read_source(path: Path, options: ReadOptions) -> Scene:

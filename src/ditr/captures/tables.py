@@ -42,7 +42,7 @@ def numbers_of(path: Path, count: int) -> NDArray[np.float64]:
         except ValueError:
             numbers = []
         if len(numbers) != count:
-            fault = f"a line has not {count} numbers: {' '.join(row)[:60]!r}"
+            fault = f"a line does not have {count} numbers: {' '.join(row)[:60]!r}"
             raise InputError(path, fault, "Copy or export the file again")
         result.append(numbers)
     return np.array(result, dtype=np.float64).reshape(-1, count)

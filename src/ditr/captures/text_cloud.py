@@ -60,11 +60,11 @@ def read_cloud(path: Path) -> Cloud:
     """
     layout = _layout(path)
     if layout is None:
-        raise InputError(path, "its lines are not numbers", "Write x, y and z of one point in each line")
+        raise InputError(path, "its lines do not consist of numbers", "Write x, y and z of one point in each line")
     values = _numbers(path, layout)
     if layout.promised not in (None, len(values)):
-        fault = f"its first line declares {layout.promised} points, and {len(values)} follow"
-        raise InputError(path, fault, "The file is cut off, or its first line is wrong")
+        fault = f"its first line declares {layout.promised} points, but {len(values)} follow"
+        raise InputError(path, fault, "The file is cut off, or its first line is wrong; copy or write it again")
     if not layout.names:
         columns, said = unnamed_columns(path, values)
         cloud = Cloud(columns)

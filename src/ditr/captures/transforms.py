@@ -102,7 +102,7 @@ class Labels(BaseModel):
             raise ValueError(f"two classes are called {twice[0]!r}; give every class its own name")
         for number, name in enumerate(classes):
             if not name.strip() or name != name.encode("utf-8", "replace").decode():
-                raise ValueError(f"class {number} is called {name!r}, which is not a name")
+                raise ValueError(f"class {number} is called {name!r}, which is not a valid name")
         return classes
 
 
@@ -160,16 +160,16 @@ def heed_keys(transforms: Transforms, reading: ReadOptions, notes: Notes) -> Rea
     if told is not None:
         unit = _UNIT_NAMES.get(told.lower().removesuffix("s"), _positive(told))
         if unit is None:
-            notes.warn("scale", f"the file says that its unit is {told}, and metres are assumed", "Give --unit METRES")
+            notes.warn("scale", f"the file says that its unit is {told}, but metres are assumed", "Give --unit METRES")
         else:
             reading = reading.over(ReadOptions(unit=unit)) if not reading.tells_unit else reading
     shutter = extra.get("rolling_shutter")
     if isinstance(shutter, list) and any(shutter):
-        notes.warn("cameras", "rolling_shutter is given, and each photograph is taken to be of one moment")
+        notes.warn("cameras", "rolling_shutter is given, but each photograph is treated as taken at one moment")
     for key in _UP_KEYS:
         axis = _direction(extra.get(key))
         if reading.up is None and axis is not None:
-            notes.say("up", f"{key} is {extra[key]}, which is heeded")
+            notes.say("up", f"{key} is {extra[key]}, which is applied")
             reading = replace(reading, up=axis)
     for key in _CONVENTIONS:
         said = str(extra.get(key, "")).lower()

@@ -34,7 +34,7 @@ _CALIBRATED = {
 
 def recognise(path: Path) -> str | None:
     """By its lists."""
-    return f"{_LISTS[0]} and {_LISTS[1]} are there" if all((path / name).is_file() for name in _LISTS[:2]) else None
+    return f"{_LISTS[0]} and {_LISTS[1]} are in it" if all((path / name).is_file() for name in _LISTS[:2]) else None
 
 
 def read(path: Path, options: ReadOptions) -> Scene:
@@ -55,12 +55,12 @@ def read(path: Path, options: ReadOptions) -> Scene:
     poses, known = _poses_at(stamps, rows)
     partner = nearest_in_time(stamps, depth_stamps, _TOGETHER)
     if not known.any():
-        fault = f"it has no pose within {_GAP} s of a photograph"
+        fault = f"it has no pose within {_GAP} s of any photograph"
         raise InputError(path / _LISTS[2], fault, "Give the trajectory of these photographs")
     if not known.all():
         notes.say(
             "views",
-            f"{np.count_nonzero(~known)} of {len(known)} photographs have no pose near in time, and are left out",
+            f"{np.count_nonzero(~known)} of {len(known)} photographs have no pose near them in time, and are left out",
         )
     camera = _camera(path, path / images[int(np.flatnonzero(known)[0])], notes)
     shots = [
@@ -86,9 +86,11 @@ def _listed(path: Path) -> tuple[NDArray[np.float64], list[str]]:
             stamps.append(float(row[0]))
             names.append(" ".join(row[1:]))
         except ValueError:
-            raise InputError(path, f"a line is not a time and file: {' '.join(row)[:60]!r}", "Copy it again") from None
+            raise InputError(
+                path, f"a line is not a time and a file name: {' '.join(row)[:60]!r}", "Copy the file again"
+            ) from None
     if not all(names) or not names:
-        raise InputError(path, "it lists no files", "Copy it again")
+        raise InputError(path, "it lists no files", "Copy the file again")
     return np.array(stamps), names
 
 
@@ -119,6 +121,6 @@ def _camera(path: Path, image: Path, notes: Notes) -> Camera:
     number = next((n for n in _CALIBRATED if f"freiburg{n}" in name or f"fr{n}" in name), None)
     lens, distortion = KINECT if number is None else _CALIBRATED[number]
     which = "freiburg" + str(number) if number is not None else "a Kinect"
-    remedy = "Put calibration.txt beside (fx fy cx cy) if it is another"
-    notes.warn("cameras", f"the folder does not say which camera it was: that of {which} is taken", remedy)
+    remedy = "If it was another one, put calibration.txt (fx fy cx cy) beside the images"
+    notes.warn("cameras", f"the folder does not name its camera; that of {which} is assumed", remedy)
     return camera_from(path, (640, 480), lens, distortion)

@@ -48,7 +48,7 @@ def unscaled_by(transforms: Transforms) -> str | None:
         return f"applied_scale is {scale:g}, so that --unit {1 / scale:g} is right if the original was in metres"
     is_sparse = (transforms.ply_file_path or "").replace("\\", "/").rpartition("/")[2].startswith("sparse_pc")
     if is_sparse and transforms.applied_transform is not None:
-        return "its points are those by which photographs were aligned (sparse_pc.ply)"
+        return "its points are the sparse points of a reconstruction (sparse_pc.ply)"
     return None
 
 
@@ -128,7 +128,9 @@ def _by_distance(scene: Scene, first: str, second: str, metres: float) -> tuple[
     apart = float(np.linalg.norm(ends[0] - ends[1]))
     if apart == 0:
         raise InputError(
-            f"scene {scene.name}", f"--scale-by: the {what} are at the same place", "Name two that are apart"
+            f"scene {scene.name}",
+            f"--scale-by: the {what} are at the same place",
+            "Name two that are some distance apart",
         )
     return metres / apart, f"since the {what} {first} and {second} are {metres:g} m apart"
 
@@ -141,7 +143,7 @@ def _by_floor(scene: Scene) -> tuple[float, str]:
 
     views = _spread(scene.posed_views)
     if not views or len(scene) < 50:
-        raise refused("there are too few views or points to find the scale by")
+        raise refused("there are too few views or points to find the scale")
     coord = scene.coord[np.linspace(0, len(scene) - 1, min(len(scene), _POINTS)).astype(np.int64)]
     up = find_up(scene)
     stance = Stance.of(coord, views, up / np.linalg.norm(up))
@@ -150,7 +152,7 @@ def _by_floor(scene: Scene) -> tuple[float, str]:
     height = float(np.median(stance.cameras))
     spread = float(np.std(stance.cameras)) / height
     if spread > 0.3:
-        raise refused(f"the cameras stand at heights that differ by {spread:.0%}, and not at that of a person")
+        raise refused(f"the cameras stand at heights that differ by {spread:.0%}, so nobody held them at eye level")
     if stance.looking < -0.7:
         raise refused("the cameras look down, as from the air or on a table")
     factor = CAMERA_HEIGHT / height

@@ -29,7 +29,7 @@ def unnamed_columns(path: Path, values: NDArray[Any]) -> tuple[Columns, str]:
         InputError: another number of columns, some that may mean several things, or the matrix of a pose or a camera.
     """
     if _is_matrix(values):
-        fault = f"it is a {' x '.join(map(str, values.shape))} matrix, of a pose or a camera"
+        fault = f"it is a {' x '.join(map(str, values.shape))} matrix, such as a pose or intrinsics"
         raise InputError(path, fault, "Name the file of the points")
     count = values.shape[1]
     if count == 3:

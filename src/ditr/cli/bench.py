@@ -103,4 +103,4 @@ def _numbers(option: str, text: str) -> tuple[int, ...]:
     try:
         return tuple(int(name) for name in _names(text))
     except ValueError:
-        raise InputError(option, f"{text!r} is not a list of whole numbers", "Write 20000,80000, say") from None
+        raise InputError(option, f"{text!r} is not a list of whole numbers", "Write it like 20000,80000") from None

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Cache", "run"]
 
-_NOT_OURS = "The hub's cache is not ditr's alone and is not cleaned here: `hf cache` does that."
+_NOT_OURS = "Other programs share the hub's cache, so it is not cleaned here; use `hf cache`."
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,9 @@ def run(args: Cache) -> None:
     if args.clean:
         _clean(args, things, limit)
         return
-    print(f"{args.folder or cache_folder()}: {_sum(things)}; at most {size_text(limit)} of features (DITR_CACHE_LIMIT)")
+    print(
+        f"{args.folder or cache_folder()}: {_sum(things)}; features take at most {size_text(limit)} (DITR_CACHE_LIMIT)"
+    )
     _table(things)
     if args.folder is None:
         hub = describe_caches()[-1]
@@ -73,13 +75,13 @@ def _check(args: Cache) -> None:
     from ditr.errors import InputError
 
     if not args.clean and (args.all or args.dry_run or args.older_than is not None):
-        raise InputError("ditr cache", "nothing is removed without --clean", "Add --clean, or leave the others out")
+        raise InputError("ditr cache", "these options do nothing without --clean", "Add --clean, or leave them out")
     if args.all and args.older_than is not None:
         raise InputError("ditr cache", "--all and --older-than exclude each other", "Give one of them")
     if args.older_than is not None and not args.older_than >= 0:
-        raise InputError("--older-than", f"it is {args.older_than:g}", "Give a number of days, as 30 or 0.5")
+        raise InputError("--older-than", f"it is {args.older_than:g}", "Give a number of days, such as 30 or 0.5")
     if args.folder is not None and not args.folder.is_dir():
-        raise InputError(args.folder, "there is no such folder", "Name the folder that was given as --cache")
+        raise InputError(args.folder, "there is no such folder", "Name the folder that you gave a command as --cache")
 
 
 def _clean(args: Cache, things: Sequence[Kept], limit: int) -> None:
@@ -99,13 +101,13 @@ def _clean(args: Cache, things: Sequence[Kept], limit: int) -> None:
         return
     _table(chosen)
     if args.dry_run:
-        print(f"would be removed: {_sum(chosen)}; the same command without --dry-run does it")
+        print(f"would be removed: {_sum(chosen)}; run the same command without --dry-run to remove them")
         return
     left = set(remove(chosen))
     sizes = [size for thing in chosen for path, size in thing.files if path not in left]
     print(f"removed: {len(sizes)} files, {size_text(sum(sizes))}")
     if left:
-        print(f"passed over: {len(left)} files that this user cannot remove, as {min(left)}")
+        print(f"not removed: {len(left)} files that this user may not remove, such as {min(left)}")
 
 
 def _table(things: Sequence[Kept]) -> None:

@@ -59,7 +59,7 @@ def look_at_all(
         return profile_rule(scene)[1]
 
     looks = []
-    with progress_bar("look at captures") as report:
+    with progress_bar("read captures") as report:
         for index, folder in enumerate(captures):
             looks.append(look_at(folder, reading, rule, force=force, photographs=photographs, labelled=labelled))
             report(index + 1, len(captures))
@@ -109,9 +109,9 @@ def require_labels(counts: LabelCounts, where: Path) -> None:
     if not counts.occurring:
         raise InputError(
             where,
-            f"none of the {counts.points} points is labelled, and none of the {len(counts.per_class)} classes occurs; "
-            "there is nothing to learn from or compare with",
-            'Label them; look at "unlabelled" in labels.json where they should be',
+            f"none of the {counts.points} points is labelled, and none of the {len(counts.per_class)} classes occurs, "
+            "so there is nothing to train on or compare with",
+            'Label them; check "unlabelled" in labels.json if they should be labelled',
         )
 
 

@@ -16,7 +16,7 @@ __all__ = ["Check", "run"]
 
 @dataclass(frozen=True)
 class Check:
-    """Check a capture before computing anything with it, and print all that is known of it.
+    """Check a capture before computing anything with it, and print all that is known about it.
 
     $ ditr check CAPTURE
 
@@ -46,7 +46,7 @@ def run(args: Check) -> None:
     said: set[str] = set()
     sound = [_is_sound(replace(args, capture=capture, out=out), said) for capture, out in places]
     if len(sound) > 1:
-        print(f"{len(sound)} sweeps: {sum(sound)} sound, {len(sound) - sum(sound)} not")
+        print(f"{len(sound)} sweeps: {sum(sound)} without problems, {len(sound) - sum(sound)} with problems")
     if not all(sound):
         sys.exit(1)
 
@@ -68,7 +68,7 @@ def _is_sound(args: Check, said: set[str]) -> bool:
     out = folder_for(args.out or Path(f"{scene.name}-check"), names, overwrite=args.overwrite)
     if (stated := stated_options([args.capture])) is not None:
         remark(stated)
-    with phase("look at it"):
+    with phase("check the capture"):
         found = check_capture(scene)
     print(scene.name)
     for name, text in found.facts().items():
@@ -83,6 +83,6 @@ def _is_sound(args: Check, said: set[str]) -> bool:
         if scene.posed_views and not args.no_pictures:
             with phase("draw pictures"):
                 found.draw(new / "check.png")
-    print("sound: nothing speaks against it" if found.is_sound else "not sound")
+    print("no problems found" if found.is_sound else "problems found: see what is refused or warned about above")
     print(f"written to {out}")
     return found.is_sound

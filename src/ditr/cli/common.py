@@ -12,7 +12,7 @@ from ditr.captures.formats import is_capture
 from ditr.cli.output import remark
 from ditr.encoders.encoding import CachedEncoding
 from ditr.encoders.feature_cache import FeatureCache
-from ditr.errors import Finding, Grade, InputError
+from ditr.errors import Finding, Grade, InputError, counted
 from ditr.geometry.upright_views import upright_views
 from ditr.inference.scene_labels import judged as library_judged
 from ditr.io.caches import kept
@@ -94,7 +94,11 @@ def require_new(paths: Iterable[Path], *, overwrite: bool, option: str = "") -> 
     """
     there = [path for path in paths if path.exists()]
     if there and not overwrite:
-        more = "" if len(there) == 1 else f", and {len(there) - 1} more"
+        more = (
+            ""
+            if len(there) == 1
+            else f", and so {'does' if len(there) == 2 else 'do'} {counted(len(there) - 1, 'other')}"
+        )
         place = f"another place with {option}" if option else "another place"
         raise InputError(there[0], f"it already exists{more}", f"Name {place}, or replace it with --overwrite")
 

@@ -78,7 +78,7 @@ def _lines(found: Examination) -> list[str]:
     absent = ", ".join(part.module for part in found.missing_parts)
     lines += [
         "",
-        _wrapped(f"Optional parts: {absent} missing, see the notes" if absent else "Optional parts: all there"),
+        _wrapped(f"Optional parts: {absent} missing, see the notes" if absent else "Optional parts: all installed"),
     ]
     lines += ["", "Caches", *(_cache(cache) for cache in found.caches)]
     if found.hub is not None:
@@ -105,7 +105,7 @@ def _machine(machine: Machine) -> list[str]:
         _row("platform", machine.platform),
         _row("cores", f"{machine.cores}{usable}"),
         _row("threads", f"{machine.threads} (OMP_NUM_THREADS {setting})"),
-        _row("memory", "not known" if machine.memory is None else size_text(machine.memory) + free),
+        _row("memory", "unknown" if machine.memory is None else size_text(machine.memory) + free),
     ]
 
 
@@ -121,20 +121,20 @@ def _device(device: Device) -> list[str]:
 
 
 def _kernels(kernels: Kernels) -> list[str]:
-    bf16 = {True: "yes", False: "no, or emulated", None: "not known"}[kernels.bf16]
+    bf16 = {True: "yes", False: "no, or emulated", None: "unknown"}[kernels.bf16]
     tf32 = "TF32 allowed" if kernels.tf32 else "no TF32"
     chosen = f"fp32 {kernels.attention_fp32}, fp16 {kernels.attention_fp16}, bf16 {kernels.attention_bf16}"
     return [
         _row("attention", f"{chosen} (enabled: {', '.join(kernels.attention_enabled)})"),
         _row("fp32 products", f"precision {kernels.matmul_precision}, {tf32}"),
-        _row("linear algebra", f"{kernels.linear_algebra}; our layers multiply by {kernels.products}"),
+        _row("linear algebra", f"{kernels.linear_algebra}; ditr's layers multiply with {kernels.products}"),
         _row("sparse convolution", kernels.sparse_convolution),
         _row("bf16 in hardware", bf16),
     ]
 
 
 def _cache(cache: Cache) -> str:
-    size = size_text(cache.size) if cache.exists else "not there yet"
+    size = size_text(cache.size) if cache.exists else "not created yet"
     return _row(cache.what, f"{size}, {'writable' if cache.writable else 'NOT writable'}: {cache.folder}")
 
 
@@ -149,15 +149,15 @@ def _check(check: Check, what: str) -> str:
 def _repeatable(checks: Sequence[Check], threads: int) -> str:
     others = [f"{check.what} on {check.device}" for check in checks if check.repeatable is False]
     number = "1 thread" if threads == 1 else f"{threads} threads"
-    bits = f"other bits from {', '.join(others)}" if others else "equal bits, twice on each device"
-    return _row("repeatable", f"{bits}, with {number}; another number of threads may give other bits")
+    bits = f"other results from {', '.join(others)}" if others else "identical in two runs on each device"
+    return _row("repeatable", f"{bits}, with {number}; another number of threads may change the last bits")
 
 
 def _model(model: ModelCheck) -> list[str]:
     lines = [_wrapped(model.name, "  ")]
     if model.fault is not None:
         return [*lines, _row("  NOT LOADED", "see the problems below")]
-    lines.append(_row("  weights", "hash as when it was saved"))
+    lines.append(_row("  weights", "their hash is the saved one"))
     lines += [_check(check, "  output") for check in model.checks]
     if model.encoder is not None:
         here = "here" if model.encoder.here else "not here"
@@ -168,7 +168,7 @@ def _model(model: ModelCheck) -> list[str]:
 def _verdict(problems: Sequence[str], held: int) -> str:
     """One line."""
     if not problems:
-        return f"All is well: {held} outputs were computed again and are as stored."
+        return f"No problems found: {held} outputs were recomputed and match the stored ones."
     line = f"{len(problems)} problem{'' if len(problems) == 1 else 's'}: {'; '.join(problems)}"
     return line if len(line) <= WIDTH else line[: WIDTH - 1] + "…"
 

@@ -45,7 +45,11 @@ def _refuse(args: Evaluate) -> None:
 
     for one in fields(OfDataset):
         if getattr(args.of, one.name) != one.default:
-            raise InputError(f"--{one.name}", "it is for prepared datasets", "Name the one in --data with --dataset")
+            raise InputError(
+                f"--{one.name}",
+                "it is only for prepared datasets",
+                "Name the dataset in --data with --dataset, or leave it out",
+            )
 
 
 def _run(args: Evaluate) -> None:
@@ -201,11 +205,12 @@ def _evaluate(
 def _say(figures: dict[str, Any], labels: LabelCounts, out: Path) -> None:
     """The table."""
     from ditr.cli.figures import say_apart, say_classes
+    from ditr.errors import counted
 
     print(
         f"mIoU {figures['miou']:.1f} over all {len(labels.per_class)} classes, {figures['miou_present']:.1f} over the "
         f"{len(labels.occurring)} that occur; {labels.share:.1%} of {labels.points} points counted, "
-        f"in {figures['scenes']} scenes"
+        f"in {counted(figures['scenes'], 'scene')}"
     )
     say_classes(figures)
     print(labels.said())

@@ -33,7 +33,11 @@ def run(args: Evaluate, dataset: str) -> None:
     out = _out(args, benchmark)
     model = load(args.model, device=args.device, norms=args.of.norms, last=args.of.last)
     if model.segmenter.config.takes_images and not opened.images:
-        raise InputError(args.data, "its photographs are missing, which the model takes", "Prepare the dataset whole")
+        raise InputError(
+            args.data,
+            "its photographs are missing, which the model needs",
+            "Prepare the whole dataset, with its photographs",
+        )
     classes = model.segmenter.config.class_names
     from_sensor = benchmark.without_images.origin is Origin.SENSOR
     counts = Counts.empty(len(classes), visible=opened.images, distance=from_sensor)
@@ -62,7 +66,7 @@ def run(args: Evaluate, dataset: str) -> None:
     for file in (path, out):
         write_json(file, figures)
     if counted.kept:
-        print(f"{counted.kept} of {counted.scenes} scenes had been counted before, in {path.parent}")
+        print(f"{counted.kept} of {counted.scenes} scenes were already counted, in {path.parent}")
     say_split(figures, benchmark.name)
     print(f"on {counted.scenes} of {total} scenes of {benchmark.name} {args.of.split}, {_procedure(args)}")
     print(f"written to {out}; what is kept of each scene is in {path.parent}")
@@ -83,9 +87,11 @@ def _require(args: Evaluate, benchmark: Benchmark) -> None:
         ("--cache", args.cache is not None),
     ):
         if given:
-            raise InputError(option, "it is for captures, and not for datasets", "Leave it out")
+            raise InputError(option, "it is for captures, not for datasets", "Leave it out")
     if args.reading != Reading():
-        raise InputError("--dataset", "a dataset is read as published", "Leave out how captures are read")
+        raise InputError(
+            "--dataset", "a dataset is always read as published", "Leave out the options for reading captures"
+        )
     if args.of.limit is not None and args.of.limit < 1:
         raise InputError("--limit", f"it is {args.of.limit}", "Give 1 or more")
     _votes(args, benchmark, None)
@@ -124,7 +130,7 @@ def _open(args: Evaluate, benchmark: Benchmark) -> Split:
         if takes_photographs(args.model):
             raise
         opened = open_split(benchmark.name, args.data, args.of.split, images=False)
-        remark(f"note: without photographs visible points are not counted apart: {fault.told()}")
+        remark(f"note: without photographs, visible points are not counted separately: {fault.told()}")
         return opened
 
 
@@ -138,7 +144,7 @@ def _out(args: Evaluate, benchmark: Benchmark) -> Path:
     folder = Path(args.model) if Path(args.model).is_dir() else Path()
     out = args.out or folder / f"evaluation-{benchmark.name}-{args.of.split}.json"
     if out.is_dir() or not out.suffix:
-        raise InputError(out, "it is not a name of a file", "Name a JSON file for the figures")
+        raise InputError(out, "this is not a file name", "Name a JSON file for the figures")
     require_new([out], overwrite=args.overwrite)
     require_room(out)
     return out

@@ -28,7 +28,7 @@ class Evaluate:
     checkpoint file."""
     data: Annotated[Path, tyro.conf.arg(metavar="FOLDER")]
     """Folder of labelled captures; with --dataset, the folder of the prepared dataset."""
-    of: OfDataset = field(default_factory=OfDataset)
+    of: Annotated[OfDataset, tyro.conf.arg(name="dataset")] = field(default_factory=OfDataset)
     out: Annotated[Path | None, tyro.conf.arg(metavar="FILE.json"), UNSET] = None
     """JSON file for the figures. The default is evaluation.json in the folder of the run or saved model, or in the
     current folder; with --dataset, evaluation-DATASET-SPLIT.json."""

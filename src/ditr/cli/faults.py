@@ -17,7 +17,7 @@ from ditr.stopping import STATUS, Stopped
 
 __all__ = ["is_first_process", "reported"]
 
-_WAY_ON = "go on with: "
+_WAY_ON = "continue with: "
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
 _FORBIDDEN = (errno.EACCES, errno.EPERM, errno.EROFS)
 
@@ -101,20 +101,20 @@ def _told(error: OSError) -> str | None:
     if where is None or error.strerror is None:
         return None
     if error.errno in _NO_ROOM:
-        return f"{where}: there is no room left ({error.strerror}). Free some, or name a folder on another disk."
+        return f"{where}: the disk is full ({error.strerror}). Free some space, or name a folder on another disk."
     if error.errno in _FORBIDDEN:
         return (
             f"{where}: it cannot be written or read ({error.strerror}). Change its permissions, or name another place."
         )
     if error.errno == errno.EFBIG:
-        return f"{where}: larger files are not allowed here ({error.strerror}). Raise the limit (ulimit -f)."
+        return f"{where}: the file would be larger than is allowed ({error.strerror}). Raise the limit (ulimit -f)."
     return f"{where}: {error.strerror}. Name another place."
 
 
 def _short_of_memory(error: BaseException) -> str:
     told = str(error).partition("\n")[0][:200]
     cause = f" ({told})" if told else ""
-    return f"memory: there is too little{cause}. Take fewer views or points, or a machine with more."
+    return f"memory: there is too little{cause}. Use fewer views or points, or a machine with more memory."
 
 
 def _show_causes(error: BaseException) -> None:

@@ -122,7 +122,7 @@ def _run(args: Features, kept: _Kept) -> None:
 
     out = folder_for(args.out or Path(f"{scene.name}-features"), _names(), overwrite=args.overwrite)
     _require_photographs(args, scene)
-    with phase("look at it"):
+    with phase("check the capture"):
         scene = judged(scene, force=args.reading.force, needs_unit=args.model is not None, said=kept.said)
     encoding = _loaded(args, kept)
     student = kept.student
@@ -143,7 +143,7 @@ def _run(args: Features, kept: _Kept) -> None:
     for name, share in lifted.coverage().items():
         print(f"  points seen by {name:12} {share:6.1%}")
     if reasons := lifted.reasons():
-        print("  why no view shows the others, by the view that came closest:")
+        print("  why no view shows the other points, by the view that came closest:")
         for sight, count in reasons.items():
             print(f"    {count / len(scene):6.1%}  {sight.meaning}")
     if compared is not None:
@@ -187,8 +187,8 @@ def _require_photographs(args: Features, scene: Scene) -> None:
     from ditr.errors import InputError
 
     if not scene.views and args.model is None and not args.reading.force:
-        fault = "it has no photographs, and image features are those of photographs"
-        remedy = "Name a capture that has some; `ditr segment` and, from a few clicks, `ditr label` label points alone"
+        fault = "it has no photographs, so it has no image features"
+        remedy = "Name a capture with photographs; `ditr segment` and `ditr label` also work without them"
         raise InputError(f"scene {scene.name}", fault, remedy)
 
 

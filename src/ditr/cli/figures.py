@@ -20,13 +20,13 @@ def say_classes(figures: Mapping[str, Any]) -> None:
 def say_apart(figures: Mapping[str, Any]) -> None:
     """Accuracies, and what was counted apart."""
     means = f"{figures['macc']:.1f} over all classes, {figures['macc_present']:.1f} over those that occur"
-    print(f"accuracy {figures['accuracy']:.1f} of all points; mean of those by class {means}")
+    print(f"accuracy {figures['accuracy']:.1f} over all points; mean accuracy per class {means}")
     if "visible" in figures:
         visible, invisible = figures["visible"]["miou"], figures["invisible"]["miou"]
         print(f"mIoU of visible points {visible:.1f}, of invisible ones {invisible:.1f} (absent classes count as 0)")
     if "by_distance" in figures:
         bins = (f"{name} {one['miou_present']:.1f}" for name, one in figures["by_distance"].items() if one["points"])
-        print(f"mIoU by distance from the sensor: {', '.join(bins)} (over the classes that occur there)")
+        print(f"mIoU by distance from the sensor: {', '.join(bins)} (over the classes that occur at that distance)")
 
 
 def say_split(figures: Mapping[str, Any], benchmark: str) -> None:

@@ -87,13 +87,16 @@ def _unfolded(text: str) -> str:
 
 def _fitted(text: str, width: int) -> str:
     """Text whose lines are at most this wide where they are not in a box, and that has no two blank lines in a row."""
+    # A group inside a group is named by its own name alone.
+    text = re.sub(r"(?<=╭─ )(\w+\.)(\w+ options ─)", lambda found: found[2] + "─" * len(found[1]), text)
     lines = []
     for line in re.sub(r"\n{3,}", "\n\n", text).split("\n"):
         if len(line) <= width or line[0] in _BORDERS:
             lines.append(line)
             continue
-        # The names of all commands are a table below it.
-        line = re.sub(r"\{\w+(,\w+){9,}\}", "COMMAND ...", line)
+        # Long lists of names are told below it: the commands of the program, or the tables of the paper.
+        name = "COMMAND ..." if line.startswith("usage: ditr [") else "TABLE"
+        line = re.sub(r"\{\w+(,\w+){9,}\}", name, line)
         indent = " " * len("usage: ") if "usage:" in line else ""
         lines += textwrap.wrap(line, width, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False)
     return "\n".join(lines)

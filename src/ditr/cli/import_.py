@@ -62,10 +62,10 @@ def _import(args: Import, source: Path, out: Path, options: ReadOptions, said: s
 
     require_new([out], overwrite=args.overwrite)
     if out.exists() and not is_capture(out):
-        raise InputError(out, "it already exists, and is not a capture", "Name another place")
+        raise InputError(out, "it already exists and is not a capture", "Name another place")
     with phase(f"read {source}"):
         scene = read_capture(source, options)
-    with phase("look at it"):
+    with phase("check the capture"):
         scene = judged(scene, force=args.reading.force, needs_unit=False, said=said)
     with phase(f"write to {out}"):
         write_capture(scene, out)

@@ -25,13 +25,15 @@ def run(args: Label) -> None:
     if not 0 <= args.min_confidence <= 1:
         raise InputError("--min-confidence", f"it is {args.min_confidence}", "Give a probability, 0 to 1")
     if args.add_to and args.bank is None:
-        raise InputError("--add-to", "there is no --bank to write", "Name the file of the new bank")
+        raise InputError(
+            "--add-to", "it needs --bank, the new bank to write", "Name the file of the new bank with --bank"
+        )
     clicks = None if args.clicks is None else read_clicks(args.clicks)
     with phase(f"read {args.capture}"):
         scene = read_capture(args.capture, args.reading.options())
     from ditr.cli.common import judged
 
-    with phase("look at it"):
+    with phase("check the capture"):
         scene = judged(scene, force=args.reading.force, needs_unit=args.cell is None)
     if args.simulate is not None:
         _simulate(args, scene)
@@ -61,7 +63,7 @@ def _require_one_source(args: Label) -> None:
     if len(there) == 1:
         return
     if there:
-        raise InputError(", ".join(there), f"{len(there)} options name the source of the labels", "Give one of them")
+        raise InputError(", ".join(there), f"{len(there)} options each name a source of labels", "Give one of them")
     remedy = "Click in `ditr view CAPTURE` or give a file of clicks (docs/labelling.md), or labels of another tool"
     raise InputError(", ".join(given), "one of these is needed, and none was given", remedy)
 
@@ -81,7 +83,7 @@ def _label(args: Label, scene: Scene, clicks: Clicks) -> None:
         prediction = prediction_of(session, args.min_confidence, seed=args.seed)
     if missed:
         count = len(fitted.actions)
-        told = f"{len(missed)} of {count} clicks show no point and are left out: {few(missed, 5)}"
+        told = f"{len(missed)} of {count} clicks hit no point and are left out: {few(missed, 5)}"
         print(f"ditr: warning: {told}", file=sys.stderr, flush=True)
     objects = write(args, prediction, session, banks, out)
     account(prediction, objects, f"from {prediction.made['clicks']} clicks in {len(prediction.class_names)} classes")

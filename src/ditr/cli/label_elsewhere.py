@@ -36,7 +36,7 @@ def label_from_elsewhere(args: Label, scene: Scene) -> None:
         cells = encoded_cells(args, scene)
         with phase("learn from the labels"):
             session = session_of(scene, cells, given, seed=args.seed)
-    with phase("settle the labels"):
+    with phase("combine the labels"):
         spread = session if args.elsewhere.spread else None
         prediction = prediction_of_given(scene, given, spread, args.min_confidence, seed=args.seed)
     objects = write(args, prediction, session, banks, out)
@@ -53,7 +53,7 @@ def _refuse(args: Label) -> None:
         InputError: such an option is there.
     """
     if args.elsewhere.from_images is not None and args.elsewhere.column is not None:
-        raise InputError("--column", "label images have none", "Leave it out, or name a cloud with --from-cloud")
+        raise InputError("--column", "label images have no columns", "Leave it out, or name a cloud with --from-cloud")
     if args.elsewhere.from_cloud is not None and args.elsewhere.exif != "auto":
         raise InputError("--exif", "a cloud is not a photograph", "Leave it out, or name images with --from-images")
 

@@ -70,7 +70,7 @@ class Label:
     strategy: Literal["random", "least-sure"] = "random"
     """With --simulate: where to click. random takes random points of each class in turn; least-sure starts with one per
     class, then clicks where the labels are least certain."""
-    elsewhere: Elsewhere = field(default_factory=Elsewhere)
+    elsewhere: Annotated[Elsewhere, tyro.conf.arg(name="other tools")] = field(default_factory=Elsewhere)
     cell: Annotated[float | None, tyro.conf.arg(metavar="METRES"), UNSET] = None
     """Edge length of the cubes that get one label each; by default 0.05 indoors and 0.2 outdoors."""
     encoder: Annotated[str, tyro.conf.arg(metavar="ENCODER")] = "auto"

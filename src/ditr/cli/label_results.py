@@ -67,7 +67,7 @@ def _encoding(args: Label, scene: Scene) -> CachedEncoding | None:
 
     if args.encoder == "none" or not scene.views:
         why = "no photographs" if not scene.views else "no image encoder"
-        remark(f"{why}: cubes of points are told apart by their shape, and by colour or strength where they have it")
+        remark(f"{why}: points are distinguished by their shape, and by colour or strength where they have it")
         return None
     encoding = make_encoding(args.encoder, args.cache, use_cache=True, device=args.device)
     with phase("load the image encoder"):

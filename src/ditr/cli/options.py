@@ -46,8 +46,11 @@ class Reading:
     poses: Annotated[Literal["opengl", "opencv", "world-to-camera", "world-to-camera-opengl"] | None, UNSET] = None
     """What the pose matrices mean: camera to world with OpenGL axes (as in nerfstudio) or OpenCV axes, or world to
     camera. The default is that of the format, checked against the points."""
-    cloud_axes: Annotated[Literal["x,y,z", "x,-z,y", "x,z,-y", "x,z,y"] | None, UNSET] = None
-    """Axes of the cloud that become x, y and z of the poses; use x,-z,y for a cloud with y up and poses with z up."""
+    cloud_axes: Annotated[
+        Literal["x,y,z", "x,-z,y", "x,z,-y", "x,z,y"] | None, tyro.conf.arg(metavar="AXES"), UNSET
+    ] = None
+    """Axes of the cloud that become x, y and z of the poses: x,-z,y for a cloud with y up and poses with z up; or
+    x,z,-y, x,z,y or x,y,z."""
     skip_bad_views: Annotated[bool, UNSET] = False
     """Skip views whose pose, photograph, mask or depth map cannot be used, and report how many there are."""
     unit: Annotated[str | None, tyro.conf.arg(metavar="UNIT"), UNSET] = None
@@ -62,7 +65,7 @@ class Reading:
     scale_by: Annotated[tuple[str, str, float] | None, tyro.conf.arg(metavar="A B METRES"), UNSET] = None
     """Two views (by name) or two points (by number), and the distance between them in metres."""
     map: Annotated[tuple[str, ...], tyro.conf.UseAppendAction, tyro.conf.arg(metavar="OLD=NEW")] = ()
-    """Rename a class, or name a file with one OLD=NEW per line; repeatable. Joins the class lists of captures that were
+    """Rename a class, or name a file with one OLD=NEW per line. Joins the class lists of captures that were
     labelled separately. OLD= drops a class: its points become unlabelled."""
     occlusion: Annotated[Literal["none", "z-buffer"] | None, UNSET] = None
     """How to find hidden points in views without a depth map: z-buffer hides points behind other points of the cloud;
@@ -70,9 +73,9 @@ class Reading:
     background: Annotated[str | None, tyro.conf.arg(metavar="NAME"), UNSET] = None
     """Class for unlabelled points. By default they are ignored in training and evaluation."""
     every: Annotated[int | None, tyro.conf.arg(metavar="N"), UNSET] = None
-    """For a drive (a KITTI sequence, a ROS bag): take only every Nth sweep."""
+    """For a drive (a KITTI sequence, a ROS bag): read only every Nth sweep."""
     first: Annotated[int | None, tyro.conf.arg(metavar="N"), UNSET] = None
-    """For a drive: take at most N sweeps."""
+    """For a drive: read at most N sweeps."""
     topics: Annotated[tuple[str, ...], tyro.conf.arg(metavar="TOPIC..."), UNSET] = ()
     """For a bag: the topics of the cloud and of the images. By default the largest cloud, and one image topic per
     camera."""
@@ -84,7 +87,7 @@ class Reading:
     transform: Annotated[
         tuple[str, ...], tyro.conf.UseAppendAction, tyro.conf.arg(metavar="'PARENT CHILD X Y Z ...'")
     ] = ()
-    """For a bag: a transform that is missing from its tf, as 'PARENT CHILD X Y Z QX QY QZ QW'; repeatable."""
+    """For a bag: a transform that is missing from its tf, as 'PARENT CHILD X Y Z QX QY QZ QW', in metres."""
     force: Annotated[bool, UNSET] = False
     """Continue with a capture that was refused as implausible. Broken captures are always refused."""
 
@@ -204,7 +207,7 @@ class Counting:
     object_min_points: Annotated[tuple[str, ...], tyro.conf.arg(metavar="[CLASS=]N..."), UNSET] = ()
     """Smallest number of points of an object (by default 10)."""
     object_min_size: Annotated[tuple[str, ...], tyro.conf.arg(metavar="[CLASS=]METRES..."), UNSET] = ()
-    """Smallest longest side of an object; by default 0.2 times the usual one of its class."""
+    """Smallest length of the longest side of an object; by default 0.2 times the usual length in its class."""
     object_count: Annotated[tuple[str, ...], tyro.conf.arg(metavar="CLASS..."), UNSET] = ()
     """Classes to count although they are normally measured by area, such as floor, wall and road."""
     object_area: Annotated[tuple[str, ...], tyro.conf.arg(metavar="CLASS..."), UNSET] = ()
@@ -263,7 +266,7 @@ class Writing:
         unused = [each.name for each in fields(self.counting) if getattr(self.counting, each.name)]
         if unused and not self.objects:
             option = f"--{unused[0].replace('_', '-')}"
-            raise InputError(option, "nothing is counted without --objects", "Add --objects, or leave it out")
+            raise InputError(option, "it does nothing without --objects", "Add --objects, or leave it out")
         return Outputs(
             pictures=(self.pictures or not many) and not self.no_pictures,
             class_colors=self.class_colors,
@@ -305,7 +308,7 @@ def _direction(text: str | None) -> tuple[float, float, float] | None:
     try:
         x, y, z = (float(part) for part in text.split(","))
     except ValueError:
-        raise InputError("--up", f"{text!r} is neither an axis nor three numbers", "Write y or 0,0,1, say") from None
+        raise InputError("--up", f"{text!r} is neither an axis nor three numbers", "Write it like y or 0,0,1") from None
     return x, y, z
 
 
@@ -316,7 +319,7 @@ def _substitute(text: str) -> tuple[str, float]:
     try:
         return name, float(value)
     except ValueError:
-        raise InputError("--substitute", f"{text!r} is not ATTRIBUTE=NUMBER", "Write color=127.5, say") from None
+        raise InputError("--substitute", f"{text!r} is not ATTRIBUTE=NUMBER", "Write it like color=127.5") from None
 
 
 def _transform(text: str) -> tuple[str, str, float, float, float, float, float, float, float]:
@@ -326,7 +329,7 @@ def _transform(text: str) -> tuple[str, str, float, float, float, float, float, 
         parent, child, *numbers = text.split()
         x, y, z, qx, qy, qz, qw = map(float, numbers)
     except ValueError:
-        remedy = "Write two frames, a position and a quaternion, as 'base_link velodyne 0 0 1.7 0 0 0 1'"
+        remedy = "Write two frames, a position and a quaternion, such as 'base_link velodyne 0 0 1.7 0 0 0 1'"
         raise InputError("--transform", f"{text!r} is not a transform", remedy) from None
     return parent, child, x, y, z, qx, qy, qz, qw
 
@@ -340,12 +343,14 @@ def _renamed(text: str) -> list[tuple[str, str]]:
         try:
             content = Path(text).read_text(encoding="utf-8-sig")
         except (OSError, UnicodeDecodeError) as error:
-            raise InputError(text, f"it cannot be read ({error})", "Write one OLD=NEW a line, as UTF-8") from None
+            raise InputError(text, f"it cannot be read ({error})", "Write one OLD=NEW per line, in UTF-8") from None
         lines, where = [line for line in content.splitlines() if line.strip()], text
     pairs = []
     for line in lines:
         old, equals, new = line.partition("=")
         if not equals or not old.strip():
-            raise InputError(where, f"{line!r} is not OLD=NEW", "Write armchair=chair, or name a file of such lines")
+            raise InputError(
+                where, f"{line!r} is not OLD=NEW", "Write it like armchair=chair, or name a file with such lines"
+            )
         pairs.append((old.strip(), new.strip()))
     return pairs

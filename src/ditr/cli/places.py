@@ -103,7 +103,7 @@ def _fetched(url: str, folder: Path) -> Path:
     """A copy in a folder of its own, with progress."""
     from ditr.runtime import phase, progress_bar
 
-    with phase(f"look at {shown(url)}"):
+    with phase(f"read {shown(url)}"):
         found = listing(url)
     with progress_bar(f"fetch {shown(url)}") as report:
         return found.fetch(folder, report)
@@ -113,7 +113,7 @@ def _target(url: str, command: Any) -> Target:
     """Where results can be written; asked before the work and not after it."""
     from ditr.runtime import phase
 
-    with phase(f"look at {shown(url)}"):
+    with phase(f"read {shown(url)}"):
         target, shard = Target(url), getattr(command, "shard", None)
         # Jobs side by side write to one place; each has a file of its own there.
         own = target if shard is None else Target(f"{url}/results-{shard.replace('/', '-of-')}.jsonl")
@@ -131,11 +131,11 @@ def _put(targets: Mapping[str, Target], local: Mapping[str, Path]) -> None:
         if not local[url].exists():
             continue
         try:
-            with progress_bar(f"put to {shown(url)}") as report:
+            with progress_bar(f"upload to {shown(url)}") as report:
                 target.put(local[url], report)
         except InputError as error:
             kept = _kept(local[url])
-            raise InputError(error.where, error.fault, f"The results are in {kept}; put them there by hand") from error
+            raise InputError(error.where, error.fault, f"The results are in {kept}; upload them by hand") from error
 
 
 def _kept(path: Path) -> Path:

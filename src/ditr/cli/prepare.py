@@ -71,13 +71,17 @@ def run(args: Prepare) -> None:
     form = raw_format(benchmark)
     _require(args)
     if not args.raw.is_dir():
-        raise InputError(args.raw, "there is no such folder", f"Name the download of {benchmark.name}: {form.layout}")
+        raise InputError(
+            args.raw, "there is no such folder", f"Name the folder of the {benchmark.name} download: {form.layout}"
+        )
     workers = args.workers if args.workers is not None else usable_cores()
     _refuse_others(benchmark, args)
     options = PrepareOptions(args.splits, args.every, args.copy)
     raw = form.open(args.raw, options)
     if not raw.pieces:
-        raise InputError(args.raw, f"there is nothing of {benchmark.name} here", f"Expected is {form.layout}")
+        raise InputError(
+            args.raw, f"there is nothing of {benchmark.name} in this folder", f"The expected layout is {form.layout}"
+        )
     if args.check_only:
         with progress_bar(f"check {benchmark.name}") as report:
             checked = check(raw, workers=workers, progress=report)
@@ -103,7 +107,9 @@ def _require(args: Prepare) -> None:
     from ditr.errors import InputError
 
     if args.out is None and not args.check_only:
-        raise InputError("OUT", "it is missing", "Name the folder to write, or look at the download with --check-only")
+        raise InputError(
+            "OUT", "it is missing", "Name the folder to write, or add --check-only to only check the download"
+        )
     if args.every is not None and args.every < 1:
         raise InputError("--every", f"it is {args.every}", "Give 1 or more")
     if args.workers is not None and args.workers < 0:
@@ -120,7 +126,7 @@ def _refuse_others(benchmark: Benchmark, args: Prepare) -> None:
     from ditr.errors import InputError
 
     if args.out is not None and args.out.exists() and args.out.samefile(args.raw):
-        raise InputError(args.out, "this is the download itself", "Name another one to write, beside it")
+        raise InputError(args.out, "this is the folder of the download", "Name another folder to write")
     if raw_format(benchmark).recognises(args.raw):
         return
     other = next((one for one in BENCHMARKS if one.raw is not None and one.raw.recognises(args.raw)), None)
@@ -150,8 +156,8 @@ def _say_checked(benchmark: Benchmark, download: Download, checked: Checked, out
         print(f"time: about {minutes:.0f} minutes with {max(1, workers)} workers" if minutes >= 1 else "time: seconds")
     if any(checked.found.get(split, 0) < whole for split, whole in download.pieces.items()):
         sizes = ", ".join(f"{part} {size:g} GB" for part, size in download.gigabytes.items())
-        print(f"{benchmark.name} is not all here. It comes from {download.address} ({sizes}). {download.terms}")
-    print("nothing stands in the way" if not checked.faults else f"faults: {len(checked.faults)}")
+        print(f"{benchmark.name} is incomplete. Download it from {download.address} ({sizes}). {download.terms}")
+    print("no problems found" if not checked.faults else f"problems: {len(checked.faults)}")
 
 
 def _free(out: Path | None) -> str:
@@ -166,11 +172,11 @@ def _free(out: Path | None) -> str:
 
 
 def _say_prepared(done: Prepared, out: Path, unit: str) -> None:
-    kept = f", {len(done.kept)} were there already" if done.kept else ""
+    kept = f", {len(done.kept)} were already prepared" if done.kept else ""
     print(f"{len(done.done)} {unit} prepared{kept}")
     _count_repairs(done.repairs)
     _list("could not be prepared", list(done.failed.values()))
-    print(f"written to {out}; manifest.json says what each was made of, and the folder manifest every repair")
+    print(f"written to {out}; manifest.json lists the sources of each, and the folder manifest all repairs")
 
 
 def _list(what: str, faults: Sequence[InputError]) -> None:

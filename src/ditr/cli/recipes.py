@@ -43,7 +43,7 @@ def run(args: Recipes) -> None:
         start = f"; starts from {chosen.start}" if chosen.start else ""
         print(f"{chosen.name}: {chosen.what}{start}{figure}")
         print("\n".join(_paragraphs(content)))
-        print("change one: --set GROUP.NAME=VALUE; also those that are not set: --json")
+        print("change a setting with --set GROUP.NAME=VALUE; --json prints all settings")
         return
     print(f"{'name':41} {'dataset':26} mIoU")
     for entry in RECIPES:
@@ -51,10 +51,10 @@ def run(args: Recipes) -> None:
         row = f"{entry.name:41} {datasets:26} {entry.figure}".rstrip()
         print(row)
         print(f"    {entry.what}" + ("" if entry.start is None else f"; from {entry.start}"))
-    print("\nmIoU is the paper's, on the validation set if nothing else is said. In full: all")
-    print("epochs; at 10 %: of the epochs, and of the learning rates except for the head's.")
-    print("Train one: ditr train NAME RUN --data ROOT; all its numbers: ditr recipes NAME.")
-    print("On captures of your own: small or full, as ditr train small RUN --data CAPTURES.")
+    print("\nmIoU is the paper's, on the validation set unless noted. 'in full': all")
+    print("epochs; 'at 10 %': a tenth of the epochs and of all but the head's rates.")
+    print("To train one: ditr train NAME RUN --data ROOT. Its settings: ditr recipes NAME.")
+    print("For captures of your own: ditr train small RUN --data CAPTURES (or full).")
 
 
 def _paragraphs(content: dict[str, Any]) -> list[str]:

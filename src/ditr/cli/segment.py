@@ -26,7 +26,7 @@ def run(args: Segment) -> None:
     from ditr.errors import InputError
 
     if not args.sources:
-        raise InputError("segment", "there is no SOURCE", "Name a capture, a folder of them, or several")
+        raise InputError("segment", "SOURCE is missing", "Name a capture, a folder of them, or several")
     try:
         found = find_sources(args.sources, args.reading.options())
     except InputError:  # of a single source, whose own reader tells it better
@@ -74,7 +74,7 @@ def _run_one(args: Segment, source: Path) -> None:
     if (said := stated_options([source])) is not None:
         remark(said)
     photographs = args.model is None or takes_photographs(args.model)
-    with phase("look at it"):
+    with phase("check the capture"):
         scene = judged(scene, force=args.reading.force, photographs=photographs)
     model = args.model if args.model is not None else chosen_model(scene)
     if (known := known_config(model)) is not None:
@@ -123,7 +123,7 @@ def _run_one_by_bank(args: Segment, source: Path, bank: Path) -> None:
     outputs = args.writing.outputs()
     labeller = bank_labeller(args, bank)
     outputs.require_known(labeller.bank.classes)
-    with phase("look at it"):
+    with phase("check the capture"):
         scene = judged(scene, force=args.reading.force, photographs=labeller.encoding is not None)
     with progress_bars("photographs", quiet=labeller.encoding is None) as reports:
         if labeller.encoding is not None:
@@ -147,7 +147,7 @@ def _account(voxel_size: float, prediction: Prediction, objects: Objects | None)
         print(f"normals: {prediction.normals}{none}")
     print(f"voxels: {prediction.voxels} of {voxel_size:g} m")
     summary = prediction.summary()
-    share = "" if prediction.seen_by is None else f", {summary['share_of_points_seen']:.1%} of them in some view"
+    share = "" if prediction.seen_by is None else f", {summary['share_of_points_seen']:.1%} of them seen in some view"
     kind = "calibrated" if prediction.calibrated else "uncalibrated"
     print(f"{summary['points']} points{share}; mean confidence {summary['mean_confidence']:.2f} ({kind})")
     if prediction.unsure:

@@ -22,7 +22,7 @@ def refuse_networks_options(args: Segment) -> None:
     """
     if wrong := [*args.votes.given, *(["--ray"] if args.ray is not None else [])]:
         raise InputError(
-            "--bank", f"{few(wrong, 3)} only applies to networks", "Leave it out, or name a model and no bank"
+            "--bank", f"{few(wrong, 3)} applies only to networks", "Leave it out, or use --model instead of --bank"
         )
 
 
@@ -45,12 +45,16 @@ def bank_labeller(args: Segment, path: Path) -> BankLabeller:
         from ditr.inference.segmenter import Segmenter
 
         if bank.model is None:
-            raise InputError(path, "it was made without a network", "Leave --model out, or click a bank with --model")
+            raise InputError(
+                path, "it was made without a network", "Leave --model out, or make a new bank with --model"
+            )
         with phase(f"load {args.model}"):
             cache = make_cache(args.cache, use_cache=not args.no_cache)
             segmenter = Segmenter.from_pretrained(args.model, device=args.device, cache=cache, precision=args.precision)
     elif bank.model is not None:
-        raise InputError(path, "it was made with a network", "Name it: --model MODEL, as in `ditr label --model`")
+        raise InputError(
+            path, "it was made with a network", "Name that network with --model, as it was given to `ditr label`"
+        )
     if bank.encoder is None:
         return BankLabeller(bank, None, segmenter)
     precision = args.precision or bank.encoder.precision

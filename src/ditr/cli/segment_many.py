@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ditr.errors import Grade, InputError, few
+from ditr.errors import Grade, InputError, counted, few
 
 if TYPE_CHECKING:
     from ditr.cli.segment_options import Segment
@@ -56,9 +56,7 @@ def run_many(args: Segment, sources: Mapping[str, Path]) -> None:
 
 def _folder(args: Segment) -> Path:
     if args.out is None and len(args.sources) > 1:
-        raise InputError(
-            "--out", f"{len(args.sources)} sources have no name in common", "Name a folder for the results"
-        )
+        raise InputError("--out", f"{len(args.sources)} sources have no common name", "Name a folder for the results")
     source = args.sources[0].resolve()
     if args.out is None and not source.exists():
         raise InputError("--out", f"the pattern {args.sources[0]} has no name", "Name a folder for the results")
@@ -102,14 +100,17 @@ def _label(args: Segment, sources: Mapping[str, Path], out: Path, shard: Shard, 
         text = f"stopped by {asked} with {len(outcomes)} of {len(shard.of(items))} scenes done"
         print(f"ditr: {text}", file=sys.stderr, flush=True)
         raise Stopped(asked, text)
-    print(f"written to {out}, a line for each scene to {ledger}")
+    print(f"written to {out}, with one line per scene in {ledger}")
     if args.captures is not None:
-        print(f"captures with these labels are in {args.captures}: ditr train small RUN --data {args.captures}")
+        print(
+            f"captures with these labels are in {args.captures}; train on them with: ditr train small RUN --data "
+            f"{args.captures}"
+        )
     if failed := [outcome.scene for outcome in outcomes if outcome.error is not None]:
         raise InputError(
             ledger,
             f"{len(failed)} of {len(outcomes)} scenes have no labels: {few(failed, 5)}",
-            "Correct them and give the same command again: finished captures are skipped",
+            "Correct them and run the same command again; finished captures are skipped",
         )
 
 
@@ -249,4 +250,6 @@ def _sum_up(outcomes: Sequence[Outcome], seconds: float) -> None:
     done = len(outcomes) - labelled - len(failed)
     speed = f", {seconds / labelled:.2f} s each" if labelled else ""
     before = f", {done} done before" if done else ""
-    print(f"{len(outcomes)} scenes: {labelled} labelled{before}, {len(failed)} failed; {seconds:.1f} s{speed}")
+    print(
+        f"{counted(len(outcomes), 'scene')}: {labelled} labelled{before}, {len(failed)} failed; {seconds:.1f} s{speed}"
+    )

@@ -77,7 +77,7 @@ def run(args: Submit) -> None:
             "ditr submit", "it needs a run, or an archive to check, and not both", "Name RUN, or --check FILE"
         )
     if args.score and (args.check is None or args.data is None):
-        raise InputError("--score", "it compares an archive with a dataset", "Name --check FILE and --data FOLDER")
+        raise InputError("--score", "it compares an archive with a dataset", "Give --check FILE and --data FOLDER too")
     found = _write(args, args.model) if args.model is not None else _check(args)
     if found:
         sys.exit(1)
@@ -106,7 +106,7 @@ def _write(args: Submit, model: str) -> int:
             progress=scenes,
         )
     if labelled.kept:
-        print(f"{labelled.kept} of {len(labelled.points)} scenes had been labelled before, in {labelled.folder}")
+        print(f"{labelled.kept} of {len(labelled.points)} scenes were already labelled, in {labelled.folder}")
     with progress_bar("pack") as report:
         images = loaded.segmenter.config.takes_images
         pack(labelled, form, args.split, out, images=images, progress=report)
@@ -185,16 +185,16 @@ def _looked_at(path: Path, benchmark: Benchmark, points: Mapping[str, int] | Non
         kinds = by_kind(faults(archive, submission_format(benchmark), points, split), _SHOWN)
         members = len(archive.names)
     _say(kinds)
-    counted = " (without --data: not whether each file fits its scene's points)" if points is None else ""
-    print(f"{members} members looked at{counted}")
+    counted = " (without --data the number of labels in each file is not checked)" if points is None else ""
+    print(f"{members} members checked{counted}")
     counts = {grade: sum(kind.count for kind in kinds if kind.grade is grade) for grade in Grade}
     found, warned = counts[Grade.REFUSED], counts[Grade.WARNED]
     told = [
         f"{number} {what}{'s' * (number > 1)}" for number, what in ((found, "fault"), (warned, "warning")) if number
     ]
     if warned and not found:
-        told.append("the server takes it, and counts these points as wrong")
-    print(", ".join(told) or f"nothing speaks against it as a submission to {benchmark.name}")
+        told.append("the server accepts it, but counts these points as wrong")
+    print(", ".join(told) or f"no faults found for a submission to {benchmark.name}")
     return found
 
 
@@ -225,8 +225,8 @@ def _guessed(archive: Archive, path: Path) -> Benchmark:
     if benchmark is None:
         _say(by_kind(archive.faults, _SHOWN))
         known = ", ".join(one.name for one in BENCHMARKS if one.submission is not None)
-        raise InputError(path, "its content does not show which benchmark it is for", f"Add --benchmark: {known}")
-    print(f"a submission to {benchmark.name}, by its content (--benchmark names another one)")
+        raise InputError(path, "its content does not say which benchmark it is for", f"Add --benchmark: {known}")
+    print(f"a submission to {benchmark.name}, judging by its content (--benchmark names another)")
     return benchmark
 
 

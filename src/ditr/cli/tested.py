@@ -92,7 +92,9 @@ def best_of(folder: Path, *, last: bool) -> Path:
     """The best checkpoint of a run, where it has one, unless its last one is asked for."""
     if last or not (folder / "best" / "config.json").exists():
         return folder
-    print(f"model: {folder / 'best'}, the best checkpoint of the run, as for published figures (--last: the last one)")
+    print(
+        f"model: {folder / 'best'}, the best checkpoint of the run, as for published figures (--last uses the last one)"
+    )
     return folder / "best"
 
 

@@ -87,7 +87,7 @@ def run(args: Train) -> None:
     )
     _report(out, work)
     if isinstance(work.recipe.task, DistillTask):
-        print(f"model in {out}; train on from it with --init {out}")
+        print(f"model in {out}; start another training from it with --init {out}")
     elif work.prepared:
         dataset = work.recipe.datasets[0].name
         print(f"model in {out}; test it with: ditr verify {dataset} --model {out} --data {work.data}")
@@ -171,7 +171,7 @@ def _work(args: Train) -> _Work:
     prepared = is_prepared(start.recipe)
     _refuse(args, start.reading, prepared)
     if start.captures is None:
-        with phase("look for the scenes"):
+        with phase("read the scenes"):
             recipe, encoding = _changed(args, start, prepared)
             sources, validation = open_datasets(recipe, start.data)
         with phase("load models"):
@@ -281,7 +281,7 @@ def _from_file(path: Path, data: Path | None, reading: ReadOptions) -> _Start:
     recipe, content = read_recipe(path), json.loads(path.read_bytes())
     stored = content.get("data")
     if data is None and not isinstance(stored, str):
-        raise InputError(path, "it does not say where its data are", "Name them with --data")
+        raise InputError(path, "it does not say where its data is", "Name the folder with --data")
     before = options_from_json(content.get("reading", {}), str(path))
     return _Start(recipe, data or Path(stored), reading.over(before))
 
@@ -293,10 +293,10 @@ def _refuse(args: Train, reading: ReadOptions, prepared: bool) -> None:
 
     if not prepared:
         if args.data.split != "train":
-            raise InputError("--split", "captures have no splits", "Leave it out, or name a recipe of the paper")
+            raise InputError("--split", "captures have no splits", "Leave it out, or use a recipe of the paper")
         return
     if args.data.validate is not None:
-        raise InputError("--validate", "the recipe has its own validation scenes", "Leave it out")
+        raise InputError("--validate", "recipes of the paper have their own validation scenes", "Leave it out")
     if reading != ReadOptions():
         raise InputError(
             "--profile, --max-views, --up, --substitute and --strength-scale",
@@ -321,8 +321,8 @@ def _changed(args: Train, start: _Start, prepared: bool) -> tuple[Recipe, Cached
     if start.student is not None and recipe.init is None:
         raise InputError(
             args.recipe,
-            "it starts from a distilled network",
-            f"Train it with `ditr train {start.student} STUDENT`, then --init STUDENT",
+            "its training starts from a distilled network",
+            f"Train it with `ditr train {start.student} STUDENT`, then give --init STUDENT",
         )
     if not prepared:
         recipe = _from_model(recipe)
@@ -338,7 +338,7 @@ def _changed(args: Train, start: _Start, prepared: bool) -> tuple[Recipe, Cached
     texts = [f"{name}={number}" for name, number in numbers.items() if number is not None]
     recipe = with_settings(recipe, [*texts, *options.set])
     if recipe.encoder != spec:
-        raise InputError("--set", "the encoder is not a setting that can be changed alone", "Use --encoder")
+        raise InputError("--set", "the encoder cannot be changed as a setting", "Use --encoder")
     return recipe, encoding
 
 
@@ -392,4 +392,4 @@ def _say(recipe: Recipe, start: _Start, captures: list[Path]) -> None:
         visible = what_is_visible(recipe.preparation.rule, start.scene.views)
         seen = "" if recipe.encoder is None else f": visible is {visible}"
         remark(f"profile {profile_rule(start.scene)[0]}{seen}")
-        remark(f"encoder: {recipe.encoder or 'none, the network takes points alone'}")
+        remark(f"encoder: {recipe.encoder or 'none, the network sees only points'}")

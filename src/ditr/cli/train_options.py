@@ -45,7 +45,7 @@ class NetworkOptions:
     distill: Annotated[bool, UNSET] = False
     """Train a student to predict the encoder's features from points alone; needs no labels."""
     set: Annotated[tuple[str, ...], tyro.conf.UseAppendAction, tyro.conf.arg(metavar="NAME=VALUE")] = ()
-    """Change a setting of the recipe; repeatable. For example optimizer.lr=0.001, batch_size=4, accumulate=2,
+    """Change a setting of the recipe, for example optimizer.lr=0.001, batch_size=4, accumulate=2,
     augmentation.mix3d=0.8, augmentation.images=true, preparation.voxel_size=0.05,
     preparation.attributes=coord,strength, preparation.image_size=420,560."""
 

@@ -95,7 +95,7 @@ def run(args: Verify) -> None:
     if found.passed is not None:
         print("pass" if found.passed else "fail")
     elif expected is not None:
-        print("no verdict: only the whole split has one")
+        print("no verdict, since not the whole split was tested")
     if found.passed is False:
         sys.exit(1)
 

@@ -22,7 +22,7 @@ __all__ = ["Weights", "run"]
 class Weights:
     """List the published models (short name, encoder, published mIoU, size, licence), or show or download one.
 
-    $ ditr weights NAME                     show a model, and what of it is here
+    $ ditr weights NAME                     show a model, and what is downloaded
     $ ditr weights NAME --download          download it with its image encoder
     """
 
@@ -44,8 +44,8 @@ def run(args: Weights) -> None:
         if args.name is None:
             raise InputError(
                 "--download",
-                "there is no name of what to download",
-                "Name it, as `ditr weights d-ditr-nuscenes --download`",
+                "the name of a model is missing",
+                "Name one, as in `ditr weights d-ditr-nuscenes --download`",
             )
         _fetch(args.name)
         return
@@ -57,7 +57,7 @@ def run(args: Weights) -> None:
     for model in PUBLISHED:
         if model.files:
             print(f"{_row(model)}  {_size(model, sizes)}")
-    print("\nin the paper, without a file on the hub:")
+    print("\nin the paper, but without a file on the hub:")
     for model in PUBLISHED:
         if not model.files:
             print(_row(model).rstrip())
@@ -73,11 +73,11 @@ def _asked(*, offline: bool) -> tuple[Mapping[str, int | None], str]:
     from ditr.weights.published import REPOSITORY
 
     if offline:
-        return {}, "not asked for (--offline)"
+        return {}, "not requested (--offline)"
     try:
         return file_sizes(REPOSITORY), license_told(REPOSITORY)
     except InputError as fault:
-        return {}, f"not known, since {fault.fault}"
+        return {}, f"unknown, since {fault.fault}"
 
 
 def _row(model: PublishedModel) -> str:
@@ -102,13 +102,13 @@ def _say_one(model: PublishedModel, sizes: Mapping[str, int | None], told: str) 
     miou = "" if model.miou is None else f", mIoU {model.miou} as published"
     print(f"{model.name}: {model.method}, {model.network}, {images}; classes of {model.dataset}{miou}")
     if not model.files:
-        print(f"there is no file of it in {REPOSITORY} yet")
+        print(f"it has no file in {REPOSITORY} yet")
         return
-    print(f"lies in {REPOSITORY}/{model.directory} on the Hugging Face hub; kept here in {converted_folder(model)}")
+    print(f"source: {REPOSITORY}/{model.directory} on the Hugging Face hub; local copy: {converted_folder(model)}")
     lacking = missing_downloads(model)
     for download in lacking:
-        print(f"not here: {download.what}, {download.size(sizes) / 1e6:,.0f} MB")
-    print("all of it is here" if not lacking else f"to fetch it: ditr weights {model.name} --download")
+        print(f"not on this machine: {download.what}, {download.size(sizes) / 1e6:,.0f} MB")
+    print("all of it is on this machine" if not lacking else f"download it with: ditr weights {model.name} --download")
     print(f"licence of the weights: {told}")
 
 
@@ -126,7 +126,7 @@ def _fetch(name: str) -> None:
         encoder = None if config.encoder is None or not config.takes_images else config.encoder.spec
     if encoder is not None and not Path(encoder).exists():
         print(f"image encoder: {_whole(fetch_weights(encoder))}")
-    print("another machine with these folders in the same places needs no connection")
+    print("with these folders in the same places, another machine needs no connection")
 
 
 def _whole(folder: Path) -> Path:

@@ -115,13 +115,13 @@ def profile_of(scene: Scene) -> tuple[str | None, str]:
     if any(view.depth is not None for view in scene.views):
         return "indoor", "there are depth maps"
     if scene.strength is not None:
-        return "outdoor", "the points have intensities and no view has a depth map"
+        return "outdoor", "the points have intensities, and no view has a depth map"
     if "strength" in dict(scene.reading.substitute):
         return "outdoor", "there is a substitute for intensities"
     extent = np.ptp(scene.coord, axis=0)
     size = " x ".join(f"{length:.0f}" for length in extent)
     if scene.color is not None and extent.max() <= BUILDING:
-        return "indoor", f"the points have colour and no intensity, and span {size} m"
+        return "indoor", f"the points have colour but no intensity, and span {size} m"
     return None, f"no depth maps, no intensities, {size} m large"
 
 
@@ -147,13 +147,13 @@ def how_hidden(rule: VisibilityRule, views: Sequence[View]) -> str:
     if not without and views:
         return compared
     unused = any(view.depth is not None for view in views)
-    reason = "the rule asks for no depth maps" if rule.depth_margin is None and unused else "there are no depth maps"
+    reason = "the rule does not use depth maps" if rule.depth_margin is None and unused else "there are no depth maps"
     if rule.occlusion == "z-buffer":
         own = "z-buffer of the cloud"
         return (
             f"{own}, since {reason}" if without == len(views) else f"{compared}; {own} in the {without} views without"
         )
-    none = "none: hidden points count as seen"
+    none = "none, so hidden points count as seen"
     return f"{none}, since {reason}" if without == len(views) else f"{compared}; none in the {without} views without"
 
 

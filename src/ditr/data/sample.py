@@ -195,7 +195,7 @@ def point_set(scene: Scene, preparation: Preparation, rotation: NDArray[np.float
     elif np.abs(coord).max() > 1e5:
         raise InputError(
             f"scene {scene.name}",
-            f"coordinates reach {np.abs(coord).max():.3g} m from the origin, where the sensor is expected",
+            f"the coordinates reach {np.abs(coord).max():.3g} m from the origin, where the sensor should be",
             "Move the sensor's position to the origin",
         )
     wanted = preparation.attributes
@@ -236,7 +236,7 @@ def require_attributes(scene: Scene, preparation: Preparation, *, estimate: bool
         return
     raise InputError(
         f"scene {scene.name}",
-        f"the points have no {' and no '.join(a.value for a in lacking)}, which this model takes as input"
+        f"the points have no {' and no '.join(a.value for a in lacking)}, which this model needs as input"
         f"{unread_columns(scene)}",
         "Add it to the point cloud, or declare a substitute "
         f"(--substitute {' '.join(f'{a.value}=VALUE' for a in lacking)})",

@@ -208,7 +208,11 @@ def with_tokens(found: SceneViews, encoding: CachedEncoding, *, images_of: Seque
     if images_of is not None:
         views = [turned(other, view.quarter_turns) for other, view in zip(images_of, views, strict=False)]
         if len(images_of) != len(found.views) or tuple(encoding.size(view) for view in views) != found.sizes:
-            raise InputError("images to swap with", "they have other sizes or another number", "Swap with a like scene")
+            raise InputError(
+                "images to swap with",
+                "they differ in size or number",
+                "Swap with a scene that has as many images of the same size",
+            )
     tokens, cls = encoding.tokens_and_cls(views)
     return replace(found, tokens=torch.cat([torch.zeros(0, encoding.width), *tokens]), cls=cls)
 

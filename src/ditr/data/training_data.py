@@ -109,33 +109,33 @@ class TrainingData:
     def _unlike_lengths(self, scene: SceneFacts, preparation: Preparation) -> Iterator[str]:
         if self.extent is not None and scene.extent is not None and not _like(scene.extent, self.extent):
             theirs = _text(self.extent)
-            yield f"it spans {scene.extent:.3g} m, where its training had {theirs} m (coordinates are metres)"
+            yield f"it spans {scene.extent:.3g} m, but {theirs} m in training (coordinates are metres)"
         if self.spacing is not None and scene.spacing is not None:
             # Voxels hide what is finer.
             here, there = (max(value, preparation.voxel_size) for value in (scene.spacing, self.spacing))
             if not _like(here, (there, there)):
-                yield f"its points are {scene.spacing:.2g} m apart, where its training had {self.spacing:.2g} m"
+                yield f"its points are {scene.spacing:.2g} m apart, but {self.spacing:.2g} m in training"
         if self.distance is not None and scene.distance is not None and scene.distance > FACTOR * self.distance[1]:
-            yield f"half of the points are over {scene.distance:.0f} m from the origin, which should be the sensor"
+            yield f"half of the points are more than {scene.distance:.0f} m from the origin, where the sensor should be"
         if self.ground is not None and scene.ground is not None and _beyond(scene.ground, self.ground, GROUND):
-            yield f"the ground is {scene.ground:.1f} m high, where its training had {_text(self.ground, '.1f')} m"
+            yield f"the ground is {scene.ground:.1f} m high, but {_text(self.ground, '.1f')} m in training"
         if self.cameras is not None and scene.cameras is not None and _beyond(scene.cameras, self.cameras, CAMERAS):
             high = f"{scene.cameras:.1f} m above the floor"
-            yield f"its cameras are {high}, where its training had {_text(self.cameras, '.1f')} m"
+            yield f"its cameras are {high}, but {_text(self.cameras, '.1f')} m in training"
 
     def _unlike_views(self, scene: SceneFacts) -> Iterator[str]:
         if self.seen is not None and scene.seen is not None and scene.seen < self.seen[0] / FACTOR:
-            yield f"{scene.seen:.0%} of its points are seen, where its training had {_text(self.seen, '.0%')}"
+            yield f"{scene.seen:.0%} of its points are seen, but {_text(self.seen, '.0%')} in training"
         if self.image_sizes and scene.image_sizes:
             largest = max(max(size) for size in scene.image_sizes)
             if largest < min(max(size) for size in self.image_sizes) / FACTOR:
-                yield f"its images have at most {largest} pixels a side, where its training had {self.image_sizes[0]}"
+                yield f"its images have at most {largest} pixels a side, but {self.image_sizes[0]} in training"
 
     def _dim(self, scene: SceneFacts, preparation: Preparation) -> Iterator[str]:
         if self.intensity is None or Attribute.STRENGTH not in preparation.attributes:
             return
         if scene.intensity is None:
-            yield "one intensity stands in for all"
+            yield "one value replaces all intensities"
             return
         scale, least, most = preparation.strength_scale, *self.intensity
         low, high = scene.intensity
@@ -148,8 +148,8 @@ class TrainingData:
             f"{wanted:.2g}" if wanted < 1 else f"{wanted:.0f}",
         )
         yield (
-            f"intensities of {low * scale:.3g} to {high * scale:.3g}, where its training had "
-            f"{least * scale:.3g} to {most * scale:.3g} (--strength-scale {fitting})"
+            f"intensities of {low * scale:.3g} to {high * scale:.3g}, but "
+            f"{least * scale:.3g} to {most * scale:.3g} in training (try --strength-scale {fitting})"
         )
 
 

@@ -37,7 +37,7 @@ def need(paths: Iterable[Path], layout: str) -> None:
     """Raise an InputError that names the first file that is missing, and the layout in which it was expected."""
     for path in paths:
         if not path.is_file():
-            raise InputError(path, "there is no such file", f"Expected is {layout}")
+            raise InputError(path, "there is no such file", f"The expected layout is {layout}")
 
 
 def need_beside(paths: Iterable[Path], where: tuple[Path, str], layout: str) -> None:
@@ -50,7 +50,7 @@ def need_beside(paths: Iterable[Path], where: tuple[Path, str], layout: str) -> 
 def need_folder(path: Path, what: str, layout: str) -> None:
     """The same for a folder and what it should hold."""
     if not path.is_dir():
-        raise InputError(path, f"there is no such folder; it holds {what}", f"Expected is {layout}")
+        raise InputError(path, f"there is no such folder; it should hold {what}", f"The expected layout is {layout}")
 
 
 def split_folders(root: Path, splits: Sequence[str], layout: str) -> list[Path]:
@@ -63,7 +63,9 @@ def split_folders(root: Path, splits: Sequence[str], layout: str) -> list[Path]:
     for split in splits:
         if not split or not (root / split).is_dir():
             there = ", ".join(sorted(path.name for path in root.iterdir() if path.is_dir())) or "none"
-            raise InputError(root / split, f"there is no such split (folders here: {there})", f"Expected is {layout}")
+            raise InputError(
+                root / split, f"there is no such split (folders here: {there})", f"The expected layout is {layout}"
+            )
     return [root / split for split in splits]
 
 
@@ -75,7 +77,7 @@ def subfolders(folder: Path, pattern: str, layout: str) -> list[Path]:
     """
     found = sorted(path for path in folder.glob(pattern) if path.is_dir() and not path.name.startswith("."))
     if not found:
-        raise InputError(folder, "there is nothing here", f"Expected is {layout}")
+        raise InputError(folder, "there is nothing here", f"The expected layout is {layout}")
     return found
 
 
@@ -122,7 +124,7 @@ def load_array(path: Path, kinds: str, width: int | None = None, count: int | No
     if array.shape != expected or (count is not None and len(array) != count):
         rows = "N" if count is None else str(count)
         wanted = f"({rows},)" if width is None else f"({rows}, {width})"
-        raise InputError(path, f"its shape is {array.shape}, expected is {wanted}", "Prepare this scene again")
+        raise InputError(path, f"its shape is {array.shape}, but {wanted} is expected", "Prepare this scene again")
     return np.array(array)
 
 
@@ -175,7 +177,7 @@ def read_numbers(path: Path, count: int | None = None) -> NDArray[np.float64]:
         raise InputError(path, f"these are not numbers ({error})", "Prepare the images of this scene again") from None
     if count is not None and len(numbers) != count:
         raise InputError(
-            path, f"it holds {len(numbers)} numbers, not {count}", "Prepare the images of this scene again"
+            path, f"it holds {len(numbers)} numbers, but {count} are expected", "Prepare the images of this scene again"
         )
     return numbers
 
@@ -190,7 +192,7 @@ def frame_files(folder: Path, suffix: str, layout: str) -> dict[int, Path]:
     numbers = (name.removesuffix(suffix) for name in os.listdir(folder) if name.endswith(suffix))
     found = {int(number): folder / f"{number}{suffix}" for number in numbers if number.isdecimal()}
     if not found:
-        raise InputError(folder, f"there is no file NUMBER{suffix}", f"Expected is {layout}")
+        raise InputError(folder, f"there is no file NUMBER{suffix}", f"The expected layout is {layout}")
     return dict(sorted(found.items()))
 
 

@@ -97,8 +97,6 @@ class Benchmark:
         if not images:
             return self.without_images
         if self.with_images is None or self.with_images.image_size is None:
-            raise InputError(
-                self.name, "no model with photographs is published for it", "Ask for the preparation without images"
-            )
+            raise InputError(self.name, "no model that uses photographs is published for it", "Read it without images")
         height, width = (side // PATCH_SIZE * patch_size for side in self.with_images.image_size)
         return replace(self.with_images, image_size=(height, width))

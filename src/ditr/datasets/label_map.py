@@ -45,7 +45,7 @@ class LabelMap:
         if array.size and (array.min() < 0 or array.max() >= len(self.to_raw)):
             raise InputError(
                 "labels",
-                f"they reach from {array.min()} to {array.max()}, the classes from 0 to {len(self.to_raw) - 1}",
+                f"they range from {array.min()} to {array.max()}, but the classes go from 0 to {len(self.to_raw) - 1}",
                 "Give a class for every point",
             )
         return np.array(self.to_raw, dtype=np.int64)[array]

@@ -49,7 +49,7 @@ def limited(source: SceneSource, path: Path) -> SceneSource:
     try:
         wanted = {line.strip() for line in path.read_text(encoding="utf-8").splitlines() if line.strip()}
     except (OSError, UnicodeDecodeError) as error:
-        raise InputError(path, f"the list cannot be read ({error})", "Give a name of a scene per line") from None
+        raise InputError(path, f"the list cannot be read ({error})", "Give one scene name per line") from None
     names = source.names()
     lacking = sorted(wanted - set(names))
     if lacking or not wanted:
@@ -83,8 +83,8 @@ class Annotated:
         if rows.size and (rows.min() < 0 or rows.max() >= len(scene)):
             raise InputError(
                 f"scene {scene.name}",
-                f"point {rows.max()} is annotated; it has {len(scene)}",
-                "Use the annotations of this preparation",
+                f"point {rows.max()} is annotated, but the scene has {len(scene)} points",
+                "Use annotations of the same prepared dataset",
             )
         label = np.full(len(scene), UNLABELLED, dtype=np.int32)
         label[rows] = scene.label[rows]
@@ -99,12 +99,16 @@ def annotated_points(path: Path) -> dict[str, NDArray[np.int64]]:
     """
     table = read_torch_file(path)
     if not isinstance(table, dict):
-        raise InputError(path, "this is not a dictionary from scenes to points", "Give one, saved with torch.save")
+        raise InputError(
+            path, "this is not a dictionary from scenes to points", "Give such a dictionary, saved with torch.save"
+        )
     return {str(name): _rows(path, rows) for name, rows in table.items()}
 
 
 def _rows(path: Path, stored: Any) -> NDArray[np.int64]:
     values = stored.load().numpy() if isinstance(stored, StoredTensor) else np.asarray(stored)
     if values.ndim != 1 or (values.size and values.dtype.kind not in "iu"):
-        raise InputError(path, "the points of a scene are not a list of whole numbers", "Save numbers of points")
+        raise InputError(
+            path, "the points of a scene are not a list of whole numbers", "Save the indices of points, as integers"
+        )
     return values.astype(np.int64)

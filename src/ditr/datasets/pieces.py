@@ -109,7 +109,7 @@ def require_free(piece: RawPiece, out: Path) -> None:
     strange = next((path for place in piece.places if os.path.lexists(path := place.below(out))), None)
     if strange is not None and not _record_path(out, piece).exists():
         remedy = "Move it away, or name another folder to write"
-        raise InputError(strange, "it already exists, and was not prepared here", remedy)
+        raise InputError(strange, "it already exists and was not written by ditr prepare", remedy)
 
 
 def tidy(out: Path, places: Iterable[Place]) -> None:

@@ -118,7 +118,7 @@ def prepare(
         raw.finish(out, [piece for piece in pieces if piece.name in there])
         _sum_up(out, dataset, options)
         if stop.asked is not None and len(there) + len(failed) < len(pieces):
-            raise Stopped(stop.asked, f"{len(there)} of {len(pieces)} are prepared")
+            raise Stopped(stop.asked, f"{len(there)} of {len(pieces)} are already prepared")
         repairs = tuple(Repair(**repair) for record in there.values() for repair in record["repairs"])
         done = tuple(name for name in todo if name in there)
         kept = tuple(name for name in there if name not in todo)
@@ -187,9 +187,11 @@ def _refuse_other(out: Path, dataset: str) -> None:
     try:
         before = json.loads(read_bytes(path))["dataset"]
     except (OSError, ValueError, KeyError, TypeError):
-        raise InputError(path, "not a manifest of a prepared dataset", "Name another folder, or remove it") from None
+        raise InputError(
+            path, "this is not the manifest of a prepared dataset", "Name another folder, or remove the file"
+        ) from None
     if before != dataset:
-        raise InputError(out, f"{before} is prepared here, not {dataset}", "Name another folder")
+        raise InputError(out, f"this folder holds {before}, not {dataset}", "Name another folder")
 
 
 def _sum_up(out: Path, dataset: str, options: PrepareOptions) -> None:

@@ -126,7 +126,7 @@ def open_s3dis(root: Path, splits: Sequence[str], images: Images) -> PreparedS3D
     for room in rooms:
         need_arrays(room, layout)
         if folder is not None:
-            need_folder(folder / room.parent.name / room.name, "a room's photographs", f"{folder.name}/{_IMAGES}")
+            need_folder(folder / room.parent.name / room.name, "the photographs of a room", f"{folder.name}/{_IMAGES}")
     return PreparedS3DIS(tuple(rooms), folder, layout)
 
 

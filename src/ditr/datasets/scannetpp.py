@@ -38,7 +38,9 @@ def read_classes(folder: str | Path) -> tuple[str, ...]:
         raise InputError(path, f"the class list cannot be read ({fault})", "Name the dataset's folder") from None
     names = tuple(line.strip() for line in text.splitlines() if line.strip())
     if len(names) != CLASS_COUNT or len(set(names)) != CLASS_COUNT:
-        raise InputError(path, f"it holds {len(set(names))} names, not {CLASS_COUNT}", "Restore the dataset's file")
+        raise InputError(
+            path, f"it holds {len(set(names))} different names, not {CLASS_COUNT}", "Restore the file from the dataset"
+        )
     return names
 
 
@@ -50,7 +52,7 @@ def preparation(images: bool) -> Preparation:
     """
     if images:
         raise InputError(
-            "ScanNet++", "how its photographs are taken is not published", "Ask for the preparation without images"
+            "ScanNet++", "the paper's choice of its photographs is not published", "Read it without images"
         )
     return Preparation(voxel_size=0.02, attributes=(Attribute.COLOR, Attribute.NORMAL))
 

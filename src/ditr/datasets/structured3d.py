@@ -143,7 +143,7 @@ def open_structured3d(root: Path, splits: Sequence[str], images: Images) -> Prep
         need_arrays(room, layout)
     if folder is not None:
         for scene in sorted({room.parent.name for room in rooms}):
-            need_folder(folder / scene / "2D_rendering", "a scene's photographs", f"{folder.name}/{_IMAGES}")
+            need_folder(folder / scene / "2D_rendering", "the photographs of a scene", f"{folder.name}/{_IMAGES}")
     return PreparedStructured3D(tuple(rooms), folder, layout)
 
 
@@ -168,7 +168,7 @@ def _view(frame: Path) -> View:
         pose = _world_to_camera(numbers[:3] * _MILLIMETRE, numbers[3:6], numbers[6:9])
         return View(frame.name, camera, pose, image, depth, depth_unit=_MILLIMETRE)
     except (InputError, np.linalg.LinAlgError):
-        raise InputError(file, "this is not a pose of a camera", "Unpack the dataset again") from None
+        raise InputError(file, "this is not a camera pose", "Unpack the dataset again") from None
 
 
 def _world_to_camera(

@@ -38,8 +38,8 @@ def by_name(name: str) -> Benchmark:
         return known[name.casefold()]
     near = nearest(name.casefold(), known)
     names = ", ".join(benchmark.name for benchmark in BENCHMARKS)
-    hint = f"Did you mean {known[near].name!r}?" if near else f"Known are {names}"
-    raise InputError("dataset", f"there is nothing called {name!r}", hint)
+    hint = f"Did you mean {known[near].name!r}?" if near else f"Use one of {names}"
+    raise InputError("dataset", f"there is no dataset called {name!r}", hint)
 
 
 def open_dataset(
@@ -72,7 +72,7 @@ def open_dataset(
     dataset = by_name(benchmark)
     root, splits = Path(root), [split] if isinstance(split, str) else list(split)
     if not splits or len(set(splits)) < len(splits):
-        raise InputError(root, "no split is named, or one twice", "Name each split once")
+        raise InputError(root, "no split is named, or one is named twice", "Name each split once")
     if not root.is_dir():
         remedy = f"Name the folder of {dataset.name}, prepared for the published code"
         raise InputError(root, "there is no such folder", remedy)
@@ -100,7 +100,7 @@ def refuse_raw(dataset: Benchmark, root: Path, images: bool | str | Path = True)
         return
     name = dataset.name.lower()
     command = f"ditr prepare {name} {root} {root.absolute().with_name(dataset.folder)}"
-    raise InputError(root, f"this is the download of {dataset.name}, which must be prepared first", f"Run: {command}")
+    raise InputError(root, f"this is the download of {dataset.name}, which must be prepared first", f"Run {command}")
 
 
 def raw_format(dataset: Benchmark) -> RawFormat:
@@ -111,7 +111,7 @@ def raw_format(dataset: Benchmark) -> RawFormat:
     """
     if dataset.raw is None:
         known = ", ".join(benchmark.name for benchmark in BENCHMARKS if benchmark.raw is not None)
-        raise InputError(dataset.name, "its download cannot be prepared yet", f"Those that can are {known}")
+        raise InputError(dataset.name, "ditr prepare does not support it yet", f"Supported are {known}")
     return dataset.raw
 
 
@@ -123,7 +123,7 @@ def submission_format(dataset: Benchmark) -> SubmissionFormat:
     """
     if dataset.submission is None:
         known = ", ".join(benchmark.name for benchmark in BENCHMARKS if benchmark.submission is not None)
-        raise InputError(dataset.name, "submissions to its server are not supported", f"Known are those to {known}")
+        raise InputError(dataset.name, "submissions to its server are not supported", f"Supported are those to {known}")
     return dataset.submission
 
 

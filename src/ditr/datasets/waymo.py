@@ -149,7 +149,7 @@ def open_waymo(root: Path, splits: Sequence[str], images: Images) -> PreparedWay
         InputError: the folder, a split or a sweep's first files are missing.
     """
     if isinstance(images, Path):
-        raise InputError(images, "images of Waymo lie with their sweeps", "Leave the folder out")
+        raise InputError(images, "the images of Waymo are stored with their sweeps", "Leave the folder of images out")
     layout = f"{root.name}/SPLIT/SEGMENT/TIME with {', '.join(_files(images))} and segment.npy"
     folders = split_folders(root, [_SPLITS.get(split, split) for split in splits], layout)
     sweeps = [sweep for folder in folders for sweep in subfolders(folder, "*/*", layout)]
@@ -172,7 +172,7 @@ def _views(folder: Path, count: int) -> tuple[View, ...]:
         width, height = image_size(path)
         if height not in (_FULL_HEIGHT, IMAGE_HEIGHT):
             fault = f"the image has {height} rows, not {_FULL_HEIGHT} or {IMAGE_HEIGHT}"
-            raise InputError(path, fault, "Prepare it in the size of the dataset")
+            raise InputError(path, fault, "Prepare it at the dataset's original size")
         cut = height - IMAGE_HEIGHT
         rows = np.flatnonzero(mask[:, k] & (coord[:, 1] >= cut))
         pixels = PointPixels(rows, coord[rows] - np.array((0, cut), dtype=np.float32))

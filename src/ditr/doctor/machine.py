@@ -137,7 +137,7 @@ def describe_kernels(device: str) -> Kernels:
         tf32=kind == "cuda" and precision != "highest",
         linear_algebra=_linear_algebra(kind),
         products=(products() if kind == "cpu" else Products.TORCH).value,
-        sparse_convolution="gather and matrix products, of ditr",
+        sparse_convolution="gather and matrix products (ditr's own)",
         bf16=_has_bf16(device),
     )
 
@@ -157,7 +157,7 @@ def _chosen_attention(device: str, dtype: torch.dtype) -> str:
         query = torch.zeros(2, 2, 64, 16, device=device, dtype=dtype)
         return SDPBackend(torch._fused_sdp_choice(query, query, query)).name.removesuffix("_ATTENTION").lower()
     except (AttributeError, RuntimeError, TypeError, ValueError):
-        return "not known"
+        return "unknown"
 
 
 def _linear_algebra(kind: str) -> str:

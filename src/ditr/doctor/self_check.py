@@ -95,7 +95,7 @@ def read_outputs(path: Path = OUTPUTS) -> dict[str, Tensor]:
     except (OSError, SafetensorError) as error:
         raise InputError(path, f"the stored outputs cannot be read ({error})", remedy) from None
     if metadata.get("sha256") != _digest(outputs):
-        raise InputError(path, "the stored outputs are damaged: their SHA-256 is not the one beside them", remedy)
+        raise InputError(path, "the stored outputs are damaged: their SHA-256 is not the recorded one", remedy)
     return outputs
 
 

@@ -195,7 +195,7 @@ def _read_config(config: Config) -> Architecture:
     if "vision_config" in config.values:
         raise InputError(
             config.where,
-            "describes AIMv2 with a text encoder beside it",
+            "it describes AIMv2 with a text encoder",
             "Use an image encoder alone (apple/aimv2-large-patch14-native)",
         )
     config.demand("hidden_act", ACTIVATION)
@@ -214,7 +214,7 @@ def _read_config(config: Config) -> Architecture:
         table=None if native else config.number("image_size", least=patch) // patch,
     )
     if native and width % 4:
-        raise InputError(config.where, f"positions do not share {width} channels", "Get the file again")
+        raise InputError(config.where, f"the positions do not divide {width} channels evenly", "Get the file again")
     return architecture
 
 

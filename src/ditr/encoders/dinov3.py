@@ -207,7 +207,8 @@ def _read_config(config: Config) -> Architecture:
     if architecture.width % (4 * architecture.heads):
         raise InputError(
             config.where,
-            f"{architecture.heads} heads on {architecture.width} channels leave none to rotate in two directions",
+            f"{architecture.heads} heads on {architecture.width} channels leave no channels to rotate in two "
+            "directions",
             "Get the file again",
         )
     return architecture

@@ -38,8 +38,8 @@ class ImageGrid:
             height, width = (max(1, round(length / side)) * side for length in self.image_size)
             raise InputError(
                 "image_size",
-                f"{self.image_size[0]}x{self.image_size[1]} pixels are not whole patches of {side}",
-                f"Use multiples of {side}, as {height}x{width}",
+                f"{self.image_size[0]}x{self.image_size[1]} pixels are not a whole number of patches of {side}",
+                f"Use multiples of {side}, such as {height}x{width}",
             )
 
     def size(self, view: View) -> tuple[int, int]:

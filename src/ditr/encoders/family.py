@@ -130,7 +130,7 @@ class Config:
         """
         heads = self.number(key, default)
         if width % heads:
-            raise InputError(self.where, f"{heads} heads do not share {width} channels", "Get the file again")
+            raise InputError(self.where, f"{width} channels do not divide into {heads} heads", "Get the file again")
         return heads
 
     def demand(self, key: str, expected: object) -> None:
@@ -142,7 +142,9 @@ class Config:
         value = self.values.get(key, expected)
         if value != expected:
             raise InputError(
-                self.where, f"{key} is {value!r}, not {expected!r}", "Only the published networks are known"
+                self.where,
+                f"{key} is {value!r}, not {expected!r}",
+                "Only the published networks are supported; get the file again",
             )
 
 
@@ -183,8 +185,8 @@ def check_names(tensors: Mapping[str, Tensor], architecture: Architecture, where
         more = f" (and {len(faults) - 1} more)" if len(faults) > 1 else ""
         raise InputError(
             where,
-            f"weights do not fit the network: {faults[0]}{more}",
-            "Give weights of the network that their name or config.json says",
+            f"the weights do not fit the network: {faults[0]}{more}",
+            "Give the weights of the network that the name or config.json describes",
         )
     return {name: tensors[name] for name in shapes}
 
@@ -317,8 +319,8 @@ def load_network(model_class: Any, config: Any, weights: Mapping[str, Tensor]) -
     if strange:
         raise InputError(
             model_class.__name__,
-            f"transformers has no place or no value for {strange[0]}",
-            "pip install -U transformers",
+            f"the installed transformers does not match its weights at {strange[0]}",
+            "Upgrade it: pip install -U transformers",
         )
     for module in network.modules():
         if type(module) is nn.Linear:
@@ -335,4 +337,4 @@ def too_old_transformers(name: str, first: str, fault: ImportError) -> InputErro
         fault: what the import said.
     """
     text = f"the installed transformers cannot build it, {first} is the first that can ({fault})"
-    return InputError(name, text, "pip install -U transformers")
+    return InputError(name, text, "Upgrade it: pip install -U transformers")

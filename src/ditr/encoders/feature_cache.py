@@ -110,7 +110,7 @@ class FeatureCache:
         except (FileNotFoundError, NotADirectoryError):
             return None
         except OSError as fault:
-            self._say_once(f"some cached features in {self.folder} cannot be read", fault, "computing these again")
+            self._say_once(f"some cached features in {self.folder} cannot be read", fault, "they are computed again")
             return None
         try:
             stored = load(content)
@@ -141,7 +141,7 @@ class FeatureCache:
         except OSError as fault:
             # Another user's subfolder may be shut where others are open; all else would be the same the next time.
             self._closed = not isinstance(fault, PermissionError)
-            self._say_once(f"features cannot be kept in {self.folder}", fault, "going on without")
+            self._say_once(f"features cannot be kept in {self.folder}", fault, "continuing without it")
             return
         self._account(len(content))
 
@@ -178,7 +178,7 @@ class FeatureCache:
         if size > self.max_bytes:
             self._closed = True
             full = f"{self.folder} is full of features that this user cannot remove"
-            self._say_once(full, None, "no more are kept there")
+            self._say_once(full, None, "no more are kept")
 
     def _entries(self) -> list[tuple[int, int, Path]]:
         """All entries: time of last use, size, path. Removes what killed writers left behind on the way."""
@@ -368,7 +368,7 @@ def _key(identity: str, image: View | NDArray[np.uint8], size: tuple[int, int]) 
         try:
             content = hashlib.sha256(source.read_bytes()).hexdigest()
         except OSError as fault:
-            raise InputError(source, f"cannot be read ({fault.strerror})", "Put the image there") from fault
+            raise InputError(source, f"the image cannot be read ({fault.strerror})", "Restore the image") from fault
     else:
         content = f"{source.shape} {hashlib.sha256(np.ascontiguousarray(source).data).hexdigest()}"
     # The native size is that of the camera for a view: with a wrong one the image must be read and the fault be found.

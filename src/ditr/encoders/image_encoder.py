@@ -145,7 +145,7 @@ class ImageEncoder:
         if any(side < 1 or side % self.patch_size for side in size):
             raise InputError(
                 where,
-                f"{size[0]}x{size[1]} pixels are not whole patches of {self.patch_size}",
+                f"{size[0]}x{size[1]} pixels are not a whole number of patches of {self.patch_size}",
                 "Use a size from image_size",
             )
 
@@ -165,7 +165,7 @@ def encoder_dtype(precision: str | None) -> torch.dtype | None:
     if precision is None:
         return None
     if precision not in PRECISIONS:
-        raise InputError("precision", f"{precision!r} is not known", f"Use one of {', '.join(PRECISIONS)}")
+        raise InputError("precision", f"{precision!r} is not a precision", f"Use one of {', '.join(PRECISIONS)}")
     return PRECISIONS[precision]
 
 

@@ -185,7 +185,7 @@ def _read_config(config: Config) -> Architecture:
         raise InputError(
             config.where,
             f"layer_norm_eps is {epsilon!r}, not {HUB_EPSILON!r} or {TIMM_EPSILON!r}",
-            "Only the published networks are known",
+            "Only the published networks are supported; get the file again",
         )
     patch, width = config.number("patch_size", 16), config.number("hidden_size")
     return Architecture(

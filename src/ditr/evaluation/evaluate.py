@@ -102,7 +102,9 @@ def evaluate(
         InputError: a capture without labels or with a class that the model lacks; images to swap with a single capture.
     """
     if swap_images and len(captures) < 2:
-        raise InputError(captures[0], "there is no other capture to swap photographs with", "Name a folder of several")
+        raise InputError(
+            captures[0], "there is no other capture to swap photographs with", "Name a folder with several captures"
+        )
     classes = segmenter.config.class_names
     choose = choose or (lambda _, scene: scene)
     from_sensor = segmenter.config.preparation.origin is Origin.SENSOR

@@ -53,8 +53,10 @@ def claim(path: Path, identity: Mapping[str, Any]) -> None:
         except (OSError, ValueError, KeyError, TypeError, AttributeError):
             raise InputError(path, "it cannot be read", "Remove the folder, or name another one") from None
         if differs:
-            remedy = "Name another folder for these with --out"
-            raise InputError(path.parent, f"its results differ in {', '.join(differs)}", remedy)
+            remedy = "Name another folder with --out"
+            raise InputError(
+                path.parent, f"it holds results made with different settings: {', '.join(differs)}", remedy
+            )
         return
     path.parent.mkdir(parents=True, exist_ok=True)
     write_json(path, {"of": dict(identity)})
@@ -72,7 +74,7 @@ def read_scene(source: SceneSource, index: int, classes: Sequence[str], *, label
     if scene.class_names != tuple(classes):
         raise InputError(
             place,
-            f"it has {len(scene.class_names)} classes ({scene.class_names[0]}, ...), the model has "
+            f"it has {len(scene.class_names)} classes ({scene.class_names[0]}, ...), but the model has "
             f"{len(classes)} ({classes[0]}, ...)",
             "Name the dataset that the model is for",
         )

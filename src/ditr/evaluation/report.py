@@ -67,7 +67,7 @@ def evaluation_report(
         [
             Section("In short", [_tiles(matrix, counts, calibration), *_apart(counts)]),
             Section("By class", [_class_table(class_names, matrix)]),
-            Section("What is taken for what", _confusion(class_names, matrix)),
+            Section("Confusion matrix", _confusion(class_names, matrix)),
             *([] if scenes is None else [_scenes(scenes)]),
             *([] if calibration is None or not calibration.points.any() else [_calibration(calibration)]),
             findings_section(findings),
@@ -124,7 +124,9 @@ def _class_table(names: Sequence[str], matrix: ConfusionMatrix) -> Table:
         cells = [Bar(iou if there or given[i] else None), recall if there else None, precision, there, int(given[i])]
         rows.append(Row(Verbatim(name), cells, color=(r, g, b)))
     head = ["Class", "IoU, %", "Recall, %", "Precision, %", "True points", "Given points"]
-    caption = "Recall is the accuracy of a class: the share of its points that got it. A dash: there are no points."
+    caption = (
+        "Recall is the accuracy of a class: the share of its points that got it. A dash means that there are no points."
+    )
     return Table(head, rows, caption=caption, sortable=True)
 
 
@@ -140,7 +142,9 @@ def _confusion(names: Sequence[str], matrix: ConfusionMatrix) -> list[Block]:
         if number:
             share = 100 * number / int(matrix.class_points[true])
             rows.append(Row(Verbatim(names[true]), [Verbatim(names[given]), number, Bar(share)]))
-    caption = "A row has the points of a true class, in percent of them; a column what they were taken for."
+    caption = (
+        "Each row is a true class, each column a predicted one; numbers are percent of the points of the true class."
+    )
     blocks: list[Block] = [Matrix(names, matrix.counts, caption=caption)]
     if rows:
         head = ["True class", "Taken for", "Points", "Share of the class, %"]
@@ -154,7 +158,7 @@ def _scenes(scenes: SceneScores) -> Section:
     caption = "The worst first; mIoU over the classes that occur in a scene."
     if len(scores) > _SCENES:
         caption += f" Another {len(scores) - _SCENES} scenes are better than these."
-    head = ["Scene", "mIoU, %", "Accuracy, %", "Confidence, %", "Points", "Most wrong", "Wrong points of it"]
+    head = ["Scene", "mIoU, %", "Accuracy, %", "Confidence, %", "Points", "Most wrong", "Most frequent wrong label"]
     return Section("Worst scenes", [Table(head, rows, caption=caption, sortable=True), *scenes.views])
 
 
@@ -189,7 +193,7 @@ def _calibration(calibration: Calibration) -> Section:
         ],
         floor=0.0,
         ceiling=100.0,
-        caption="Below the dashed line labels are less often right than the confidence says.",
+        caption="Below the dashed line, labels are right less often than the confidence says.",
     )
     total, bins = int(calibration.points.sum()), len(calibration.points)
     rows = [

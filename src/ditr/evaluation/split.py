@@ -144,5 +144,5 @@ def _read(path: Path, like: Counts) -> dict[str, Counts]:
             counts.read([row["counts"], *row["apart"]])
             found[str(row["scene"])] = counts
         except (ValueError, KeyError, TypeError, OverflowError):
-            raise InputError(path, f"line {number} holds no counts", "Remove the line or the folder") from None
+            raise InputError(path, f"line {number} has no counts", "Remove that line, or the folder") from None
     return found

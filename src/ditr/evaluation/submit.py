@@ -183,7 +183,7 @@ def _given(archive: Archive, form: SubmissionFormat, member: str, points: int) -
 def _file(folder: Path, scene: str) -> Path:
     """Of the labels of a scene, whose name comes from a list that anybody may have made."""
     if Path(scene).name != scene:
-        raise InputError(scene, "a scene of this name has no place in a folder", "Make the dataset's list again")
+        raise InputError(scene, "this scene name cannot be a file name", "Prepare the dataset again")
     return folder / f"{scene}.npy"
 
 

@@ -71,7 +71,7 @@ def published_voting(benchmark: Benchmark, progress: Callable[[int, int], None] 
         InputError: it has none.
     """
     if benchmark.voting is None:
-        raise InputError(benchmark.name, "the paper tests no model on it", "Name another dataset")
+        raise InputError(benchmark.name, "the paper reports no model for it", "Name another dataset")
     return Voting(benchmark.voting, thin=benchmark.test_voxel_size, progress=progress)
 
 

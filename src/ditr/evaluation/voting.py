@@ -92,9 +92,9 @@ class Voting:
 
     def __post_init__(self) -> None:
         if not self.variants:
-            raise InputError("variants", "there are none", "Give at least one, Variant() for the scene as it is")
+            raise InputError("variants", "there are none", "Give at least one; Variant() is the unchanged scene")
         if self.thin is not None and not (math.isfinite(self.thin) and self.thin > 0):
-            raise InputError("thin", f"{self.thin} is not a length", "Give a positive length in metres, or none")
+            raise InputError("thin", f"{self.thin} is not a length", "Give a positive length in metres, or None")
         if self.batch_voxels < 0:
             raise InputError("batch_voxels", f"it is {self.batch_voxels}", "Give 0 for single fragments, or more")
 

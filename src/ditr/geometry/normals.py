@@ -87,7 +87,7 @@ def _checked(what: str, value: NDArray[np.floating[Any]]) -> Array:
     if array.ndim != 2 or array.shape[1] != 3 or len(array) == 0:
         raise InputError(what, f"shape {array.shape}", "Normals need at least one, (N, 3)")
     if not np.isfinite(array).all():
-        raise InputError(what, "some are not finite", "Remove these")
+        raise InputError(what, "some are not finite", "Remove these points")
     return array
 
 

@@ -74,7 +74,7 @@ class Uprightness:
 
 
 def estimate_up(scene: Scene) -> Vector:
-    """The direction against gravity, (3,) of unit length, as points and cameras say; see :func:`weigh_up`."""
+    """The direction against gravity, (3,) of unit length, as points and cameras show; see :func:`weigh_up`."""
     return weigh_up(scene).direction
 
 

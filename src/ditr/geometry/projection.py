@@ -65,16 +65,16 @@ class Sight(IntEnum):
 
 _MEANINGS = {
     Sight.VISIBLE: "shown",
-    Sight.MASKED: "in a part of the image that its mask takes out",
-    Sight.HIDDEN: "hidden: the depth map, or the z-buffer of the cloud, holds something nearer",
-    Sight.IN_FRONT: "not there for the depth map, which holds something farther",
+    Sight.MASKED: "in a part of the image that its mask excludes",
+    Sight.HIDDEN: "hidden: the depth map, or the z-buffer of the cloud, has something nearer",
+    Sight.IN_FRONT: "not seen by the depth map, which has something farther away",
     Sight.NO_DEPTH: "no value in the depth map",
     Sight.TOO_FAR: "too far from the camera",
     Sight.TOO_NEAR: "too near to the camera",
     Sight.OUTSIDE: "outside the image",
     Sight.BEHIND: "behind the camera",
     Sight.NOT_LISTED: "not among the points that the view's file lists",
-    Sight.NO_VIEW: "no view at all",
+    Sight.NO_VIEW: "the scene has no views",
 }
 
 

@@ -101,7 +101,7 @@ def voxelize(coord: NDArray[np.floating] | Tensor, size: float) -> Voxels:
     if farthest / 2**52 >= size:
         raise InputError(
             "points",
-            f"a coordinate of {farthest:g} m is too large to be told apart from one {size:g} m beside it",
+            f"a coordinate of {farthest:g} m is too large for voxels of {size:g} m in this precision",
             "Remove such points, shift the cloud towards the origin, or use larger voxels",
         )
     first = np.floor(low / size)

@@ -73,16 +73,16 @@ class CaptureCheck:
         if scene.views:
             facts["views"] = _views_in_words(scene)
         if self.agreement is not None:
-            facts["points in some view"] = f"{self.agreement.seen:.1%} (in frustum and range)"
+            facts["points in some view"] = f"{self.agreement.seen:.1%} (in the frustum and within range)"
             if self.agreement.depth is not None:
                 facts["depth maps"] = f"agree with the points to {self.agreement.depth:.2f} (1 is best)"
             if self.agreement.color is not None:
-                facts["colours"] = f"of points and pixels correlate to {self.agreement.color:.2f} (1 is best)"
+                facts["colours"] = f"of points and pixels correlate with {self.agreement.color:.2f} (1 is best)"
         if scene.label is not None:
             labelled = scene.label >= 0
             present = len(np.unique(scene.label[labelled]))
             known = f" of {len(scene.class_names)}" if scene.class_names else ""
-            unnamed = "" if scene.class_names else ", whose names are not known"
+            unnamed = "" if scene.class_names else ", whose names are unknown"
             facts["labels"] = f"{labelled.mean():.1%} of the points; {present}{known} classes occur{unnamed}"
         return facts
 
@@ -121,13 +121,13 @@ class CaptureCheck:
             return (
                 LegendEntry("at the depth map's depth", _GREEN),
                 LegendEntry("behind it, so hidden", _BLUE),
-                LegendEntry("before it: the pose, the unit or the depth map is wrong", _RED),
+                LegendEntry("in front of it: the pose, the unit or the depth map is wrong", _RED),
                 LegendEntry("no depth value", _GREY),
             )
         if self.scene.color is not None:
             return (
-                LegendEntry("colour of the point like that of the pixel", _GREEN),
-                LegendEntry("another colour: hidden, or the pose is wrong", _RED),
+                LegendEntry("point and pixel have similar colours", _GREEN),
+                LegendEntry("different colours: hidden, or the pose is wrong", _RED),
             )
         return (LegendEntry("falls into the image", _GREEN),)
 
@@ -168,7 +168,7 @@ def _spacing(coord: NDArray[np.float64]) -> float:
 
 def _spacing_in_words(coord: NDArray[np.float64]) -> str:
     spacing = _spacing(coord)
-    copies = "; most points lie where another one lies" if spacing == 0 and len(coord) > 1 else ""
+    copies = "; most points coincide with another one" if spacing == 0 and len(coord) > 1 else ""
     return f"{spacing:.2g} m between neighbours (median){copies}"
 
 

@@ -34,10 +34,10 @@ def used_views(segmenter: Segmenter, scene: Scene, rule: VisibilityRule | None =
     """
     preparation = segmenter.config.preparation.of(scene)
     if segmenter.encoding is None:
-        return ["photographs: none, the model takes points alone"]
+        return ["photographs: none, the model sees only points"]
     views = [scene.views[row] for row in inference_rows(scene, preparation, seed)]
     if not views:
-        return ["photographs: the scene has none, which this model was made for"]
+        return ["photographs: none in the scene, but this model was made to use them"]
     sizes = sorted({segmenter.encoding.size(view) for view in views})
     size = ", ".join(f"{width} x {height}" for height, width in sizes)
     how = "drawn at random" if preparation.view_order is ViewOrder.RANDOM else "equidistant"
@@ -52,7 +52,7 @@ def used_up(prediction: Prediction) -> str:
     """Which direction was taken as up, and how it was found."""
     x, y, z = prediction.up
     told = prediction.scene.up is not None
-    source = "as told" if told else "as points and cameras say" if prediction.scene.views else "as the points say"
+    source = "as told" if told else "as points and cameras show" if prediction.scene.views else "as the points show"
     if prediction.up == (0.0, 0.0, 1.0):
         return f"up is z, {source}"
     found = "as told" if told else "found from points and cameras"
@@ -83,8 +83,8 @@ def unlike_training(config: ModelConfig, prediction: Prediction) -> Finding | No
     if not unlike:
         return None
     name = f"{config.dataset}, with" if config.dataset is not None else "the scenes with"
-    text = f"this capture is unlike {name} which the model was trained: {'; '.join(unlike)}"
-    return Finding(Grade.WARNED, "training data", text, "Expect worse labels than for scenes like those")
+    text = f"this capture differs from {name} which the model was trained: {'; '.join(unlike)}"
+    return Finding(Grade.WARNED, "training data", text, "Expect worse labels than on such scenes")
 
 
 def what_is_visible(rule: VisibilityRule, views: Sequence[View]) -> str:
@@ -92,18 +92,18 @@ def what_is_visible(rule: VisibilityRule, views: Sequence[View]) -> str:
     low, high = rule.min_depth, rule.max_depth
     parts = ["what lies inside the image"]
     if high is not None:
-        parts.append(f"{low or 0:g} to {high:g} m before the camera")
+        parts.append(f"{low or 0:g} to {high:g} m in front of the camera")
     elif low is not None:
-        parts.append(f"at least {low:g} m before the camera")
+        parts.append(f"at least {low:g} m in front of the camera")
     if rule.occlusion == "z-buffer" and (rule.depth_margin is None or any(view.depth is None for view in views)):
         return f"{', '.join(parts)}, and not hidden; occlusion: {how_hidden(rule, views)}"
     if rule.depth_margin is None:
-        return ", ".join(parts) + " (no depth test in this rule: also what is hidden)"
+        return ", ".join(parts) + " (this rule has no depth test, so hidden points count as seen)"
     without = sum(view.depth is None for view in views)
     if without == len(views):
         return (
             ", ".join(parts)
-            + " (no depth test, as there are no depth maps: also what is hidden; --occlusion z-buffer asks the points)"
+            + " (there are no depth maps, so hidden points count as seen; --occlusion z-buffer can hide them)"
         )
     parts.append(f"within {rule.depth_margin:g} m of the depth map")
     some = f" (no depth test in the {without} views without a depth map)" if without else ""

@@ -23,9 +23,9 @@ def as_fault(error: Exception, scene: str) -> InputError | OSError:
     _log.debug("scene %s", scene, exc_info=error)
     text = " ".join(str(error).split())[:300]
     if isinstance(error, MemoryError) or "out of memory" in text or "can't allocate memory" in text:
-        return InputError(f"scene {scene}", f"there is too little memory ({text})", "Take fewer views or points")
+        return InputError(f"scene {scene}", f"there is too little memory ({text})", "Use fewer views or points")
     if isinstance(error, OSError):
         where = error.filename or f"scene {scene}"
         return InputError(where, f"it cannot be read or written ({error.strerror or error})", "Check its permissions")
     fault = f"the program failed with it ({type(error).__name__}: {text})"
-    return InputError(f"scene {scene}", fault, "Run it alone with --verbose, and report what that says")
+    return InputError(f"scene {scene}", fault, "Run it alone with --verbose, and report its output")

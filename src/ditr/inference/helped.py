@@ -99,6 +99,6 @@ class _Desk:
             if self._deaths[culprit] >= TRIES:
                 again.remove(culprit)
                 fault = f"the process that worked on it {dead.how}, {TRIES} times"
-                remedy = "Use fewer --workers, or look at this scene"
+                remedy = "Use fewer --workers, or check this scene"
                 yield self._items[culprit], Failed(InputError(f"scene {self._items[culprit].name}", fault, remedy))
         self.waiting.extendleft(reversed(again))

@@ -56,8 +56,8 @@ class LabelledCaptures:
         for name in names:
             of[self.path(name)].append(name)
         if twice := [names for names in of.values() if len(names) > 1]:
-            fault = f"{few(twice[0], 3)} would be the same capture"
-            raise InputError(self.folder, fault, "Rename one, or label them into two folders")
+            fault = f"{few(twice[0], 3)} would be written as the same capture"
+            raise InputError(self.folder, fault, "Rename one of them, or label them in two runs with different folders")
 
     def has(self, name: str, made: Mapping[str, Any]) -> bool:
         """Whether a scene's capture is there, with labels that were made so."""
@@ -73,12 +73,16 @@ class LabelledCaptures:
         """Write a scene's capture, whole or not at all.
 
         Raises:
-            InputError: what captures cannot hold, or another capture is there.
+            InputError: what captures cannot hold, or it holds another capture.
             OSError: it cannot be written.
         """
         path, before = self.path(name), self._made(name)
         if path.exists() and before != made and not (self.overwrite and before is not None):
-            what = "another capture is there" if before is None else "its labels were made otherwise"
+            what = (
+                "it holds another capture"
+                if before is None
+                else "its labels were made with another model or other options"
+            )
             remedy = "Name another folder" if before is None else "Name another folder, or replace it with --overwrite"
             raise InputError(path, what, remedy)
         if not np.any(prediction.label >= 0):

@@ -141,7 +141,7 @@ def earlier(work: SceneWork, item: Item) -> tuple[dict[str, Any], list[str]] | N
         return None
     before = summary.get("made") if isinstance(summary, dict) else None
     if not isinstance(before, dict):
-        return {}, ["it is not said how it was made"]
+        return {}, ["it is not recorded how it was made"]
     now = work.made_for(item)
     labelled = any(summary.get("points_per_class", {}).values())
     if work.captures is not None and labelled and not work.captures.has(item.name, now):

@@ -44,7 +44,9 @@ class Shard:
 
     def __post_init__(self) -> None:
         if not 1 <= self.number <= self.count:
-            raise InputError("shard", f"{self.number}/{self.count} is not part", "Give 1/8 to 8/8 for eight jobs, say")
+            raise InputError(
+                "shard", f"{self.number}/{self.count} is not a valid part", "Write it like 1/8 to 8/8 for eight jobs"
+            )
 
     @classmethod
     def parse(cls, text: str) -> Shard:
@@ -55,7 +57,7 @@ class Shard:
         """
         match = re.fullmatch(r"(\d{1,9})/(\d{1,9})", text.strip())
         if match is None:
-            raise InputError("shard", f"{text!r} is not I/N", "Give 1/8 to 8/8 for eight jobs, say")
+            raise InputError("shard", f"{text!r} is not I/N", "Write it like 1/8 to 8/8 for eight jobs")
         return cls(int(match[1]), int(match[2]))
 
     def of(self, items: Sequence[Item]) -> list[Item]:
@@ -222,7 +224,7 @@ def _sorted_out(
         what = few(dict.fromkeys(name for _, names in other for name in names), 4)
         raise InputError(
             work.out / other[0][0].name,
-            f"{len(other)} of {len(items)} scenes have results that were made otherwise ({what})",
+            f"{len(other)} of {len(items)} scenes have results that were made in another way ({what})",
             "Name another folder, or label these scenes again with --overwrite",
         )
     return done, todo
@@ -245,10 +247,12 @@ def items_of(scenes: Iterable[Scene]) -> list[Item]:
 def _require_names(items: Sequence[Item]) -> None:
     twice = [name for name, count in Counter(item.name for item in items).items() if count > 1]
     if twice:
-        raise InputError("scenes", f"{len(twice)} names stand for several: {few(twice, 3)}", "Give each its own name")
+        raise InputError(
+            "scenes", f"{len(twice)} names each occur more than once: {few(twice, 3)}", "Give each its own name"
+        )
     bad = [item.name for item in items if not item.name or item.name.startswith("/") or ".." in Path(item.name).parts]
     if bad:
-        raise InputError("scenes", f"{bad[0]!r} cannot name a folder of results", "Give it another name")
+        raise InputError("scenes", f"{bad[0]!r} cannot name a folder of results", "Rename it")
 
 
 def _named(item: Item) -> str | None:

@@ -62,7 +62,7 @@ def many_report(title: str, rows: Sequence[SceneRow], provenance: Provenance) ->
     failed = [row for row in rows if row.error]
     return Report(
         Verbatim(title),
-        f"{len(rows):,} scenes, {len(failed):,} of them failed. The least sure come first.",
+        f"{len(rows):,} scenes, {len(failed):,} of them failed. The least certain come first.",
         [
             Section("In short", [_tiles(good, failed)]),
             *([_failed(failed)] if failed else []),
@@ -85,7 +85,7 @@ def _tiles(good: Sequence[SceneRow], failed: Sequence[SceneRow]) -> Tiles:
             Tile("Failed", f"{len(failed):,}"),
             Tile("Points", f"{points:,}"),
             Tile("Mean confidence", f"{sure:.2f}" if points else "–", "of all points", strong=True),
-            Tile("Time of a scene", f"{np.median(took):.2f} s" if took else "–", "median of those of this run"),
+            Tile("Time per scene", f"{np.median(took):.2f} s" if took else "–", "median of those of this run"),
         ]
     )
 
@@ -132,7 +132,7 @@ def _least_sure(good: Sequence[SceneRow]) -> list[Section]:
             break
         if row.folder is not None and row.summary["points"] <= _LARGEST:
             views += _view(row.folder, row)
-    return [Section("The least sure scenes", views)] if views else []
+    return [Section("The least certain scenes", views)] if views else []
 
 
 def _view(folder: Path, row: SceneRow) -> list[PointsView]:

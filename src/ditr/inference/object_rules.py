@@ -70,16 +70,18 @@ class ObjectRules:
     def __post_init__(self) -> None:
         for name, gap in self.gap.items():
             if not (np.isfinite(gap) and gap > 0):
-                raise InputError("--object-gap", f"{_of(name)}{gap} is not a length", "Give metres, as 0.1")
+                raise InputError("--object-gap", f"{_of(name)}{gap} is not a length", "Give metres, such as 0.1")
         for name, size in self.min_size.items():
             if not (np.isfinite(size) and size >= 0):
-                raise InputError("--object-min-size", f"{_of(name)}{size} is not a length", "Give metres, 0 for all")
+                raise InputError(
+                    "--object-min-size", f"{_of(name)}{size} is not a length", "Give metres, or 0 for no limit"
+                )
         for name, number in self.min_points.items():
             if number < 1:
                 raise InputError("--object-min-points", f"{_of(name)}it is {number}", "Give 1 or more")
         if both := sorted(set(map(plain_name, self.counted)) & set(map(plain_name, self.by_area))):
-            fault = f"{few(both, 3)} is in --object-area too"
-            raise InputError("--object-count", fault, "Name a class in one of the two")
+            fault = f"{few(both, 3)} is also in --object-area"
+            raise InputError("--object-count", fault, "Name each class in only one of the two")
 
     def require_known(self, class_names: Sequence[str]) -> None:
         """Refuse names of classes that there are not.

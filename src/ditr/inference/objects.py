@@ -193,7 +193,7 @@ def _checked(scene: Scene, label: NDArray[np.integer], class_names: Sequence[str
     if label.shape != (len(scene),):
         raise InputError("labels", f"shape {label.shape} for {len(scene)} points", "Give one for each point")
     if len(label) and (int(label.max()) >= len(class_names) or int(label.min()) < -1):
-        fault = f"they go from {label.min()} to {label.max()}, and there are {len(class_names)} classes"
+        fault = f"they go from {label.min()} to {label.max()}, but there are {len(class_names)} classes"
         raise InputError("labels", fault, "Name all classes, and use -1 for no label")
     return label.astype(np.int64)
 

@@ -76,9 +76,7 @@ def label_on_ray(
         if device == "cuda":
             places = min(places, int(resources.get("GPU", 0) * _PER_GPU))
         if not places:
-            raise InputError(
-                "ray", f"the cluster has no place for an actor ({needs})", "Add a machine, or --device cpu"
-            )
+            raise InputError("ray", f"the cluster has no room for an actor ({needs})", "Add a machine, or --device cpu")
         rows = [
             {"number": number, "name": item.name, "source": os.path.abspath(str(item.source))}
             for number, item in enumerate(items)
@@ -109,7 +107,7 @@ class _Labeller:
         self._labeller, self._work = NetworkLabeller(segmenter), work
         made = made_with(self._labeller, work.reading, work.how, work.outputs)
         self._fault = (
-            None if made == work.made else f"{model.name} is another model there than where the work was begun"
+            None if made == work.made else f"{model.name} differs from the model on the machine that started the work"
         )
 
     def __call__(self, row: dict[str, Any]) -> dict[str, Any]:
@@ -160,7 +158,7 @@ def require_ray() -> Any:
         import ray
         import ray.data
     except ImportError:
-        raise InputError("--ray", "Ray is not installed", "pip install 'ditr[ray]'") from None
+        raise InputError("--ray", "Ray is not installed", "Install it: pip install 'ditr[ray]'") from None
     return ray
 
 

@@ -80,7 +80,7 @@ class Prediction:
 
     def __repr__(self) -> str:
         count, used = len(self.class_names), len(np.unique(self.label[self.label >= 0]))
-        images = "" if self.seen_by is None else f", {int(np.count_nonzero(self.seen_by))} of them in some view"
+        images = "" if self.seen_by is None else f", {int(np.count_nonzero(self.seen_by))} of them seen in some view"
         return f"<Prediction {self.scene.name!r}: {len(self.label)} points{images}, {used} of {count} classes>"
 
     def at_least(self, confidence: float) -> Prediction:

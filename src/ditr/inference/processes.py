@@ -147,7 +147,7 @@ class Helpers:
             raise InputError(
                 "worker processes",
                 f"they cannot start ({how})",
-                'A script has to call this under `if __name__ == "__main__":`; workers=0 does without',
+                'Call this under `if __name__ == "__main__":` in a script, or use workers=0',
             )
         new = self._helpers[number] = _started()
         if self._make is not None:

@@ -38,9 +38,9 @@ class Provenance:
 
 
 def findings_section(findings: Sequence[Finding]) -> Section:
-    """What was guessed and warned of, the gravest first, each once."""
+    """Assumptions and warnings, the gravest first, each once."""
     if not findings:
-        return Section("What was guessed and warned of", [Text("Nothing: no doubt was found in the input.")])
+        return Section("Assumptions and warnings", [Text("Nothing.")])
     order = list(_WORDS)
     unlike = {str(finding): finding for finding in sorted(findings, key=lambda one: order.index(one.grade))}
     rows = [
@@ -51,7 +51,7 @@ def findings_section(findings: Sequence[Finding]) -> Section:
         )
         for one in unlike.values()
     ]
-    return Section("What was guessed and warned of", [Table(["", "About", "What was found", "What to do"], rows)])
+    return Section("Assumptions and warnings", [Table(["", "About", "What was found", "What to do"], rows)])
 
 
 def flat(values: Mapping[str, Any], before: str = "") -> list[tuple[str, str]]:

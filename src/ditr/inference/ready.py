@@ -109,8 +109,9 @@ def not_finite_scores(scene: str, count: int, point: int) -> InputError:
     """The error of ``count`` voxels whose scores are not finite, the first of which holds ``point``."""
     return InputError(
         f"scene {scene}",
-        f"the network gives no finite scores for {count} voxels; the first holds point {point}",
-        "Look at what the point has (colour, normal, intensity); if it is plausible, the model's weights are damaged",
+        f"the network gives no finite scores for {count} voxels; the first has point {point}",
+        "Check the attributes of that point (colour, normal, intensity); if they are plausible, the model's weights "
+        "are damaged",
     )
 
 
@@ -248,7 +249,7 @@ def make_ready(
 
 def _how_made(scene: Scene) -> str:
     how, count = f"estimated from {NEIGHBOURS} neighbours", len(missing_normals(scene))
-    return how if scene.normal is None else f"those of {count} points {how}, since they are missing"
+    return how if scene.normal is None else f"those of {count} points are {how}, since they are missing"
 
 
 def voxel_labels(logits: Tensor, temperature: float | None) -> VoxelLabels:

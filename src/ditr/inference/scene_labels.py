@@ -105,11 +105,12 @@ def require_inputs(scene: Scene, config: ModelConfig, name: str, *, force: bool)
     if scene.views or not config.takes_images or force or scene.reading.max_views == 0:
         return
     try:
-        other = f"Use {suggest_model(scene).model.name} (--model), which takes none; or train"
+        other = f"Use {suggest_model(scene).model.name} (--model), which needs none; or train"
     except InputError:
         other = "Train"
     raise InputError(
         f"scene {scene.name}",
-        f"it has no photographs, and {name} takes them as input",
-        f"{other} a model without (`ditr train --encoder none`); --force labels it as if no photograph showed it",
+        f"it has no photographs, but {name} needs them",
+        f"{other} a model without them (`ditr train --encoder none`); --force labels it as if no photograph showed "
+        "any point",
     )

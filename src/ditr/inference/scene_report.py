@@ -72,9 +72,9 @@ def scene_report(
     clicks = summary.get("made", {}).get("clicks")
     lead = f"{summary['points']:,} points" + (f", labelled from {clicks} clicks" if clicks is not None else "")
     if prediction.seen_by is not None:
-        lead += f", {summary['share_of_points_seen']:.0%} of them in some photograph"
+        lead += f", {summary['share_of_points_seen']:.0%} of them seen in some photograph"
     still = panels[-1][0] if panels else None
-    shown = [Text("What each colour stands for is below the view; a class can be hidden there, or shown alone.")]
+    shown = [Text("The legend is below the view; click in it to hide a class, or to show it alone.")]
     view = scene_view(prediction, "The labels in 3D", still=still)
     known = ("points_per_class", "findings", "scene", "points", "voxels", "views", "mean_confidence", "confidence")
     settings = flat({name: value for name, value in summary.items() if name not in known})

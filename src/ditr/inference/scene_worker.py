@@ -92,5 +92,5 @@ def computed(labeller: Labeller, sent: Any, name: str) -> tuple[Parcel[Any] | In
     except Exception as error:
         fault = as_fault(error, name)
         if isinstance(fault, OSError):  # of the cache or a library: no reason to stop
-            fault = InputError(f"scene {name}", str(fault), "Free some room")
+            fault = InputError(f"scene {name}", str(fault), "Free some memory")
         return fault, seconds

@@ -190,7 +190,7 @@ class Stream:
         self.failed += 1
         scene = scan.scene if isinstance(scan, _Scan) else None
         fault = as_fault(error, "of a stream" if scene is None else scene.name)
-        told = fault if isinstance(fault, InputError) else InputError("stream", str(fault), "Free some room")
+        told = fault if isinstance(fault, InputError) else InputError("stream", str(fault), "Free some memory")
         if self._settings.on_error is None:
             _log.warning("%s", told)
         else:
@@ -257,7 +257,7 @@ class _Work:
             return self._begin(scan.scene).result()
         except BrokenExecutor:
             fault = "the processes that prepared it died, probably because memory ran out"
-            raise InputError(f"scene {scan.scene.name}", fault, "Look at this scan") from None
+            raise InputError(f"scene {scan.scene.name}", fault, "Check this scan") from None
 
     def _begin(self, scene: Scene) -> Future[Parcel[_Made]]:
         # Images are encoded here, and what goes through untouched stays here: a sensor's own header, say.

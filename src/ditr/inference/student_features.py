@@ -244,7 +244,9 @@ def teacher_of(config: ModelConfig, name: str | Path) -> EncoderConfig:
         InputError: the model is not a student, or names no teacher.
     """
     if config.student is None:
-        raise InputError(name, "this model has classes and predicts no features", "Label with it: `ditr segment`")
+        raise InputError(
+            name, "this model has classes and predicts no features", "Label with it (`ditr segment`), or name a student"
+        )
     if config.encoder is None:
         raise InputError(name, "this student does not name its teacher", "Name the teacher with --encoder")
     return config.encoder
@@ -262,13 +264,13 @@ def check_teacher(config: ModelConfig, encoding: CachedEncoding) -> None:
     if encoder.width != config.student.width:
         raise InputError(
             f"encoder {encoding.spec}",
-            f"it gives {encoder.width} channels, the student predicts {config.student.width}",
+            f"it gives {encoder.width} channels, but the student predicts {config.student.width}",
             "Use the student's teacher",
         )
     if wanted is not None and wanted.digest not in (None, encoder.digest):
         raise InputError(
             f"encoder {encoding.spec}",
-            f"it holds {encoder.weights}, the student learned from {wanted.weights}",
+            f"it holds {encoder.weights}, but the student learned from {wanted.weights}",
             "Use the teacher's original weights",
         )
 
@@ -293,7 +295,7 @@ def student_features(
     if config.student is not None and config.student.width != teacher.tokens.shape[1]:
         raise InputError(
             f"scene {scene.name}",
-            f"its features have {teacher.tokens.shape[1]} channels, the student predicts {config.student.width}",
+            f"its features have {teacher.tokens.shape[1]} channels, but the student predicts {config.student.width}",
             "Lift the features of the student's teacher",
         )
     direction = find_up(scene, up)

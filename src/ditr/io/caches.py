@@ -54,7 +54,7 @@ def cache_folder() -> Path:
         # By its standard, a path that is not absolute does not count.
         return Path(shared) / "ditr" if Path(shared).is_absolute() else Path.home() / ".cache" / "ditr"
     except RuntimeError:
-        raise InputError("the cache folder", "this user has no home", "Set DITR_CACHE to a folder") from None
+        raise InputError("the cache folder", "this user has no home directory", "Set DITR_CACHE to a folder") from None
 
 
 def kept(kind: str) -> Path:
@@ -97,7 +97,9 @@ def writable_place(folder: Path) -> Path:
 
 @cache
 def _for_this_process(folder: Path, why: str) -> Path:
-    _log.warning("nothing can be kept in %s (%s): what is missing there is made for this command alone", folder, why)
+    _log.warning(
+        "nothing can be stored in %s (%s); what is missing there is computed for this command only", folder, why
+    )
     place = Path(tempfile.mkdtemp(prefix="ditr-"))
     atexit.register(shutil.rmtree, place, ignore_errors=True)
     return place

@@ -254,7 +254,7 @@ def require_room(path: Path, needed: int = 0) -> None:
     if free < needed:
         raise InputError(
             path,
-            f"it takes {_size(needed)} at least, and {_size(free)} are free there",
+            f"it needs at least {_size(needed)}, but {_size(free)} are free there",
             "Free some space, or name another folder",
         )
 
@@ -354,5 +354,5 @@ def read_bytes(path: Path, most: int | None = None) -> bytes:
             return file.read() if most is None else file.read(most)
     except OSError as error:
         raise InputError(
-            path, f"the file cannot be read ({error.strerror})", "Change its path or permissions"
+            path, f"the file cannot be read ({error.strerror})", "Correct its path or permissions"
         ) from None

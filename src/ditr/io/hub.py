@@ -83,7 +83,7 @@ class _Asked:
     def by_hand(self) -> str:
         what = ", ".join(name if isinstance(name, str) else name[0] for name in self.names)
         page = f"{constants.ENDPOINT}/{self.repository}/tree/{self.revision}"
-        return f"download {what or 'its files'} by hand from {page} and give the folder"
+        return f"download {what or 'its files'} by hand from {page} and name the folder"
 
 
 def folder_in_cache(repository: str) -> Path:
@@ -132,12 +132,12 @@ def fetch_folder(
     try:
         validate_repo_id(repository)
     except ValueError as fault:
-        told = f"not the name of a hub repository ({fault})"
+        told = f"it is not the name of a hub repository ({fault})"
         raise InputError(repository, told, "Name it like facebook/dinov2-small") from None
     for path in (asked.revision, *optional, *(part for name in names for part in _alternatives(name))):
         if any(part in ("", ".", "..") for part in path.split("/")):
             raise InputError(
-                repository, f"{path!r} is not a name inside of a repository", "Name files like a/config.json"
+                repository, f"{path!r} is not the name of a file in a repository", "Name files like a/config.json"
             )
     try:
         here = _cached(asked)
@@ -211,7 +211,7 @@ def _from_hub(asked: _Asked, optional: Sequence[str]) -> Path:
         if not found:
             raise InputError(
                 asked.repository,
-                f"has no file {' or '.join(_alternatives(name))} in revision {asked.revision!r} on the hub",
+                f"it has no file {' or '.join(_alternatives(name))} in revision {asked.revision!r} on the hub",
                 f"It has: {few(sorted(files), 20) or 'no file'}",
             )
         chosen.append(found[0])
@@ -239,7 +239,7 @@ def _bring(asked: _Asked, commit: str, name: str, digest: str) -> None:
         for rest in broken_off:
             rest.unlink()
     if broken_off:
-        _log.warning("%s: the download of %s was broken off; it begins again", asked.repository, name)
+        _log.warning("%s: the download of %s was interrupted; it starts again", asked.repository, name)
     try:
         hf_hub_download(asked.repository, name, revision=commit)
     except _FAULTS as fault:
@@ -248,8 +248,8 @@ def _bring(asked: _Asked, commit: str, name: str, digest: str) -> None:
         raise InputError(
             asked.repository,
             f"{name} does not have the hash that the hub states ({digest}); it was deleted",
-            f"Something between this machine and {constants.ENDPOINT} damages files: try again, another connection, "
-            f"proxy or HF_ENDPOINT, or {asked.by_hand}",
+            f"Something between this machine and {constants.ENDPOINT} damages files: try again, use another "
+            f"connection, proxy or HF_ENDPOINT, or {asked.by_hand}",
         )
 
 
@@ -312,10 +312,10 @@ def _explain(fault: BaseException, asked: _Asked) -> InputError:
         full = fault.errno in _DISK_FULL
         told = f"no space left for its files in {asked.folder}" if full else f"{asked.folder} cannot be used"
         remedy = "Free some space" if full else "Check that you may write there"
-        return Unwritable(asked.repository, f"{told} ({brief})", f"{remedy}, or set HF_HOME to a folder elsewhere")
+        return Unwritable(asked.repository, f"{told} ({brief})", f"{remedy}, or set HF_HOME to another folder")
     if isinstance(fault, _NONSENSE):
-        told = f"what answers at {constants.ENDPOINT} does not speak like the Hugging Face hub"
-        return _unreachable(f"{told} ({brief}); a log-in page of the network, perhaps", asked)
+        told = f"the server at {constants.ENDPOINT} does not answer like the Hugging Face hub"
+        return _unreachable(f"{told} ({brief}); perhaps a log-in page of the network", asked)
     return _unreachable(f"the Hugging Face hub cannot be reached ({_cause(fault)})", asked)
 
 
@@ -323,7 +323,7 @@ def _cause(fault: BaseException) -> str:
     """Why there is no connection, as the system says it."""
     chain = causes(fault)
     if any("timeout" in type(each).__name__.lower() for each in chain):
-        return f"no answer in {PATIENCE:g} s; HF_HUB_ETAG_TIMEOUT gives it more"
+        return f"no answer in {PATIENCE:g} s; HF_HUB_ETAG_TIMEOUT extends the limit"
     told = [each.strerror for each in chain if isinstance(each, OSError) and each.strerror]
     return told[-1][:1].lower() + told[-1][1:] if told else "no connection"
 
@@ -350,10 +350,10 @@ def _refusal(fault: HfHubHTTPError, asked: _Asked) -> InputError:
         told = f"the Hugging Face hub refuses access until its licence is accepted ({answer})"
         remedy = f"Accept the licence on {page}, then {log_in}, or {asked.by_hand}"
     elif isinstance(fault, RevisionNotFoundError):
-        told = f"has no revision {asked.revision!r} on the Hugging Face hub"
+        told = f"it has no revision {asked.revision!r} on the Hugging Face hub"
         remedy = f"Name a branch, a tag or a full commit hash; {page}/commits/main lists them"
     elif isinstance(fault, RepositoryNotFoundError):
-        told = f"no such repository on the Hugging Face hub, or a private one ({answer})"
+        told = f"there is no such repository on the Hugging Face hub, or it is private ({answer})"
         remedy = f"Check the name; if it is private, {log_in}"
     elif status in (401, 403):
         told = f"the Hugging Face hub refuses access ({answer})"

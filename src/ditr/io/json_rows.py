@@ -130,7 +130,7 @@ def json_rows(path: Path, remedy: str, progress: Callable[[int, int], None] | No
 def _rows(text: _Text) -> Iterator[JsonRow]:
     number = 0
     if text.mark() != "[":
-        raise text.fault("a list was expected")
+        raise text.fault("a list is expected")
     text.at += 1
     mark = text.mark()
     while mark != "]":
@@ -138,14 +138,14 @@ def _rows(text: _Text) -> Iterator[JsonRow]:
         number += 1
         mark = text.mark()
         if mark not in (",", "]"):
-            raise text.fault(f"a comma or the end of the list was expected after row {number - 1}")
+            raise text.fault(f"a comma or the end of the list is expected after row {number - 1}")
         if mark == ",":
             text.at += 1
             if text.mark() != "{":
-                raise text.fault(f"row {number} was expected")
+                raise text.fault(f"row {number} is expected")
     text.at += 1
     if text.mark():
-        raise text.fault("the list has ended, and something follows")
+        raise text.fault("something follows after the end of the list")
 
 
 class _Text:

@@ -54,4 +54,6 @@ def place_files(files: Iterable[Path], folder: Path, *, copy: bool) -> None:
         except OSError as error:
             if error.errno not in _NO_LINKS:
                 raise
-            raise InputError(folder, f"no links can be made there ({error.strerror})", "Copy with --copy") from None
+            raise InputError(
+                folder, f"no links can be made there ({error.strerror})", "Copy the files instead, with --copy"
+            ) from None

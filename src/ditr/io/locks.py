@@ -153,11 +153,11 @@ class FolderLock:
         """
         if not self._is_ours():
             now = _read(self.path)
-            whose = "is gone" if now is None else f"has gone to {now.name}"
+            whose = "is gone" if now is None else f"was taken over by {now.name}"
             raise InputError(
                 self.folder,
                 f"this process's lock {whose}",
-                "Find out which process uses the folder; nothing was written",
+                "Find out which process uses the folder, and end one of the two; nothing was written",
             )
 
     def _is_ours(self) -> bool:
@@ -192,7 +192,9 @@ class FolderLock:
                 mine.unlink(missing_ok=True)
             self.folder.mkdir(parents=True, exist_ok=True)
             time.sleep(0.05)
-        raise InputError(self.folder, "several processes want to use it", "Try again, or choose another folder")
+        raise InputError(
+            self.folder, "several processes tried to lock it at the same time", "Try again, or choose another folder"
+        )
 
     def _taken_over(self, mine: Path) -> bool:
         """Whether the lock was a dead process's and is ours now; False to try again.
@@ -221,8 +223,8 @@ class FolderLock:
             os.replace(mine, self.path)
         finally:
             claim.unlink(missing_ok=True)
-        whose = f"{found.name}, at work since {found.since}," if found else "a process that is not known"
-        _log.warning("%s: %s has ended without giving its lock back; it is taken over", self.folder, whose)
+        whose = f"{found.name}, at work since {found.since}," if found else "an unknown process"
+        _log.warning("%s: %s ended without releasing its lock; the lock is taken over", self.folder, whose)
         return True
 
 
@@ -261,7 +263,9 @@ def _refuse_living(folder: Path, holder: _Holder | None, age: float) -> None:
             raise InputError(folder, f"{holder.name} has been working in this folder since {holder.since}", remedy)
     elif age < SILENCE:
         who = (
-            f"{holder.name} has been working in this folder since {holder.since}" if holder else "a process works in it"
+            f"{holder.name} has been working in this folder since {holder.since}"
+            if holder
+            else "a process is working in it"
         )
         remedy = f"Wait for it, end it, or choose another folder; if it has ended, try again in {SILENCE - age:.0f} s"
-        raise InputError(folder, f"{who} and showed life {max(0.0, age):.0f} s ago", remedy)
+        raise InputError(folder, f"{who} and was last active {max(0.0, age):.0f} s ago", remedy)

@@ -65,7 +65,7 @@ def read_onnx(data: bytes | memoryview, where: str) -> OnnxGraph:
                 name, tensor = _tensor(_message(value))
                 initializers[name] = tensor
     except (_Malformed, UnicodeDecodeError) as fault:
-        raise InputError(where, f"not a complete ONNX file: {fault}", "Get the file again") from fault
+        raise InputError(where, f"it is not a complete ONNX file: {fault}", "Get the file again") from fault
     return OnnxGraph(initializers, tuple(nodes))
 
 
@@ -111,7 +111,7 @@ def _fields(data: memoryview) -> Iterator[tuple[int, int | memoryview]]:
 
 def _message(value: int | memoryview) -> memoryview:
     if isinstance(value, int):
-        raise _Malformed("a number stands where bytes are expected")
+        raise _Malformed("there is a number where bytes are expected")
     return value
 
 

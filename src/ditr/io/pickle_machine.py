@@ -58,14 +58,14 @@ class PickleMachine:
                 return self.stack[0]
             handler = HANDLERS.get(code)
             if handler is None:
-                raise Fault(f"the instruction 0x{code:02x} is none of those that make plain data", HOSTILE)
+                raise Fault(f"the instruction 0x{code:02x} is not one that plain data needs", HOSTILE)
             handler(self)
         raise Fault("the pickle ends early")
 
     def charge(self, cost: int) -> None:
         self.spent += cost
         if self.spent > self.budget:
-            raise Fault("its values need far more memory than the file is long", HOSTILE)
+            raise Fault("its values need far more memory than the size of the file", HOSTILE)
 
     # Bytes of the file.
 
@@ -91,7 +91,7 @@ class PickleMachine:
     def line(self, most: int | None = None) -> bytes:
         end = self.data.find(b"\n", self.position, None if most is None else self.position + most + 1)
         if end < 0:
-            raise Fault("a line has no end" if most is None else f"a number has more than {most} letters")
+            raise Fault("a line has no end" if most is None else f"a number has more than {most} digits")
         return self.take(end + 1 - self.position)[:-1]
 
     def frame(self) -> None:
@@ -141,7 +141,7 @@ class PickleMachine:
         value = self.top()
         # One byte at least per entry, so no honest place is beyond the length of the file.
         if place >= len(self.data):
-            raise Fault("a place of the memo is beyond any that the file could have")
+            raise Fault("a memo index is larger than the file could need")
         if place >= len(self.memo):
             self.memo.extend([_EMPTY] * (place + 1 - len(self.memo)))
         self.memo[place] = value
@@ -150,7 +150,7 @@ class PickleMachine:
 
     def get(self, place: int) -> None:
         if place >= len(self.memo) or self.memo[place] is _EMPTY:
-            raise Fault("a value is used that was not made")
+            raise Fault("a value is used before it is made")
         self.stack.append(self.memo[place])
 
     # Scalars.
@@ -158,13 +158,13 @@ class PickleMachine:
     def line_integer(self) -> int:
         text = self.line(MAX_NUMBER_LETTERS)
         if re.fullmatch(rb"-?\d+L?", text) is None:
-            raise Fault("an integer has other letters than digits")
+            raise Fault("an integer has characters other than digits")
         return int(text.rstrip(b"L"))
 
     def line_place(self) -> int:
         place = self.line_integer()
         if place < 0:
-            raise Fault("a place of the memo is negative")
+            raise Fault("a memo index is negative")
         return place
 
     def integer_or_bool(self) -> None:
@@ -189,7 +189,7 @@ class PickleMachine:
         try:
             self.push(raw.decode(encoding, errors))
         except UnicodeDecodeError:
-            raise Fault("a text is not in its encoding") from None
+            raise Fault("a text is not valid in its encoding") from None
 
     # Containers.
 
@@ -212,7 +212,7 @@ class PickleMachine:
     def append(self, values: list[Any]) -> None:
         target = self.top()
         if type(target) is not list:
-            raise Fault("values are appended to what is not a list", HOSTILE)
+            raise Fault("values are appended to something that is not a list", HOSTILE)
         target.extend(values)
 
     def set_items(self, values: list[Any]) -> None:
@@ -221,7 +221,7 @@ class PickleMachine:
             target.parts.extend(values)  # not hashed: an optimizer's state has tensors as keys
             return
         if type(target) not in (dict, OrderedDict):
-            raise Fault("items are set in what is not a dictionary", HOSTILE)
+            raise Fault("items are set in something that is not a dictionary", HOSTILE)
         if len(values) % 2:
             raise Fault("a key has no value")
         for key, value in zip(values[::2], values[1::2], strict=True):
@@ -247,7 +247,7 @@ class PickleMachine:
     def name(self, module: str, name: str) -> None:
         found = self.names.get((module, name)) or self.vocabulary.stranger(module, name)
         if found is None:
-            raise Fault(f"it wants {_shown(module)}.{_shown(name)}, and to unpickle that would run code", RUNS_CODE)
+            raise Fault(f"it wants {_shown(module)}.{_shown(name)}, and unpickling that would run code", RUNS_CODE)
         self.names[module, name] = found
         self.stack.append(found)
 
@@ -264,12 +264,12 @@ class PickleMachine:
     def line_object(self) -> None:
         module, name = (self.line().decode("utf-8", "replace") for _ in range(2))
         wanted = f"{_shown(module)}.{_shown(name)}"
-        raise Fault(f"it wants an object of {wanted}, and to unpickle that would run code", RUNS_CODE)
+        raise Fault(f"it wants an object of {wanted}, and unpickling that would run code", RUNS_CODE)
 
     def any_object(self) -> None:
         names = [value.text for value in self.stack[-64:] if type(value) is Name]
         wanted = names[-1] if names else "something that is not a class"
-        raise Fault(f"it wants an object of {wanted}, and to unpickle that would run code", RUNS_CODE)
+        raise Fault(f"it wants an object of {wanted}, and unpickling that would run code", RUNS_CODE)
 
     def new_object(self) -> None:
         kind = self.stack[-2] if len(self.stack) > 1 else None
@@ -284,7 +284,7 @@ class PickleMachine:
         arguments, function = self.pop(), self.pop()
         if type(function) is not Name or function.make is None or type(arguments) is not tuple:
             shown = function.text if type(function) is Name else "a value that is not a name"
-            raise Fault(f"it wants to call {shown}, and to unpickle that would run code", RUNS_CODE)
+            raise Fault(f"it wants to call {shown}, and unpickling that would run code", RUNS_CODE)
         value = function.make(arguments)
         self.container(value, len(value) if type(value) is bytes else 256)
 
@@ -302,7 +302,7 @@ class PickleMachine:
         elif type(target) is OrderedDict and type(state) in (dict, OrderedDict):
             self.push(target)
         else:
-            raise Fault("it wants to set the state of an object, and to unpickle that would run code", RUNS_CODE)
+            raise Fault("it wants to set the state of an object, and unpickling that would run code", RUNS_CODE)
 
     def persistent(self) -> None:
         if self.vocabulary.persistent is None:

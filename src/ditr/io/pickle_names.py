@@ -27,9 +27,12 @@ __all__ = [
     "sizes",
 ]
 
-DAMAGED = "The file is damaged; get it again"
-HOSTILE = "No program of this field writes such a file; do not open it with pickle or torch.load either"
-RESAVE = "Load it where it was written and save it again with torch.save of a current torch"
+DAMAGED = "Download or copy the file again"
+HOSTILE = (
+    "No usual program writes such a file; do not open it with pickle or torch.load either, and get it from another "
+    "source"
+)
+RESAVE = "Load it where it was written, and save it again with torch.save of a current torch"
 RUNS_CODE = "Do not open it with pickle or torch.load unless you trust its author; ask for a file of plain data"
 
 MAX_DIMENSIONS = 32
@@ -115,7 +118,7 @@ def sizes(value: Any, what: str) -> tuple[int, ...]:
     if any(type(size) is not int or size < 0 for size in value):
         raise Fault(f"{what} has entries that are not integers from 0", HOSTILE)
     if math.prod(max(size, 1) for size in value) > MAX_ELEMENTS:
-        raise Fault(f"{what} {value} is beyond any memory", HOSTILE)
+        raise Fault(f"{what} {value} is larger than any memory", HOSTILE)
     return value
 
 
@@ -133,11 +136,11 @@ def _ordered_dict(arguments: tuple[Any, ...]) -> OrderedDict[Any, Any]:
 def _encode(arguments: tuple[Any, ...]) -> bytes:
     # How protocols 0 to 2 write bytes.
     if len(arguments) != 2 or type(arguments[0]) is not str or not is_exactly(arguments[1], "latin1"):
-        raise Fault("bytes are written in an unknown way", HOSTILE)
+        raise Fault("bytes are stored in an unknown way", HOSTILE)
     try:
         return arguments[0].encode("latin1")
     except UnicodeEncodeError:
-        raise Fault("bytes are written with invalid characters") from None
+        raise Fault("bytes are stored with invalid characters") from None
 
 
 def _no_bytes(arguments: tuple[Any, ...]) -> bytes:
@@ -155,7 +158,7 @@ _NUMBERS = frozenset({"b1", "i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8", "f2"
 def _dtype(arguments: tuple[Any, ...]) -> Slot:
     code = arguments[0] if arguments else None
     if len(arguments) != 3 or type(code) is not str or any(type(flag) not in (bool, int) for flag in arguments[1:]):
-        raise Fault("a NumPy dtype is written in an unknown way", HOSTILE)
+        raise Fault("a NumPy dtype is stored in an unknown way", HOSTILE)
     if code not in _NUMBERS and re.fullmatch(r"[US][1-9]\d{0,6}", code) is None:
         kinds = {"O": "Python objects", "V": "structures", "M": "dates", "m": "spans of time", "c": "complex numbers"}
         kind = kinds.get(code[:1], f"dtype {code[:20]!r}")
@@ -164,7 +167,7 @@ def _dtype(arguments: tuple[Any, ...]) -> Slot:
     def fill(state: Any) -> np.dtype[Any]:
         # (version, byte order, subdtype, names, fields, item size, alignment, flags); the size is part of the code.
         if type(state) is not tuple or len(state) != 8 or type(state[0]) is not int or state[0] not in (3, 4):
-            raise Fault("a NumPy dtype is written in an unknown way", HOSTILE)
+            raise Fault("a NumPy dtype is stored in an unknown way", HOSTILE)
         if any(part is not None for part in state[2:5]):
             raise Fault("it holds a NumPy array of structures", "Save arrays of numbers or texts")
         if type(state[1]) is not str or state[1] not in ("<", ">", "=", "|"):
@@ -173,7 +176,7 @@ def _dtype(arguments: tuple[Any, ...]) -> Slot:
         if state[1] in "<>":
             kind = kind.newbyteorder("<" if state[1] == "<" else ">")
         if any(type(part) is not int for part in state[5:7]) or state[5] not in (-1, kind.itemsize):
-            raise Fault("a NumPy dtype has another item size than its name says", HOSTILE)
+            raise Fault("a NumPy dtype has an item size that does not match its name", HOSTILE)
         return kind
 
     return Slot(fill)
@@ -187,7 +190,7 @@ def _array(raw: Any, dtype: Any, shape: tuple[int, ...]) -> NDArray[Any]:
         raise Fault(f"a NumPy array of shape {shape} and dtype {dtype} has {len(raw)} bytes")
     flat = np.frombuffer(raw, dtype=dtype)
     if dtype.kind == "b" and len(flat) and flat.view(np.uint8).max() > 1:
-        raise Fault("a NumPy array of bool holds other bytes than 0 and 1")
+        raise Fault("a NumPy array of bool holds bytes other than 0 and 1")
     if (
         dtype.kind == "U"
         and len(flat)
@@ -199,19 +202,19 @@ def _array(raw: Any, dtype: Any, shape: tuple[int, ...]) -> NDArray[Any]:
 
 def _scalar(arguments: tuple[Any, ...]) -> Any:
     if len(arguments) != 2:
-        raise Fault("a NumPy scalar is written in an unknown way", HOSTILE)
+        raise Fault("a NumPy scalar is stored in an unknown way", HOSTILE)
     return _array(arguments[1], arguments[0], (1,))[0]
 
 
 def _reconstruct(arguments: tuple[Any, ...]) -> Slot:
     if len(arguments) != 3 or arguments[0] is not _NDARRAY or not is_exactly(arguments[2], b"b"):
-        raise Fault("a NumPy array is written in an unknown way", HOSTILE)
+        raise Fault("a NumPy array is stored in an unknown way", HOSTILE)
     if sizes(arguments[1], "a NumPy array's first shape") != (0,):
-        raise Fault("a NumPy array is written in an unknown way", HOSTILE)
+        raise Fault("a NumPy array is stored in an unknown way", HOSTILE)
 
     def fill(state: Any) -> NDArray[Any]:
         if type(state) is not tuple or len(state) != 5 or not is_exactly(state[0], 1) or type(state[3]) is not bool:
-            raise Fault("a NumPy array is written in an unknown way", HOSTILE)
+            raise Fault("a NumPy array is stored in an unknown way", HOSTILE)
         shape = sizes(state[1], "a NumPy array's shape")
         return _array(state[4], state[2], shape).reshape(shape, order="F" if state[3] else "C")
 
@@ -220,7 +223,7 @@ def _reconstruct(arguments: tuple[Any, ...]) -> Slot:
 
 def _from_buffer(arguments: tuple[Any, ...]) -> NDArray[Any]:
     if len(arguments) != 4 or type(arguments[3]) is not str or arguments[3] not in ("C", "F"):
-        raise Fault("a NumPy array is written in an unknown way", HOSTILE)
+        raise Fault("a NumPy array is stored in an unknown way", HOSTILE)
     shape = sizes(arguments[2], "a NumPy array's shape")
     return _array(arguments[0], arguments[1], shape).reshape(shape, order="F" if arguments[3] == "F" else "C")
 

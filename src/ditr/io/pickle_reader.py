@@ -111,7 +111,7 @@ def _measure(root: Any, size: int, vocabulary: Vocabulary) -> None:
         if depth > MAX_DEPTH:
             raise too_deep
         if nodes > most_nodes or nbytes > vocabulary.most_bytes:
-            raise Fault("its values repeat each other to far more than the file is long", HOSTILE)
+            raise Fault("its values repeat each other to far more than the size of the file", HOSTILE)
         open_parts.discard(key)
         measured[key] = (nodes, depth, nbytes)
 
@@ -127,7 +127,7 @@ def _leaf_bytes(value: Any, vocabulary: Vocabulary) -> int:
     if kind is vocabulary.leaf:
         nbytes: int = value.nbytes + LEAF_OVERHEAD
         if nbytes > vocabulary.most_bytes:
-            raise Fault("a tensor repeats its values to far more than the file is long", HOSTILE)
+            raise Fault("a tensor repeats its values to far more than the size of the file", HOSTILE)
         return nbytes
     if kind in SCALARS or kind is np.ndarray or isinstance(value, np.generic):
         return 0

@@ -57,7 +57,7 @@ def _attribute(arguments: tuple[Any, ...]) -> Placeholder:
     if isinstance(owner, Name) and owner.is_stranger:
         text = owner.text
     if text is None or type(name) is not str or _METHOD.fullmatch(name) is None:
-        raise Fault("it wants to call builtins.getattr, and to unpickle that would run code", RUNS_CODE)
+        raise Fault("it wants to call builtins.getattr, and unpickling that would run code", RUNS_CODE)
     return Placeholder(f"{text}.{name}", [])
 
 

@@ -102,7 +102,7 @@ def read_ply_mesh(path: str | os.PathLike[str]) -> tuple[dict[str, NDArray[Any]]
             before, vertex = _split_at_vertex(elements, path)
             after = elements[len(before) + 1 :]
             if not byte_order or not after or after[0].name != "face":
-                raise InputError(path, "it is not a binary mesh with faces behind its vertices", _MEND)
+                raise InputError(path, "it is not a binary mesh with its faces after the vertices", _MEND)
             properties = _read_binary(file, path, before, vertex, byte_order)
             return properties, _read_faces(file, path, after[0], byte_order, vertex.count)
     except OSError as error:
@@ -113,7 +113,9 @@ def _read_faces(file: BinaryIO, path: Path, face: _Element, byte_order: str, ver
     """Triangles; the file stands at the first. All have one size then, so they are read as rows."""
     names = [name for name in face.lists if name in _CORNERS]
     if len(names) != 1 or len(face.lists) != 1 or "f" in face.lists[names[0]][1]:
-        raise InputError(path, f"its faces have the lists {list(face.lists)}", "One is needed, 'vertex_indices'")
+        raise InputError(
+            path, f"its faces have the lists {list(face.lists)}", "Save the faces with one list, 'vertex_indices'"
+        )
     columns: list[Any] = []
     for name, code in face.properties.items():
         if code is not None:
@@ -128,11 +130,11 @@ def _read_faces(file: BinaryIO, path: Path, face: _Element, byte_order: str, ver
     other = np.flatnonzero(rows["count of " + names[0]] != 3)
     if len(other):
         fault = f"face {other[0]} has {rows['count of ' + names[0]][other[0]]} corners, not 3"
-        raise InputError(path, fault, "Make triangles of the faces")
+        raise InputError(path, fault, "Triangulate the mesh")
     corners = rows[names[0]].astype(np.int64)
     outside = np.flatnonzero(((corners < 0) | (corners >= vertices)).any(axis=1))
     if len(outside):
-        fault = f"face {outside[0]} names vertices {corners[outside[0]].tolist()}; there are {vertices}"
+        fault = f"face {outside[0]} refers to the vertices {corners[outside[0]].tolist()}, but there are {vertices}"
         raise InputError(path, fault, _MEND)
     return corners
 
@@ -243,7 +245,7 @@ def _read_ascii(file: BinaryIO, path: Path, before: list[_Element], vertex: _Ele
     if len(rows) < vertex.count:
         raise InputError(
             path,
-            f"the header declares {vertex.count} vertices, the file holds {len(rows)}",
+            f"the header declares {vertex.count} vertices, but the file holds {len(rows)}",
             "The file is cut off; copy or write it again",
         )
     return {name: np.ascontiguousarray(rows[name]) for name in vertex.properties}
@@ -254,7 +256,7 @@ def _check_promise(path: Path, element: _Element, held: int, needed: int) -> Non
         what = "vertices" if element.name == "vertex" else "faces"
         raise InputError(
             path,
-            f"the header declares {element.count} {what} (at least {needed} bytes), {held} bytes follow",
+            f"the header declares {element.count} {what} (at least {needed} bytes), but {held} bytes follow",
             "The file is cut off or its header is wrong; copy or write it again",
         )
 
@@ -305,7 +307,7 @@ def write_ply(
 def _check_properties(path: Path, properties: Mapping[str, NDArray[Any]], comments: tuple[str, ...]) -> int:
     """The common length of all properties."""
     if not properties:
-        raise InputError(path, "there are no properties to write", "Give at least one")
+        raise InputError(path, "there are no properties to write", "Give at least one property")
     for name, array in properties.items():
         if not re.fullmatch(r"[!-~]+", name):
             raise InputError(

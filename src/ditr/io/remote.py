@@ -32,8 +32,8 @@ _MOST = 200_000
 _AT_ONCE = 8
 _CONNECT, _SILENT = 20, 60
 """Seconds that a web server may take to answer, and until its next bytes come; a whole file may take any time."""
-_BY_HAND = "Correct the address, its credentials or the network, or fetch it by hand"
-_FULL = "Free some, or let TMPDIR name a folder on a larger disk"
+_BY_HAND = "Correct the address, its credentials or the network, or download it by hand"
+_FULL = "Free some space, or set TMPDIR to a folder on a larger disk"
 
 
 class Report(Protocol):
@@ -152,14 +152,14 @@ def listing(url: str) -> Listing:
         if PurePosixPath(name).is_absolute() or ".." in re.split(r"[/\\]", name) or "\0" in name:
             raise InputError(
                 shown(url),
-                f"its file {name!r} would be unpacked outside its folder",
-                "Fetch it by hand if you trust it",
+                f"its file {name!r} would be unpacked outside the archive's folder",
+                "If you trust it, download it by hand",
             )
         files[name] = place
         if entry.get("size") is not None:
             sizes[name] = int(entry["size"])
     if not files:
-        raise InputError(shown(url), "no files are listed there", "Name a file, or a folder that can be listed")
+        raise InputError(shown(url), "the server lists no files there", "Name a file, or a folder that can be listed")
     if len(files) > _MOST:
         raise InputError(shown(url), f"there are {len(files)} files", "Name a smaller part of it")
     return Listing(url, True, files, sizes, system)
@@ -175,7 +175,7 @@ def matches(url: str) -> list[str]:
         system, root = _opened(url)
         found = sorted(system.unstrip_protocol(path) for path in system.glob(root))
     if not found:
-        raise InputError(shown(url), "nothing there has such a name", "Correct the pattern")
+        raise InputError(shown(url), "nothing matches this pattern", "Correct the pattern")
     return found
 
 
@@ -344,7 +344,7 @@ def _told(url: str, what: str) -> Iterator[None]:
     except ImportError as error:
         package, install = _missing(url, error)
         remedy = f"Install it with `pip install {install}`"
-        raise InputError(where, f"{package}, which knows such addresses, is not installed", remedy) from None
+        raise InputError(where, f"{package}, which is needed for such addresses, is not installed", remedy) from None
     except NotImplementedError:
         raise InputError(where, f"{fault}: such addresses are read only", "Name another place") from None
     except Exception as error:
@@ -355,7 +355,7 @@ def _told(url: str, what: str) -> Iterator[None]:
         text = " ".join(str(cause).split())[:200] or type(cause).__name__
         if text.startswith("Protocol not known"):
             remedy = "Use a path of this machine, s3://, gs://, az://, https://, sftp:// or another that fsspec knows"
-            raise InputError(where, "such addresses are not known", remedy) from None
+            raise InputError(where, "such addresses are not supported", remedy) from None
         full = isinstance(cause, OSError) and cause.errno in (errno.ENOSPC, errno.EDQUOT)
         raise InputError(where, f"{fault} ({text})", _FULL if full else _BY_HAND) from error
 

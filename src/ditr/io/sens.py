@@ -52,7 +52,7 @@ _MOST_NAME, _MOST_PIXELS, _MOST_FRAMES = 1 << 12, 1 << 23, 1 << 20
 _MARKS = {ColorCodec.JPEG: b"\xff\xd8\xff", ColorCodec.PNG: b"\x89PNG\r\n\x1a\n"}
 _CHUNK, _MOST_MARKS = 1 << 20, 256
 _AGAIN = "Download the file again"
-_HEADER = "Download the file again; if it stays so, report it with the first 400 bytes of the file"
+_HEADER = "Download the file again; if the fault remains, report it with the first 400 bytes of the file"
 
 
 @dataclass(frozen=True, eq=False)
@@ -190,7 +190,7 @@ class SensReader:
             with Image.open(io.BytesIO(data), formats=[self.header.color_codec.name]) as image:
                 if image.size != (width, height):
                     size = f"{image.width}x{image.height}"
-                    raise self.damaged(frame, f"its photograph is {size}, the header says {width}x{height}")
+                    raise self.damaged(frame, f"its photograph is {size}, but the header says {width}x{height}")
                 return image.convert("RGB")
         except InputError:
             raise
@@ -225,7 +225,7 @@ class SensReader:
     def _read_header(self) -> SensHeader:
         version, length = struct.unpack("<IQ", self._at(0, 12))
         if version not in (3, 4):
-            fault = f"its version is {version}; read are 3 and 4"
+            fault = f"its version is {version}, but only 3 and 4 are supported"
             raise InputError(self.path, fault, _HEADER if version > 4 else "Download the newer release of ScanNet")
         if length > _MOST_NAME:
             raise InputError(self.path, f"the name of its sensor has {length} bytes", _HEADER)
@@ -250,7 +250,7 @@ class SensReader:
 
     def _depth_codec(self, code: int) -> DepthCodec:
         if code == _OCCI:
-            fault = "its depth maps are compressed as 'occi', which only the library of its maker (uplink) reads"
+            fault = "its depth maps are compressed as 'occi', which only its maker's library (uplink) can read"
             raise InputError(self.path, fault, "Convert the stream to zlib with ScanNet's tools")
         if code not in tuple(DepthCodec):
             raise InputError(self.path, f"its depth maps are stored in an unknown format ({code})", _HEADER)
@@ -259,17 +259,21 @@ class SensReader:
     def _check(self, header: SensHeader) -> None:
         for what, (width, height) in (("photographs", header.color_size), ("depth maps", header.depth_size)):
             if not 0 < width * height <= _MOST_PIXELS:
-                raise InputError(self.path, f"its {what} are {width}x{height}, which cannot be", _HEADER)
+                raise InputError(self.path, f"its {what} are {width}x{height}, which is impossible", _HEADER)
         (width, height), matrix = header.color_size, header.color_intrinsic
         if not _plausible(matrix, width, height):
             numbers = ", ".join(f"{matrix[place]:g}" for place in ((0, 0), (1, 1), (0, 2), (1, 2)))
             fault = f"the intrinsics of its photographs (fx, fy, cx, cy: {numbers}) do not fit {width}x{height}"
             raise InputError(self.path, fault, _HEADER)
         if not (math.isfinite(header.depth_shift) and header.depth_shift > 0):
-            raise InputError(self.path, f"it says that a metre of depth is {header.depth_shift} units", _HEADER)
+            raise InputError(
+                self.path,
+                f"it says that one metre of depth is {header.depth_shift} units, which is impossible",
+                _HEADER,
+            )
         held = self._size - header.start
         if not 0 < header.frames <= min(_MOST_FRAMES, held // _FRAME.size):
-            raise InputError(self.path, f"it declares {header.frames} frames; {held} bytes follow", _AGAIN)
+            raise InputError(self.path, f"it declares {header.frames} frames, but only {held} bytes follow", _AGAIN)
 
     # ---- frames -----------------------------------------------------------------------------------------------------
 
@@ -279,7 +283,7 @@ class SensReader:
         pose, (_, _, color, depth) = self._numbers(position)
         (most_color, least_color), (most_depth, least_depth) = self._lengths()
         if not (least_color <= color <= most_color and least_depth <= depth <= most_depth):
-            return BrokenFrame(number, position, f"its lengths ({color} and {depth} bytes) cannot be")
+            return BrokenFrame(number, position, f"its lengths ({color} and {depth} bytes) are impossible")
         if position + _FRAME.size + color + depth > self._size:
             return BrokenFrame(number, position, "the file ends inside it")
         return SensFrame(number, position, pose, color, depth)

@@ -102,14 +102,14 @@ def _read_object(kind: Any, value: Any, where: str, place: str) -> Any:
     for key in value:
         if key not in fields:
             near = nearest(key, fields)
-            hint = f"Did you mean {near!r}?" if near else f"Known are {', '.join(fields)}"
-            raise InputError(where, f"unknown setting {_join(place, key)!r}", hint)
+            hint = f"Did you mean {near!r}?" if near else f"Use one of {', '.join(fields)}"
+            raise InputError(where, f"there is no setting {_join(place, key)!r}", hint)
     given = {}
     for name, field in fields.items():
         if name in value:
             given[name] = _read(hints[name], value[name], where, _join(place, name))
         elif field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING:
-            raise InputError(where, f"the setting {_join(place, name)!r} is missing", "Add it")
+            raise InputError(where, f"the setting {_join(place, name)!r} is missing", "Add this setting")
     try:
         return kind(**given)
     except InputError as error:

@@ -46,13 +46,13 @@ class Storage:
                 raw = torch.empty(size, dtype=torch.uint8)
                 file.seek(self.entry.start + begin)
                 if file.readinto(raw.numpy().data) != size:
-                    raise InputError(self.path, "the file became shorter while it was read", DAMAGED)
+                    raise InputError(self.path, "the file was shortened while it was read", DAMAGED)
         except OSError as error:
             raise InputError(self.path, f"the file cannot be read ({error.strerror})", "Restore the file") from None
         if whole and self.entry.name not in self.intact:
             self._compare(zlib.crc32(raw.numpy().data))
         if self.dtype == torch.bool and int(raw.max()) > 1:
-            raise InputError(self.path, f"{self.entry.name}: bytes other than 0 and 1 as bool", DAMAGED)
+            raise InputError(self.path, f"{self.entry.name}: it is bool, but holds bytes other than 0 and 1", DAMAGED)
         return raw.view(self.dtype)
 
     def _compare(self, crc: int) -> None:

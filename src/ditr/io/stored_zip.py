@@ -54,7 +54,7 @@ def read_directory(file: BinaryIO, size: int) -> dict[str, Entry]:
         if name in entries:
             raise Fault(f"the archive has two entries {name!r}", HOSTILE)
         if fields[3] & 0x2041:
-            raise Fault(f"the entry {name!r} is encrypted", "Decrypt the archive")
+            raise Fault(f"the entry {name!r} is encrypted", "Save it without encryption")
         stored, full, header = _wide(fields[8], fields[9], fields[16], directory[name_end : name_end + extras])
         if fields[4] or stored != full:
             raise Fault(f"the entry {name!r} is compressed, which torch.save never does", RESAVE)
@@ -79,23 +79,23 @@ def _find_directory(file: BinaryIO, size: int) -> tuple[int, int, int]:
     end = size - 22
     mark, disk, first_disk, here, count, length, begin, comment = struct.unpack("<4s4H2LH", _read(file, end, 22))
     if mark != b"PK\x05\x06" or comment:
-        raise Fault("the archive's end is missing, so the file is cut off, or bytes follow it")
+        raise Fault("the archive's end record is missing, so the file is cut off, or bytes were added to it")
     narrow = (here, count, length, begin)
     if end >= 76:
         mark, _, place, _ = struct.unpack("<4sLQL", _read(file, end - 20, 20))
         if mark == b"PK\x06\x07":
             end -= 76
             if place != end:
-                raise Fault("the archive's end is damaged")
+                raise Fault("the archive's end record is damaged")
             wide = struct.unpack("<4sQ2H2L4Q", _read(file, end, 56))
             if wide[0] != b"PK\x06\x06" or wide[1] != 44 or wide[4] or wide[5]:
-                raise Fault("the archive's end is damaged")
+                raise Fault("the archive's end record is damaged")
             here, count, length, begin = wide[6:]
             limits = (0xFFFF, 0xFFFF, 0xFFFFFFFF, 0xFFFFFFFF)
             if narrow != tuple(min(value, limit) for value, limit in zip(wide[6:], limits, strict=True)):
-                raise Fault("the archive's end contradicts itself", HOSTILE)
+                raise Fault("the archive's end record contradicts itself", HOSTILE)
     if disk or first_disk or here != count or begin + length != end or count * 46 > length:
-        raise Fault("the archive's end is damaged")
+        raise Fault("the archive's end record is damaged")
     if length > MAX_DIRECTORY:
         raise Fault(f"the archive's directory has {length} bytes, more than {MAX_DIRECTORY}", HOSTILE)
     return begin, length, count
@@ -107,7 +107,7 @@ def _entry_name(raw: bytes) -> str:
     except UnicodeDecodeError:
         raise Fault("an entry's name is not text") from None
     if "\\" in name or ":" in name or not name.isprintable() or {"", ".", ".."} & set(name.split("/")):
-        raise Fault(f"the archive has an entry {name[:80]!r}, no name inside a folder", HOSTILE)
+        raise Fault(f"the archive has an entry {name[:80]!r}, which is not a name inside a folder", HOSTILE)
     return name
 
 

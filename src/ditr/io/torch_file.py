@@ -63,7 +63,7 @@ def read_torch_file(path: str | Path) -> PlainValue:
             root = _root(entries)
             order = content(file, entries[f"{root}/byteorder"]) if f"{root}/byteorder" in entries else b"little"
             if order.decode("latin1") != sys.byteorder:
-                raise Fault("its numbers are in another byte order than this machine's", RESAVE)
+                raise Fault("its byte order differs from this machine's", RESAVE)
             data = content(file, entries[f"{root}/data.pkl"])
     except Fault as fault:
         raise InputError(where, fault.fault, fault.remedy) from None
@@ -95,8 +95,8 @@ def _root(entries: dict[str, Entry]) -> str:
         raise Fault("the archive's entries are not in one folder", "Name a checkpoint of torch.save")
     if f"{root}/constants.pkl" in entries or any(name.startswith(f"{root}/code/") for name in entries):
         raise Fault(
-            "this is a TorchScript program, which holds code",
-            "Load it with torch.jit.load where you trust it, and save its state_dict() with torch.save",
+            "this is a TorchScript program, which contains code",
+            "If you trust it, load it with torch.jit.load and save its state_dict() with torch.save",
         )
     if f"{root}/data.pkl" not in entries:
         raise Fault("the archive has no data.pkl", "Name a checkpoint of torch.save")
@@ -116,7 +116,7 @@ def _vocabulary(path: Path, size: int, root: str, entries: dict[str, Entry]) -> 
         if type(key) is not str or re.fullmatch(r"[0-9]{1,9}", key) is None:
             raise Fault("a storage's key is not a number", HOSTILE)
         if type(location) is not str or type(count) is not int:
-            raise Fault("a storage is written in an unknown way", HOSTILE)
+            raise Fault("a storage is stored in an unknown way", HOSTILE)
         entry = entries.get(f"{root}/data/{key}")
         if entry is None:
             raise Fault(f"the storage {key} is missing in the archive")
@@ -137,7 +137,7 @@ def _tensor(arguments: tuple[Any, ...]) -> StoredTensor:
         raise Fault("a tensor has no storage", HOSTILE)
     storage, offset, shape, stride, gradient, hooks = arguments
     if type(gradient) is not bool or type(hooks) is not OrderedDict or hooks:
-        raise Fault("a tensor is written in an unknown way", HOSTILE)
+        raise Fault("a tensor is stored in an unknown way", HOSTILE)
     shape, stride = sizes(shape, "a tensor's shape"), _steps(stride, "a tensor's stride")
     if type(offset) is not int or offset < 0 or len(shape) != len(stride):
         raise Fault("a tensor's offset or stride is impossible", HOSTILE)

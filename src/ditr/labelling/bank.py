@@ -108,7 +108,7 @@ class Bank:
         """
         _, label, rows = session.examples()
         if not len(label):
-            raise InputError("bank", "nothing was clicked", "Click once in each class at least")
+            raise InputError("bank", "nothing was clicked", "Click at least once in each class")
         cells = session.cells
         bank = cls(
             classes=tuple(session.classes),
@@ -203,7 +203,11 @@ def join_banks(banks: Sequence[Bank]) -> Bank:
         require_model(first.model, other.model, "banks")
         _require_same("banks", first.encoder, other.encoder)
         if not np.isclose(other.cell, first.cell):
-            raise InputError("banks", f"their cells are {first.cell:g} and {other.cell:g} m", "Join banks of one size")
+            raise InputError(
+                "banks",
+                f"their cells have different sizes, {first.cell:g} and {other.cell:g} m",
+                "Join banks with cells of the same size",
+            )
     classes = tuple(dict.fromkeys(name for bank in banks for name in bank.classes))
     common = [name for name in first.shape_names if all(name in bank.shape_names for bank in banks)]
     shapes = [bank.shape[:, [bank.shape_names.index(name) for name in common]] for bank in banks]
@@ -241,7 +245,9 @@ def require_model(one: str | None, two: str | None, where: str) -> None:
     if one == two:
         return
     if one is None or two is None:
-        raise InputError(where, "only one of them was made with a network", "Name the same --model for all, or none")
+        raise InputError(
+            where, "only one of them was made with a network", "Make all with the same --model, or all without"
+        )
     fault = f"they were made with different networks ({one[:12]} and {two[:12]})"
     raise InputError(where, fault, "Name the --model that the clicks were spread with, or click a new bank")
 
@@ -269,7 +275,7 @@ def read_bank(path: str | os.PathLike[str]) -> Bank:
     remedy = "Name a file that `ditr label --bank` wrote"
     try:
         if where.stat().st_size > _MOST_BYTES:
-            raise InputError(where, "it is too large for a bank", remedy)
+            raise InputError(where, "it is too large to be a bank", remedy)
         with safe_open(where, "numpy") as file:
             metadata = file.metadata() or {}
             arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
@@ -279,7 +285,7 @@ def read_bank(path: str | os.PathLike[str]) -> Bank:
     except InputError as error:
         raise InputError(where, error.fault, remedy) from None
     except (OSError, SafetensorError, ValueError, KeyError, TypeError) as error:
-        raise InputError(where, f"not a bank of classes ({error})", remedy) from None
+        raise InputError(where, f"it is not a bank of classes ({error})", remedy) from None
 
 
 def _checked(facts: Any, arrays: dict[str, NDArray[Any]]) -> Bank:

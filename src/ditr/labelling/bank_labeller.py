@@ -140,7 +140,11 @@ class BankLabeller:
 
     def __post_init__(self) -> None:
         if (self.encoding is None) != (self.bank.encoder is None):
-            raise InputError("bank", "it has an encoder and is given none, or the reverse", "Give it the one it names")
+            raise InputError(
+                "bank",
+                "it needs an encoder and got none, or got one that it does not need",
+                "Give the encoder that the bank names, or none",
+            )
         if self.encoding is not None and self.bank.encoder is not None:
             self.bank.encoder.require(self.encoding.encoder)
         model = None if self.segmenter is None else model_digest(self.segmenter)

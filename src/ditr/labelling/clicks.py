@@ -79,7 +79,7 @@ class Action:
         """
         if self.gesture == "point" and self.point >= len(scene):
             fault = f"there is no point {self.point}, they are counted from 0 to {len(scene) - 1}"
-            raise InputError(where, fault, "Give the number of a point of this scene")
+            raise InputError(where, fault, "Give the number of a point in this scene")
         if self.gesture not in ("pixel", "stroke"):
             return self
         if (view := view_called(scene.views, self.view)) is not None:
@@ -111,9 +111,9 @@ class Clicks:
         """
         now = scene_identity(scene)
         if self.scene.get("points", now["points"]) != now["points"]:
-            fault = f"they were made in a scene of {self.scene['points']} points, this one has {now['points']}"
+            fault = f"they were made in a scene with {self.scene['points']} points, but this one has {now['points']}"
         elif self.scene.get("sha256", now["sha256"]) != now["sha256"]:
-            fault = f"they were made in another scene ({self.scene.get('name')}) of as many points"
+            fault = f"they were made in another scene ({self.scene.get('name')}) with the same number of points"
         else:
             return
         raise InputError(where, fault, "Name the capture that was clicked in, or make new clicks")
@@ -166,11 +166,11 @@ def read_clicks(path: str | os.PathLike[str]) -> Clicks:
     except InputError as error:
         raise InputError(where, error.fault, _REMEDY) from None
     except (OSError, ValueError, RecursionError) as error:
-        raise InputError(where, f"not a file of clicks ({error})", _REMEDY) from None
+        raise InputError(where, f"it is not a file of clicks ({error})", _REMEDY) from None
     if not isinstance(content, dict):
-        raise InputError(where, "not a file of clicks: it is not a JSON object", _REMEDY)
+        raise InputError(where, "it is not a file of clicks, since it is not a JSON object", _REMEDY)
     if content.get("schema", SCHEMA) != SCHEMA:
-        raise InputError(where, f"its schema is {content['schema']!r}, and {SCHEMA} is known", "Update ditr")
+        raise InputError(where, f"its schema is {content['schema']!r}, but this version reads {SCHEMA}", "Update ditr")
     scene = content.get("scene", {})
     if not isinstance(scene, dict):
         raise InputError(
@@ -182,7 +182,7 @@ def read_clicks(path: str | os.PathLike[str]) -> Clicks:
     actions = tuple(action_of(entry, f"{where}, click {number}") for number, entry in enumerate(entries))
     listed = content.get("classes", [])
     if not isinstance(listed, list) or not all(isinstance(name, str) and name for name in listed):
-        raise InputError(where, "its classes are not a list of names", "Give a list of texts")
+        raise InputError(where, "its classes are not a list of names", "Give a list of strings")
     names = tuple(dict.fromkeys([*listed, *(action.name for action in actions)]))
     return Clicks(scene, names, actions)
 

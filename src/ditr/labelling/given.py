@@ -70,7 +70,7 @@ def session_of(scene: Scene, cells: Cells, given: GivenLabels, *, seed: int = 0)
     rng = np.random.default_rng(seed)
     there = np.unique(given.label[given.label >= 0]).tolist()
     if not there:
-        raise InputError(given.by, "no point has a label, from which others could get one", "Label some points")
+        raise InputError(given.by, "no point has a label that could be spread to others", "Label some points")
     count = int(np.clip(_MOST_NUMBERS // (len(cells) * len(there)), _LEAST, _PER_CLASS))
     session = Session(scene, cells, given.class_names)
     for label in there:

@@ -98,13 +98,13 @@ def _pairs(scene: Scene, annotations: Annotations, where: str) -> tuple[list[tup
     strange = [image.name for view, image in zip(views, images, strict=True) if view is None]
     if not pairs:
         near = nearest(strange[0], [view.name for view in scene.views], cutoff=0.0)
-        fault = f"none of its {len(images)} photographs is in the capture: {few(strange, 3)}"
+        fault = f"none of its {len(images)} photographs are in the capture: {few(strange, 3)}"
         raise InputError(where, fault, f"Name annotations of photographs such as {near!r}, or the capture of these")
     findings = list(annotations.findings)
     if strange:
         grade = Grade.WARNED if len(strange) > _FEW * len(images) else Grade.NOTED
         text = f"{len(strange)} of {len(images)} annotated photographs are not in the capture: {few(strange, 5)}"
-        remedy = "Look whether they are annotations of this capture" if grade is Grade.WARNED else ""
+        remedy = "Check that they are annotations of this capture" if grade is Grade.WARNED else ""
         findings.append(Finding(grade, "annotations", text, remedy))
     return pairs, findings
 
@@ -139,9 +139,9 @@ class _Frame:
         turned = stored[::-1] if orientation >= 5 else stored
         fits, fits_turned = _alike(image.size, stored), _alike(image.size, turned)
         if not fits and not fits_turned:
-            fault = f"it has {image.size[0]} x {image.size[1]} pixels, the photograph {stored[0]} x {stored[1]}"
-            remedy = "Label images may be smaller or larger than photographs, in the same proportion"
-            raise InputError(image.where, fault, f"{remedy}; or it belongs to another capture")
+            fault = f"it has {image.size[0]} x {image.size[1]} pixels, but the photograph {stored[0]} x {stored[1]}"
+            remedy = "Label images may be smaller or larger than photographs, with the same aspect ratio"
+            raise InputError(image.where, fault, f"{remedy}; or it may belong to another capture")
         both = fits and fits_turned and orientation != 1
         wanted = upright if exif == "auto" else exif == "upright"
         takes_turn = fits_turned and (not fits or wanted) and orientation != 1
@@ -158,7 +158,7 @@ class _Frame:
 
 
 def _alike(one: tuple[int, int], two: tuple[int, int]) -> bool:
-    """Whether sizes are in the same proportion, except for rounding."""
+    """Whether sizes are with the same aspect ratio, except for rounding."""
     across, down = one[0] / two[0], one[1] / two[1]
     return abs(one[1] - two[1] * across) <= 1 or abs(one[0] - two[0] * down) <= 1
 
@@ -253,26 +253,29 @@ class _Votes:
     def said(self) -> str:
         """How far photographs agree, in a sentence."""
         share = self._disagree / max(1, self.several)
-        tied = f", {self._ties} points had as many votes for two classes" if self._ties else ""
-        return f"{share:.1%} of the {self.several} points seen by several label images have different ones{tied}"
+        tied = f", {self._ties} points had equal votes for two classes" if self._ties else ""
+        return (
+            f"{share:.1%} of the {self.several} points seen by several label images get different labels from "
+            f"them{tied}"
+        )
 
 
 def _said(votes: _Votes, frames: Sequence[_Frame], *, upright: bool, label: NDArray[np.int32]) -> list[Finding]:
     """What people should know of the votes and of how images were laid over each other."""
     found = []
     if strange := votes.is_strange:
-        remedy = "Look whether they are of this capture, and whether its poses are right (`ditr check`)"
-        found.append(Finding(Grade.WARNED, "annotations", f"{votes.said()}: hardly fewer than by chance", remedy))
+        remedy = "Check that they belong to this capture, and that its poses are right (`ditr check`)"
+        found.append(Finding(Grade.WARNED, "annotations", f"{votes.said()}, almost as many as by chance", remedy))
     if not strange and votes.several:
         found.append(Finding(Grade.NOTED, "annotations", votes.said()))
     if guessed := [frame.view.name for frame in frames if frame.is_guess]:
         taken = "as EXIF turns the photographs" if upright else "as the photographs are stored"
-        text = f"{few(guessed, 3)}: nothing shows how the pixels are oriented, and they are taken {taken}"
-        found.append(Finding(Grade.WARNED, "exif", text, "Say --exif stored or --exif upright"))
+        text = f"{few(guessed, 3)}: nothing shows how the pixels are oriented; they are read {taken}"
+        found.append(Finding(Grade.WARNED, "exif", text, "Give --exif stored or --exif upright"))
     if scaled := [frame.view.name for frame in frames if frame.is_scaled]:
-        text = f"{len(scaled)} label images have another size than their photographs and are scaled: {few(scaled, 3)}"
+        text = f"{len(scaled)} label images differ in size from their photographs and are scaled: {few(scaled, 3)}"
         found.append(Finding(Grade.NOTED, "annotations", text))
     if not (label >= 0).any():
-        text = "no point has a label: what was painted lies where the photographs show no points"
-        found.append(Finding(Grade.WARNED, "annotations", text, "Look at the poses with `ditr check`"))
+        text = "no point has a label, since the painted pixels show no points"
+        found.append(Finding(Grade.WARNED, "annotations", text, "Check the poses with `ditr check`"))
     return found

@@ -102,7 +102,7 @@ def _in_order(scene: Scene, path: Path, palette: Palette | None) -> PaintedLabel
     else:
         return None
     if len(values) != len(scene):
-        fault = f"it has {len(values)} labels, and the capture {len(scene)} points"
+        fault = f"it has {len(values)} labels, but the capture has {len(scene)} points"
         raise InputError(path, fault, "Name the labels of this capture")
     return labels_of(path, cloud, palette, scene)
 
@@ -163,7 +163,7 @@ class _Match:
         found = []
         if self.shift.any():
             moved = ", ".join(f"{value:.10g}" for value in self.shift)
-            text = f"the file's coordinates were shifted, and are moved back by {moved}"
+            text = f"the file's coordinates are shifted; they are moved back by {moved}"
             found.append(Finding(Grade.WARNED, "shift", text, "Save clouds with their global shift restored"))
         if self.share < 1:
             text = f"{1 - self.share:.1%} of the capture's points are not in the file, and get no label from it"
@@ -196,7 +196,7 @@ def _matched(scene: Scene, path: Path, coord: NDArray[np.float64], frames: list[
                 return match
             best = match if best is None or match.ours > best.ours else best
     assert best is not None
-    fault = f"{best.ours:.0%} of its points are those of the capture, within {tolerance:.2g} m"
+    fault = f"{best.ours:.0%} of its points match points of the capture, within {tolerance:.2g} m"
     remedy = "Name the cloud of this capture; save it with its global shift restored, and coordinates as double"
     raise InputError(path, fault, remedy)
 

@@ -83,7 +83,7 @@ def labels_of(
         differ = int((_by_name(label, classes, classes_there) != label_there).sum())
         if differ and not _same_standard(label, palette, cloud.columns[other]):
             fault = f"{name} and {other} are both labels, and differ at {differ} of {len(label)} points"
-            raise InputError(path, fault, f"Say which was painted, as --column {other}")
+            raise InputError(path, fault, f"Name the one that was painted, such as --column {other}")
     text = f"those of {name}, {int((label >= 0).sum())} of {len(label)} points have one"
     return PaintedLabels(label, classes, (Finding(Grade.NOTED, "labels", text),))
 
@@ -121,7 +121,7 @@ def _candidates(path: Path, cloud: Cloud) -> list[str]:
     if len(whole) == 1:
         return whole
     which = f"several may be labels: {few(whole, 8)}" if whole else f"none is called label: {few(_others(cloud), 8)}"
-    raise InputError(path, f"of its columns {which}", "Name the one of the labels with --column NAME")
+    raise InputError(path, f"of its columns {which}", "Name the one that holds the labels with --column NAME")
 
 
 def _is_whole(values: NDArray[Any]) -> bool:
@@ -135,7 +135,7 @@ def _numbers(path: Path, name: str, values: NDArray[Any]) -> NDArray[np.int64]:
     values = np.where(known, values, 0)
     whole = known & (values == np.floor(values)) & (np.abs(values.astype(np.float64)) < 1 << 40)
     if bad := int((known & ~whole).sum()):
-        fault = f"{bad} values of {name} are not whole numbers, as averages of labels are"
+        fault = f"{bad} values of {name} are not whole numbers; perhaps labels were averaged"
         raise InputError(path, fault, "Paint or copy labels without interpolation")
     return np.where(known, values, UNLABELLED).astype(np.int64)
 
@@ -169,7 +169,7 @@ def _meant(
         raise InputError(path, f"nothing says what the numbers of {name} mean", remedy)
     if strange := [str(number) for number in used if number not in meaning]:
         known = f"the {len(classes)} classes" if palette is None else palette.where
-        fault = f"{name} has the numbers {few(strange, 5)}, which are not among {known}"
+        fault = f"{name} has the numbers {few(strange, 5)}, which are not in {known}"
         raise InputError(path, fault, "Add these classes to the list and give it with --classes")
     values, place = np.unique(numbers, return_inverse=True)
     table = np.array([max(UNLABELLED, meaning.get(value, UNLABELLED)) for value in values.tolist()], np.int32)
@@ -191,7 +191,7 @@ def _chosen(path: Path, name: str, used: list[int], palette: Palette, *, sure: b
         return palette.by_number
     if any(standard[number] != palette.by_number[number] for number in used):
         fault = f"the numbers of {name} may be ids of {palette.where} or classifications of LAS"
-        raise InputError(path, fault, "Call the column label if they are ids, or save the cloud as LAS")
+        raise InputError(path, fault, "Rename the column to label if they are ids, or save the cloud as LAS")
     return standard
 
 

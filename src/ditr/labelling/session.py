@@ -86,7 +86,7 @@ class Session:
         """Take an action that was compared with the scene."""
         if action.gesture == "lock":
             if action.name not in self.classes:
-                raise InputError(where, f"there is no class {action.name!r}", "Lock a class that was clicked")
+                raise InputError(where, f"there is no class {action.name!r}", "Lock a class that has clicks")
             rows = np.empty(0, np.int64)
             label = self.classes.index(action.name)
             self._locked.append((self.labels().label == label, label))

@@ -70,7 +70,9 @@ def simulate(
     """
     scene = session.scene
     if scene.label is None or not (scene.label >= 0).any():
-        raise InputError(f"scene {scene.name}", "its points have no labels to click by", "Name a labelled capture")
+        raise InputError(
+            f"scene {scene.name}", "its points have no labels to simulate clicks from", "Name a labelled capture"
+        )
     there = [int(label) for label in np.unique(scene.label[scene.label >= 0])]
     rng = np.random.default_rng(seed)
     points = {label: rng.permutation(np.flatnonzero(scene.label == label)) for label in there}

@@ -69,7 +69,11 @@ class MinkUNetConfig:
 
     def for_input(self, in_channels: int, image_width: int | None) -> MinkUNetConfig:
         if image_width is not None:
-            raise InputError("network", f"{self.title} takes no image features", "Leave the encoder out, or distil")
+            raise InputError(
+                "network",
+                f"{self.title} takes no image features",
+                "Leave the encoder out, or distil (`ditr train --distill`)",
+            )
         return replace(self, in_channels=in_channels)
 
     def build(self) -> MinkUNet:

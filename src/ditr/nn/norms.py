@@ -137,7 +137,7 @@ def normalize(norm: nn.Module, x: Tensor, condition: Condition | None) -> Tensor
         out: Tensor = norm(x)
         return out
     if condition is None:
-        raise ValueError("this network has norms per dataset: say which dataset the batch comes from")
+        raise ValueError("this network has norms per dataset: name the dataset that the batch comes from")
     return norm(x, condition)  # type: ignore[no-any-return]
 
 

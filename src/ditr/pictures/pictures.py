@@ -34,8 +34,8 @@ _WIDTH = 960
 _LONGEST = 5
 """Width over height up to which a free view has the shape of the photograph."""
 _COMPONENTS = (
-    "Colours: the first three principal components of the features, as red, green and blue. Like features have like "
-    "colours."
+    "Colours: the first three principal components of the features, as red, green and blue. Similar features "
+    "have similar colours."
 )
 _UNSEEN = (LegendEntry("no view shows the point, so it has no image feature", GREY),)
 

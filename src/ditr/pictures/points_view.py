@@ -136,8 +136,8 @@ def points_view(
 
 
 _HOW = (
-    "Drag to turn, with the right button or two fingers to move; the wheel zooms once the picture was clicked. "
-    "A click says what a point is, a double click goes there."
+    "Drag to turn, and with the right button or two fingers to move; after a click in the picture, the wheel zooms. "
+    "A click shows what a point is, a double click goes there."
 )
 
 

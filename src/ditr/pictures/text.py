@@ -73,8 +73,9 @@ def _glyph(character: str, font: Font) -> tuple[tuple[int, int], bytes]:
 @lru_cache(maxsize=1)
 def _say_what_is_spelt() -> None:
     _log.info(
-        "no font of this machine has all letters of a text in the pictures: they stand there in Latin or as code "
-        "points; a package of fonts, such as Noto, brings them"
+        "no font on this machine has all the letters of a text in the pictures, so some are written in Latin letters "
+        "or "
+        "as code points; install a font package such as Noto"
     )
 
 

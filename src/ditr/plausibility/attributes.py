@@ -44,17 +44,17 @@ def _points(scene: Scene) -> list[Finding]:
     far = far_away(scene.coord)
     if far.any():
         reach = np.abs(scene.coord[far] - np.median(scene.coord, axis=0)).max()
-        text = f"{np.count_nonzero(far)} of {len(far)} lie up to {reach:.3g} m from all others"
+        text = f"{np.count_nonzero(far)} of {len(far)} are up to {reach:.3g} m away from all others"
         text += f", the first is number {np.flatnonzero(far)[0]}"
         found.append(Finding(Grade.WARNED, "points", text, "Remove them", {"far_points": int(far.sum())}))
     zero = int((scene.coord == 0).all(axis=1).sum())
     if zero >= _FEWEST // 2 and zero > _PILE * len(scene):
-        text = f"{zero} of {len(scene)} are at (0, 0, 0), where sensors put what they did not measure"
+        text = f"{zero} of {len(scene)} are at (0, 0, 0), which sensors report when they measured nothing"
         found.append(Finding(Grade.WARNED, "points", text, "Remove them", {"zero_points": zero}))
     x, y, z = np.ptp(scene.coord, axis=0)
     is_global = (np.abs(scene.coord[:, :2]) <= (180, 90)).all()
     if len(scene) >= _FEWEST and is_global and 0 < max(x, y) < min(_DEGREES * z, 1.0):
-        text = f"x and y span {x:.2g} and {y:.2g} beside heights of {z:.3g}: they look like degrees"
+        text = f"x and y span {x:.2g} and {y:.2g}, and heights {z:.3g}: x and y look like degrees"
         remedy = "Project longitude and latitude to metres, as to UTM"
         found.append(Finding(Grade.REFUSED, "scale", text, remedy, {"degrees": True}))
     return found
@@ -65,5 +65,7 @@ def _masks(scene: Scene) -> list[Finding]:
     empty = [view.name for view in masked if not np.any(read_mask(view))]
     if not empty:
         return []
-    text = f"the masks of {few(empty, 3)} take out the whole image"
-    return [Finding(Grade.NOTED, "masks", text, "0 means do not use: invert them if they mean the opposite")]
+    text = f"the masks of {few(empty, 3)} exclude the whole image"
+    return [
+        Finding(Grade.NOTED, "masks", text, "0 in a mask excludes a pixel: invert the masks if they mean the opposite")
+    ]

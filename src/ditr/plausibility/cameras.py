@@ -203,7 +203,7 @@ def _little_seen(given: Agreement, *, masked: bool) -> list[Finding]:
     if share >= max(least, WARNED_BELOW * predicted):
         return []
     grade = Grade.REFUSED if share < max(least, REFUSED_BELOW * predicted) else Grade.WARNED
-    text = f"the views show {share:.1%} of the points, where frusta, ranges and masks let expect {predicted:.1%}"
+    text = f"the views show {share:.1%} of the points, where {predicted:.1%} is expected from frusta, ranges and masks"
     if given.depth is not None and given.depth < WARNED_BELOW:
         text += f"; depth maps and points agree to {max(0.0, given.depth):.2f}"
     return [Finding(grade, "cameras", text, "Check the poses, the unit and the depth maps (`ditr check`)", evidence)]

@@ -36,7 +36,8 @@ def check_colors(scene: Scene, rule: VisibilityRule) -> list[Finding]:
     if exchanged < as_is + 0.3 or exchanged < 0.5:
         return []
     text = (
-        f"red and blue seem exchanged: hues of points and pixels agree to {as_is:.2f}, and to {exchanged:.2f} otherwise"
+        f"red and blue seem to be swapped: hues of points and pixels agree to {as_is:.2f}, but to {exchanged:.2f} "
+        "after swapping"
     )
     evidence = {"hue_fit": round(as_is, 3), "hue_fit_exchanged": round(exchanged, 3)}
     return [Finding(Grade.WARNED, "colours", text, "Write the channels as red, green, blue", evidence)]

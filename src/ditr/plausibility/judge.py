@@ -65,7 +65,7 @@ class Judgement:
         fault = ". ".join(f"{finding.about}: {finding.text}" for finding in refused)
         remedies = [finding.remedy for finding in refused if finding.remedy]
         if not any(finding.is_broken for finding in refused):
-            remedies.append("Add --force to go on all the same")
+            remedies.append("Add --force to continue anyway")
         raise InputError(f"scene {self.scene}", fault, ". ".join(remedies))
 
 

@@ -93,7 +93,7 @@ def look_at(
     if labelled and scene.label is not None and counts is not None:
         faults += _impossible_class(folder, scene, reading)
         if not counts.occurring:
-            findings = (*findings, Finding(Grade.NOTED, "labels", "no point of it is labelled"))
+            findings = (*findings, Finding(Grade.NOTED, "labels", "none of its points are labelled"))
     return Look(folder, _outline(scene), counts, findings, tuple(faults))
 
 
@@ -176,7 +176,7 @@ def labels_fit(looks: Sequence[Look], classes: Sequence[str] | None = None) -> N
 def matched(looks: Sequence[Look], classes: Sequence[str]) -> list[Look]:
     """The looks with a note where a class list is matched by name with one of other order or length."""
     names = tuple(classes)
-    text = "its classes are in another order, or some of the list; they are matched by name"
+    text = "its class list has another order or only some of the classes; classes are matched by name"
     note = Finding(Grade.NOTED, "classes", text)
     return [
         replace(look, findings=(*look.findings, note))

@@ -51,7 +51,7 @@ def check_scale(scene: Scene, rule: VisibilityRule) -> list[Finding]:
         InputError: a depth map that cannot be read.
     """
     if scene.unscaled is not None:
-        text = f"the scale is unknown: {scene.unscaled}; photographs alone have no unit"
+        text = f"the scale is unknown: {scene.unscaled}; photographs alone do not determine it"
         remedy = "Give --scale-by A B METRES (two views or two points), --scale auto (by the floor), or --unit"
         return [Finding(Grade.REFUSED, UNKNOWN_UNIT, text, remedy)]
     sample = _sampled(scene)
@@ -109,7 +109,7 @@ def _poses_elsewhere(scene: Scene, stance: Stance) -> list[Finding]:
     middle, center = np.median(scene.coord, axis=0), _center(scene)
     for factor in (0.001, 0.01):
         if np.linalg.norm(factor * center - middle) < 3 * size and _seen(scene, factor) > 0.1:
-            text += f", which they would see well with poses in {_name(factor)}"
+            text += f", which they would see well if the poses were in {_name(factor)}"
             return [Finding(Grade.REFUSED, "scale", text, f"Multiply the poses' positions by {factor:g}", evidence)]
     if stance.distance < _ELSEWHERE * size:
         return []
@@ -133,7 +133,7 @@ def _depth(found: DepthRatio | None) -> list[Finding]:
     if found is None or found.fits:
         return []
     evidence = {"depth_over_distance": found.ratio, "share": round(found.share, 3)}
-    text = f"depth maps hold {found.ratio:.3g} times the distances of the points, which are {found.distance:.3g} m"
+    text = f"depth maps have {found.ratio:.3g} times the distances of the points, which are {found.distance:.3g} m"
     depth_unit, unit = _nice(found.unit / found.ratio, _DEPTH_UNITS), _nice(found.ratio, _LENGTHS)
     nearer = abs(math.log(found.distance / _DEPTH)) <= abs(math.log(found.distance * found.ratio / _DEPTH))
     if depth_unit is not None and (unit is None or (nearer and unit != UNITS["ft"])):

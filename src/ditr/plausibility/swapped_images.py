@@ -92,8 +92,8 @@ def _better(fit: Fit, views: tuple[View, ...], candidates: list[View], bound: fl
         Finding(
             Grade.REFUSED,
             "cameras",
-            f"images stand at poses of other views: {what} to {own:.2f} as they are and to {best:.2f} otherwise; "
-            f"the pose of {views[row].name}, say, fits the image of {candidates[column].name}",
+            f"images have the poses of other views: {what} to {own:.2f} as they are, but to {best:.2f} otherwise; "
+            f"for example, the pose of {views[row].name} fits the image of {candidates[column].name}",
             "Check which image belongs to which pose",
             {"fit": round(own, 3), "fit_otherwise": round(best, 3)},
         )

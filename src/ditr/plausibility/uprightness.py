@@ -27,8 +27,8 @@ def check_up(scene: Scene, rule: VisibilityRule) -> list[Finding]:
         if found.margin < _CLEAR or found.direction @ scene.up > _FAR * np.linalg.norm(scene.up):
             return turned
         given = f"up is given as {_named(scene.up)} (by --up, the capture or its format)"
-        text = f"{given}, but points and cameras say {_named(found.direction)}"
-        remedy = f"If these are right, give --up {_option(found.direction)}"
+        text = f"{given}, but points and cameras show {_named(found.direction)}"
+        remedy = f"If points and cameras are right, give --up {_option(found.direction)}"
         return [Finding(Grade.WARNED, "up", text, remedy, evidence), *turned]
     return [*_stance(found, evidence), *_direction(scene, found, evidence), *turned]
 
@@ -38,7 +38,10 @@ def _turned_images(scene: Scene) -> list[Finding]:
     turned = turned_degrees(upright_views(scene, scene.posed_views))
     if not turned:
         return []
-    text = f"{len(turned)} of {len(scene.views)} images lie on their side or head; they are encoded upright"
+    text = (
+        f"{len(turned)} of {len(scene.views)} images are on their side or upside down; they are turned upright before "
+        "encoding"
+    )
     return [Finding(Grade.NOTED, "up", text, evidence={"turned_images": turned})]
 
 
@@ -51,22 +54,22 @@ def _stance(found: Uprightness, evidence: dict[str, object]) -> list[Finding]:
         return []
     evidence = {**evidence, "roll": round(found.roll)}
     roll, name = f"{abs(found.roll):.0f} degrees", _named(found.direction)
-    text = f"points say {name}, but then all cameras are turned by {roll} about their axes"
-    return [Finding(Grade.WARNED, "up", text, "Look at the poses, or give the right direction with --up", evidence)]
+    text = f"points show {name}, but then all cameras are turned by {roll} about their axes"
+    return [Finding(Grade.WARNED, "up", text, "Check the poses, or give the right direction with --up", evidence)]
 
 
 def _direction(scene: Scene, found: Uprightness, evidence: dict[str, object]) -> list[Finding]:
     name = _named(found.direction)
     if found.name != "z":
         who = "points and cameras" if scene.posed_views else "the points"
-        text = f"{name} is up in this capture, as {who} say"
-        return [Finding(Grade.NOTED, "up", text, "Where that is wrong, give --up", evidence)]
+        text = f"{name} is up in this capture, as {who} show"
+        return [Finding(Grade.NOTED, "up", text, "If that is wrong, give --up", evidence)]
     if found.evidence > 0.5:
         return []
-    text = "z is assumed to be up, as in most captures; points and cameras do not show it"
+    text = "z is assumed to be up, as in most captures; points and cameras do not tell"
     if found.evidence < -0.5:
-        text = f"z is taken to be up, as in most captures, though a little speaks for {_named(found.rival)}"
-    return [Finding(Grade.NOTED, "up", text, "Where that is wrong, give --up", evidence)]
+        text = f"z is assumed to be up, as in most captures, although {_named(found.rival)} is also possible"
+    return [Finding(Grade.NOTED, "up", text, "If that is wrong, give --up", evidence)]
 
 
 def _named(direction: NDArray[np.float64]) -> str:

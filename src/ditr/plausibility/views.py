@@ -75,9 +75,9 @@ def _odd_views(scene: Scene, rule: VisibilityRule) -> list[Finding]:
         return []
     names = few([posed[row].name for row, is_odd in zip(rows, odd, strict=True) if is_odd], 5)
     how = " and ".join(
-        f"{kind} to {low:.2f} (median of the views {median:.2f})" for kind, (low, median) in told.items()
+        f"{kind} agree to {low:.2f} (median of all views: {median:.2f})" for kind, (low, median) in told.items()
     )
-    text = f"{odd.sum()} of the {len(rows)} views looked at do not fit the points: {names}; there agree {how}"
+    text = f"{odd.sum()} of the {len(rows)} checked views do not match the points: {names}; in these, {how}"
     evidence = {kind: {"lowest": round(low, 3), "median": round(median, 3)} for kind, (low, median) in told.items()}
     return [Finding(Grade.WARNED, "cameras", text, "Check the poses of these views, or leave them out", evidence)]
 
@@ -145,7 +145,9 @@ def _moved(scene: Scene, rule: VisibilityRule) -> list[Finding]:
     told = " and ".join(f"{kind} better {beside}" for kind, beside in better.items())
     photographs_fit = found[COLORS] is not None and COLORS not in better
     what = (
-        "the depth maps are not where the photographs are" if photographs_fit else "the poses or the intrinsics are off"
+        "the depth maps do not line up with the photographs"
+        if photographs_fit
+        else "the poses or the intrinsics are off"
     )
     degrees = max(beside.degrees for beside in better.values())
     return [

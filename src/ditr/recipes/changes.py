@@ -30,7 +30,7 @@ def with_settings(recipe: Recipe, texts: Sequence[str]) -> Recipe:
     for text in texts:
         name, equals, value = text.partition("=")
         if not equals:
-            raise InputError("--set", f"{text!r} sets nothing", "Write --set optimizer.lr=0.001, say")
+            raise InputError("--set", f"{text!r} is not NAME=VALUE", "Write it like --set optimizer.lr=0.001")
         _put(content, name, value)
         names.append(name)
     if "steps" in names and "epochs" not in names:
@@ -64,16 +64,14 @@ def _put(content: Any, name: str, text: str) -> None:
         key: int | str = part
         if isinstance(place, list):
             if not part.isdecimal() or int(part) >= len(place):
-                raise InputError(
-                    "--set", f"{so_far} has {len(place)} entries and no {part!r}", "Entries are numbered from 0"
-                )
+                raise InputError("--set", f"{so_far} has {len(place)} entries and no {part!r}", "Count entries from 0")
             key = int(part)
         elif not isinstance(place, dict):
             raise InputError("--set", f"{so_far} is {place!r} and has no {part!r}", f"Set {so_far} as a whole")
         elif part not in place:
             near = nearest(part, place)
             full = ".".join((*parts[:depth], near)) if near else ""
-            hint = f"Did you mean {full!r}?" if near else f"Known are {', '.join(place)}"
+            hint = f"Did you mean {full!r}?" if near else f"Use one of {', '.join(place)}"
             raise InputError("--set", f"there is no setting {'.'.join(parts[: depth + 1])!r}", hint)
         if depth + 1 == len(parts):
             place[key] = _value(text, place[key])
@@ -90,7 +88,7 @@ def with_encoder(recipe: Recipe, encoder: str | None, patch_size: int) -> Recipe
     """
     if is_prepared(recipe) and (recipe.encoder is None) != (encoder is None):
         takes = "no photographs" if recipe.encoder is None else "photographs"
-        raise InputError("--encoder", f"this recipe takes {takes}", "Leave it out, or take another recipe")
+        raise InputError("--encoder", f"this recipe takes {takes}", "Leave it out, or use another recipe")
     if encoder is None:
         return replace(recipe, encoder=None, augmentation=replace(recipe.augmentation, images=False))
 

@@ -87,7 +87,7 @@ RECIPES = (
         for percent, (_, miou) in _LIMITED.items()
     ),
     NamedRecipe("scannetpp/ptv3", "PTv3, points alone", scannetpp.ptv3, "48.8 test"),
-    NamedRecipe("scannetpp/ditr", "DITR, photographs as ScanNet's", scannetpp.ditr, "52.5 test"),
+    NamedRecipe("scannetpp/ditr", "DITR, photographs chosen as for ScanNet", scannetpp.ditr, "52.5 test"),
     NamedRecipe("s3dis/ptv3", "PTv3, points alone", s3dis.ptv3, "72.1"),
     NamedRecipe("s3dis/ptv3-rpe", "PTv3, patches of 128, positions", s3dis.ptv3_with_positions, "73.4"),
     NamedRecipe("s3dis/ditr", "DITR, 10 photographs", s3dis.ditr, "74.1"),
@@ -118,6 +118,12 @@ def find_recipe(name: str) -> NamedRecipe:
     known = {recipe.name: recipe for recipe in RECIPES}
     if name in known:
         return known[name]
+    if name in SIZES:
+        raise InputError(
+            "recipe",
+            f"the settings of {name} depend on your captures",
+            f"Train it: ditr train {name} RUN --data CAPTURES",
+        )
     near = nearest(name, [*known, *SIZES])
     hint = f"Did you mean {near!r}? " if near else ""
-    raise InputError("recipe", f"there is nothing called {name!r}", f"{hint}`ditr recipes` lists them")
+    raise InputError("recipe", f"there is no recipe called {name!r}", f"{hint}`ditr recipes` lists all recipes")

@@ -76,7 +76,9 @@ def run_jobs(
         while waiting or running:
             if stop.asked is not None:
                 _end()
-                text = f"stopped by {stop.asked} with {len(results)} of {len(jobs)} jobs done; trainings are kept"
+                text = (
+                    f"stopped by {stop.asked} with {len(results)} of {len(jobs)} jobs done; finished trainings are kept"
+                )
                 _say(log, text)
                 print(f"ditr: {text}", file=sys.stderr, flush=True)
                 raise Stopped(stop.asked, text)

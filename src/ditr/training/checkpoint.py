@@ -79,7 +79,7 @@ def writing(path: Path) -> Iterator[None]:
         raise InputError(
             error.filename or path,
             f"it cannot be written ({error.strerror or error})",
-            "Free space or choose another folder; given the same command, the run goes on from its last checkpoint",
+            "Free space or choose another folder; the same command then continues the run from its last checkpoint",
         ) from None
 
 
@@ -147,20 +147,20 @@ def load_newest(folder: Path, model: nn.Module, optimizer: torch.optim.Optimizer
                 metadata = file.metadata() or {}
                 tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
         except (OSError, SafetensorError) as error:
-            _log.warning("%s cannot be read (%s); trying the one before", path, error)
+            _log.warning("%s cannot be read (%s); trying the previous one", path, error)
             unreadable += 1
             continue
         if json.loads(metadata.get("run", '""')) not in runs:
             raise InputError(
                 path,
-                "this checkpoint belongs to another recipe or other data",
+                "this checkpoint belongs to another recipe or to other data",
                 "Choose another folder, or delete this one",
             )
         progress = from_plain(Progress, json.loads(metadata["progress"]), str(path))
         _restore(tensors, model, optimizer)
         return progress
     if unreadable:
-        _log.warning("no checkpoint in %s can be read: the run begins again", folder)
+        _log.warning("no checkpoint in %s can be read; the run starts again", folder)
     return Progress()
 
 
@@ -185,13 +185,19 @@ def is_finished(folder: Path, runs: Collection[str], steps: int) -> bool:
         raise InputError(mark, f"it cannot be read ({error})", "Delete it to train again") from None
     if not isinstance(content, dict) or content.get("run") not in runs:
         raise InputError(
-            mark, "the model here belongs to another recipe or other data", "Choose another folder, or delete this one"
+            mark,
+            "the model here belongs to another recipe or to other data",
+            "Choose another folder, or delete this one",
         )
     if int(content.get("steps", steps)) >= steps:
         return True
     if not has_checkpoint(folder / "checkpoints"):
-        fault = f"the run is finished after {content['steps']} steps, and its checkpoints are gone"
-        raise InputError(folder, fault, f"To train {steps} steps choose another folder, or begin with --init {folder}")
+        fault = f"the run finished after {content['steps']} steps, and its checkpoints were deleted"
+        raise InputError(
+            folder,
+            fault,
+            f"To train for {steps} steps, choose another folder, or start from this model with --init {folder}",
+        )
     return False
 
 

@@ -55,7 +55,7 @@ def note_decisions(folder: Path, sets: dict[str, TrainingSet], *, resumes: bool)
             if before.get(name, {}).get(capture) != decision
         ]
         if changed:
-            fault = f"up or the turn of images was another when the run began: {few(changed, 3)}"
+            fault = f"the up direction or the rotation of images has changed since the run began: {few(changed, 3)}"
             raise InputError(path, fault, "Restore these captures, or train again in another folder")
     elif decided:
         write_json(path, decided)

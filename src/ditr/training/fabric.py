@@ -45,7 +45,7 @@ def make_fabric(run: TrainingRun, *, leaves_out: bool = True) -> Fabric:
     world = nodes * local
     mixed = precision in ("16-mixed", "bf16-mixed")
     if precision == "16-mixed" and not on_gpu:
-        raise InputError("precision", "fp16 is for GPUs", "Use bf16-mixed or 32-true on a CPU")
+        raise InputError("precision", "fp16 only works on GPUs", "Use bf16-mixed or 32-true on a CPU")
     fabric = Fabric(
         accelerator="cuda" if on_gpu else "cpu",
         # As published, BatchNorm's averages are each process's own, and those of the first are saved.
@@ -85,7 +85,9 @@ def locked(folder: Path, fabric: Fabric) -> Iterator[FolderLock]:
             except InputError as error:
                 refused = error
         if agreed(fabric, int(refused is not None)):
-            raise refused or InputError(folder, "other processes are using it", "The first process says which")
+            raise refused or InputError(
+                folder, "other processes are using it", "See the message of the first process, which names them"
+            )
         yield lock
 
 
@@ -106,7 +108,11 @@ def count_processes() -> tuple[int, int]:
     if "WORLD_SIZE" not in os.environ and "SLURM_STEP_ID" in os.environ and SLURMEnvironment.detect():
         tasks, nodes = int(os.environ["SLURM_NTASKS"]), int(os.environ.get("SLURM_NNODES", "1"))
         if tasks % nodes:
-            raise InputError("SLURM", f"{tasks} tasks on {nodes} nodes", "Ask for --ntasks-per-node, the same for all")
+            raise InputError(
+                "SLURM",
+                f"{tasks} tasks on {nodes} nodes are not the same number on each",
+                "Submit the job with --ntasks-per-node",
+            )
         return nodes, tasks // nodes
     local = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
     return max(1, int(os.environ.get("WORLD_SIZE", "1")) // local), local

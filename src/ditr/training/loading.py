@@ -77,7 +77,7 @@ class JointSampler:
         if len(sizes) > 1 and self.main < ratios[0]:
             raise InputError(
                 "datasets",
-                f"the main one has {self.main} batches in an epoch and takes {ratios[0]} in a row",
+                f"the main one has {self.main} batches in an epoch, but its ratio takes {ratios[0]} in a row",
                 "Lower its ratio or the batch size",
             )
         rounds = self.main // ratios[0]

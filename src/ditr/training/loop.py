@@ -81,7 +81,7 @@ def train(recipe: Recipe, run: TrainingRun) -> ModelConfig:
     data = make_data(recipe, run)
     recipe = recipe.in_steps([len(source.dataset) for source in data.sources], fabric.world_size)
     config = model_config(recipe, run, data.class_names)
-    with phase("look at what the run is made of", quiet=run.quiet or not fabric.is_global_zero):
+    with phase("check the data of the run", quiet=run.quiet or not fabric.is_global_zero):
         record = RunRecord.of(recipe, run, config.class_names, fabric)
     record.require_same_run(run.folder)
     if is_finished(run.folder, record.names, recipe.steps):
@@ -213,7 +213,7 @@ class _Work:
             return progress  # fp16 looks for its scale: the gradient of a sound loss was beyond its largest number
         what = "gradient" if math.isfinite(done.loss) else "loss"
         fault = f"the {what} is not finite"
-        remedy = "Lower the learning rate, or clip"
+        remedy = "Lower the learning rate, or clip gradients"
         if done.unsound:
             fault += f", since {self.place.data.first_bad_point(done.unsound)}"
             remedy = "Correct what is not finite, or leave the scene out"
@@ -277,7 +277,7 @@ class _Work:
             return progress
         place.fabric.barrier()
         text = f"{place.run.folder}: stopped by {names[asked - 1]} after step {progress.step} of {place.recipe.steps}; "
-        text += "a checkpoint is written, from which the same call goes on with the same bits"
+        text += "a checkpoint is written, and the same command resumes from it, with identical results"
         if self._leads and not place.run.quiet:
             print(f"ditr: {text}", file=sys.stderr, flush=True)
         raise Stopped(names[asked - 1], text)

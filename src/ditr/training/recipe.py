@@ -309,12 +309,12 @@ class Recipe:
     def _check_task(self) -> None:
         if not isinstance(self.task, DistillTask):
             if self.task.without_images and self.encoder is None:
-                raise InputError("without_images", "there are no images to drop", "Name an encoder")
+                raise InputError("without_images", "there are no images to drop", "Name an encoder, or set it to 0")
             return
         if self.encoder is None:
-            raise InputError("task", "distillation has no teacher", "Name it as the encoder")
+            raise InputError("task", "distillation needs a teacher", "Name it as the encoder")
         if self.task.cls_tokens and any(augmentation.mix3d for augmentation in self._augmentations()):
-            raise InputError("cls_tokens", "two mixed scenes would share one bottleneck", "Set mix3d to 0")
+            raise InputError("cls_tokens", "two mixed scenes would share the tokens of one", "Set mix3d to 0")
 
     def _check_datasets(self) -> None:
         names = [dataset.name for dataset in self.datasets]
@@ -325,7 +325,8 @@ class Recipe:
             if made is not None and made.in_channels != self.preparation.in_channels:
                 raise InputError(
                     f"dataset {dataset.name}",
-                    f"its points have {made.in_channels} input features; the recipe's {self.preparation.in_channels}",
+                    f"its points have {made.in_channels} input features; but the recipe has "
+                    f"{self.preparation.in_channels}",
                     "Give all datasets the same attributes",
                 )
 

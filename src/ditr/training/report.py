@@ -62,7 +62,7 @@ def run_report(folder: Path, provenance: Provenance, findings: Sequence[Finding]
             Section("In short", [_tiles(steps, validations)]),
             *_curves(steps, validations),
             *_classes(names, validations),
-            Section("What it is made of", _data(recipe)),
+            Section("Training data", _data(recipe)),
             findings_section(findings),
             Section("Recipe", [Facts([(Verbatim(name), Verbatim(value)) for name, value in flat(settings)])]),
             provenance.section(_machines(record)),
@@ -98,7 +98,7 @@ def _tiles(steps: Rows, validations: Rows) -> Tiles:
     skipped = sum(bool(row.get("skipped")) for row in steps)
     seconds = _column(steps, "seconds")
     per_step = np.median(np.diff(seconds)) if len(seconds) > 1 else np.nan
-    tiles.append(Tile("Time of a step", f"{per_step:.2f} s" if np.isfinite(per_step) else "–", "median"))
+    tiles.append(Tile("Time per step", f"{per_step:.2f} s" if np.isfinite(per_step) else "–", "median"))
     tiles.append(Tile("Skipped steps", f"{skipped}", "whose loss or gradient was not finite"))
     return Tiles(tiles)
 
@@ -147,7 +147,7 @@ def _classes(names: Sequence[str], validations: Rows) -> list[Section]:
     rows = []
     for name, (r, g, b), one, other in zip(names, colors, best, last, strict=True):
         rows.append(Row(Verbatim(name), [Bar(100 * one), 100 * other], color=(r, g, b)))
-    caption = "Of the points of the scenes for validation; 0 also where no point has the class."
+    caption = "Measured on the points of the validation scenes; 0 also if no point has the class."
     head = ["Class", "IoU of the best, %", "IoU of the last, %"]
     return [Section("By class", [Table(head, rows, caption=caption, sortable=True)])]
 
@@ -160,7 +160,7 @@ def _data(recipe: Mapping[str, Any]) -> list[Block]:
     rows = [Row(Verbatim(name), [len(listed), Verbatim(_few(listed))]) for name, listed in scenes.items()]
     blocks: list[Block] = [Table(["Scenes", "Number", "Names"], rows)]
     if not recipe.get("validation"):
-        blocks.append(Text("Without scenes for validation nothing says how good the model is elsewhere."))
+        blocks.append(Text("Without validation scenes, nothing shows how good the model is on other scenes."))
     return [*blocks, Facts([(Verbatim(name), Verbatim(value)) for name, value in pairs])]
 
 

@@ -81,7 +81,7 @@ class RunRecord:
             del then["steps"], now["steps"]
         found = [*_differences(then, now), *_other_data(before["data"], self.data)]
         if found:
-            remedy = "Give what the run began with, or choose another folder"
+            remedy = "Use the recipe and data that the run began with, or choose another folder"
             raise InputError(folder, f"the run here has another recipe or other data: {few(found, 3)}", remedy)
 
     @classmethod
@@ -116,11 +116,11 @@ class RunRecord:
         what = ", ".join(other)
         if not allowed:
             remedy = (
-                "Go on as it was, or with --allow-other-machine (in Python allow_other_machine=True); the bits are "
-                "then not those of a run without a break"
+                "Resume as before, or add --allow-other-machine (in Python allow_other_machine=True); the result then "
+                "differs from that of an uninterrupted run"
             )
-            raise InputError(folder, f"the run was computed differently so far: {what}", remedy)
-        return [f"goes on in another way, so its bits are not those of a run without a break: {what}"]
+            raise InputError(folder, f"the run was computed differently before: {what}", remedy)
+        return [f"is resumed in another way, so its result differs from that of an uninterrupted run: {what}"]
 
     def longer(self, folder: Path, schedule: OneCycle, progress: Progress) -> list[str]:
         """What it means for the schedule that a run is longer than it was begun."""
@@ -131,9 +131,9 @@ class RunRecord:
         old = int(before["recipe"]["steps"])
         rates = [replace(schedule, total_steps=n).lr_and_beta1(min(step, n - 1))[0][0] for n in (old, now)]
         return [
-            f"was begun with {old} steps and has {now} now: from step {progress.step} on the one-cycle schedule is "
-            f"that of {now} steps, so the learning rate goes from {rates[0]:.2e} to {rates[1]:.2e}; a run begun with "
-            f"{now} steps would have had other rates until here"
+            f"was started with {old} steps and now has {now}: from step {progress.step} on, it follows the one-cycle "
+            f"schedule of {now} steps, so the learning rate goes from {rates[0]:.2e} to {rates[1]:.2e}; a run started "
+            f"with {now} steps would have had other rates up to here"
         ]
 
     def write(self, folder: Path, step: int) -> None:
@@ -181,7 +181,7 @@ def _start(recipe: Recipe) -> str | None:
     try:
         return file_sha256(path)
     except OSError as error:
-        raise InputError(path, f"cannot be read ({error.strerror})", "Name the folder of a trained model") from None
+        raise InputError(path, f"it cannot be read ({error.strerror})", "Name the folder of a trained model") from None
 
 
 def _fingerprint(scenes: Scenes) -> list[list[str]]:
@@ -230,7 +230,7 @@ def _short(value: Any) -> str:
 def _other_data(before: dict[str, Any], now: dict[str, Any]) -> Iterator[str]:
     then = {name: {scene[0]: scene for scene in scenes} for name, scenes in before["scenes"]}
     for name, scenes in now["scenes"]:
-        title = "scenes for validation" if name == "validation" else f"training scenes {name}".strip()
+        title = "validation scenes" if name == "validation" else f"training scenes {name}".strip()
         was, is_now = then.get(name, {}), {scene[0]: scene for scene in scenes}
         parts = {
             "without": [scene for scene in was if scene not in is_now],

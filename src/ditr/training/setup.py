@@ -258,7 +258,7 @@ def _check_norms(recipe: Recipe, known: tuple[str, ...]) -> None:
             raise InputError(
                 f"dataset {dataset.name or 'without a name'}",
                 f"the network has norms of {', '.join(known)}",
-                "Name the dataset like one of these, or say with `norms` which of them serve it",
+                "Rename the dataset to one of these, or choose its norms with `norms`",
             )
 
 

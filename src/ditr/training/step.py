@@ -192,7 +192,7 @@ def _loss(recipe: Recipe, fabric: Fabric, model: Any, batch: Batch) -> tuple[Ten
     if len(batch.pyramid.levels[-1]) < 2:
         raise InputError(
             f"scenes {', '.join(batch.names)}",
-            "they fill a single cell of the coarsest level, over which no statistics can be taken",
+            "they fill a single cell of the coarsest level, which is too little for batch statistics",
             "Use smaller voxels, a larger batch, or leave these scenes out",
         )
     if isinstance(recipe.task, DistillTask):

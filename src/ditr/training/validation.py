@@ -109,7 +109,7 @@ def _distillation(model: Distillation, batches: _Batches, name: str) -> Figures:
         seen = int(visible.sum())
         total, count = total + float(cosine_loss(prediction, target, visible)) * seen, count + seen
     if not count:
-        raise InputError(name, "no view sees any point of the scenes for validation", "Give scenes with views")
+        raise InputError(name, "no view sees any point of the validation scenes", "Give scenes with views")
     return {"voxels": {"cosine_loss": total / count, "count": count}}
 
 

@@ -51,8 +51,8 @@ class WorkerTrace:
                 raise
             raise InputError(
                 f"scenes {', '.join(names)}",
-                "a process of the loader was ended from outside while it made them, probably because memory ran out",
-                "Use fewer --workers or smaller crops, or look at these scenes; the same command goes on from the "
+                "a data loading process was killed while it prepared them, probably because memory ran out",
+                "Use fewer --workers or smaller crops, or check these scenes; the same command continues from the "
                 "newest checkpoint",
             ) from error
 

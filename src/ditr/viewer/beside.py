@@ -59,7 +59,7 @@ def compared(first: Subject, second: Subject, paths: tuple[Path, Path]) -> tuple
     left, right = (_labelled(subject, path) for subject, path in zip((first, second), paths, strict=True))
     coord, other = left.scene.coord, right.scene.coord
     if coord.shape != other.shape or not np.allclose(coord, other, rtol=1e-6, atol=1e-3):
-        fault = f"its {len(other)} points are not the {len(coord)} points of {paths[0]}"
+        fault = f"its {len(other)} points differ from the {len(coord)} points of {paths[0]}"
         raise InputError(paths[1], fault, "Name two results of the same capture, read in the same way")
     right = replace(
         right,

@@ -100,7 +100,7 @@ class Desk:
     def _panel(self, gui: Any) -> None:
         subject = self._page.subject
         names = list(dict.fromkeys([*(self._before.classes if self._before else ()), *_often(subject.scene)]))
-        self._start = gui.add_button("Start labelling", hint="Looks at the photographs first, once")
+        self._start = gui.add_button("Start labelling", hint="Encodes the photographs first, once")
         self._start.on_click(lambda event: self._begin(event.client))
         self._said = gui.add_html("")
         self._folder = gui.add_folder("Clicks", visible=False)
@@ -111,9 +111,11 @@ class Desk:
             self._new = gui.add_text("New class", "")
             add = gui.add_button("Add the class", color="gray")
             self._radius = gui.add_slider("Brush (m)", min=0.0, max=self._widest(), step=0.01, initial_value=0.0)
-            least = gui.add_button("Go to the least sure", color="gray", hint="Flies to where a click helps most")
+            least = gui.add_button(
+                "Go to the least sure", color="gray", hint="Moves the camera to where a click helps most"
+            )
             undo = gui.add_button("Undo", color="gray")
-            lock = gui.add_button("Lock the class", color="gray", hint="What has this class now keeps it")
+            lock = gui.add_button("Lock the class", color="gray", hint="Points that have this class now keep it")
         self._out = gui.add_folder("Write", visible=False)
         with self._out:
             save = gui.add_button("Save the clicks", hint=str(self._places.clicks))
@@ -144,7 +146,9 @@ class Desk:
     # ---- the scene, looked at ---------------------------------------------------------------------------------------
 
     def _begin(self, client: Any) -> None:
-        note = client.add_notification("Looking at the scene", "Once; afterwards clicks answer at once.", loading=True)
+        note = client.add_notification(
+            "Preparing the scene", "This happens once; afterwards clicks are fast.", loading=True
+        )
         try:
             self._looked_at()  # not under the lock: meanwhile the page goes on
             self._guarded(client, self._begin_session)

@@ -59,7 +59,7 @@ class Guard:
         if len(host) != 1 or not _HOST.fullmatch(host[0].lower()):
             return _refused("This page is for this machine only: open it as 127.0.0.1 or localhost.")
         if len(origin) > 1 or (origin and origin[0].lower() != f"http://{host[0].lower()}"):
-            return _refused("Another site asked for this page.")
+            return _refused("The request came from another site.")
         address = urlsplit(path)
         if address.path == "/" and self._is_token(parse_qs(address.query).get("token", [])):
             kept = f"{self.cookie}={self.token}; Path=/; HttpOnly; SameSite=Strict"
@@ -172,7 +172,7 @@ def require_guarded(guard: Guard, port: int) -> None:
     if _status(port, owner) != HTTPStatus.OK:
         wrong.append("of the owner, who is not let in")
     if wrong:
-        fault = f"the installed viser does not let its page be guarded (requests {', '.join(wrong)})"
+        fault = f"the page of the installed viser cannot be protected (requests {', '.join(wrong)})"
         raise InputError("viewer", fault, "Install the version that is named in constraints.txt")
 
 

@@ -120,7 +120,7 @@ def _difference(subject: Subject) -> Layer:
     group = np.select([scene.label < 0, same, subject.label < 0], [3, 0, 2], default=1).astype(np.int32)
     colors = np.array([BOTH_RIGHT, ONLY_FIRST, BOTH_WRONG, LIGHT_GREY], np.uint8)
     colors[0] = (120, 170, 140)
-    return Layer(group=group, names=("right", "wrong", "no label", "not known"), group_colors=colors)
+    return Layer(group=group, names=("right", "wrong", "no label", "unknown"), group_colors=colors)
 
 
 def _unseen(subject: Subject) -> Layer:
@@ -134,7 +134,7 @@ def _unseen(subject: Subject) -> Layer:
     table[Sight.VISIBLE] = (205, 205, 200)
     return Layer(
         group=sight.astype(np.int32),
-        names=(*names, "not known"),
+        names=(*names, "unknown"),
         group_colors=np.vstack([table, np.array([GREY], np.uint8)]),
         note="The reason in the photograph that came closest to showing the point.",
     )

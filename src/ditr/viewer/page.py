@@ -183,7 +183,7 @@ class Page:
             self._clip = Clip(gui, self.coord, self.repaint)
             self._distance = Distance(gui, self.server.scene)
             self.on_point.append(lambda browser, point: self._distance.take(self.coord[point]))
-            back = gui.add_button("First view", color="gray", hint="Bring the camera back to where it was at first")
+            back = gui.add_button("First view", color="gray", hint="Bring the camera back to where it started")
             back.on_click(lambda event: self._go_back(event.client))
         # Below the tabs, where it is seen whichever of them is open.
         self.legend = Legend(gui, self.repaint)

@@ -108,7 +108,7 @@ class Photographs:
         if name not in self._seen:
             view = next((view for view in self.views if view.name == name), None)
             if view is None:
-                raise InputError(name, "there is no such photograph", "Name one of the capture")
+                raise InputError(name, "there is no such photograph", "Name a photograph of the capture")
             image = _shrunk(read_image(view), _LARGE)
             small = replace(view, camera=_scaled(view.camera, image.shape[1], image.shape[0]))
             if self._cloud is None:

@@ -77,4 +77,6 @@ def _require_same(scene: Scene, points: Scene, path: Path, capture: Path) -> Non
     same = points.coord.shape == scene.coord.shape and np.allclose(points.coord, scene.coord, rtol=1e-6, atol=1e-3)
     if not same:
         fault = f"its {len(points)} points are not the {len(scene)} points of {capture}"
-        raise InputError(path, fault, "Name the capture that this result was made of, read as it was then")
+        raise InputError(
+            path, fault, "Name the capture that this result was made from, with the same options for reading it"
+        )

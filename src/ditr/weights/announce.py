@@ -35,7 +35,7 @@ def announce(model: PublishedModel) -> list[str]:
     classes = by_name(model.dataset).class_count
     return [
         f"published mIoU {model.miou} on {model.dataset}, {classes} classes (validation set; not re-measured here)",
-        f"to download, once: {total}" if downloads else "nothing to download: it is here already",
+        f"download, once: {total}" if downloads else "nothing to download; it is already on this machine",
         f"licence of the weights: {license}",
         f"kept in {places}",
     ]

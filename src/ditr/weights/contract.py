@@ -96,7 +96,7 @@ def check_weights(folder: Path) -> None:
     if metadata.get("weights_sha256") != sha256(folder / "model.safetensors"):
         raise InputError(
             folder / "model.safetensors",
-            f"its SHA-256 is not the one in {FILE}: the weights were changed or damaged after they were saved",
+            f"its SHA-256 differs from the one in {FILE}, so the weights were changed or damaged after they were saved",
             "Restore the folder from its source",
         )
 
@@ -134,7 +134,7 @@ def sha256(path: Path) -> str:
     try:
         return file_sha256(path)
     except OSError as error:
-        raise InputError(path, f"cannot be read ({error.strerror})", "Restore the folder from its source") from None
+        raise InputError(path, f"it cannot be read ({error.strerror})", "Restore the folder from its source") from None
 
 
 def _read(folder: Path) -> tuple[Tensor, dict[str, str]]:
@@ -143,7 +143,7 @@ def _read(folder: Path) -> tuple[Tensor, dict[str, str]]:
         with safe_open(path, framework="pt") as file:
             return file.get_tensor("output"), file.metadata() or {}
     except (OSError, SafetensorError) as error:
-        raise InputError(path, f"cannot be read ({error})", "Restore the folder from its source") from None
+        raise InputError(path, f"it cannot be read ({error})", "Restore the folder from its source") from None
 
 
 def _corner() -> Tensor:

@@ -115,7 +115,7 @@ def _tensors(path: Path, content: Any) -> dict[str, StoredTensor]:
     if isinstance(content, Mapping) and isinstance(content.get("state_dict"), Mapping):
         content = content["state_dict"]
     if not isinstance(content, Mapping) or not content:
-        raise InputError(path, "it holds no state dict", "Name a checkpoint of the published training code")
+        raise InputError(path, "it has no state dict", "Name a checkpoint of the published training code")
     other = [
         name for name, value in content.items() if not isinstance(name, str) or not isinstance(value, StoredTensor)
     ]
@@ -127,7 +127,7 @@ def _tensors(path: Path, content: Any) -> dict[str, StoredTensor]:
         )
     result = {name.removeprefix("module."): value for name, value in content.items()}
     if len(result) < len(content):
-        raise InputError(path, "some tensors occur both with and without the prefix module.", "Remove one kind")
+        raise InputError(path, "some tensors occur both with and without the prefix 'module.'", "Remove one kind")
     return result
 
 
@@ -192,9 +192,9 @@ def require_model(out: Path) -> None:
     if not names:
         return
     if not {"config.json", "model.safetensors"} <= names:
-        raise InputError(out, "exists and is not a model", "Name a new folder")
+        raise InputError(out, "it exists and is not a model", "Name a new folder")
     if names - set(FILES):
-        raise InputError(out, f"holds more than a model: {few(sorted(names - set(FILES)), 5)}", "Name a new folder")
+        raise InputError(out, f"it holds more than a model: {few(sorted(names - set(FILES)), 5)}", "Name a new folder")
 
 
 def _recognized(path: Path, tensors: Mapping[str, StoredTensor], origin: Provenance) -> Recognized:
@@ -205,7 +205,7 @@ def _recognized(path: Path, tensors: Mapping[str, StoredTensor], origin: Provena
         remedy = "Give the short name of a published model, or the datasets' names in order (--norms)"
         raise Unstated(path, str(error), remedy) from None
     except PatchUnknown as error:
-        raise InputError(path, str(error), "Give it (--patch-size)") from None
+        raise InputError(path, str(error), "Give the patch size with --patch-size") from None
     except ValueError as error:
         remedy = "Name a checkpoint of DITR, D-DITR, PTv3 or MinkUNet as published"
         raise InputError(path, str(error), remedy) from None
@@ -223,13 +223,13 @@ def _config(path: Path, recognized: Recognized, origin: Provenance) -> ModelConf
     if recognized.classes is not None and not benchmark.classes:
         raise InputError(
             path,
-            f"the classes of {benchmark.name} are in a file of the dataset, not in this program",
+            f"the classes of {benchmark.name} are in a file of the dataset, not in ditr",
             "Convert checkpoints of other datasets",
         )
     if recognized.classes is not None and recognized.classes != len(benchmark.classes):
         raise InputError(
             path,
-            f"it has {recognized.classes} classes and {benchmark.name} has {len(benchmark.classes)}",
+            f"it has {recognized.classes} classes but {benchmark.name} has {len(benchmark.classes)}",
             "Give the dataset that it was trained for (--dataset)",
         )
     encoder = _encoder(path, recognized, origin)
@@ -249,7 +249,7 @@ def _config(path: Path, recognized: Recognized, origin: Provenance) -> ModelConf
             license=origin.license,
         )
     except ValueError as error:
-        raise InputError(path, str(error), "Give what belongs to this checkpoint") from None
+        raise InputError(path, str(error), "Give the options that belong to this checkpoint") from None
 
 
 def _encoder(path: Path, recognized: Recognized, origin: Provenance) -> EncoderConfig | None:
@@ -264,12 +264,12 @@ def _encoder(path: Path, recognized: Recognized, origin: Provenance) -> EncoderC
         )
     variant = known_variant(origin.encoder)
     if variant is None:
-        raise InputError("encoder", f"{origin.encoder!r} is not known", "Name dinov2-large-reg, say")
+        raise InputError("encoder", f"{origin.encoder!r} is not a known encoder", "Name one, such as dinov2-large-reg")
     shape = variant.architecture
     if shape.width != width:
         raise InputError(
             path,
-            f"it takes image features of {width} channels, and {origin.encoder} has {shape.width}",
+            f"it takes image features of {width} channels, but {origin.encoder} has {shape.width}",
             "Give the encoder that it was trained with (--encoder)",
         )
     return EncoderConfig(variant.hub, shape.patch_size, shape.width, shape.mean, shape.std)
@@ -284,7 +284,7 @@ def _preparation(path: Path, benchmark: Benchmark, channels: int, images: bool, 
             return preparation
     raise InputError(
         path,
-        f"it takes {channels} input channels, and models of {benchmark.name} take "
+        f"it takes {channels} input channels, but models of {benchmark.name} take "
         f"{' or '.join(str(p.in_channels) for p in candidates)}",
         "Give the dataset that it was trained for (--dataset)",
     )
@@ -303,7 +303,7 @@ def _state(path: Path, tensors: Mapping[str, StoredTensor], model: Model, config
             raise InputError(
                 path,
                 f"{published_name(name, config.network)} is {value.dtype}, not {wanted[name].dtype}",
-                "Convert the original, in single precision",
+                "Convert the original checkpoint, in single precision",
             )
     del shapes, shadows
     state = from_published({name: tensor.load() for name, tensor in tensors.items()}, wanted, config.network)

@@ -88,18 +88,20 @@ def _ways(model: PublishedModel, lacking: Sequence[Download]) -> list[str]:
     folders = [f"{_place(d, model)}" for d in lacking]
     ways = [
         *lies,
-        f"on a machine with a connection run `ditr weights {model.name} --download`, and copy what it names to "
-        f"{' and '.join(folders)} here (DITR_CACHE and HF_HUB_CACHE say other places)",
+        f"on a machine with a connection run `ditr weights {model.name} --download`, and copy the folders that it "
+        "names to "
+        f"{' and '.join(folders)} here (DITR_CACHE and HF_HUB_CACHE override these)",
     ]
     if lacking[0].repository == REPOSITORY:
         ways.append(
-            f"a checkpoint that you have is read with `ditr convert FILE.pth FOLDER --name {model.name}`, and then "
-            "named with --model FOLDER"
+            f"if you have the checkpoint, convert it with `ditr convert FILE.pth FOLDER --name {model.name}`, and then "
+            "give --model FOLDER"
         )
     return [
         *ways,
-        "a proxy is named by HTTPS_PROXY, a mirror of the hub by HF_ENDPOINT",
-        "a model of your own needs none of it: `ditr train small RUN --data CAPTURES --encoder none`, then --model RUN",
+        "HTTPS_PROXY sets a proxy, HF_ENDPOINT a mirror of the hub",
+        "a model of your own needs no download: `ditr train small RUN --data CAPTURES --encoder none`, then --model "
+        "RUN",
     ]
 
 

@@ -61,14 +61,14 @@ def from_published(
     missing, unexpected = sorted(wanted.keys() - published.keys()), sorted(published.keys() - wanted.keys())
     if missing or unexpected:
         raise KeyError(
-            f"the checkpoint lacks [{few(missing, 8)}] and has [{few(unexpected, 8)}], which this network does not know"
+            f"the checkpoint lacks [{few(missing, 8)}] and has [{few(unexpected, 8)}], which this network does not have"
         )
     names, result = _names(network), {}
     for theirs, ours in wanted.items():
         value = published[theirs]
         shape = tuple(names.to_layout(ours, state[ours].detach().to("meta")).shape)
         if value.shape != shape:
-            raise ValueError(f"{theirs} has the shape {tuple(value.shape)}, and this network wants {shape}")
+            raise ValueError(f"{theirs} has the shape {tuple(value.shape)}, but this network needs {shape}")
         result[ours] = names.from_layout(ours, value).contiguous()
     return result
 

@@ -82,7 +82,7 @@ def find_model(name: str | Path, origin: Provenance | None = None, *, ask: bool 
     try:
         published_model(name)
     except InputError as error:  # which says what was probably meant
-        raise InputError(name, "neither a folder nor a published model", error.remedy) from None
+        raise InputError(name, "it is neither a folder nor a published model", error.remedy) from None
     raise AssertionError("unreachable")
 
 
@@ -112,10 +112,11 @@ def _repository(name: str, *, ask: bool) -> Path:
         return fetch_folder(repository, FILES, revision=revision or None, ask=ask)
     except Unreachable as fault:
         ways = (
-            f"its files lie at {constants.ENDPOINT}/{repository}; on a machine with a connection fetch them with "
-            f"`ditr weights {name} --download`, and copy what it names to {folder_in_cache(repository)} here",
-            "a proxy is named by HTTPS_PROXY, a mirror of the hub by HF_ENDPOINT",
-            "the folder of a run or saved model is named by its path, as ./RUN",
+            f"its files are at {constants.ENDPOINT}/{repository}; on a machine with a connection download them with "
+            f"`ditr weights {name} --download`, and copy the folders that it names to {folder_in_cache(repository)} "
+            "here",
+            "HTTPS_PROXY sets a proxy, HF_ENDPOINT a mirror of the hub",
+            "for the folder of a run or saved model, give its path, such as ./RUN",
         )
         told = f"there is no such folder or copy here, and {fault.fault}"
         raise Unreachable(name, told, "Download it on a machine with a connection", ways) from None
@@ -142,7 +143,7 @@ def _checkpoint_file(path: Path, origin: Provenance | None) -> Path:
             f"another: `ditr convert {path} FOLDER --dataset NAME`, with --encoder NAME where it takes or predicts "
             "image features and --norms NAME,NAME where it has norms of several datasets; then name FOLDER"
         )
-        raise InputError(path, error.fault, "Add what the file does not state", ways) from None
+        raise InputError(path, error.fault, "Give what the file does not say", ways) from None
     return out
 
 
@@ -193,7 +194,7 @@ def license_told(repository: str) -> str:
     try:
         return repository_license(repository) or "not stated on their card"
     except Unreachable as fault:
-        return f"not known, since {fault.fault}"
+        return f"unknown, since {fault.fault}"
 
 
 def _checkpoint(model: PublishedModel) -> Path:

@@ -60,5 +60,5 @@ def _heads(shapes: Shapes, names: PublishedNames) -> tuple[int | None, Student |
     if "proj_cls_token.weight" in shapes:
         tokens, rest = divmod(shape_of(shapes, "proj_cls_token.weight", 2)[0], width)
         if rest:
-            raise ValueError(f"proj_cls_token does not give whole tokens of {width} channels")
+            raise ValueError(f"proj_cls_token does not give a whole number of tokens of {width} channels")
     return classes, Student(width, per_dataset, tokens)

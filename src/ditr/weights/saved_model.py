@@ -90,13 +90,13 @@ class EncoderConfig:
             raise InputError(
                 f"encoder {self.name}",
                 f"it gives {encoder.width} channels for patches of {encoder.patch_size}, normalised by {encoder.mean} "
-                f"and {encoder.std}, and the model takes {self}",
+                f"and {encoder.std}, but the model needs {self}",
                 "Use the encoder that the model was trained with",
             )
         if self.digest not in (None, encoder.digest):
             raise InputError(
                 f"encoder {self.name}",
-                f"it holds {encoder.weights}, the model was trained with {self.weights}",
+                f"it holds {encoder.weights}, but the model was trained with {self.weights}",
                 "Use the encoder's original weights",
             )
 
@@ -213,10 +213,12 @@ def read_config(folder: Path) -> ModelConfig:
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except (json.JSONDecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise InputError(path, f"not JSON ({error})", "Restore the file from the run") from None
+        raise InputError(path, f"it is not JSON ({error})", "Restore the file from the run") from None
     given = content.get("format") if isinstance(content, dict) else None
     if isinstance(given, int) and given != FORMAT:
-        raise InputError(path, f"format {given}, this version reads {FORMAT}", "Install the version that wrote it")
+        raise InputError(
+            path, f"its format is {given!r}, but this version reads {FORMAT}", "Install the version that wrote it"
+        )
     return from_plain(ModelConfig, _with_digest(content), str(path))
 
 
@@ -265,7 +267,7 @@ def load_model(
         raise InputError(
             path,
             f"tensors missing, unknown or of another shape or type: {few(wrong, 5)}",
-            "Use the config that belongs to it",
+            "Use the config.json that belongs to these weights",
         )
     check_weights(folder)
     # The tensors of the file become the model's own: nothing is initialised first and nothing copied.

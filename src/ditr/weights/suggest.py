@@ -114,7 +114,7 @@ def _check_attributes(scene: Scene, preparation: Preparation, kind: str) -> None
         f"scene {scene.name}",
         f"its points have no {missing}, which the published {kind} models take as input",
         f"Add it to the point cloud; or say --profile {other} if that is what it is; or let one value stand in for all "
-        f"(--substitute {value}), which those models have not seen in training; or train one without (`ditr train`); "
+        f"(--substitute {value}), which those models did not see in training; or train one without (`ditr train`); "
         "or label it with classes of your own from a few clicks (`ditr label`)",
     )
 
@@ -128,8 +128,9 @@ def _check_sweep(scene: Scene) -> None:
     what = f"half of its points are {far:.0f} m from it" if far > SWEEP else f"a camera is {cameras:.0f} m from it"
     raise InputError(
         f"scene {scene.name}",
-        f"its origin is not a LiDAR's place ({what}), as it is for the published outdoor models, which take one sweep",
+        f"its origin is not the position of a LiDAR ({what}), but the published outdoor models expect a single sweep "
+        "around it",
         "Give single sweeps in the sensor's frame; or say --profile indoor if this is inside a building; or label "
         "it with classes of your own from a few clicks (`ditr label`); or train a model on labelled captures of this "
-        "kind (`ditr train`); a model named with --model is taken as it is",
+        "kind (`ditr train`); a model named with --model is used without this check",
     )

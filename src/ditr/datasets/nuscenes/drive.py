@@ -119,7 +119,10 @@ class Drive:
                 faults.append(InputError(table.with_name("lidarseg.json"), fault, "Unpack nuScenes-lidarseg again"))
             frames.append(Frame(token, lidar, tuple(shots[number, name] for name in CAMERAS), labels))
         if len(self.rows.samples) != self.rows.count:
-            fault = f"{self.rows.name} has {len(self.rows.samples)} keyframes in sample.json, {self.rows.count} here"
+            fault = (
+                f"{self.rows.name} has {len(self.rows.samples)} keyframes in sample.json, but scene.json declares "
+                f"{self.rows.count}"
+            )
             faults.append(InputError(table.with_name("scene.json"), fault, "Unpack the archive of metadata again"))
         return tuple(sorted(frames, key=lambda frame: frame.lidar.timestamp)), tuple(faults)
 
@@ -237,8 +240,8 @@ class Drive:
             return []
         turns = [shot for shot in self.rows.shots if shot.token in broken]
         count = sum(shot.calibration.channel == LIDAR and not shot.is_key for shot in self.rows.shots)
-        what = f"{len(turns)} of {count} turns between keyframes are missing or cut off; the list does without them"
-        return [Repair("earlier turns missing", str(self.root / turns[0].filename), what)]
+        what = f"{len(turns)} of {count} sweeps between keyframes are missing or cut off; they are left out of the list"
+        return [Repair("earlier sweeps missing", str(self.root / turns[0].filename), what)]
 
 
 def _poses(rows: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -293,9 +296,9 @@ def _look_at_labels(path: Path, points: Path) -> None:
 def _look_at_image(path: Path, shot: Shot) -> None:
     found = image_size(path)
     if found != shot.size:
-        fault = f"the photograph is {found[0]}x{found[1]}, in sample_data.json {shot.size[0]}x{shot.size[1]}"
+        fault = f"the photograph is {found[0]}x{found[1]}, but {shot.size[0]}x{shot.size[1]} in sample_data.json"
         raise InputError(path, fault, "Unpack this file again")
     with path.open("rb") as file:
         file.seek(max(0, path.stat().st_size - 64))
         if path.suffix.lower() in (".jpg", ".jpeg") and b"\xff\xd9" not in file.read():
-            raise InputError(path, "the photograph is cut off: it has no end", "Unpack this file again")
+            raise InputError(path, "the photograph is cut off", "Unpack this file again")

@@ -146,7 +146,7 @@ KEYFRAMES = {"v1.0-trainval": (850, 34_149), "v1.0-test": (150, 6_008), "v1.0-mi
 
 DOWNLOAD = Download(
     address="https://www.nuscenes.org/nuscenes#download",
-    terms="An account is needed, and consent to the terms of use (CC BY-NC-SA 4.0, not for commercial use).",
+    terms="You need an account, and must accept the terms of use (CC BY-NC-SA 4.0, not for commercial use).",
     gigabytes={
         "v1.0-trainval metadata and ten parts of samples and sweeps": 293.0,
         "v1.0-test metadata and one part": 54.0,

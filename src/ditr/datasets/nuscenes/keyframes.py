@@ -136,7 +136,7 @@ def _view(name: str, camera: _CameraImage) -> View:
 
 def _rings(path: Path, stored: NDArray[np.float32]) -> NDArray[np.uint8]:
     if not ((stored >= 0) & (stored <= 255)).all():
-        raise InputError(path, "the fifth number of some points is not a number of a beam", "Copy the file again")
+        raise InputError(path, "the fifth number of some points is not a beam index", "Copy the file again")
     return stored.astype(np.uint8)
 
 

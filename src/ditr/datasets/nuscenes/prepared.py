@@ -25,7 +25,7 @@ from ditr.io.pickle_reader import read_pickle_file
 
 __all__ = ["list_name", "open_nuscenes"]
 
-_AGAIN = "Make it again with ditr prepare, or with the published preparation"
+_AGAIN = "Prepare it again, with ditr prepare or the published code"
 
 
 def list_name(split: str) -> str:
@@ -41,7 +41,7 @@ def open_nuscenes(root: Path, splits: Sequence[str], images: Images) -> Keyframe
     """
     raw = root / "raw"
     if raw.is_symlink() and not raw.exists():
-        fault = f"the download that it links to, {raw.readlink()}, is not there"
+        fault = f"it links to the download {raw.readlink()}, which does not exist"
         raise InputError(raw, fault, "Move it back, or run ditr prepare with its new path")
     need_folder(raw, "the unpacked dataset", LAYOUT)
     folder = raw if images is True else images_beside(root, images, "")
@@ -64,13 +64,17 @@ def _keyframes(path: Path, raw: Path, images: Path | None) -> Iterator[Keyframe]
     first: bool | None = None
     for number, entry in enumerate(_entries(path)):
         if images is not None and isinstance(entry, dict) and "cams" not in entry:
-            fault = f"entry {number} has no cameras (cams): the list was made without them"
-            raise InputError(path, fault, "Make it again with its camera flag or with ditr prepare, or read no images")
+            fault = f"entry {number} has no cameras (cams), since the list was made without cameras"
+            raise InputError(
+                path,
+                fault,
+                "Prepare it again, with ditr prepare or with the camera flag of the published code, or read no images",
+            )
         labelled = isinstance(entry, dict) and entry.get("gt_segment_path") is not None
         first = labelled if first is None else first
         if labelled != first:
             with_, others = ("labels", "none") if labelled else ("no labels (gt_segment_path)", "some")
-            raise InputError(path, f"entry {number} has {with_}, those before it have {others}", _AGAIN)
+            raise InputError(path, f"entry {number} has {with_}, but earlier entries have {others}", _AGAIN)
         try:
             yield keyframe(entry, raw, images, labels=labels)
         except (KeyError, TypeError, ValueError, AttributeError, np.linalg.LinAlgError) as fault:

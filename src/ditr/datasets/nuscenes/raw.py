@@ -49,7 +49,7 @@ class RawNuScenes:
             yield from table.faults
             scenes, keyframes = KEYFRAMES[table.folder.name]
             if table.scenes == scenes and table.samples != keyframes:
-                fault = f"it has {table.samples:,} keyframes; those of {table.folder.name} are {keyframes:,}"
+                fault = f"it has {table.samples:,} keyframes, but {table.folder.name} should have {keyframes:,}"
                 yield InputError(table.folder / "sample.json", fault, "Unpack the archive of metadata again")
         yield from self._missing()
 
@@ -70,7 +70,7 @@ class RawNuScenes:
             count = f"{len(files):,} of {wanted[folder, version]:,} files of {version}"
             drives = few(dict.fromkeys(drive for _, drive in files), 5)
             part = "nuScenes-lidarseg" if PurePosixPath(folder).parts[0] == "lidarseg" else _PARTS[version]
-            remedy = f"A part of the download ({part}) is probably not unpacked here; it concerns {drives}"
+            remedy = f"A part of the download ({part}) is probably not unpacked here; it affects {drives}"
             yield InputError(self.root / folder, f"{count} are missing, such as {files[0][0]}", remedy)
 
     def finish(self, out: Path, pieces: Sequence[RawPiece]) -> None:
@@ -123,7 +123,7 @@ def open_download(root: Path, options: PrepareOptions) -> RawNuScenes:
         InputError: no tables, damaged ones, those from before lidarseg, or no such split.
     """
     if options.every is not None:
-        raise InputError("--every", "keyframes of nuScenes are chosen already, two a second", "Leave it out")
+        raise InputError("--every", "the keyframes of nuScenes are already chosen, two per second", "Leave it out")
     there = [version for version in VERSIONS if (root / version).is_dir()]
     if not there:
         raise InputError(root, f"there are no tables here ({', '.join(VERSIONS)})", _where_else(root))
@@ -144,7 +144,7 @@ def _where_else(root: Path) -> str:
     if inside is not None:
         return f"Give {inside}, which has some"
     archives = sorted(path.name for path in root.glob("*.t*gz"))
-    return f"Unpack {few(archives, 3)} here first" if archives else f"Expected is {_LAYOUT}"
+    return f"Unpack {few(archives, 3)} here first" if archives else f"The expected layout is {_LAYOUT}"
 
 
 def _drives(root: Path, tables: Tables, options: PrepareOptions) -> Iterator[Drive]:
@@ -169,7 +169,7 @@ def _require(splits: Iterable[str], there: set[str], root: Path) -> None:
     for split in splits:
         if split not in there:
             near = nearest(split, there)
-            hint = f"Did you mean {near}?" if near else f"Here are {', '.join(sorted(there))}"
+            hint = f"Did you mean {near}?" if near else f"This folder has {', '.join(sorted(there))}"
             raise InputError(root, f"there is no split {split!r} here", hint)
 
 
@@ -182,8 +182,8 @@ def _require_labels(root: Path, version: str) -> None:
     check_categories(root / version)
     path = root / version / "lidarseg.json"
     if not path.is_file():
-        fault = "there is no such file: the labels of nuScenes-lidarseg are not here"
-        raise InputError(path, fault, "Get nuScenes-lidarseg and unpack it here, or give --splits test")
+        fault = "there is no such file; the labels of nuScenes-lidarseg are missing"
+        raise InputError(path, fault, "Download nuScenes-lidarseg and unpack it here, or give --splits test")
 
 
 def _join(parts: Iterable[bytes], path: Path) -> None:
@@ -206,9 +206,7 @@ def _link(out: Path, target: Path, download: Path, splits: Collection[str]) -> N
     if link.exists() and not link.is_symlink():
         if link.samefile(download):
             return
-        raise InputError(
-            link, "this folder already exists, and is not the download", "Move it away, or name another OUT"
-        )
+        raise InputError(link, "this folder already exists and is not the download", "Move it away or name another OUT")
     names = {list_name(split): split for version in VERSIONS for split in VERSIONS[version]}
     others = [split for name, split in names.items() if split not in splits and (out / "info" / name).exists()]
     if others and link.is_symlink() and link.readlink() != target:

@@ -36,10 +36,12 @@ class NuScenesSubmission:
     scenes: Mapping[str, int] = {"test": 6_008, "val": 6_019}
     by_hand: Sequence[str] = (
         "Upload it to the lidar segmentation challenge of nuScenes at eval.ai; a team has one account and three "
-        "submissions a year, of which faulty ones do not count.",
-        "test/submission.json has to be true of the model. For one with photographs use_camera is true here, and "
-        "use_external too, since its image encoder was pre-trained on other images without their classes; a model that "
-        "was distilled from one needs use_external as well.",
+        "submissions a year; submissions that fail do not count.",
+        "test/submission.json must describe the model truthfully. For one with photographs use_camera is true here, "
+        "and "
+        "use_external too, since its image encoder was pre-trained on other images; a model that was distilled from "
+        "one "
+        "needs use_external as well.",
     )
 
     def resembles(self, archive: Archive) -> bool:
@@ -72,7 +74,7 @@ class NuScenesSubmission:
         """Everything for which the validator stops; see the protocol."""
         around = _folder_around(archive.names)
         if around:
-            remedy = "Pack the two folders themselves, and not their parent"
+            remedy = "Pack the two folders themselves, not their parent"
             yield Fault("a folder around everything", around, "the server looks for the folders at the root", remedy)
         yield from _meta_faults(archive, around, split)
         yield from _name_faults(archive, around, split, points, self.scenes.get(split))
@@ -106,8 +108,10 @@ def _meta_faults(archive: Archive, around: str, split: str) -> Iterator[Fault]:
     wanted = f"{around}{split}/submission.json"
     if wanted not in archive.names:
         found = [name for name in archive.names if name.rpartition("/")[2] == "submission.json"]
-        what = f"it lies at {found[0]} here" if found else "it is missing"
-        yield Fault("no submission.json", f"{split}/submission.json", what, "Write what the model uses to it")
+        what = f"it is at {found[0]} instead" if found else "it is missing"
+        yield Fault(
+            "no submission.json", f"{split}/submission.json", what, "Write such a file, saying what the model uses"
+        )
         return
     content = archive.read(wanted, _MOST_META)
     if isinstance(content, Fault):
@@ -123,14 +127,16 @@ def _meta_faults(archive: Archive, around: str, split: str) -> Iterator[Fault]:
 
 def _used_faults(name: str, used: Any) -> Iterator[Fault]:
     sample = '{"meta": {' + ", ".join(f'"{key}": true' for key in _META) + "}}"
-    remedy = f"It has to be as {sample}, each true or false"
+    remedy = f"It must be like {sample}, with true or false for each"
     if not isinstance(used, dict):
         yield Fault("submission.json without meta", name, "there is no object 'meta' in it", remedy)
         return
     missing, extra = [key for key in _META if key not in used], [str(key)[:40] for key in used if key not in _META]
     if missing or extra:
         parts = [f"{', '.join(missing)} missing"] * bool(missing) + [f"{', '.join(extra[:5])} unknown"] * bool(extra)
-        yield Fault("submission.json with other keys", name, f"of the keys under 'meta', {' and '.join(parts)}", remedy)
+        yield Fault(
+            "submission.json with other keys", name, f"among the keys under 'meta', {' and '.join(parts)}", remedy
+        )
     wrong = [key for key in _META if key in used and not isinstance(used[key], bool)]
     if wrong:
         what = f"{', '.join(wrong)} are neither true nor false"
@@ -151,20 +157,20 @@ def _name_faults(
         if name.endswith(_END):
             yield Fault("labels in another folder", name, f"the server looks for them in {place}", "Move them there")
         elif name.startswith(f"{around}{place}"):
-            remedy = f"Call it after the token of the LiDAR's sample_data, TOKEN{_END}"
-            yield Fault("a file of another name", name, f"files of labels end with {_END}", remedy)
+            remedy = f"Name it after the token of the LiDAR's sample_data: TOKEN{_END}"
+            yield Fault("a file of another name", name, f"the names of label files end with {_END}", remedy)
     if whole is not None and len(there) != whole:
-        what = f"there are {len(there):,} files of labels, and {whole:,} keyframes in the split {split}"
+        what = f"there are {len(there):,} label files, but {whole:,} keyframes in the split {split}"
         yield Fault("number of files", place, what, "Label every keyframe of the whole split")
     for token, name in there.items():
         if not _TOKEN.fullmatch(token) and (points is None or token not in points):
             remedy = (
-                "Call it after the token of the keyframe's LIDAR_TOP row of sample_data, 32 digits and letters a to f"
+                "Name it after the token of the keyframe's LIDAR_TOP row in sample_data, which is 32 hexadecimal digits"
             )
             yield Fault("a name that is not a token", name, f"{token!r} is not a token", remedy)
         elif points is not None and token not in points:
             what = f"no keyframe of the split {split} has this token (of LIDAR_TOP in sample_data, not of the sample)"
-            yield Fault("a token of no keyframe", name, what, "Remove it, or call it after its keyframe")
+            yield Fault("a token of no keyframe", name, what, "Remove it, or name it after its keyframe")
     for token in points or {}:
         if token not in there:
             yield Fault("a keyframe without labels", f"{place}{token}{_END}", "it is missing", "Label it too")
@@ -182,22 +188,22 @@ def _content_fault(archive: Archive, name: str, count: int | None) -> Fault | No
     raw = np.frombuffer(content, np.uint8)
     width = _width(raw, count)
     if width != 1:
-        return Fault("labels of another type", name, f"a label takes {_WIDTHS[width]}, not a byte", _AGAIN)
+        return Fault("labels of another type", name, f"each label takes {_WIDTHS[width]}, not one byte", _AGAIN)
     if count is not None and len(raw) != count:
-        what = f"it has {len(raw)} labels for {count} points"
+        what = f"it has {len(raw)} labels, but the keyframe has {count} points"
         return Fault("number of labels", name, what, "Label all points of the keyframe, in their order in the file")
     if set(np.unique(raw).tolist()) <= set(b"0123456789 \r\n,.-e+"):
         return Fault("labels as text", name, "its bytes are digits, as in a text file", _AGAIN)
     if (zeros := int((raw == 0).sum())) > 0:
         what = (
-            f"{zeros} of {len(raw)} labels are 0, which is not a class; the first is number {int(np.argmin(raw != 0))}"
+            f"{zeros} of {len(raw)} labels are 0, which is not a class; the first is label {int(np.argmin(raw != 0))}"
         )
         hint = "Add 1: classes are counted from 1" if raw.max() < len(CLASSES) else "Give each point a class, 1 to 16"
         return Fault("labels that are 0", name, what, hint)
     if raw.max() > len(CLASSES):
         at = int(np.argmax(raw > len(CLASSES)))
         what = f"label {raw[at]} of point {at} is above {len(CLASSES)}"
-        hint = "Give classes of the challenge, 1 to 16, and not categories of lidarseg or 255 for unlabelled"
+        hint = "Use the classes of the challenge, 1 to 16, not the categories of lidarseg or 255 for unlabelled"
         return Fault("labels above 16", name, what, hint)
     return None
 

@@ -120,11 +120,11 @@ def check_categories(folder: Path) -> None:
         InputError: another table; the one before lidarseg has no numbers.
     """
     path = folder / "category.json"
-    remedy = "Unpack nuScenes-lidarseg over the dataset: it replaces this table by one with an index for each category"
+    remedy = "Unpack nuScenes-lidarseg over the dataset: its version of this table has an index for each category"
     found: dict[int, str] = {}
     for row in json_rows(path, remedy):
         if "index" not in row.values:
-            raise InputError(path, "its categories have no index, as before lidarseg", remedy)
+            raise InputError(path, "its categories have no index, so it is the table from before lidarseg", remedy)
         number, name = row.whole("index", len(CATEGORIES) - 1), row.text("name")
         if CATEGORIES[number] != name:
             raise row.fault(f"category {name!r} has the index {number}, which is {CATEGORIES[number]} in lidarseg")
@@ -183,7 +183,7 @@ class _Reader:
         for row in self._table("scene"):
             token, name = row.text("token"), row.text("name")
             if not name or len(name) > 200 or not name.replace("-", "").replace("_", "").isalnum():
-                raise row.fault(f"{name[:200]!r} is not a name of a scene")
+                raise row.fault(f"{name[:200]!r} is not a scene name")
             if token in found or name in names:
                 raise row.fault(f"{name} occurs twice")
             names.add(name)
@@ -222,7 +222,7 @@ class _Reader:
             if channel == LIDAR or channel in CAMERAS:
                 intrinsics = () if channel == LIDAR else row.numbers("camera_intrinsic", (3, 3))
                 if intrinsics and (min(intrinsics[0], intrinsics[4]) <= 0 or intrinsics[6:] != (0, 0, 1)):
-                    raise row.fault("'camera_intrinsic' is not a matrix of a camera")
+                    raise row.fault("'camera_intrinsic' is not an intrinsic matrix")
                 found[token] = Calibration(channel, _pose(row), intrinsics)
         return found
 
@@ -302,7 +302,7 @@ class _Reader:
             token, filename = row.text("sample_data_token"), row.text("filename")
             parts = filename.split("/")
             if parts[0] != "lidarseg" or ".." in parts or parts[-1] != f"{token}_lidarseg.bin":
-                raise row.fault(f"'filename' {filename[:200]!r} is not that of the labels of {token[:200]}")
+                raise row.fault(f"'filename' {filename[:200]!r} does not match the labels of {token[:200]}")
             drive = self._lidar.get(token)
             if drive is not None:
                 drive.labels[token] = filename
@@ -319,7 +319,7 @@ def _pose(row: JsonRow) -> tuple[float, ...]:
     translation, rotation = row.numbers("translation", (3,)), row.numbers("rotation", (4,))
     length = sum(value * value for value in rotation) ** 0.5
     if not 0.99 < length < 1.01:
-        raise row.fault(f"'rotation' has the length {length:g}, a quaternion has 1")
+        raise row.fault(f"'rotation' has length {length:g}, but a unit quaternion has length 1")
     if max(map(abs, translation)) > 1e7:
-        raise row.fault(f"'translation' {max(translation, key=abs):g} m is out of this world")
+        raise row.fault(f"'translation' {max(translation, key=abs):g} m is implausibly large")
     return (*translation, *(value / length for value in rotation))

@@ -77,15 +77,15 @@ def ready_frames(reader: SensReader, index: SensIndex, every: int, report: Calla
         try:
             ready = _ready(reader, frame)
         except InputError as error:
-            report(Repair("broken frame", error.where, f"{error.fault}: left out"))
+            report(Repair("broken frame", error.where, f"{error.fault}; it is left out"))
             continue
         left += 1
         if not frame.has_pose:
             report(lost_pose(reader.path, frame))
         elif not np.isfinite(ready.pose).all():
-            report(Repair("pose that is none", where, "no rigid transform; the frame is kept, and shows no point"))
+            report(Repair("invalid pose", where, "it is not a rigid transform; the frame is kept, but shows no points"))
         if not ready.depth.any():
-            report(Repair("empty depth map", where, "the frame is kept, and shows no point"))
+            report(Repair("empty depth map", where, "the frame is kept, but shows no points"))
         yield ready
     if not left:
         raise InputError(reader.path, "none of its frames can be read", "Download the file again")
@@ -99,26 +99,26 @@ def look_at_stream(path: Path, header: SensHeader, index: SensIndex) -> list[Rep
     """
     if index.lost > max(1, header.frames // 10):
         last = index.broken[-1]
-        fault = f"{index.lost} of its {header.frames} frames are not there: at byte {last.position}, {last.why}"
+        fault = f"{index.lost} of its {header.frames} frames are missing; at byte {last.position}, {last.why}"
         raise InputError(path, fault, "Download the file again")
     found = [
-        Repair("broken frame", f"{path}, frame {frame.number} at byte {frame.position}", f"{frame.why}: left out")
+        Repair("broken frame", f"{path}, frame {frame.number} at byte {frame.position}", f"{frame.why}; it is left out")
         for frame in index.broken
     ]
     after = index.lost - len(index.broken)
     if after:
-        what = f"the {after} frames after frame {index.broken[-1].number} cannot be found: left out"
+        what = f"the {after} frames after frame {index.broken[-1].number} cannot be found, and are left out"
         found.append(Repair("stream cut off", str(path), what))
     if header.color_size != _SIZE:
         size = "x".join(map(str, header.color_size))
-        found.append(Repair(f"photographs of {size}", str(path), "their intrinsics are scaled by that size"))
+        found.append(Repair(f"photographs of {size}", str(path), "their intrinsics are scaled from that size"))
     return found
 
 
 def lost_pose(path: Path, frame: SensFrame) -> Repair:
     """A frame whose pose is not known."""
     where = f"{path}, frame {frame.number} at byte {frame.position}"
-    return Repair("lost pose", where, "the frame is kept, and shows no point")
+    return Repair("lost pose", where, "the frame is kept, but shows no points")
 
 
 def promised_frames(path: Path, frames: int) -> Repair | None:
@@ -131,12 +131,12 @@ def promised_frames(path: Path, frames: int) -> Repair | None:
     text = read_bytes(path, 1 << 16).decode("latin-1")
     found = re.findall(r"^\s*numColorFrames\s*=\s*([0-9]{1,9})\s*$", text, flags=re.MULTILINE)
     if len(found) != 1:
-        return Repair("number of frames unreadable", str(path), "that of the stream counts")
+        return Repair("number of frames unreadable", str(path), "that of the stream is used")
     said = int(found[0])
     if said == frames:
         return None
     kind = "number of frames one too high" if said == frames + 1 else "number of frames differs"
-    return Repair(kind, str(path), f"it says {said}, the stream has {frames}, which counts")
+    return Repair(kind, str(path), f"it says {said}, but the stream has {frames}, which is used")
 
 
 def png(depth: NDArray[np.uint16]) -> bytes:

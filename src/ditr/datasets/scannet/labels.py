@@ -60,13 +60,13 @@ def read_table(path: Path) -> dict[str, tuple[int, int]]:
     try:
         text = content.decode("utf-8")
     except UnicodeDecodeError as error:
-        raise InputError(path, f"byte {error.start} of the table is not text", _AGAIN) from None
+        raise InputError(path, f"the table is not text at byte {error.start}", _AGAIN) from None
     # Its lines end with CR CR LF.
     lines = [(number, line.strip("\r")) for number, line in enumerate(text.split("\n"), start=1) if line.strip("\r")]
     header = lines[0][1].split("\t") if lines else []
     lacking = [column for column in _COLUMNS if header.count(column) != 1]
     if lacking:
-        raise InputError(path, f"this is not ScanNet's table of labels: it has no column {lacking[0]!r}", _AGAIN)
+        raise InputError(path, f"this is not ScanNet's label table: it has no column {lacking[0]!r}", _AGAIN)
     name, *ids = (header.index(column) for column in _COLUMNS)
     found: dict[str, tuple[int, int]] = {}
     for number, line in lines[1:]:
@@ -79,8 +79,8 @@ def read_table(path: Path) -> dict[str, tuple[int, int]]:
         if found.setdefault(cells[name], (nyu40, raw)) != (nyu40, raw):
             raise InputError(path, f"line {number} gives {cells[name]!r} other ids than a line before", _AGAIN)
     if all(raw != _NEW_ID for _, raw in found.values()):
-        fault = f"this is an older table, without the ids of ScanNet200: no line has the id {_NEW_ID}"
-        raise InputError(path, fault, f"Download {TABLE} again: there is a newer one")
+        fault = f"this is an old version of the table, without the ids of ScanNet200 (no line has the id {_NEW_ID})"
+        raise InputError(path, fault, f"Download the current version of {TABLE}")
     return found
 
 
@@ -117,14 +117,14 @@ def read_labels(
         nyu40[rows], raw[rows] = ids.get(group.label, (UNLABELLED, UNLABELLED))
         instance[rows] = group.number
     if 2 * missing > named:
-        fault = f"{missing} of the {named} segments that it names are not in {segments.name}"
-        raise InputError(aggregation, fault, "Download both files again: they are not of one mesh")
+        fault = f"{missing} of its {named} segments are not in {segments.name}"
+        raise InputError(aggregation, fault, "Download both files again; they belong to different meshes")
     repairs = [
-        Repair("name that the table lacks", str(aggregation), f"{label!r} of {count} objects: unlabelled")
+        Repair("label that the table lacks", str(aggregation), f"{label!r}, on {count} objects; they become unlabelled")
         for label, count in unknown.items()
     ]
     if missing:
-        repairs.append(Repair("segment without vertices", str(aggregation), f"{missing} of {named}: left out"))
+        repairs.append(Repair("segment without vertices", str(aggregation), f"{missing} of {named} are left out"))
     labels = SceneLabels(
         LABELS.train(nyu40)[place].astype(np.int64), LABELS_200.train(raw)[place].astype(np.int64), instance[place]
     )
@@ -148,8 +148,8 @@ def _read_segments(path: Path, scene: str, vertices: int) -> NDArray[np.int64]:
     if found is None:
         raise InputError(path, "it has no list 'segIndices' of whole numbers", _AGAIN)
     if len(found) != vertices:
-        remedy = "Download both again: they are not of one scene"
-        raise InputError(path, f"it has {len(found)} vertices, the mesh {vertices}", remedy)
+        remedy = "Download both files again; they belong to different scenes"
+        raise InputError(path, f"it has {len(found)} vertices, but the mesh has {vertices}", remedy)
     return found
 
 
@@ -157,7 +157,7 @@ def _read_groups(path: Path, scene: str) -> list[_Group]:
     content = _read_json(path, scene, _MOST_AGGREGATION)
     file = content.get("segmentsFile", "")
     if not isinstance(file, str) or ("_vh_clean" in file and "_vh_clean_2" not in file):
-        fault = f"it is that of another mesh ({file!r})"
+        fault = f"it belongs to another mesh ({file!r})"
         raise InputError(path, fault, f"Put {scene}.aggregation.json there, not {scene}_vh_clean.aggregation.json")
     groups = content.get("segGroups")
     if not isinstance(groups, list) or not groups:
@@ -189,7 +189,7 @@ def _read_json(path: Path, scene: str, most: int) -> dict[str, Any]:
     """An object of JSON that does not say that it is of another scene."""
     content = read_bytes(path, most + 1)
     if len(content) > most:
-        raise InputError(path, f"it has more than the {most} bytes that it can have", _AGAIN)
+        raise InputError(path, f"it has more than {most} bytes, which such a file never has", _AGAIN)
     try:
         found = json.loads(content)
     except (ValueError, RecursionError) as error:
@@ -198,5 +198,5 @@ def _read_json(path: Path, scene: str, most: int) -> dict[str, Any]:
         raise InputError(path, "it is not a JSON object", _AGAIN)
     other = _SCENE.search(str(found.get("sceneId", "")))
     if other is not None and other[0] != scene:
-        raise InputError(path, f"it says that it is of {other[0]}", "Download the file again, under its own name")
+        raise InputError(path, f"it says that it belongs to {other[0]}", "Download the file again, under its own name")
     return found

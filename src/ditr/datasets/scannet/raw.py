@@ -154,7 +154,7 @@ class RawScene:
         color = np.stack([properties[name] for name in ("red", "green", "blue")], axis=1)
         bad = np.flatnonzero(~np.isfinite(coord).all(axis=1))
         if not len(coord) or not len(faces):
-            raise InputError(path, f"it has {len(coord)} vertices and {len(faces)} faces", _AGAIN)
+            raise InputError(path, f"it has {len(coord)} vertices and {len(faces)} faces, so it is not a mesh", _AGAIN)
         if len(bad):
             raise InputError(path, f"its vertex {bad[0]} is not finite", _AGAIN)
         if color.dtype != np.uint8:
@@ -200,7 +200,7 @@ class RawScene:
     def _missing(self) -> Iterator[InputError]:
         for path in self.needed:
             if not path.is_file():
-                yield InputError(path, "there is no such file", "Download it: without it the scene cannot be prepared")
+                yield InputError(path, "there is no such file", "Download it; the scene cannot be prepared without it")
 
     def _write_frames(self, folder: Path, report: Callable[[Repair], None]) -> None:
         for name in ("color", "depth", "pose", "intrinsic"):
@@ -247,7 +247,7 @@ class RawScanNet:
             # Whoever has less has not wanted all.
             if 0 < 2 * len(missing) < COUNTS[split]:
                 fault = f"{len(missing)} scenes of the split {split} are missing: {few(missing, 5)}"
-                yield InputError(self.root, fault, "Download them")
+                yield InputError(self.root, fault, "Download these scenes")
 
     def finish(self, out: Path, pieces: Sequence[RawPiece]) -> None:
         """Nothing belongs to all scenes."""
@@ -377,8 +377,9 @@ def _open(root: Path, options: PrepareOptions, fine: bool) -> RawScanNet:
 _DOWNLOAD = Download(
     address="http://www.scan-net.org",
     terms=(
-        "Sign ScanNet's terms of use and send them from an address of your institution; the answer is a script that "
-        "downloads. ScanNet200 is the same data"
+        "Sign ScanNet's terms of use and send them from an e-mail address of your institution; you will be sent a "
+        "download "
+        "script. ScanNet200 is the same data"
     ),
     gigabytes={"recordings, about": 1000, "meshes, segments and labels, about": 20},
     pieces=COUNTS,

@@ -70,9 +70,9 @@ def listed(root: Path) -> tuple[dict[str, str], list[InputError]]:
         path = next((path for name in _LISTS if (path := root / name.format(split)).is_file()), None)
         for scene in () if path is None else _names(read_bytes(path, 1 << 20)):
             if not is_scene(scene):
-                faults.append(InputError(path or root, f"{scene!r} is not a scene's name", "Download the list again"))
+                faults.append(InputError(path or root, f"{scene!r} is not a scene name", "Download the list again"))
             elif found.setdefault(scene, split) != split:
-                fault = f"{scene} is in the list of {found[scene]} as well"
+                fault = f"{scene} is also in the list of {found[scene]}"
                 faults.append(InputError(path or root, fault, "Download the lists again"))
     return found, faults
 

@@ -39,7 +39,7 @@ class ScanNetSubmission:
     ids: str
     by_hand: tuple[str, ...] = (
         "Upload the archive at kaldir.vc.in.tum.de/scannet_benchmark, to the task of 3D semantic labels.",
-        "Only the final system may be evaluated, with one account; a method's results are blocked for two weeks then.",
+        "Evaluate only your final system, with one account; after a submission the method is blocked for two weeks.",
         "The method needs a meaningful name, similar to the title of its paper.",
     )
 
@@ -80,7 +80,7 @@ class ScanNetSubmission:
         # The server wants the whole split, whatever part of it is at hand here.
         wanted = dict.fromkeys([*scenes_of(split), *(points or {})])
         if not texts:
-            yield Fault("no text files", "", "it has no file that ends with .txt", "Pack one for each scene")
+            yield Fault("no text files", "", "it has no .txt file", "Pack one for each scene")
             return
         yield from _in_folders(texts, flat)
         for name in files:
@@ -103,7 +103,7 @@ class ScanNetSubmission:
             yield found
             return
         if points is not None and len(found) != points:
-            what = f"it has {len(found)} lines, and the mesh of the scene {points} vertices"
+            what = f"it has {len(found)} lines, but the mesh of the scene has {points} vertices"
             yield Fault("number of lines", name, what, "Label each vertex of SCENE_vh_clean_2.ply, in its order")
         yield from self._outside(name, found)
 
@@ -116,10 +116,10 @@ class ScanNetSubmission:
         counted = f"{int(outside.sum())} of {len(found)} lines, the first is line {first + 1} with {found[first]}"
         again = f"Write the {self.ids}"
         if (found >= 0).all() and found.max() < len(self.map.to_raw) and 0 in found:
-            what = f"these look like classes counted from 0, not like {self.ids} ({counted})"
+            what = f"these look like class indices counted from 0, not like {self.ids} ({counted})"
             yield Fault("numbers of classes instead of ids", name, what, again)
         elif np.isin(found, self.other.to_raw).all():
-            what = f"these are ids of the other of ScanNet's two benchmarks ({counted})"
+            what = f"these are ids of ScanNet's other benchmark ({counted})"
             yield Fault("ids of the other benchmark", name, what, again)
         elif (found[outside] <= 0).all():
             what = f"unlabelled points count as wrong ({counted})"
@@ -141,7 +141,7 @@ def _in_folders(texts: Sequence[str], flat: Sequence[str]) -> Iterator[Fault]:
         yield Fault("files not at the root", inside[0], what, _FLAT)
     else:
         for name in inside:
-            yield Fault("files not at the root", name, "the server looks at the root alone", _FLAT)
+            yield Fault("files not at the root", name, "the server only looks at the root", _FLAT)
 
 
 def _instead(scene: str, split: str) -> str:
@@ -154,10 +154,10 @@ def _instead(scene: str, split: str) -> str:
 def _numbers(member: str, content: bytes) -> NDArray[np.int64] | Fault:
     """The number in each line, parsed as the server does: as integers."""
     if not content.strip():
-        return Fault("an empty file", member, "it has no line", "Write one line for each vertex")
+        return Fault("an empty file", member, "it has no lines", "Write one line for each vertex")
     if not content.isascii() or b"\0" in content:
-        what = "it is not plain text (ASCII), perhaps UTF-16 or with a mark at its beginning"
-        return Fault("no plain text", member, what, "Save it as plain text")
+        what = "it is not plain text (ASCII), perhaps UTF-16 or with a byte order mark"
+        return Fault("not plain text", member, what, "Save it as plain text")
     lines = content.splitlines()
     bad = next((at for at, line in enumerate(lines) if not _NUMBER.fullmatch(line.strip())), None)
     return (
@@ -169,7 +169,9 @@ def _bad_line(member: str, at: int, line: bytes) -> Fault:
     text = line.decode("ascii")[:_SHOWN]
     words = line.replace(b",", b" ").split()
     if not words:
-        return Fault("a blank line", member, f"line {at + 1} is blank", "Write a number in each line, and no other")
+        return Fault(
+            "a blank line", member, f"line {at + 1} is blank", "Write one number in each line, without blank lines"
+        )
     if len(words) > 1:
         what = f"line {at + 1} has {len(words)} words: {text!r}"
         return Fault("several words in a line", member, what, _ANEW)

@@ -72,7 +72,7 @@ def raw_labels(path: Path, points: int) -> NDArray[np.uint32]:
     used = np.flatnonzero(np.bincount(raw & 0xFFFF, minlength=1))
     unknown = [int(number) for number in used if number not in NAMED_IDS]
     if unknown:
-        mapped = ": they seem to have been made classes already" if used.max() < 20 else ""
+        mapped = ": they seem to be mapped to classes already" if used.max() < 20 else ""
         fault = f"SemanticKITTI has no class {few(map(str, unknown), 5)}{mapped}"
         raise InputError(path, fault, "Use the labels as they were downloaded")
     return raw
@@ -86,7 +86,7 @@ def _grouped(faults: Iterator[InputError]) -> Iterator[InputError]:
         counts[fault.remedy] += 1
         first.setdefault(fault.remedy, fault)
     for remedy, fault in first.items():
-        more = f", and {counts[remedy] - 1} more files here are faulty too" if counts[remedy] > 1 else ""
+        more = f", and {counts[remedy] - 1} more files here have faults" if counts[remedy] > 1 else ""
         yield InputError(fault.where, fault.fault + more, remedy)
 
 
@@ -144,7 +144,7 @@ def _image_faults(sequence: SequenceFiles, sizes: dict[str, int]) -> Iterator[In
         (usual, _), *_ = counted.most_common()
         odd = [stem for stem, shape in shapes.items() if shape != usual]
         width, height = shapes[odd[0]]
-        fault = f"it is {width}x{height}, and {counted[usual]} photographs of the sequence are {usual[0]}x{usual[1]}"
+        fault = f"it is {width}x{height}, but {counted[usual]} photographs of the sequence are {usual[0]}x{usual[1]}"
         yield InputError(sequence.file(IMAGES, odd[0]), fault, remedy)
 
 
@@ -162,7 +162,7 @@ def _text_faults(sequence: SequenceFiles, last: int) -> Iterator[InputError]:
         if calib is None:
             if IMAGES in sequence.folders:
                 lost = sequence.folders[IMAGES].with_name("calib.txt")
-                remedy = f"Unpack KITTI's odometry {_CALIBRATION} (data_odometry_calib), or the labels, too"
+                remedy = f"Unpack KITTI's odometry {_CALIBRATION} (data_odometry_calib), or the labels too"
                 raise InputError(lost, "there is no calibration for these photographs", remedy)
             return
         calibration = read_calibration(calib)
@@ -180,6 +180,6 @@ def _remarks(sequence: SequenceFiles, sizes: dict[str, dict[str, int]]) -> Itera
         rejected = "; the server rejects predictions for fewer" if split_of(sequence.number) == "test" else ""
         yield Repair("incomplete sequence", where, f"there are {count} of {whole} sweeps{rejected}")
     if not sizes[IMAGES]:
-        yield Repair("sequence without photographs", where, "it can be used by models of points alone")
+        yield Repair("sequence without photographs", where, "it can only be used by models without images")
     if not sizes[LABELS] and split_of(sequence.number) != "test":
         yield Repair("sequence without labels", where, "it can be neither trained on nor evaluated")

@@ -151,7 +151,9 @@ class RawSemanticKITTI:
             for part in (SWEEPS, IMAGES) if images else (SWEEPS,):
                 if files is None or part not in files.folders:
                     fault = f"it has no {ARCHIVES[part]} of sequence {number:02d}"
-                    raise InputError(self.root, fault, "Download this part, or name sequences that are there")
+                    raise InputError(
+                        self.root, fault, "Download this part, or name sequences that you have with --splits"
+                    )
             assert files is not None
             drives.append(_Drive(files, images))
         return RawSweeps(tuple(drives))
@@ -259,7 +261,7 @@ def _points(path: Path) -> NDArray[np.float32]:
     points = load_floats(path, 4)
     good = np.isfinite(points).all(axis=1) & (np.abs(points[:, :3]) < _FARTHEST).all(axis=1)
     if not good.all():
-        fault = f"point {int(np.argmin(good))} is nothing that a LiDAR measures: {points[np.argmin(good)].tolist()}"
+        fault = f"point {int(np.argmin(good))} is not a possible LiDAR measurement: {points[np.argmin(good)].tolist()}"
         raise InputError(path, fault, f"Unpack or download the archive again ({ARCHIVES[SWEEPS]})")
     return points
 

@@ -36,8 +36,8 @@ class SemanticKITTISubmission:
     }
     by_hand: Sequence[str] = (
         f"Upload it to {_SERVER}, with an account there.",
-        "There are ten submissions for an account; those that fail do not count.",
-        "All of it takes about 240 MB once packed; answers with status 500 come from the size, so try again.",
+        "An account has ten submissions; those that fail do not count.",
+        "The packed archive has about 240 MB; the server may answer with status 500 because of the size, so try again.",
     )
 
     def resembles(self, archive: Archive) -> bool:
@@ -112,14 +112,16 @@ def _sort(members: Mapping[str, str], found: Mapping[int, dict[str, str]]) -> It
             remedy = f"Remove it; {_DESCRIPTION} is the only file allowed next to sequences/"
             yield Fault("other files", name, "it is not sequences/SS/predictions/FFFFFF.label", remedy)
         elif not re.fullmatch(r"\d{6}\.label", place[2]):
-            yield Fault("other names", name, "the file of a sweep is called FFFFFF.label, as 000012.label", "Rename it")
+            yield Fault(
+                "other names", name, "the file of a sweep is called FFFFFF.label, such as 000012.label", "Rename it"
+            )
         elif int(place[2][:6]) >= SCANS[int(place[1])]:
             what = f"sequence {place[1]} has the sweeps 000000 to {SCANS[int(place[1])] - 1:06d}"
-            yield Fault("sweeps that are none", name, what, "Remove it")
+            yield Fault("sweeps that do not exist", name, what, "Remove it")
         else:
             found[int(place[1])][place[2][:6]] = name
     for number, files in sorted(beyond.items()):
-        what = f"the server takes the sequences {wanted} alone, and here are {files} files of this one"
+        what = f"the server accepts only the sequences {wanted}, but there are {files} files of this one"
         yield Fault("other sequences", f"sequences/{number}/", what, "Remove it")
 
 
@@ -129,18 +131,18 @@ def _count_faults(number: int, frames: Mapping[str, str]) -> Iterator[Fault]:
         yield Fault("missing sequences", folder, f"none of its {whole} sweeps is there", "Predict all sequences")
     elif len(frames) < whole:
         lost = [f"{row:06d}" for row in range(whole) if f"{row:06d}" not in frames]
-        what = f"there are {len(frames)} of {whole} sweeps; missing are {few(lost, 3)}"
-        remedy = "Predict them too; if they are not in your dataset, its velodyne archive was not unpacked as a whole"
+        what = f"there are {len(frames)} of {whole} sweeps; {few(lost, 3)} are missing"
+        remedy = "Predict them too; if they are missing in your dataset, unpack its velodyne archive again"
         yield Fault("number of files", folder, what, remedy)
 
 
 def _odd_length(name: str, size: int, points: int | None = None) -> Fault:
     if points and size % points == 0 and size // points in _TYPES:
-        what = f"its {size} bytes are {size // points} for each of {points} points, as of {_TYPES[size // points]}"
+        what = f"its {size} bytes are {size // points} for each of {points} points, as for {_TYPES[size // points]}"
         return Fault("type of the labels", name, what, _AS_UINT32)
     if points is None:
         return Fault("length of a file", name, f"its {size} bytes are not 4 for each point", _AS_UINT32)
-    what = f"its {size} bytes are labels of {size / 4:g} points, and the sweep has {points}"
+    what = f"its {size} bytes are labels of {size / 4:g} points, but the sweep has {points}"
     return Fault("length of a file", name, what, "Predict all points of this sweep")
 
 
@@ -163,11 +165,14 @@ def _content_faults(archive: Archive, name: str, points: int | None) -> Iterator
     if not wrong.any():
         return
     if ids.max() < 20:
-        what = f"its numbers go from {ids.min()} to {ids.max()}, as of classes; raw ids are wanted, 40 for road"
-        yield Fault("classes in place of raw ids", name, what, "Map classes to raw ids before they are written")
+        what = (
+            f"its numbers go from {ids.min()} to {ids.max()}, like class indices; raw ids are expected, such as 40 "
+            "for road"
+        )
+        yield Fault("classes instead of raw ids", name, what, "Map classes to raw ids before writing them")
         return
     listed = few([str(number) for number in ids[wrong]], 5)
-    what = f"{counts[wrong].sum()} points have the number {listed}, which is not a class and counts as wrong"
+    what = f"{counts[wrong].sum()} points have the number {listed}, which is not a class, so they count as wrong"
     again = f"Write {few([str(number) for number in LABELS.to_raw], 4)} alone"
     yield Fault("numbers of no class", name, what, again, Grade.WARNED)
 

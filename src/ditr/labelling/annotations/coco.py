@@ -101,7 +101,7 @@ def _shape(entry: Mapping[str, Any], label: int, size: tuple[int, int], at: str)
 def _box(entry: Mapping[str, Any], at: str) -> list[float]:
     values = entry.get("bbox")
     if not isinstance(values, list) or len(values) != 4:
-        raise InputError(at, "it has neither a segmentation nor a box", "Leave it out, or export it again")
+        raise InputError(at, "it has neither a segmentation nor a box", "Remove it, or export the file again")
     return [number({"bbox": value}, "bbox", at) for value in values]
 
 
@@ -112,12 +112,12 @@ def _box_area(entry: Mapping[str, Any], at: str) -> float:
 def _counts(segmentation: Mapping[str, Any], size: tuple[int, int], at: str) -> NDArray[np.int64]:
     stored, counts = segmentation.get("size"), segmentation.get("counts")
     if stored != [size[1], size[0]]:
-        fault = f"its mask is of size {few([str(stored)], 1)[:40]}, its image {size[1]} x {size[0]}"
+        fault = f"its mask has the size {few([str(stored)], 1)[:40]}, but its image {size[1]} x {size[0]}"
         raise InputError(at, fault, "Export it again")
     if isinstance(counts, str):
         counts = coco_counts(counts, at)
     if not isinstance(counts, list):
-        raise InputError(at, "its mask has no runs", "Export it again")
+        raise InputError(at, "its mask has no run lengths", "Export it again")
     return require_counts(counts, size[0] * size[1], at)
 
 

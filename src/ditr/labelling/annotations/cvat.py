@@ -56,10 +56,10 @@ def read(path: Path) -> Annotations:
     require_once([image.name for image in found.images], where, "images")
     used = list(dict.fromkeys(shape["label"] for image in found.images for _, shape in image.shapes))
     if found.labels and (strange := [name for name in used if name not in found.labels]):
-        raise InputError(where, f"its list of labels has no {few(strange, 3)}", _EXPORT)
+        raise InputError(where, f"{few(strange, 3)} is not in its list of labels", _EXPORT)
     names = found.labels or used
     if not names:
-        raise InputError(where, "it has no labels", "Draw something, and export it again")
+        raise InputError(where, "it has no labels", "Draw labels, and export it again")
     classes, index = numbered(names, where)
     label = dict(zip(names, index, strict=True))
     images = tuple(_label_image(image, label, where) for image in found.images if image.shapes)
@@ -98,7 +98,7 @@ class _Found:
         if len(self.path) > _DEEPEST:
             raise InputError(self.where, "it is nested too deeply", _EXPORT)
         if len(self.path) == 1 and tag != "annotations":
-            raise InputError(self.where, f"it begins with <{tag[:40]}> and not with <annotations>", _EXPORT)
+            raise InputError(self.where, f"it begins with <{tag[:40]}> instead of <annotations>", _EXPORT)
         if tag == "track":
             raise InputError(self.where, "it is the annotation of a video", _EXPORT)
         if tag == "image":

@@ -18,7 +18,7 @@ __all__ = ["MOST_BYTES", "Files", "decoded", "is_zip", "opened", "read_again", "
 _MOST_FILES = 200_000
 MOST_BYTES = 1 << 30
 """Of a file of annotations."""
-_HARMLESS = frozenset({"the archive's name", "files of the system", "backslashes"})
+_HARMLESS = frozenset({"the archive's name", "hidden files of the system", "backslashes"})
 
 
 @dataclass(frozen=True, eq=False)

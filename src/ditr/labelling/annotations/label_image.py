@@ -66,7 +66,7 @@ def numbered(names: Sequence[str], where: str) -> tuple[tuple[str, ...], list[in
     """
     require_once(names, where, "classes")
     if bad := [name for name in names if not name.strip() or len(name) > 200 or not name.isprintable()]:
-        raise InputError(where, f"{bad[0][:40]!r} is not a name of a class", "Name classes by a word")
+        raise InputError(where, f"{bad[0][:40]!r} is not a name of a class", "Name each class by a word")
     plain = [name.strip().lower() for name in names]
     classes = [name for name, word in zip(names, plain, strict=True) if word not in _NOTHING_NAMES | _VOID_NAMES]
     if not 0 < len(classes) <= MOST_CLASSES:

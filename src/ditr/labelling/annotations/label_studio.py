@@ -61,7 +61,7 @@ def from_values(tasks: Sequence[Any], where: str) -> Annotations:
     classes, index = numbered(names, where)
     label = dict(zip(names, index, strict=True))
     images = tuple(_image(name, at, regions, label) for name, at, regions in found)
-    notes = [f"{several} photographs have several annotations, of which one counts"] * bool(several)
+    notes = [f"{several} photographs have several annotations, of which one is used"] * bool(several)
     notes += [f"{other} regions are not areas (relations, key points, choices) and were left out"] * bool(other)
     findings = tuple(Finding(Grade.NOTED, "annotations", text) for text in notes)
     return Annotations("annotations of Label Studio", classes, images, upright=True, findings=findings)
@@ -80,23 +80,25 @@ def _name(task: Mapping[str, Any], at: str) -> str:
             if _IMAGE.search(path):
                 place = PurePosixPath(path)
                 return str(place.with_name(_UPLOADED.sub("", place.name)))
-    raise InputError(at, "its data name no photograph", "Export as JSON, with the data of the tasks")
+    raise InputError(at, "its data names no photograph", "Export as JSON, with the task data")
 
 
 def _label(region: Mapping[str, Any], at: str) -> str:
     value = region.get("value")
     labels = value.get(region["type"]) if isinstance(value, dict) else None
     if not isinstance(labels, list) or not labels or not isinstance(labels[0], str):
-        raise InputError(at, "a region of it has no label", "Give it one, or delete it")
+        raise InputError(at, "one of its regions has no label", "Give the region a label, or delete it")
     if len(labels) > 1:
-        raise InputError(at, f"a region of it has the labels {few(map(str, labels), 3)}", "Give each region one label")
+        raise InputError(
+            at, f"one of its regions has the labels {few(map(str, labels), 3)}", "Give each region one label"
+        )
     return labels[0]
 
 
 def _image(name: str, at: str, regions: Sequence[Mapping[str, Any]], label: Mapping[str, int]) -> LabelImage:
     sizes = {(whole(region, "original_width", at), whole(region, "original_height", at)) for region in regions}
     if len(sizes) > 1:
-        raise InputError(at, "its regions are of photographs of several sizes", "Export it again")
+        raise InputError(at, "its regions belong to photographs of different sizes", "Export it again")
     size = require_size(sizes.pop(), at)
     shapes = [_shape(region, size, label[_label(region, at)], at) for region in regions]
     return LabelImage(name, size, partial(painted, shapes, size), at)
@@ -110,13 +112,13 @@ def _shape(region: Mapping[str, Any], size: tuple[int, int], label: int, at: str
     if kind == "brushlabels":
         data = value.get("rle")
         if value.get("format", "rle") != "rle" or not isinstance(data, list):
-            raise InputError(at, "a brush of it has no runs", "Export as JSON")
+            raise InputError(at, "one of its brush masks has no data", "Export as JSON")
         return Bitmap(partial(from_label_studio, data, size, at), label)
     across, down = size[0] / 100, size[1] / 100
     if kind == "polygonlabels":
         points = value.get("points")
         if not isinstance(points, list) or not all(isinstance(point, list) and len(point) == 2 for point in points):
-            raise InputError(at, "a polygon of it has no points", "Draw it again")
+            raise InputError(at, "one of its polygons has no points", "Draw it again")
         numbers = [number({"point": part}, "point", at) for point in points for part in point]
         corners = [part * (down if row % 2 else across) for row, part in enumerate(numbers)]
     else:

@@ -20,7 +20,7 @@ LABELMAP = "labelmap.txt"
 PALETTES = (CLASSES, LABELMAP, LABELS)
 """Files that say what label images mean, as they lie beside them; the first that is there counts."""
 _MOST_BYTES = 16 << 20
-_REMEDY = f"Give {CLASSES} as `ditr segment` writes it, CVAT's {LABELMAP}, or a list of names, one a line"
+_REMEDY = f"Give {CLASSES} as `ditr segment` writes it, CVAT's {LABELMAP}, or a list of names, one per line"
 
 
 @dataclass(frozen=True, eq=False)

@@ -104,7 +104,7 @@ def _of_numbers(values: NDArray[Any], palette: Palette, where: str) -> NDArray[n
     numbers, place = np.unique(values.astype(np.int64), return_inverse=True)
     known = {**dict.fromkeys(_VOID_NUMBERS, VOID), **palette.by_number}
     if strange := [str(number) for number in numbers.tolist() if number not in known]:
-        fault = f"its pixels have the numbers {few(strange, 5)}, which are not among {palette.where}"
+        fault = f"its pixels have the numbers {few(strange, 5)}, which {palette.where} does not define"
         raise InputError(where, fault, "Name the classes that these images were painted with, with --classes")
     return _looked_up([known[number] for number in numbers.tolist()], place.reshape(values.shape))
 
@@ -119,7 +119,9 @@ def _of_palette(values: NDArray[Any], colors: NDArray[np.uint8], palette: Palett
     strange = [number for number in numbers if number not in said and number not in _VOID_NUMBERS]
     agree = all(palette.by_number.get(number) == label for number, label in said.items())
     if said and strange and not (agree and all(number in palette.by_number for number in strange)):
-        fault = f"its palette does not fit {palette.where}: {few([str(shown[n]) for n in strange], 3)} are not classes"
+        fault = (
+            f"its palette does not match {palette.where}: {few([str(shown[n]) for n in strange], 3)} are not classes"
+        )
         raise InputError(where, fault, "Name the classes that these images were painted with, with --classes")
     return _of_numbers(values, palette, where)
 
@@ -145,6 +147,6 @@ def _of_colors(values: NDArray[np.uint8], palette: Palette, where: str) -> NDArr
         return _of_numbers(red, palette, where)
     share = count[strange].sum() / count.sum()
     told = few([str(colors[number]) for number in sorted(strange, key=lambda n: -count[n])], 3)
-    remedy = "Save them without smoothing, or name the classes that they were painted with, with --classes"
-    fault = f"{share:.1%} of its pixels have colours that are not classes of {palette.where}: {told}"
+    remedy = "Save them without anti-aliasing, or name the classes that they were painted with, with --classes"
+    fault = f"{share:.1%} of its pixels have colours that {palette.where} does not define: {told}"
     raise InputError(where, fault, remedy)

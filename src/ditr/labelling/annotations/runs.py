@@ -24,7 +24,7 @@ def require_counts(counts: Sequence[Any], total: int, where: str) -> NDArray[np.
     good = all(isinstance(count, int) and not isinstance(count, bool) and 0 <= count <= total for count in counts)
     if not good or (found := sum(counts)) != total:
         what = f"fill {found} pixels" if good else "are not lengths"
-        raise InputError(where, f"the runs of its mask {what}, and the mask has {total} pixels", _AGAIN)
+        raise InputError(where, f"the run lengths of its mask {what}, but the mask has {total} pixels", _AGAIN)
     return np.array(counts, np.int64)
 
 
@@ -45,7 +45,7 @@ def coco_counts(text: str, where: str) -> list[int]:
     for character in text.encode("latin-1", "replace"):
         bits = character - 48
         if not 0 <= bits < 64 or shift > 40:
-            raise InputError(where, "the compressed runs of its mask cannot be read", _AGAIN)
+            raise InputError(where, "the compressed run lengths of its mask cannot be read", _AGAIN)
         value |= (bits & 31) << shift
         shift += 5
         if not bits & 32:
@@ -54,7 +54,7 @@ def coco_counts(text: str, where: str) -> list[int]:
             counts.append(value + (counts[-2] if len(counts) > 2 else 0))
             value, shift = 0, 0
     if shift:
-        raise InputError(where, "the compressed runs of its mask are cut off", _AGAIN)
+        raise InputError(where, "the compressed run lengths of its mask are cut off", _AGAIN)
     return counts
 
 
@@ -69,14 +69,14 @@ def from_label_studio(data: Sequence[Any], size: tuple[int, int], where: str) ->
         InputError: it is not that, or has another number of values.
     """
     if not all(isinstance(byte, int) and not isinstance(byte, bool) and 0 <= byte < 256 for byte in data):
-        raise InputError(where, "the runs of its brush are not bytes", _AGAIN)
+        raise InputError(where, "the run lengths of its brush mask are not bytes", _AGAIN)
     bits = np.unpackbits(np.array(data, np.uint8))
     text = (bits + 48).tobytes().decode("ascii")
     width, height = size
     total = 4 * width * height
     if len(text) < 53 or (promised := int(text[:32], 2)) != total:
         promise = f"{promised} values" if len(text) >= 53 else "less than a header"
-        raise InputError(where, f"its brush has {promise}, and {width} x {height} pixels have {total}", _AGAIN)
+        raise InputError(where, f"its brush mask has {promise}, but {width} x {height} pixels need {total}", _AGAIN)
     word = int(text[32:37], 2) + 1
     lengths = [int(text[37 + 4 * i : 41 + 4 * i], 2) + 1 for i in range(4)]
     powers = 1 << np.arange(word)[::-1]
@@ -89,7 +89,7 @@ def from_label_studio(data: Sequence[Any], size: tuple[int, int], where: str) ->
         repeated = text[at : at + 1] == "1"
         at = end + (word if repeated else word * count)
         if done + count > total or at > len(text):
-            raise InputError(where, "the runs of its brush go beyond the image, or are cut off", _AGAIN)
+            raise InputError(where, "the run lengths of its brush mask go beyond the image, or are cut off", _AGAIN)
         stored = bits[end:at].reshape(-1, word) @ powers
         values[done : done + count] = stored > 0
         done += count

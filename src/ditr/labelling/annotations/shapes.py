@@ -106,12 +106,12 @@ def ring(numbers: Sequence[float], size: tuple[int, int], where: str) -> NDArray
     """
     values = np.asarray(numbers, np.float64)
     if values.ndim != 1 or len(values) < 6 or len(values) % 2:
-        raise InputError(where, f"its polygon has {len(values)} numbers", "Give x and y of three points or more")
+        raise InputError(where, f"its polygon has {len(values)} numbers", "Give x and y of at least three points")
     points = values.reshape(-1, 2)
     if not np.isfinite(points).all() or np.abs(points).max() > 1e7:
         raise InputError(where, "its polygon has points that are not pixels (not finite, or huge)", "Draw it again")
     if int(_crossings(points, size)[1].sum()) > _MOST_CROSSINGS:
-        raise InputError(where, f"its polygon has {len(points)} corners, up and down all over", "Save it as a mask")
+        raise InputError(where, f"its polygon has {len(points)} corners, too many to fill", "Save it as a mask")
     return points
 
 

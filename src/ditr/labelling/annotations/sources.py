@@ -13,8 +13,8 @@ from ditr.labelling.annotations.palette import Palette
 __all__ = ["read_annotations"]
 
 _READABLE = (
-    "What can be read is a folder or zip of label images (PNG), CVAT for images 1.1 (.xml or .zip), Label Studio's "
-    "JSON and COCO's instances.json"
+    "Supported are a folder or zip of label images (PNG), CVAT for images 1.1 (.xml or .zip), Label Studio's "
+    "JSON, and COCO's instances.json"
 )
 
 
@@ -42,7 +42,7 @@ def read_annotations(path: Path, palette: Palette | None = None) -> Annotations:
             "--classes", f"{path} already names its classes", "Leave it out; --map OLD=NEW renames classes"
         )
     if not found.images:
-        raise InputError(path, "no photograph is annotated in it", "Draw something, and export it again")
+        raise InputError(path, "no photograph is annotated in it", "Draw labels, and export it again")
     return found
 
 
@@ -66,7 +66,9 @@ def _of_json(content: bytes, where: str) -> Annotations:
     if isinstance(values, dict) and "images" in values and "annotations" in values:
         return coco.from_values(values, where)
     if isinstance(values, list) and values and isinstance(values[0], dict) and "image_id" in values[0]:
-        raise InputError(where, "these are COCO's results, without images and categories", "Name the annotations")
+        raise InputError(
+            where, "these are COCO's results, without images and categories", "Name the file with the annotations"
+        )
     if isinstance(values, list):
         return label_studio.from_values(values, where)
     raise InputError(where, "it is JSON, but neither from COCO nor from Label Studio", _READABLE)

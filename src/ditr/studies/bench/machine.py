@@ -60,7 +60,7 @@ def describe() -> dict[str, Any]:
     machine, devices = describe_machine(), describe_devices()
     return {
         "processor": devices[0].title,
-        "vendor": fields.get("vendor_id", "not known"),
+        "vendor": fields.get("vendor_id", "unknown"),
         "family_model": f"{fields.get('cpu family', '?')}/{fields.get('model', '?')}",
         "instruction_sets": [name for name in _SETS if name in flags],
         "cores": machine.usable_cores,

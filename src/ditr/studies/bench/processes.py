@@ -72,7 +72,11 @@ def export(revision: str, folder: Path) -> Path:
     """
     files = _git("archive", "--format=tar", f"{revision}:src")
     if files is None:
-        raise InputError("--against", f"git knows no revision {revision!r} here", "Run it in a clone that has it")
+        raise InputError(
+            "--against",
+            f"git knows no revision {revision!r} here",
+            "Run it in a clone of the repository that has this revision",
+        )
     with tarfile.open(None, "r", io.BytesIO(files)) as archive:
         archive.extractall(folder, filter="data")
     return folder

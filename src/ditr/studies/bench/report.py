@@ -23,7 +23,7 @@ def _machine(content: dict[str, Any]) -> str:
     kernels = found["kernels"]["cpu"]
     memory = f", {found['memory_bytes'] / 1e9:.0f} GB" if found["memory_bytes"] else ""
     lines = [
-        f"Measured {content['date']} at commit {content['commit'] or 'not known'} by `{content['command']}`.",
+        f"Measured {content['date']} at commit {content['commit'] or 'unknown'} by `{content['command']}`.",
         "",
         f"* Processor: {found['processor']} ({found['vendor']}, family and model {found['family_model']}; "
         f"{', '.join(found['instruction_sets'])}), {found['cores']} cores{memory}",

@@ -72,7 +72,7 @@ class Bench:
                 if name not in known:
                     near = nearest(name, known)
                     hint = f"Did you mean {near!r}?" if near else f"Use some of {', '.join(known)}"
-                    raise InputError(option, f"{name!r} is not known", hint)
+                    raise InputError(option, f"there is no {name!r}", hint)
         for option, numbers, low, high in (
             ("--voxels", self.voxels, 100, LARGEST),
             ("--threads", self.threads, 1, 1024),

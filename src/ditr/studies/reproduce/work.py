@@ -217,7 +217,7 @@ def _with_views(scene: Scene, views: Views, seed: Sequence[int]) -> Scene:
     if views.cameras is not None:
         shown = [view for view in shown if Path(view.name).stem in views.cameras]
         if len(shown) != len(views.cameras):
-            raise InputError(f"scene {scene.name}", f"it lacks one of the cameras {views.cameras}", "Make it again")
+            raise InputError(f"scene {scene.name}", f"it lacks one of the cameras {views.cameras}", "Generate it again")
     rng = np.random.default_rng(list(seed)) if views.order is ViewOrder.RANDOM else None
     return replace(scene, views=tuple(shown[row] for row in choose_rows(len(shown), views.count, rng)))
 

@@ -98,5 +98,5 @@ def _is_complete(job: SceneJob, kind: str) -> bool:
     except (OSError, ValueError, AttributeError):
         same = False
     if not same:
-        raise InputError(job.path, f"it holds something else than this {kind}", "Remove it or choose another folder")
+        raise InputError(job.path, f"it holds something other than this {kind}", "Remove it or choose another folder")
     return True
