@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from ditr.errors import Finding, Grade, InputError, few
 from ditr.scene import UNLABELLED, ReadOptions, Scene
 
-__all__ = ["LabelCounts", "joined_classes", "unread_columns", "with_classes"]
+__all__ = ["LabelCounts", "joined_classes", "unread_columns", "with_classes", "with_numbered_classes"]
 
 
 def unread_columns(scene: Scene) -> str:
@@ -75,6 +75,27 @@ def with_classes(scene: Scene, classes: Sequence[str] | None, where: str) -> Sce
         )
     table = np.array([*(list(classes).index(name) for name in own), UNLABELLED], dtype=np.int32)
     return replace(scene, class_names=tuple(classes), label=table[scene.label])
+
+
+_MOST_NUMBERS = 256
+"""Different labels without names; more are taken for something else than classes, such as single objects."""
+
+
+def with_numbered_classes(scene: Scene) -> Scene:
+    """The scene, whose labels have names: where no list gives them, those of their numbers ("class 7").
+
+    More than 256 different numbers are not classes: the scene is then without labels, and a finding says so.
+    """
+    if scene.label is None or scene.class_names:
+        return scene
+    numbers, row = np.unique(scene.label, return_inverse=True)
+    named = numbers[numbers > UNLABELLED]
+    if len(named) > _MOST_NUMBERS:
+        text = f"the points have {len(named)} different labels and no class list; the labels are ignored"
+        finding = Finding(Grade.WARNED, "labels", text, "Add labels.json with the names of the classes")
+        return replace(scene, label=None, findings=(*scene.findings, finding))
+    label = np.maximum(row - (len(numbers) - len(named)), UNLABELLED).astype(np.int32)
+    return replace(scene, label=label, class_names=tuple(f"class {number}" for number in named))
 
 
 @dataclass(frozen=True)

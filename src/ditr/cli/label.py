@@ -17,6 +17,7 @@ __all__ = ["Label", "run"]
 def run(args: Label) -> None:
     """Look, click, write, and say what there is."""
     from ditr.captures.capture import read_capture
+    from ditr.captures.classes import with_numbered_classes
     from ditr.errors import InputError
     from ditr.labelling.clicks import read_clicks
     from ditr.runtime import phase
@@ -30,7 +31,7 @@ def run(args: Label) -> None:
         )
     clicks = None if args.clicks is None else read_clicks(args.clicks)
     with phase(f"read {args.capture}"):
-        scene = read_capture(args.capture, args.reading.options())
+        scene = with_numbered_classes(read_capture(args.capture, args.reading.options()))
     from ditr.cli.common import judged
 
     with phase("check the capture"):

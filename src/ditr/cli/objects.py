@@ -22,7 +22,7 @@ class Objects:
     """Count the objects in a labelled scene: 37 chairs, 212 m² of floor.
 
     $ ditr objects scan-labels/
-    $ ditr objects scan-labels/ --object-gap chair=0.1
+    $ ditr objects scan-labels/ --object-gap chair=0.1 --overwrite
 
     SOURCE is a folder written by `ditr segment` or `ditr label`, or a labelled capture. Points of one class that are
     close together form one object (see docs/objects.md). Writes objects.csv, objects_by_class.csv, objects.geojson,
@@ -72,11 +72,12 @@ def _capture(source: Path, reading: ReadOptions) -> WrittenLabels:
         InputError: it has none, or cannot be read.
     """
     from ditr.captures.capture import read_capture
+    from ditr.captures.classes import with_numbered_classes
     from ditr.errors import InputError
     from ditr.inference.read_results import WrittenLabels, refuse_many
 
     refuse_many(source)
-    scene = read_capture(source, reading)
+    scene = with_numbered_classes(read_capture(source, reading))
     if scene.label is None:
         raise InputError(source, "its points have no labels", "Label them first: ditr segment, or ditr label")
     return WrittenLabels(scene, scene.label, scene.class_names, None, None)

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ditr.captures.capture import read_capture
+from ditr.captures.classes import with_numbered_classes
 from ditr.errors import InputError
 from ditr.inference.read_results import has_features, has_labels, read_features, read_labels, refuse_many
 from ditr.scene import ReadOptions, Scene
@@ -65,10 +66,10 @@ def read_subject(path: Path, options: ReadOptions, capture: Path | None = None) 
         refuse_many(path)
         if capture is not None:
             raise InputError("--capture", f"{path} is a capture itself", "Leave it out, or name the folder of a result")
-        return Subject(read_capture(path, options))
+        return Subject(with_numbered_classes(read_capture(path, options)))
     if capture is None:
         return subject
-    scene = read_capture(capture, options)
+    scene = with_numbered_classes(read_capture(capture, options))
     _require_same(scene, subject.scene, path, capture)
     return replace(subject, scene=scene)
 
