@@ -177,7 +177,7 @@ def test_a_scene_like_the_training_gets_no_warning() -> None:
 def test_intensities_of_another_range_are_told_with_the_remedy(strongest: float, scale: float) -> None:
     scene = sweep(strongest=strongest)
     (found,) = differences(config_for("nuScenes"), prediction_of(scene))
-    remedy = re.search(r"0 to 255 \(--strength-scale ([\d.]+)\)", found)
+    remedy = re.search(r"0 to 255 in training \(try --strength-scale ([\d.]+)\)", found)
     assert remedy is not None and float(remedy[1]) == pytest.approx(scale, rel=0.1)
     assert not differences(config_for("nuScenes"), prediction_of(told(scene, strength_scale=float(remedy[1]))))
 
@@ -235,7 +235,7 @@ def test_views_are_accounted_for(tmp_path: Path) -> None:
 
 def test_up_is_accounted_for() -> None:
     assert used_up(prediction_of(make_scene())) == "up is z, as points and cameras show"
-    assert used_up(prediction_of(make_scene(views=0))) == "up is z, as the points say"
+    assert used_up(prediction_of(make_scene(views=0))) == "up is z, as the points show"
     assert used_up(prediction_of(replace(make_scene(), up=np.array([0.0, 0.0, 1.0])))) == "up is z, as told"
     assert "turned" in used_up(prediction_of(make_scene(), (0.0, 1.0, 0.0)))
 

@@ -167,7 +167,7 @@ def test_a_signal_stops_it_where_it_can_go_on(world: Path, tmp_path: Path) -> No
     assert process.returncode == 143 and "Traceback" not in said, said
     first, way_on = said.splitlines()
     assert first.startswith("ditr: stopped by SIGTERM with ") and "of 40 scenes done" in first, out
-    python, *command = shlex.split(way_on.removeprefix("ditr: go on with: "))
+    python, *command = shlex.split(way_on.removeprefix("ditr: continue with: "))
     assert python == "python"
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
     done = subprocess.run([sys.executable, *command], env=environment, capture_output=True, text=True, check=True)

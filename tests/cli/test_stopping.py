@@ -71,7 +71,7 @@ def test_a_run_is_stopped_and_goes_on_as_it_advises(tmp_path: Path) -> None:
             execute(other)
     said = stopped(training, run, 1, signal.SIGINT)
     assert training.returncode == 130
-    python, *command = shlex.split(said.splitlines()[-1].removeprefix("ditr: go on with: "))
+    python, *command = shlex.split(said.splitlines()[-1].removeprefix("ditr: continue with: "))
     assert [python, *command] == ["python", "-m", "ditr", *arguments]
     again = begin([sys.executable, *command])
     assert stopped(again, run, rows(run), signal.SIGTERM).count("go on with") == 1 and again.returncode == 143

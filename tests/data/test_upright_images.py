@@ -155,7 +155,7 @@ def test_a_run_notes_what_it_decided_and_goes_on_with_nothing_else(tmp_path: Pat
     assert noted["training"]["held"]["turned_images"] == {"photo_0": 270, "photo_1": 270, "photo_2": 270}
     noted["training"]["held"]["turned_images"].pop("photo_1")
     (tmp_path / "run" / "captures.json").write_text(json.dumps(noted))
-    with pytest.raises(InputError, match=r"captures\.json: .*another when the run began: training/held"):
+    with pytest.raises(InputError, match=r"captures\.json: .*changed since the run began: training/held"):
         run()
 
 

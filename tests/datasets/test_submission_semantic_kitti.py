@@ -91,7 +91,7 @@ FAULTS: dict[str, tuple[Callable[[Members], Members], str, str, int]] = {
     "a sweep is missing": (without("17/predictions/000007.label"), "number of files", "490 of 491 .* 000007", 1),
     "validation is in it": (
         lambda members: {**members, "sequences/08/predictions/000000.label": FORM.content(LABEL)},
-        "other sequences", "11 to 21 , but there are 1 files", 1,
+        "other sequences", "11 to 21, but there are 1 files", 1,
     ),
     "sweeps too many": (
         lambda members: {**members, "sequences/17/predictions/000491.label": FORM.content(LABEL)},
@@ -102,9 +102,9 @@ FAULTS: dict[str, tuple[Callable[[Members], Members], str, str, int]] = {
         "other names", "FFFFFF.label", 1,
     ),
     "other files": (lambda members: {**members, "model.pth": b"1"}, "other files", "not sequences/SS", 1),
-    "uint8": (one(IDS.astype("u1").tobytes()), "type of the labels", "1 for each of 8 points, as of uint8", 1),
-    "uint16": (one(IDS.astype("<u2").tobytes()), "type of the labels", "as of uint16", 1),
-    "int64": (one(IDS.astype("<i8").tobytes()), "type of the labels", "as of int64", 1),
+    "uint8": (one(IDS.astype("u1").tobytes()), "type of the labels", "1 for each of 8 points, as for uint8", 1),
+    "uint16": (one(IDS.astype("<u2").tobytes()), "type of the labels", "as for uint16", 1),
+    "int64": (one(IDS.astype("<i8").tobytes()), "type of the labels", "as for int64", 1),
     "float32": (one(IDS.astype("<f4").tobytes()), "type of the labels", "look like float32", 1),
     "too short": (one(IDS[:5].astype("<u4").tobytes()), "length of a file", "of 5 points, but the sweep has 8", 1),
     "no whole label": (one(b"1234567"), "length of a file", "7 bytes are labels of 1.75 points", 1),

@@ -180,7 +180,7 @@ def test_actions_that_mean_nothing_are_refused(scene: Scene, cells: Cells, actio
 def test_clicks_of_another_scene_are_refused(scene: Scene, cells: Cells) -> None:
     other = replace(scene, coord=scene.coord + 0.5, name="other")
     fewer = make_scene(points=300)
-    for stranger, fault in ((other, "another scene"), (fewer, "of 300 points")):
+    for stranger, fault in ((other, "another scene"), (fewer, "with 300 points")):
         clicks = Clicks(scene_identity(stranger), (), (Action("a", "point", point=1),))
         with pytest.raises(InputError, match=fault):
             Session(scene, cells).replay(clicks, "clicks.json")

@@ -216,7 +216,7 @@ def test_a_damaged_checkpoint_is_passed_over(world: Path, tmp_path: Path, caplog
     done: list[int] = []
     with caplog.at_level(logging.WARNING):
         run(world, whole, recipe, checkpoint_every=2, report=lambda step, _: done.append(step))
-    assert str(newest) in caplog.text and "the one before" in caplog.text
+    assert str(newest) in caplog.text and "the previous one" in caplog.text
     assert done == [5, 6]
     assert all(torch.equal(value, kept[name]) for name, value in weights(whole).items())
 

@@ -267,8 +267,8 @@ def test_networks_that_no_geometry_serves(tmp_path: Path, kitti: State) -> None:
     ("origin", "message"),
     [
         (Provenance(), "does not say which dataset it is for. Give the short name .* or --dataset"),
-        (Provenance(dataset="nuScenes"), "it has 19 classes and nuScenes has 16"),
-        (Provenance(dataset="ScanNet200"), "it has 19 classes and ScanNet200 has 200"),
+        (Provenance(dataset="nuScenes"), "it has 19 classes but nuScenes has 16"),
+        (Provenance(dataset="ScanNet200"), "it has 19 classes but ScanNet200 has 200"),
         (Provenance(dataset="SemanticKITI"), "no dataset called 'SemanticKITI'. Did you mean 'SemanticKITTI'"),
         (Provenance(dataset="ScanNet++"), r"the classes of ScanNet\+\+ are in a file of the dataset"),
         (replace(KITTI, norms=NORMS), r"norms of no datasets.* and 3 are given"),
@@ -285,8 +285,8 @@ def test_encoders_that_do_not_fit(tmp_path: Path, name: str) -> None:
     state = state_of(layout)
     for encoder, message in (
         (None, r"which encoder gives its image features of 1024 channels. Give .* or --encoder"),
-        ("dinov2-small-reg", "it takes image features of 1024 channels, and dinov2-small-reg has 384"),
-        ("dinov2-large-regg", "'dinov2-large-regg' is not known"),
+        ("dinov2-small-reg", "it takes image features of 1024 channels, but dinov2-small-reg has 384"),
+        ("dinov2-large-regg", "'dinov2-large-regg' is not a known encoder"),
     ):
         refused(tmp_path, state, replace(origin, encoder=encoder), message)
 
@@ -348,10 +348,10 @@ def test_only_a_model_is_replaced(tmp_path: Path, kitti: State) -> None:
     (run / "log.jsonl").write_text("days of training")
     before = contents(tmp_path)
     for out, message in (
-        (photos, "photos: exists and is not a model. Name a new folder"),
-        (project, "project: exists and is not a model. Name a new folder"),
+        (photos, "photos: it exists and is not a model. Name a new folder"),
+        (project, "project: it exists and is not a model. Name a new folder"),
         (run, "run: holds more than a model: log.jsonl. Name a new folder"),
-        (checkpoint, "model_best.pth: exists and is not a model"),
+        (checkpoint, "model_best.pth: it exists and is not a model"),
     ):
         with pytest.raises(InputError, match=message):
             convert(checkpoint, out, KITTI)
@@ -458,11 +458,11 @@ def test_the_command_refuses_in_one_line(
     before = contents(tmp_path)
     for arguments, message in (
         (("kitti.pth", "out"), "kitti.pth: a checkpoint does not say which dataset"),
-        (("kitti.pth", "out", "--name", "d-ditr-nuscenes"), "19 classes and nuScenes has 16"),
+        (("kitti.pth", "out", "--name", "d-ditr-nuscenes"), "19 classes but nuScenes has 16"),
         (("kitti.pth", "out", "--name", "d-ditr-nuscene"), "Did you mean 'd-ditr-nuscenes'?"),
         (("kitti.pth", "out", "--name", "ditr-semantickitti-dinov2-l", "--norms", "a,b"), "and 2 are given"),
-        (("kitti.pth", "full", "--dataset", "SemanticKITTI"), "full: exists and is not a model"),
-        (("kitti.pth", "page.pth", "--dataset", "SemanticKITTI"), "page.pth: exists and is not a model"),
+        (("kitti.pth", "full", "--dataset", "SemanticKITTI"), "full: it exists and is not a model"),
+        (("kitti.pth", "page.pth", "--dataset", "SemanticKITTI"), "page.pth: it exists and is not a model"),
         (("kitti.pth", "page.pth/out", "--dataset", "SemanticKITTI"), "page.pth"),
         (("page.pth", "out", "--dataset", "ScanNet"), "page.pth: this is not a file of torch.save"),
         (("nowhere.pth", "out", "--dataset", "ScanNet"), "nowhere.pth"),
