@@ -223,3 +223,29 @@ def test_every_command_runs(page: str, world: World, tmp_path: Path, monkeypatch
                     _understood(words)
                 continue
             run(words)
+
+
+FOREIGN = {"--signal"}
+"""Options of other programs."""
+
+
+def options_of(command: str, capsys: pytest.CaptureFixture[str]) -> set[str]:
+    with pytest.raises(SystemExit):
+        main([command, "--help"])
+    return set(re.findall(r"--[a-z][\w-]*", capsys.readouterr().out))
+
+
+def test_every_option_in_the_text_exists(capsys: pytest.CaptureFixture[str]) -> None:
+    """Of the command that it stands behind, or of some command where it stands alone."""
+    known = {kind.__name__.lower(): options_of(kind.__name__.lower(), capsys) for kind in _commands()}
+    anywhere = set.union(*known.values()) | FOREIGN
+    seen = 0
+    for page in FILES:
+        text = re.sub(r"```.*?```", "", (ROOT / page).read_text(encoding="utf-8"), flags=re.DOTALL)
+        for code in re.findall(r"`([^`\n]+)`", text):
+            named = re.match(r"ditr ([a-z]+)", code)
+            assert named is None or named[1] in known, f"{page}: {code}"
+            for option in re.findall(r"(?<![\w-])--[a-z][\w-]*", code):
+                seen += 1
+                assert option in (known[named[1]] if named else anywhere), f"{page}: {code}"
+    assert seen > 200
