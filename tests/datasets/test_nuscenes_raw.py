@@ -242,7 +242,7 @@ def test_what_is_there_decides_what_is_read(download: Path, tmp_path: Path) -> N
     for folder in (download, tmp_path):
         recognised = nuscenes.NUSCENES.raw is not None and nuscenes.NUSCENES.raw.recognises(folder)
         assert recognised == (folder == download)
-    with pytest.raises(InputError, match=r"this is the download of nuScenes, .* Run: ditr prepare nuscenes "):
+    with pytest.raises(InputError, match=r"this is the download of nuScenes, .* Run ditr prepare nuscenes "):
         open_dataset("nuScenes", download, "train")
 
 

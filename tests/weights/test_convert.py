@@ -350,7 +350,7 @@ def test_only_a_model_is_replaced(tmp_path: Path, kitti: State) -> None:
     for out, message in (
         (photos, "photos: it exists and is not a model. Name a new folder"),
         (project, "project: it exists and is not a model. Name a new folder"),
-        (run, "run: holds more than a model: log.jsonl. Name a new folder"),
+        (run, "run: it holds more than a model: log.jsonl. Name a new folder"),
         (checkpoint, "model_best.pth: it exists and is not a model"),
     ):
         with pytest.raises(InputError, match=message):
