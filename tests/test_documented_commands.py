@@ -1,4 +1,4 @@
-"""Every command of the README, the documentation and the helps runs, on a small world, in the order of its page."""
+"""The commands and programs of the README, the documentation and the helps run on a small world, in order."""
 
 from __future__ import annotations
 
@@ -28,7 +28,9 @@ from hub_server import HubServer
 from huggingface_hub import constants
 from web_server import WebServer
 
+from ditr.captures.capture import read_capture
 from ditr.cli import _commands, _understood, main
+from ditr.inference.segmenter import Segmenter
 from ditr.io import hub
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -223,6 +225,27 @@ def test_every_command_runs(page: str, world: World, tmp_path: Path, monkeypatch
                     _understood(words)
                 continue
             run(words)
+
+
+ELSEWHERE = ("README.md", "docs/python.md")
+"""Pages whose programs have tests of their own."""
+PROGRAMS = [
+    page for page in FILES if page not in ELSEWHERE and "```python" in (ROOT / page).read_text(encoding="utf-8")
+]
+
+
+@pytest.mark.parametrize("page", PROGRAMS)
+def test_every_program_runs(page: str, world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    enter(page, world, tmp_path)
+    monkeypatch.chdir(tmp_path)
+    main(["features", "CAPTURE"])
+    given: dict[str, object] = {
+        "segmenter": Segmenter.from_pretrained("points-RUN"),
+        "scans": [read_capture("CAPTURE")],
+    }
+    programs = re.findall(r"```python\n(.*?)```", (ROOT / page).read_text(encoding="utf-8"), re.DOTALL)
+    for program in programs:
+        exec(compile(program, page, "exec"), given)
 
 
 FOREIGN = {"--signal"}

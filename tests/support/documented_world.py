@@ -40,7 +40,13 @@ SMALL_TRAINING = ["--set", "steps=2", "--set", "batch_size=1", "--set", "prepara
 _SIZES = (f"{coder}_{of}" for coder in ("encoder", "decoder") for of in ("depths", "channels", "heads"))
 for _name in (*_SIZES, "patch_size"):
     SMALL_TRAINING += ["--set", f"network.{_name}={json.dumps(getattr(NETWORK, _name))}"]
-SERVED = ("ditr-scannet200-dinov2-l", "d-ditr-scannet200", "ditr-nuscenes-dinov2-s", "ditr-nuscenes-dinov2-l")
+SERVED = (
+    "ditr-scannet200-dinov2-l",
+    "ditr-nuscenes-dinov2-s",
+    "ditr-nuscenes-dinov2-l",
+    "d-ditr-scannet",
+    "distilled-nuscenes-dinov2-l",
+)
 
 
 def write_hub(folder: Path) -> dict[str, Path]:
