@@ -13,10 +13,13 @@ from ditr.captures.clouds import Cloud, cloud_scene, first_bytes
 from ditr.captures.colors import COLOR
 from ditr.captures.points import NORMAL, Columns
 from ditr.captures.unnamed import unnamed_columns
+from ditr.errors import InputError
+from ditr.io.array_file import map_array
 from ditr.scene import ReadOptions, Scene
 
 __all__ = ["read", "read_cloud", "recognise"]
 
+_AGAIN = "Write it again with numpy.save"
 _WIDEST = 64
 """Columns; an array with more is an image or a table of features."""
 _PARTS = {
@@ -32,8 +35,8 @@ def recognise(path: Path) -> str | None:
     if first_bytes(path, 6) != b"\x93NUMPY":
         return None
     try:
-        values = _mapped(path)
-    except Exception:  # numpy runs its parser of Python over the header, which raises almost anything
+        values = map_array(path, "the array", _AGAIN)
+    except InputError:
         return None
     if values.dtype.names is not None and values.ndim == 1:
         return "it is a NumPy array with named fields"
@@ -61,18 +64,13 @@ def read_cloud(path: Path) -> Cloud:
 
 
 def _cloud_of(path: Path) -> Cloud:
-    values = _mapped(path)
+    values = map_array(path, "the array", _AGAIN)
     if values.dtype.names is None:
         columns, said = unnamed_columns(path, np.asarray(values))
         cloud = Cloud(columns)
         cloud.say("columns", said)
         return cloud
     return Cloud(_fields(np.asarray(values)))
-
-
-def _mapped(path: Path) -> NDArray[Any]:
-    """Not read yet, which compares its header with the size of the file; an empty one cannot be mapped."""
-    return np.asarray(np.load(path, mmap_mode="r", allow_pickle=False))
 
 
 def _fields(values: NDArray[Any]) -> Columns:

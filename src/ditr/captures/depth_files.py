@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ditr.errors import InputError
+from ditr.io.array_file import map_array
 
 __all__ = ["DEPTH_LOADERS", "SURENESS", "load_sureness", "present"]
 
@@ -34,14 +35,9 @@ def present(path: Path) -> bool:
 
 
 def _load_npy(path: Path, _size: tuple[int, int]) -> NDArray[Any]:
-    try:
-        # Mapping the file fails where the header declares more than the file holds; loading would allocate first.
-        array = np.load(path, mmap_mode="r", allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
-        raise InputError(path, f"the depth map cannot be read ({error})", "Write it again with numpy.save") from error
-    if not isinstance(array, np.ndarray) or array.ndim != 2 or array.dtype.kind not in "fui":
-        what = f"{array.dtype} of shape {array.shape}" if isinstance(array, np.ndarray) else "an archive"
-        fault = f"the depth map is not a two-dimensional array of numbers ({what})"
+    array = map_array(path, "the depth map", "Write it again with numpy.save")
+    if array.ndim != 2 or array.dtype.kind not in "fui":
+        fault = f"the depth map is not a two-dimensional array of numbers ({array.dtype} of shape {array.shape})"
         raise InputError(path, fault, "Store an array of shape (h, w), such as metres as float32")
     if not array.size:
         raise InputError(path, f"the depth map is empty (shape {array.shape})", "Write it again, or remove its entry")

@@ -22,6 +22,7 @@ from ditr.errors import InputError, few
 from ditr.geometry.occlusion import DepthBuffer, depth_buffer
 from ditr.geometry.projection import Projection, VisibilityRule, see, shown_points
 from ditr.geometry.surfels import surfels_of
+from ditr.io.array_file import map_array
 from ditr.scene import View
 
 __all__ = [
@@ -292,14 +293,8 @@ def _loaded(source: Path | NDArray[Any], kinds: str, name: str) -> tuple[NDArray
     """An array, and where it comes from for errors."""
     if not isinstance(source, Path):
         return source, f"view {name}"
-    try:
-        # Mapped first, for the reason given below.
-        array = np.load(source, mmap_mode="r", allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
-        raise InputError(
-            source, f"the pixel positions of the points cannot be read ({error})", "Prepare it again"
-        ) from None
-    if not isinstance(array, np.ndarray) or array.dtype.kind not in kinds:
+    array = map_array(source, "the pixel positions of the points", "Prepare it again")
+    if array.dtype.kind not in kinds:
         raise InputError(source, "this is not an array of pixels and points", "Prepare it again")
     return np.array(array), str(source)
 

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ditr.errors import InputError
+from ditr.io.array_file import map_array
 from ditr.scene import UNLABELLED, Scene, View
 
 __all__ = [
@@ -111,12 +112,8 @@ def load_array(path: Path, kinds: str, width: int | None = None, count: int | No
     Raises:
         InputError: a missing or damaged file, objects, or another type or shape.
     """
-    try:
-        # Mapping the file fails where the header declares more than the file holds; loading would allocate first.
-        array = np.load(path, mmap_mode="r", allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
-        raise InputError(path, f"the array cannot be read ({error})", "Prepare this scene again") from None
-    if not isinstance(array, np.ndarray) or array.dtype.kind not in kinds:
+    array = map_array(path, "the array", "Prepare this scene again")
+    if array.dtype.kind not in kinds:
         raise InputError(path, "this is not an array of numbers of the expected type", "Prepare this scene again")
     if width is None and array.ndim == 2 and array.shape[1] == 1:
         array = array[:, 0]

@@ -20,6 +20,7 @@ from ditr.evaluation.counts import Counts
 from ditr.evaluation.kept import claim, label_scene, of_model, of_votes, read_scene
 from ditr.evaluation.voting import Voting
 from ditr.inference.segmenter import Segmenter
+from ditr.io.array_file import map_array
 from ditr.io.files import atomic_path, write_array
 from ditr.io.locks import FolderLock
 from ditr.runtime import release_memory
@@ -190,8 +191,8 @@ def _file(folder: Path, scene: str) -> Path:
 def _count(path: Path, classes: int) -> int | None:
     """How many labels a file has that was kept; None where there is none, or something else."""
     try:
-        label = np.load(path, allow_pickle=False)
-    except (OSError, ValueError, EOFError):
+        label = np.array(map_array(path, "the labels", "Label the scene again"))
+    except InputError:
         return None
     fits = label.ndim == 1 and label.dtype.kind == "u" and len(label) > 0 and label.max() < classes
     return len(label) if fits else None

@@ -16,6 +16,7 @@ from ditr.captures.cloud_files import read_cloud_file
 from ditr.captures.clouds import Cloud
 from ditr.captures.semantic_kitti_ids import SEMANTIC_KITTI_IDS
 from ditr.errors import Finding, Grade, InputError
+from ditr.io.array_file import map_array
 from ditr.labelling.annotations.palette import Palette
 from ditr.labelling.given import GivenLabels
 from ditr.labelling.painted_columns import PaintedLabels, labels_of, palette_beside
@@ -93,10 +94,10 @@ def _in_order(scene: Scene, path: Path, palette: Palette | None) -> PaintedLabel
         cloud = Cloud({"label": values}, "label", names)
     elif path.suffix == ".npy" and path.is_file():
         try:
-            values = np.load(path, mmap_mode="r", allow_pickle=False)
-        except Exception:  # numpy runs its parser of Python over the header, which raises almost anything
+            values = map_array(path, "the labels", "Save them again")
+        except InputError:
             return None
-        if not isinstance(values, np.ndarray) or values.ndim != 1 or values.dtype.kind not in "iuf":
+        if values.ndim != 1 or values.dtype.kind not in "iuf":
             return None
         cloud = Cloud({"label": np.asarray(values)})
     else:
