@@ -77,8 +77,8 @@ def test_what_a_file_says_is_in_the_scene_and_written_back(tmp_path: Path) -> No
         ('{"substitute": {"colour": 1}}', "there is no 'colour'"),
         ('{"substitute": {"color": "grey"}}', "substitute.* is 'grey'"),
         ("[]", "the file is .*an object"),
-        ("{", "cannot be read"),
-        ("[" * 100_000, "cannot be read"),
+        ("{", "it is not JSON"),
+        ("[" * 100_000, "it is not JSON"),
     ],
 )
 def test_a_bad_file_is_named(tmp_path: Path, text: str, fault: str) -> None:

@@ -64,9 +64,9 @@ def test_a_class_list_without_colours_is_enough(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "fault"),
     [
-        (None, "cannot be read"),
+        (None, "there is no such file"),
         ("[]", "not a list of classes"),
-        ("{", "not a list of classes"),
+        ("{", "it is not JSON"),
         ('{"classes": [1]}', "not a list of classes"),
         ('{"classes": []}', "do not have the ids"),
         ('{"classes": [{"id": 1, "name": "a"}]}', "do not have the ids"),

@@ -9,6 +9,8 @@ import numpy as np
 import pytest
 from clicked_world import colored, session_of
 from mutants import mutated
+from safetensors import safe_open
+from safetensors.numpy import save_file
 from small_world import tiny_encoding
 from tiny_encoder import write_tiny_encoder
 
@@ -115,6 +117,16 @@ def test_damaged_banks_are_named_or_read(bank: Bank, tmp_path: Path) -> None:
             continue
         assert len(found.image) == len(found.label) and found.label.max() < len(found.classes)
     assert refused > 10
+
+
+def test_facts_that_are_nested_too_deeply_are_no_bank(bank: Bank, tmp_path: Path) -> None:
+    path = tmp_path / "mine.bank"
+    bank.save(path)
+    with safe_open(path, "numpy") as file:
+        metadata, arrays = file.metadata(), {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    save_file(arrays, path, {**metadata, "facts": "[" * 100_000})
+    with pytest.raises(InputError, match=r"mine\.bank: it is not a bank of classes"):
+        read_bank(path)
 
 
 def test_from_clicks_to_labels_and_a_capture(encoding: CachedEncoding, tmp_path: Path) -> None:

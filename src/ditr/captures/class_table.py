@@ -3,13 +3,13 @@ these labels again."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from ditr.errors import InputError
+from ditr.io.json_file import read_json
 
 __all__ = ["CLASSES", "ClassEntry", "ClassTable", "class_table", "names_in", "read_class_table"]
 
@@ -69,15 +69,13 @@ def read_class_table(folder: Path) -> ClassTable:
     """
     path = folder / CLASSES
     remedy = f"Name a folder with {CLASSES} as `ditr segment` or `ditr label` wrote it"
+    table = read_json(path, remedy)
     try:
-        table = json.loads(path.read_bytes())
         entries, before = table["classes"], table.get("true_classes", ())
         names, true_names = (tuple(str(entry["name"]) for entry in listed) for listed in (entries, before))
         counted = [entry["id"] for entry in entries] == list(range(len(entries)))
         colors = [_color(entry.get("color")) for entry in entries]
-    except OSError as error:
-        raise InputError(path, f"the file cannot be read ({error.strerror or error})", remedy) from error
-    except (ValueError, RecursionError, LookupError, TypeError, AttributeError) as error:
+    except (LookupError, TypeError, AttributeError) as error:
         raise InputError(path, "it is not a list of classes", remedy) from error
     if not counted or not names:
         raise InputError(path, "its classes do not have the ids 0, 1, 2, ...", remedy)

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from ditr.errors import InputError
+from ditr.io.json_file import read_json
 from ditr.io.settings_json import from_plain, to_json_values
 from ditr.scene import ReadOptions
 
@@ -33,11 +34,7 @@ def read_options(folder: Path) -> ReadOptions:
     path = folder / CAPTURE
     if not path.exists():
         return ReadOptions()
-    try:
-        content = json.loads(path.read_bytes())
-    except (OSError, ValueError, RecursionError) as error:
-        raise InputError(path, f"it cannot be read ({error})", "Correct the file, or remove it") from None
-    return options_from_json(content, str(path))
+    return options_from_json(read_json(path, "Correct the file, or remove it"), str(path))
 
 
 def options_from_json(content: Any, where: str) -> ReadOptions:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ditr.errors import InputError
+from ditr.io.json_file import read_json_object
 
 __all__ = ["by_stem", "json_object", "nearest_in_time", "numbers_of", "rows_of"]
 
@@ -54,13 +54,7 @@ def json_object(path: Path) -> dict[str, Any]:
     Raises:
         InputError: a file that cannot be read, or holds something else.
     """
-    try:
-        content = json.loads(path.read_bytes())
-    except (OSError, ValueError, RecursionError) as error:
-        raise InputError(path, f"it cannot be read ({error})", "Copy or export it again") from None
-    if not isinstance(content, dict):
-        raise InputError(path, "it holds no JSON object", "Copy or export it again")
-    return content
+    return read_json_object(path, "Copy or export it again")
 
 
 def by_stem(folder: Path, *endings: str) -> dict[str, Path]:

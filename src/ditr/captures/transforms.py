@@ -6,7 +6,6 @@ world-to-camera with OpenCV axes, so the camera's y and z axes change sign.
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
@@ -18,6 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from ditr.captures.notes import Notes
 from ditr.errors import InputError
+from ditr.io.json_file import read_json
 from ditr.scene import PoseConvention, ReadOptions
 
 __all__ = [
@@ -224,12 +224,7 @@ def load_json(path: Path, model: type[_Model]) -> _Model:
 
 
 def _json(path: Path) -> Any:
-    try:
-        return json.loads(path.read_bytes())
-    except OSError as error:
-        raise InputError(path, f"the file cannot be read ({error.strerror or error})", "Check the path") from error
-    except (ValueError, RecursionError) as error:
-        raise InputError(path, f"this is not valid JSON ({error})", "Correct the file or write it again") from error
+    return read_json(path, "Correct the file or write it again")
 
 
 def _checked(path: Path, content: Any, model: type[_Model]) -> _Model:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import hashlib
-import json
 import os
 import shutil
 from collections.abc import Iterable, Mapping
@@ -16,7 +15,8 @@ from typing import Any
 
 from ditr.datasets.raw import Place, PrepareOptions, RawPiece
 from ditr.errors import InputError
-from ditr.io.files import faults_of, file_sha256, read_bytes, remove_rests, write_json
+from ditr.io.files import faults_of, file_sha256, remove_rests, write_json
+from ditr.io.json_file import read_json
 
 __all__ = ["SCHEMA", "identity_of", "record_of", "records", "require_free", "tidy", "write_piece"]
 
@@ -159,8 +159,8 @@ def _record_path(out: Path, piece: RawPiece) -> Path:
 def _read(path: Path) -> Record | None:
     """A record; None for none, or one of a piece that is not whole."""
     try:
-        content = json.loads(read_bytes(path))
-    except (OSError, ValueError):
+        content = read_json(path)
+    except InputError:
         return None
     return content if isinstance(content, dict) and isinstance(content.get("repairs"), list) else None
 

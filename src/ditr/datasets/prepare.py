@@ -8,7 +8,6 @@ download for one, is never replaced.
 
 from __future__ import annotations
 
-import json
 import secrets
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
@@ -20,7 +19,8 @@ from ditr.datasets.pieces import SCHEMA, identity_of, record_of, records, requir
 from ditr.datasets.raw import PrepareOptions, RawDataset, RawPiece, Repair
 from ditr.datasets.workers import side_by_side
 from ditr.errors import InputError
-from ditr.io.files import read_bytes, write_json
+from ditr.io.files import write_json
+from ditr.io.json_file import read_json
 from ditr.io.locks import FolderLock
 from ditr.runtime import OnProgress
 from ditr.stopping import Stopped, StopSignals
@@ -185,8 +185,8 @@ def _refuse_other(out: Path, dataset: str) -> None:
     if not path.exists():
         return
     try:
-        before = json.loads(read_bytes(path))["dataset"]
-    except (OSError, ValueError, KeyError, TypeError):
+        before = read_json(path)["dataset"]
+    except (InputError, KeyError, TypeError):
         raise InputError(
             path, "this is not the manifest of a prepared dataset", "Name another folder, or remove the file"
         ) from None

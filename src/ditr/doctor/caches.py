@@ -190,7 +190,7 @@ def _made_by(path: Path) -> str:
         return str(named or f"not recorded, {header['cls']['shape'][0]} channels")
     except PermissionError:
         return "cannot be read by this user"
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, IndexError):
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, IndexError, RecursionError):
         return "damaged"
 
 

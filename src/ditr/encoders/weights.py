@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import logging
 import re
 from collections.abc import Mapping
@@ -17,6 +16,7 @@ from ditr.encoders import aimv2, dinov2, dinov3, siglip2, vit, wheel_weights
 from ditr.encoders.family import Architecture, Config, EncoderVariant, check_names, random_weights
 from ditr.errors import InputError
 from ditr.io import wheel
+from ditr.io.json_file import read_json_object
 
 __all__ = [
     "FAMILIES",
@@ -283,15 +283,9 @@ def from_timm(timm_name: str, tensors: Mapping[str, Tensor], origin: str) -> Enc
 
 
 def _read_config(path: Path) -> dict[str, object]:
-    try:
-        config = json.loads(path.read_text(encoding="utf-8"))
-    except OSError as fault:
-        raise InputError(path, f"it cannot be read ({fault.strerror})", THREE_WAYS) from None
-    except ValueError as fault:
-        raise InputError(path, f"it is not JSON ({fault})", "Get the file again") from None
-    if not isinstance(config, dict):
-        raise InputError(path, "it is not a JSON object", "Get the file again")
-    return config
+    if not path.exists():
+        raise InputError(path, "there is no such file", THREE_WAYS)
+    return read_json_object(path, "Get the file again")
 
 
 def _architecture_of(config: Config) -> Architecture:

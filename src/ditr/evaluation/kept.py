@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,7 +13,8 @@ from numpy.typing import NDArray
 from ditr.errors import InputError
 from ditr.evaluation.voting import Voting
 from ditr.inference.segmenter import Segmenter
-from ditr.io.files import file_sha256, read_bytes, write_json
+from ditr.io.files import file_sha256, write_json
+from ditr.io.json_file import read_json
 from ditr.scene import Scene, SceneSource
 
 __all__ = ["claim", "label_scene", "of_model", "of_scenes", "of_votes", "read_scene"]
@@ -48,9 +48,9 @@ def claim(path: Path, identity: Mapping[str, Any]) -> None:
     """
     if path.exists():
         try:
-            before = json.loads(read_bytes(path))["of"]
+            before = read_json(path)["of"]
             differs = sorted(key for key in {*identity, *before} if before.get(key) != identity.get(key))
-        except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        except (InputError, KeyError, TypeError, AttributeError):
             raise InputError(path, "it cannot be read", "Remove the folder, or name another one") from None
         if differs:
             remedy = "Name another folder with --out"

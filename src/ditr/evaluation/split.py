@@ -17,7 +17,8 @@ from ditr.evaluation.evaluate import visible_points
 from ditr.evaluation.kept import claim, label_scene, of_model, of_votes, read_scene
 from ditr.evaluation.voting import Voting
 from ditr.inference.segmenter import Segmenter
-from ditr.io.files import atomic_path, faults_of, read_bytes
+from ditr.io.files import atomic_path, faults_of
+from ditr.io.json_file import read_json
 from ditr.io.locks import FolderLock
 from ditr.runtime import release_memory
 from ditr.scene import SceneSource
@@ -98,9 +99,9 @@ def count_split(
 def _forget(path: Path, identity: Mapping[str, Any]) -> None:
     """Remove what is kept, unless it is of this and goes on."""
     try:
-        before = json.loads(read_bytes(path))
+        before = read_json(path)
         goes_on = before["of"] == identity and "scenes" not in before
-    except (OSError, ValueError, KeyError, TypeError):
+    except (InputError, KeyError, TypeError):
         goes_on = False
     if not goes_on:
         path.unlink(missing_ok=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
@@ -15,6 +14,7 @@ from ditr.captures.capture import write_capture
 from ditr.errors import InputError, few
 from ditr.inference.prediction import Prediction
 from ditr.io.files import atomic_folder, write_json
+from ditr.io.json_file import read_json
 from ditr.scene import Scene
 
 __all__ = ["LabelledCaptures", "labelled_scene"]
@@ -65,8 +65,8 @@ class LabelledCaptures:
 
     def _made(self, name: str) -> Any:
         try:
-            return json.loads((self.path(name) / _MADE).read_bytes())
-        except (OSError, ValueError):
+            return read_json(self.path(name) / _MADE)
+        except InputError:
             return None
 
     def write(self, name: str, prediction: Prediction, made: Mapping[str, Any]) -> None:

@@ -14,6 +14,7 @@ from ditr.inference.results import Outputs
 from ditr.inference.scene_labels import Labelling
 from ditr.inference.scene_work import Failed, Item, Labeller, SceneWork, Written
 from ditr.io.files import defined
+from ditr.io.json_file import read_json
 from ditr.io.settings_json import to_json_values
 from ditr.scene import ReadOptions
 
@@ -136,8 +137,8 @@ def made_with(labeller: Labeller, *options: ReadOptions | Labelling | Outputs) -
 def earlier(work: SceneWork, item: Item) -> tuple[dict[str, Any], list[str]] | None:
     """What a scene has of earlier: its summary, and what was otherwise when it was made; None where it has nothing."""
     try:
-        summary = json.loads((work.out / item.name / "summary.json").read_bytes())
-    except (OSError, ValueError):
+        summary = read_json(work.out / item.name / "summary.json")
+    except InputError:
         return None
     before = summary.get("made") if isinstance(summary, dict) else None
     if not isinstance(before, dict):

@@ -284,7 +284,7 @@ def read_bank(path: str | os.PathLike[str]) -> Bank:
         return _checked(json.loads(metadata["facts"]), arrays)
     except InputError as error:
         raise InputError(where, error.fault, remedy) from None
-    except (OSError, SafetensorError, ValueError, KeyError, TypeError) as error:
+    except (OSError, SafetensorError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise InputError(where, f"it is not a bank of classes ({error})", remedy) from None
 
 

@@ -20,6 +20,7 @@ from torch import Tensor, nn
 
 from ditr.errors import InputError
 from ditr.io.files import atomic_path, require_room, write_tensors
+from ditr.io.json_file import read_json
 from ditr.io.settings_json import from_plain, to_json_values
 
 __all__ = ["Pace", "Progress", "has_checkpoint", "is_finished", "load_newest", "mark_finished", "remove_rests"]
@@ -179,10 +180,7 @@ def is_finished(folder: Path, runs: Collection[str], steps: int) -> bool:
     mark = folder / _FINISHED
     if not all((folder / name).exists() for name in (_FINISHED, "model.safetensors", "config.json")):
         return False
-    try:
-        content = json.loads(mark.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise InputError(mark, f"it cannot be read ({error})", "Delete it to train again") from None
+    content = read_json(mark, "Delete it to train again")
     if not isinstance(content, dict) or content.get("run") not in runs:
         raise InputError(
             mark,

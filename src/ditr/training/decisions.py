@@ -3,7 +3,6 @@ folder, so that a run that goes on does so with the same bits."""
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +12,7 @@ from ditr.errors import InputError, few
 from ditr.geometry.orientation import find_up
 from ditr.geometry.upright_views import turned_degrees, upright_views
 from ditr.io.files import write_json
+from ditr.io.json_file import read_json_object
 
 __all__ = ["note_decisions"]
 
@@ -44,10 +44,7 @@ def note_decisions(folder: Path, sets: dict[str, TrainingSet], *, resumes: bool)
     decided = {name: found for name, data in sets.items() if (found := _about(data))}
     path = folder / _DECISIONS
     if resumes and path.exists():
-        try:
-            before = json.loads(path.read_bytes())
-        except (OSError, ValueError) as error:
-            raise InputError(path, f"it cannot be read ({error})", "Delete it to continue anyway") from None
+        before = read_json_object(path, "Delete it to continue anyway")
         changed = [
             f"{name}/{capture}"
             for name, found in decided.items()

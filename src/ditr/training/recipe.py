@@ -5,7 +5,6 @@ As JSON (:func:`read_recipe`) it has the same names; what is left out has the de
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
@@ -29,6 +28,7 @@ from ditr.data.augment.points import (
 )
 from ditr.data.preparation import Preparation
 from ditr.errors import InputError
+from ditr.io.json_file import read_json
 from ditr.io.settings_json import from_plain
 from ditr.models.backbone import NetworkConfig
 from ditr.models.ptv3 import PTv3Config
@@ -359,10 +359,7 @@ def read_recipe(path: Path) -> Recipe:
     Raises:
         InputError: no such file, no JSON, or settings that are unknown, of another type or do not go together.
     """
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
-        raise InputError(path, f"it cannot be read ({error})", "Give a recipe as JSON") from None
+    content = read_json(path, "Give a recipe as JSON")
     if isinstance(content, dict) and isinstance(content.get("recipe"), dict):
         content = content["recipe"]
     return from_plain(Recipe, content, str(path))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -10,8 +9,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ditr.errors import Finding, InputError
+from ditr.errors import Finding
 from ditr.inference.provenance import Provenance, findings_section, flat
+from ditr.io.json_file import read_json_object
 from ditr.pictures.charts import Curve, Plot, moving_mean
 from ditr.pictures.palette import chosen_colors
 from ditr.pictures.report import (
@@ -72,13 +72,7 @@ def run_report(folder: Path, provenance: Provenance, findings: Sequence[Finding]
 
 
 def _read(path: Path) -> dict[str, Any]:
-    try:
-        content = json.loads(path.read_bytes())
-    except (OSError, ValueError, RecursionError) as error:
-        raise InputError(path, f"it cannot be read ({error})", "Name the folder of a run of `ditr train`") from None
-    if not isinstance(content, dict):
-        raise InputError(path, "it is not an object", "Name the folder of a run of `ditr train`")
-    return content
+    return read_json_object(path, "Name the folder of a run of `ditr train`")
 
 
 def _column(rows: Rows, name: str) -> NDArray[np.float64]:

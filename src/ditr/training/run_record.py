@@ -16,6 +16,7 @@ from ditr.captures.folders import fingerprint
 from ditr.doctor.machine import describe_kernels
 from ditr.errors import InputError, few
 from ditr.io.files import file_sha256, write_json
+from ditr.io.json_file import read_json
 from ditr.io.settings_json import to_json_values
 from ditr.nn.products import Products, use_products
 from ditr.scene import ReadOptions
@@ -27,6 +28,7 @@ from ditr.training.setup import Scenes, TrainingRun, scenes_by_dataset
 __all__ = ["RunRecord"]
 
 _FILE = "run.json"
+_ANYWAY = "Delete it to continue anyway"
 _ATTENTION = {"bf16-mixed": "attention_bf16", "16-mixed": "attention_fp16"}
 
 
@@ -154,14 +156,14 @@ class RunRecord:
         path = folder / _FILE
         if not path.exists():
             return None
+        content = read_json(path, _ANYWAY)
         try:
-            content = json.loads(path.read_bytes())
             if all(isinstance(content[name], kind) for name, kind in _PARTS) and content["machines"]:
                 return dict(content)
             fault = "a part is missing"
-        except (OSError, ValueError, KeyError, TypeError) as error:
+        except (KeyError, TypeError) as error:
             fault = str(error)
-        raise InputError(path, f"it cannot be read ({fault})", "Delete it to continue anyway")
+        raise InputError(path, f"it cannot be read ({fault})", _ANYWAY)
 
 
 _PARTS = (("recipe", dict), ("data", dict), ("machines", list))

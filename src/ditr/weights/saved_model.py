@@ -7,7 +7,6 @@ card that the Hugging Face hub can show.
 
 from __future__ import annotations
 
-import json
 import math
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -24,6 +23,7 @@ from ditr.data.training_data import TrainingData
 from ditr.encoders.image_encoder import ImageEncoder
 from ditr.errors import InputError, few
 from ditr.io.files import atomic_path, results_folder, write_json, write_tensors
+from ditr.io.json_file import read_json
 from ditr.io.settings_json import from_plain, to_json_values
 from ditr.models.backbone import NetworkConfig
 from ditr.models.distillation import Distillation, Student
@@ -210,10 +210,7 @@ def read_config(folder: Path) -> ModelConfig:
     path = folder / "config.json"
     if not path.exists():
         raise InputError(folder, "there is no trained model here (no config.json)", "Name a finished run's folder")
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (json.JSONDecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise InputError(path, f"it is not JSON ({error})", "Restore the file from the run") from None
+    content = read_json(path, "Restore the file from the run")
     given = content.get("format") if isinstance(content, dict) else None
     if isinstance(given, int) and given != FORMAT:
         raise InputError(

@@ -13,6 +13,7 @@ from ditr.captures.capture import write_capture
 from ditr.captures.transforms import LABELS
 from ditr.errors import InputError
 from ditr.io.files import remove_rests, require_room
+from ditr.io.json_file import read_json
 from ditr.runtime import progress_bar, usable_cores, worker_pool
 from ditr.scene import Scene
 from ditr.threads import one_thread_per_worker
@@ -93,9 +94,9 @@ def _is_complete(job: SceneJob, kind: str) -> bool:
     if not job.path.exists():
         return False
     try:
-        found = json.loads((job.path / LABELS).read_text(encoding="utf-8"))
+        found = read_json(job.path / LABELS)
         same = job.identity.items() <= found.items()
-    except (OSError, ValueError, AttributeError):
+    except (InputError, AttributeError):
         same = False
     if not same:
         raise InputError(job.path, f"it holds something other than this {kind}", "Remove it or choose another folder")
