@@ -249,8 +249,18 @@ def test_camera_models_are_read_exactly_or_refused_by_name(tmp_path: Path, name:
     if "-" in lens.terms:
         model.cameras = [(10, name, 56, 42, start + tuple(v or 0.01 for v in known))]
         write(model, tmp_path / "sparse")
-        with pytest.raises(InputError, match=f"{name}.*colmap image_undistorter"):
+        with pytest.raises(InputError, match=f"sparse, camera 10: .*{name}.*colmap image_undistorter"):
             read_capture(tmp_path)
+
+
+def test_an_image_without_its_camera_is_named_with_the_model(tmp_path: Path) -> None:
+    scene = make_scene(1, views=1)
+    model = model_of(scene)
+    model.cameras = [(11, *row[1:]) for row in model.cameras]
+    write_binary(model, tmp_path / "sparse")
+    save_images(scene, tmp_path / "images", ["photo_0.png"])
+    with pytest.raises(InputError, match=r"sparse, image photo_0.png: its camera \d+ is not in the model"):
+        read_capture(tmp_path)
 
 
 def test_a_panorama_is_refused_by_name(tmp_path: Path) -> None:

@@ -70,7 +70,7 @@ def read(path: Path, options: ReadOptions) -> Scene:
     _say_which(path, layout, notes)
     cameras, images = read_cameras(layout.model), read_images(layout.model)
     folder = _photographs(path, layout, images)
-    shots = _shots(images, cameras, folder, layout.dense)
+    shots = _shots(images, cameras, folder, layout)
     return scene_of(
         path, shots, _cloud(path, layout, notes), notes, options, unscaled="it is a reconstruction of COLMAP"
     )
@@ -141,11 +141,11 @@ def _photographs(path: Path, layout: _Layout, images: Sequence[ColmapImage]) -> 
 
 
 def _shots(
-    images: Sequence[ColmapImage], cameras: Mapping[int, ColmapCamera], folder: Path, dense: Path | None
+    images: Sequence[ColmapImage], cameras: Mapping[int, ColmapCamera], folder: Path, layout: _Layout
 ) -> list[Shot]:
     rotation = rotations_of(np.array([image.quaternion for image in images], np.float64).reshape(-1, 4))
     poses = poses_of(rotation, np.array([image.translation for image in images], np.float64).reshape(-1, 3))
-    maps = None if dense is None else dense / "stereo" / "depth_maps"
+    maps = None if layout.dense is None else layout.dense / "stereo" / "depth_maps"
 
     def depth_of(image: ColmapImage) -> Path | None:
         depth = None if maps is None else maps / f"{image.name}.geometric.bin"
@@ -155,7 +155,7 @@ def _shots(
         Shot(
             name=image.name,
             image=folder / image.name,
-            camera=partial(_camera_of, image, cameras),
+            camera=partial(_camera_of, image, cameras, layout.model),
             world_to_camera=pose,
             depth=depth_of(image),
             depth_unit=1.0,
@@ -164,10 +164,11 @@ def _shots(
     ]
 
 
-def _camera_of(image: ColmapImage, cameras: Mapping[int, ColmapCamera]) -> Camera:
+def _camera_of(image: ColmapImage, cameras: Mapping[int, ColmapCamera], model: Path) -> Camera:
     if image.camera not in cameras:
-        raise InputError(f"image {image.name}", f"there is no camera {image.camera}", "Reconstruct it again")
-    return cameras[image.camera].camera()
+        where = f"{model}, image {image.name}"
+        raise InputError(where, f"its camera {image.camera} is not in the model", "Reconstruct it again")
+    return cameras[image.camera].camera(model)
 
 
 def _cloud(path: Path, layout: _Layout, notes: Notes) -> Path | Points:

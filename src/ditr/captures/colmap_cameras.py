@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from types import MappingProxyType
 
 from ditr.captures.intrinsics import plainest_lens
@@ -82,26 +83,29 @@ class ColmapCamera:
     height: int
     parameters: tuple[float, ...]
 
-    def camera(self) -> Camera:
+    def camera(self, model: Path) -> Camera:
         """The same camera in our terms; both count pixels from the image's corner, the first centre at 0.5.
+
+        Args:
+            model: the folder that it was read from, for errors.
 
         Raises:
             InputError: a model or a term that ours lack, or numbers that no camera has.
         """
         lens, focals = self.lens, self.lens.focals
-        where = f"camera {self.number}"
+        where = f"{model}, camera {self.number}"
         terms = self.parameters[focals + 2 :]
         lacking = any(value != 0 for term, value in zip(lens.terms, terms, strict=True) if term == "-")
         if focals == 0 or lacking:
             raise InputError(where, f"its model is {lens.name}, which is not supported", _UNDISTORT)
         known = {term: value for term, value in zip(lens.terms, terms, strict=True) if term != "-"}
         distortion = tuple(known.get(term, 0.0) for term in _ORDER[lens.model])
-        model = lens.model
-        if model is _PLANE:
-            model, distortion = plainest_lens(distortion)
+        kind = lens.model
+        if kind is _PLANE:
+            kind, distortion = plainest_lens(distortion)
         cx, cy = self.parameters[focals : focals + 2]
         fx, fy = self.parameters[0], self.parameters[focals - 1]
         try:
-            return Camera(self.width, self.height, fx, fy, cx, cy, model, distortion)
+            return Camera(self.width, self.height, fx, fy, cx, cy, kind, distortion)
         except InputError as error:
             raise InputError(where, error.fault, "Reconstruct it again, or leave out its images") from None
