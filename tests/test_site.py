@@ -105,6 +105,9 @@ def test_five_questions_are_two_clicks_from_the_first_page(site: dict[Path, Page
 def test_lists_have_their_levels(site: dict[Path, Page]) -> None:
     page = next(path for path in site if path.name == "architecture.html").read_text(encoding="utf-8")
     assert (
-        re.search(r"<li>[^<]*<p>One file in .*?<ul>\s*<li>its download", page, flags=re.DOTALL)
+        re.search(r"<li>[^<]*<p>Add one file in .*?<ul>\s*<li>its download", page, flags=re.DOTALL)
         or "<ul>\n<li>its download" in page
     )
+    for path in site:
+        text = re.sub(r"<pre>.*?</pre>", "", path.read_text(encoding="utf-8"), flags=re.DOTALL)
+        assert not re.search(r"^\* ", text, flags=re.MULTILINE), f"{path.name}: an item of a list is part of a paragraph"

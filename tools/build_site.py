@@ -70,8 +70,11 @@ def outside_fences(text: str, change: Callable[[str], str]) -> str:
 
 
 def indented(text: str) -> str:
-    """Lists with four spaces a level, as Python-Markdown wants them, where the repository's pages have two or three."""
-    lines, levels, shift, fenced = [], [0], 0, False
+    """Lists as Python-Markdown needs them: four spaces a level, where the repository's pages have two or three.
+
+    An item with several paragraphs also ends with an empty line, or else the next item would be part of it.
+    """
+    lines, levels, shift, fenced, paragraphs = [], [0], 0, False, False
     for line in text.splitlines():
         bare = line.lstrip(" ")
         indent = len(line) - len(bare)
@@ -81,7 +84,12 @@ def indented(text: str) -> str:
             shift = 4 * (len(levels) - 1) - levels[-1]
             marker = re.match(r"(?:[*-]|\d+\.) +", bare)
             if marker and indent - levels[-1] < 4:
+                if paragraphs and lines[-1]:
+                    lines.append("")
                 levels.append(indent + marker.end())
+                paragraphs = False
+        elif not bare and not fenced:
+            paragraphs = len(levels) > 1
         fenced ^= bare.startswith("```")
         lines.append(" " * (indent + shift) + bare if bare else "")
     return "\n".join(lines) + "\n"
