@@ -110,4 +110,4 @@ def test_lists_have_their_levels(site: dict[Path, Page]) -> None:
     )
     for path in site:
         text = re.sub(r"<pre>.*?</pre>", "", path.read_text(encoding="utf-8"), flags=re.DOTALL)
-        assert not re.search(r"^\* ", text, flags=re.MULTILINE), f"{path.name}: an item of a list is part of a paragraph"
+        assert not re.search(r"^\* ", text, flags=re.MULTILINE), f"{path.name}: a list item is part of a paragraph"
