@@ -74,7 +74,8 @@ def indented(text: str) -> str:
 
     An item with several paragraphs also ends with an empty line, or else the next item would be part of it.
     """
-    lines, levels, shift, fenced, paragraphs = [], [0], 0, False, False
+    lines: list[str] = []
+    levels, shift, fenced, paragraphs = [0], 0, False, False
     for line in text.splitlines():
         bare = line.lstrip(" ")
         indent = len(line) - len(bare)
