@@ -59,7 +59,7 @@ def main(args: argparse.Namespace) -> None:
         lifted.save(out)
         lifted.draw(out / "features.png")
 
-        # The point that the middle of the first photograph shows, and how like the others are to it (-1 to 1).
+        # The point in the middle of the first photograph, and the similarity of all others to it (-1 to 1).
         view, seen = scene.views[0], lifted.seen_by > 0
         pixel = project(scene.coord, view.camera, view.world_to_camera)
         away = np.linalg.norm(pixel.pixel - (view.camera.width / 2, view.camera.height / 2), axis=1)

@@ -41,17 +41,17 @@ import numpy as np
 import ditr
 from ditr.captures.images import read_depth, read_image
 
-OPENGL = np.diag([1.0, -1.0, -1.0, 1.0])  # between the camera axes of OpenGL and of OpenCV, either way
+OPENGL = np.diag([1.0, -1.0, -1.0, 1.0])  # converts between the camera axes of OpenGL and OpenCV
 
 
 def scene_of(points: dict[str, np.ndarray], shots: list[dict[str, Any]]) -> ditr.Scene:
-    """Arrays as another program has them -> a scene."""
+    """Makes a scene from the arrays of another program."""
     views = []
     for number, shot in enumerate(shots):
         height, width = shot["image"].shape[:2]
         camera = ditr.Camera(width, height, fx=shot["focal"], fy=shot["focal"], cx=shot["cx"], cy=shot["cy"])
         to_world = shot["camera_to_world"] @ OPENGL
-        to_world[:3, 3] /= 1000  # the position is a length, the rotation is none
+        to_world[:3, 3] /= 1000  # the position has a unit, the rotation has none
         depth = None if shot["depth"] is None else (shot["depth"] / 1000).astype(np.float32)
         views.append(ditr.View(f"shot_{number}", camera, np.linalg.inv(to_world), shot["image"], depth))
     color = np.round(255 * points["rgb"]).astype(np.uint8)
@@ -59,7 +59,7 @@ def scene_of(points: dict[str, np.ndarray], shots: list[dict[str, Any]]) -> ditr
 
 
 def from_elsewhere(scene: ditr.Scene) -> tuple[dict[str, np.ndarray], list[dict[str, Any]]]:
-    """What a program would give that counts in millimetres and has the camera axes of OpenGL."""
+    """The output of a program that uses millimetres and the camera axes of OpenGL."""
     shots = []
     for view in scene.views:
         camera, pose, depth = view.camera, view.camera_to_world @ OPENGL, read_depth(view)
@@ -74,7 +74,7 @@ def main(args: argparse.Namespace) -> None:
     scene = scene_of(*from_elsewhere(ditr.read_capture(args.captures[0])))
     print(scene)
     out = args.out / "03_arrays"
-    shutil.rmtree(out / "capture", ignore_errors=True)  # an earlier one
+    shutil.rmtree(out / "capture", ignore_errors=True)  # from an earlier run
     ditr.write_capture(scene, out / "capture")
     found = ditr.check_capture(ditr.read_capture(out / "capture"))
     for name, text in found.facts().items():

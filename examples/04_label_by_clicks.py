@@ -29,14 +29,14 @@ import numpy as np
 
 import ditr
 
-CLICKS = 10  # in each class
+CLICKS = 10  # per class
 
 
 def made_by_hand(scene: ditr.Scene) -> list[ditr.Action]:
-    """What a person would click: some points of each class. A pixel of a photograph does as well:
+    """What a person would click: some points of each class. You can also click a pixel of a photograph:
     `ditr.Action("chair", "pixel", view="frame_00002", pixels=((80.0, 60.0),))`."""
     if scene.label is None:
-        raise ditr.InputError(scene.name, "it has no labels to simulate clicks by", "Name a labelled capture first")
+        raise ditr.InputError(scene.name, "it has no labels to simulate clicks with", "Name a labelled capture first")
     rng = np.random.default_rng(0)
     actions = []
     for label in np.unique(scene.label[scene.label >= 0]):
@@ -47,7 +47,7 @@ def made_by_hand(scene: ditr.Scene) -> list[ditr.Action]:
 
 
 def report(scene: ditr.Scene, prediction: ditr.Prediction) -> None:
-    """The share of points that got a label, and of right ones where that is known."""
+    """Prints the share of points that got a label and, if the labels are known, the share of correct ones."""
     text = f"{scene.name}: {np.mean(prediction.label >= 0):.1%} of {len(scene)} points have a label"
     if scene.label is not None:
         own = np.array(["", *prediction.class_names])[prediction.label + 1]

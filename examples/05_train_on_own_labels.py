@@ -39,15 +39,15 @@ MINE = {
     "table or shelf": ("table", "cabinet", "bookshelf"),
     "on the wall": ("curtain", "whiteboard", "picture", "pinboard", "radiator"),
 }
-"""Classes of one's own; what is in none of them stays without a label (-1), and does not count."""
+"""Your own classes. Points in none of them get no label (-1) and do not count."""
 
 
 def relabelled(path: Path, folder: Path) -> Path:
-    """The capture with the classes of MINE, written as a new one."""
+    """Writes a copy of the capture with the classes of MINE."""
     scene, out = ditr.read_capture(path), folder / f"{path.parent.name}_{path.name}"
     if not out.exists():
         mine = [next((i for i, old in enumerate(MINE.values()) if name in old), -1) for name in scene.class_names]
-        label = np.array([*mine, -1], dtype=np.int32)[scene.label]  # of -1 it is the last one
+        label = np.array([*mine, -1], dtype=np.int32)[scene.label]  # -1 takes the last one
         ditr.write_capture(replace(scene, label=label, class_names=tuple(MINE)), out)
     return out
 

@@ -55,7 +55,7 @@ def main(args: argparse.Namespace) -> None:
     )
     compared.draw(out / "student.png")
 
-    # Fine-tune: labels, no photographs. The head learns at the full rate, what was distilled at a tenth of it.
+    # Fine-tune: labels, no photographs. The head has the full learning rate, the distilled network a tenth of it.
     slow = base.optimizer.lr / 10
     optimizer = replace(base.optimizer, block_lr=slow, rates=(("^backbone", slow),))
     tune = replace(base, init=str(out / "student"), optimizer=optimizer)

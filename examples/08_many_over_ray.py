@@ -35,7 +35,7 @@ from ditr.inference.on_ray import ModelOnRay, require_ray
 
 
 def main(args: argparse.Namespace) -> None:
-    require_ray()  # says how to install it, where it is missing
+    require_ray()  # if Ray is missing, the error says how to install it
     if args.model is None:
         raise ditr.InputError("--model", "it is missing", "Name a published model or the folder of a run")
     segmenter = ditr.Segmenter.from_pretrained(args.model, device="cpu")
@@ -52,5 +52,5 @@ def main(args: argparse.Namespace) -> None:
 
 
 if __name__ == "__main__":
-    more = {"--address": "of the cluster, as auto; without it this machine alone"}
+    more = {"--address": "address of the cluster, or auto; without it, this machine alone"}
     built_in.run(main, __doc__, test=2, needs_model=True, more=more)

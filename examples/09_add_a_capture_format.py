@@ -40,11 +40,11 @@ from ditr.captures import sources
 from ditr.captures.images import read_image
 from ditr.scene import ReadOptions
 
-OPENGL = np.diag([1.0, -1.0, -1.0, 1.0])  # between its camera axes and OpenCV's, either way
+OPENGL = np.diag([1.0, -1.0, -1.0, 1.0])  # converts between its camera axes and OpenCV's
 
 
 def recognise(path: Path) -> str | None:
-    """By how the file begins."""
+    """Looks at the first bytes of the file."""
     if not path.is_file():
         return None
     with path.open("rb") as file:
@@ -52,7 +52,7 @@ def recognise(path: Path) -> str | None:
 
 
 def read(path: Path, options: ReadOptions) -> ditr.Scene:
-    """The scene; `options` are the user's, and the caller applies them."""
+    """Returns the scene. The caller applies the user's `options`."""
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
         xyz, rgb = np.array(content["points_cm"], float), np.array(content["colors"], np.uint8)

@@ -37,11 +37,11 @@ from ditr.nn.blocks import LinearNormAct, Pool
 
 
 @dataclass(frozen=True)
-class TwoConfig:  # plain values, which stand in config.json; kind tells it from other networks
+class TwoConfig:  # plain values for config.json; kind identifies the network
     in_channels: int = 6
     width: int = 32
     image_width: int | None = None
-    norms: None = None  # of several datasets
+    norms: None = None  # for several datasets
     kind: Literal["two"] = "two"
     title, head_std, reads_cls = "Two", None, False
     pyramid: ClassVar[PyramidSpec] = PyramidSpec(levels=2, curves=(Curve.Z,), stem_kernel=1, kernel=1)
@@ -59,7 +59,7 @@ class TwoConfig:  # plain values, which stand in config.json; kind tells it from
 
 
 class Two(nn.Module):
-    encodes_images = False  # decode alone reads them
+    encodes_images = False  # only decode reads them
 
     def __init__(self, config):
         super().__init__()

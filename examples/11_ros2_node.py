@@ -25,7 +25,7 @@ from ditr.captures.ros_images import photograph
 
 
 class Scans:
-    """Messages go in, scenes come out: the newest cloud, and of each camera the newest photograph."""
+    """Turns messages into scenes: the newest cloud, and the newest photograph of each camera."""
 
     def __init__(self):
         self.images, self.infos, self.transforms, self.newest = {}, {}, Transforms(newest=100), Queue(maxsize=1)
@@ -46,7 +46,7 @@ class Scans:
     def view(self, frames, cloud, name):
         image, info = self.images[name], calibration_of(name, self.infos[name], rectified="rect" in name)
         source, target = cloud.frame_id, image.header.frame_id
-        # By the frame above all, motion between the two times is compensated; where it is not known yet, it is not.
+        # The root frame compensates motion between the two times. Until it is known, nothing is compensated.
         for above, time in ((frames.above(source)[-1], nanoseconds(image.header)), (None, nanoseconds(cloud))):
             with contextlib.suppress(TransformUnknown):
                 fixed = above or frames.common(source, target) or source
@@ -60,7 +60,7 @@ def nanoseconds(header):
 
 
 def labelled(prediction, cloud_type, field_type):
-    """A message of these types: the points with their labels."""
+    """A message of these types with the points and their labels."""
     names, count = ("x", "y", "z", "label", "confidence"), len(prediction.label)
     rows = np.column_stack([prediction.scene.coord, prediction.label, prediction.confidence]).astype("<f4")
     fields = [field_type(name=name, offset=4 * i, datatype=7, count=1) for i, name in enumerate(names)]
@@ -73,7 +73,7 @@ def main(model, cloud, *cameras):
     try:
         import rclpy
     except ImportError:
-        raise SystemExit("rclpy is not there: source ROS 2, as `source /opt/ros/humble/setup.bash`") from None
+        raise SystemExit("rclpy is missing: source ROS 2, for example `source /opt/ros/humble/setup.bash`") from None
     from rclpy.qos import DurabilityPolicy, QoSProfile, qos_profile_sensor_data
     from sensor_msgs.msg import CameraInfo, CompressedImage, Image, PointCloud2, PointField
     from tf2_msgs.msg import TFMessage

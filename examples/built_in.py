@@ -24,24 +24,24 @@ def run(
     needs_model: bool = False,
     more: dict[str, str] | None = None,
 ) -> None:
-    """Read the command line and call `main`; errors of the input are a sentence and not a traceback.
+    """Read the command line and call `main`; errors in the input end with a sentence, not a traceback.
 
     Args:
-        main: of the example.
-        doc: its docstring.
-        train, test: built-in rooms of the two kinds, where no capture is named.
-        steps: of its training, unless the command line says otherwise; 0 for an example that trains nothing.
-        needs_model: whether it has an option `--model`.
+        main: the main function of the example.
+        doc: the docstring of the example.
+        train, test: how many built-in rooms of each kind to make if no capture is named.
+        steps: default number of training steps; 0 for an example that trains nothing.
+        needs_model: whether there is an option `--model`.
         more: further options, with their help.
     """
     parser = argparse.ArgumentParser(description=doc, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument(
-        "captures", type=Path, nargs="*", metavar="CAPTURE", help="without any, built-in rooms are made"
+        "captures", type=Path, nargs="*", metavar="CAPTURE", help="without any, built-in rooms are used"
     )
-    parser.add_argument("--out", type=Path, default=Path("examples_out"), help="folder of all results (%(default)s)")
+    parser.add_argument("--out", type=Path, default=Path("examples_out"), help="folder for all results (%(default)s)")
     parser.add_argument("--encoder", default="auto", help="image encoder: a name or a folder (%(default)s)")
     if steps or needs_model:
-        parser.add_argument("--steps", type=int, default=steps or 60, help="of each training (%(default)s)")
+        parser.add_argument("--steps", type=int, default=steps or 60, help="steps of each training (%(default)s)")
     if needs_model:
         parser.add_argument("--model", help="published name or folder; for built-in rooms one is trained")
     for name, text in (more or {}).items():
@@ -60,18 +60,18 @@ def run(
 
 
 def rooms(out: Path, train: int, test: int) -> list[Path]:
-    """Captures of built-in rooms, training rooms first; those that are there already are kept."""
+    """Captures of built-in rooms, training rooms first. Existing ones are kept."""
     config = RoomsConfig(train=train, test=test, views=4, width=154, height=112, spacing=0.06, seed=0)
     return write_rooms(out / "rooms", config, workers=1)
 
 
 def encoding(args: argparse.Namespace) -> ditr.CachedEncoding:
-    """The image encoder, whose features are kept in the folder of the results."""
+    """The image encoder. Its features are cached in the folder of the results."""
     return ditr.CachedEncoding(args.encoder, ditr.FeatureCache(args.out / "features")).pinned()
 
 
 def model(args: argparse.Namespace) -> Path:
-    """A DITR that has seen two built-in rooms, trained once, as `05_train_on_own_labels.py` explains."""
+    """A DITR trained once on two built-in rooms, as `05_train_on_own_labels.py` explains."""
     from dataclasses import replace
 
     folder, images = args.out / "model", encoding(args)
