@@ -164,7 +164,8 @@ def test_08_asks_for_ray(folder: Path, tmp_path: Path) -> None:
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(tmp_path), *filter(None, sys.path)])}
     command = [sys.executable, str(EXAMPLES / "08_many_over_ray.py"), str(tmp_path), "--out", str(folder)]
     done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=100)
-    assert done.returncode == 1 and done.stderr.strip() == "--ray: Ray is not installed. pip install 'ditr[ray]'."
+    assert done.returncode == 1
+    assert done.stderr.strip() == "--ray: Ray is not installed. Install it: pip install 'ditr[ray]'."
 
 
 def test_09_capture_format(folder: Path, tmp_path: Path) -> None:
