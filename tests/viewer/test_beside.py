@@ -18,7 +18,7 @@ pytest.importorskip("viser", reason="needs viser: pip install 'ditr[view]'")
 from ditr.errors import InputError
 from ditr.scene import Scene
 from ditr.viewer.beside import compared, difference, pane_of, panes
-from ditr.viewer.layers import class_layer
+from ditr.viewer.layers import class_layer, layer_makers, opens_on
 from ditr.viewer.page import Page
 from ditr.viewer.subject import Subject
 
@@ -43,6 +43,21 @@ def test_classes_are_compared_by_name() -> None:
     own = class_layer(left.label, left.class_names).group_colors
     assert colors is not None and own is not None
     assert (colors[[1, 0]] == own[[0, 1]]).all(), "a name has one colour"
+
+
+def test_results_open_on_what_they_are_about() -> None:
+    """And not on the true labels of their capture."""
+    capture = subject(np.zeros(5), "car").scene
+    capture = replace(capture, label=np.zeros(5, np.int32), class_names=("car",), color=np.zeros((5, 3), np.uint8))
+    of_points = Subject(capture, features=np.zeros((5, 3), np.uint8))
+    for shown, first in (
+        (Subject(capture), "true label"),
+        (of_points, "features"),
+        (replace(of_points, features=None, label=np.zeros(5, np.int32), class_names=("car",)), "label"),
+        (Subject(replace(capture, label=None)), "colour"),
+        (Subject(replace(capture, label=None, color=None)), "height"),
+    ):
+        assert opens_on(layer_makers(shown)) == first
 
 
 def test_other_points_and_no_labels_are_refused() -> None:

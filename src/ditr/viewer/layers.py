@@ -3,7 +3,7 @@ a point."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -22,10 +22,12 @@ from ditr.pictures.palette import (
 )
 from ditr.viewer.subject import Subject
 
-__all__ = ["LABELS", "Layer", "class_layer", "colors_as", "layer_makers"]
+__all__ = ["LABELS", "Layer", "class_layer", "colors_as", "layer_makers", "opens_on"]
 
 LABELS = ("clicks", "label", "true label")
 """Layers of labels, those that somebody makes now first."""
+_FIRST = ("label", "features", "true label", "colour")
+"""What is shown first: what a result is about comes before what its capture says."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -85,6 +87,12 @@ def layer_makers(subject: Subject) -> dict[str, Callable[[], Layer]]:
     if scene.views:
         makers["why unseen"] = lambda: _unseen(subject)
     return makers
+
+
+def opens_on(layers: Iterable[str]) -> str:
+    """The layer that is shown first, of these."""
+    names = list(layers)
+    return next((name for name in _FIRST if name in names), names[0])
 
 
 def colors_as(

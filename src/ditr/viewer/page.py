@@ -20,7 +20,7 @@ from ditr.viewer.beside import PATH, Beside, difference, panes
 from ditr.viewer.browsers import Browsers
 from ditr.viewer.camera import first_camera, fly
 from ditr.viewer.guard import Guard, guarding, require_guarded
-from ditr.viewer.layers import LABELS, Layer, layer_makers
+from ditr.viewer.layers import LABELS, Layer, layer_makers, opens_on
 from ditr.viewer.legend import Legend
 from ditr.viewer.look import Browser, Look
 from ditr.viewer.octree import flat_octree, kept_octree
@@ -161,7 +161,7 @@ class Page:
             views = f", {len(scene.views):,} photographs" if scene.views else ""
             gui.add_html(f'<div style="{SMALL}">{len(scene):,} points{views}</div>')
             names = tuple(self.layers)
-            self._shown_layer = next((name for name in ("label", "true label", "colour") if name in names), names[0])
+            self._shown_layer = opens_on(names)
             self._color_by = gui.add_dropdown("Colour by", names, initial_value=self._shown_layer)
             self._note = gui.add_html("")
             self._size = gui.add_slider("Point size", min=0.4, max=4.0, step=0.1, initial_value=1.0)
