@@ -75,6 +75,15 @@ def test_earlier_results_are_not_written_over_and_that_is_asked_before_the_work(
     assert "x.pth" in line and (tmp_path / "converted" / "model.safetensors").read_bytes() == before
 
 
+def test_each_earlier_file_is_counted_once(tmp_path: Path, capture: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Though features of photographs and of a student both have a summary."""
+    out = tmp_path / "out"
+    out.mkdir()
+    for name in ("features.safetensors", "features.ply", "features.png", "summary.json"):
+        (out / name).write_bytes(b"earlier")
+    assert "it already exists, and so do 3 others." in refused(capsys, "features", capture, "--out", out)
+
+
 def test_results_are_replaced_when_that_is_asked_for_and_nothing_else_is(tmp_path: Path, capture: Path) -> None:
     write_model(tmp_path / "model")
     write_tiny_encoder(tmp_path / "encoder")

@@ -92,7 +92,8 @@ def require_new(paths: Iterable[Path], *, overwrite: bool, option: str = "") -> 
     Raises:
         InputError: there are some.
     """
-    there = [path for path in paths if path.exists()]
+    # Several kinds of results may have a file of the same name.
+    there = [path for path in dict.fromkeys(paths) if path.exists()]
     if there and not overwrite:
         more = (
             ""
