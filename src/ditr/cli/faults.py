@@ -8,6 +8,7 @@ import os
 import shlex
 import sys
 from collections.abc import Iterator, Sequence
+from concurrent.futures import BrokenExecutor
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import NoReturn, TextIO
@@ -55,6 +56,13 @@ def reported(arguments: Sequence[str] = (), *, verbose: bool = False) -> Iterato
         _leave(2, " ".join(told.split()))
     except MemoryError as error:
         _leave(2, _short_of_memory(error))
+    except ImportError as error:
+        told = _not_installed(error)
+        if told is None:
+            raise
+        _leave(2, told)
+    except BrokenExecutor:
+        _leave(2, "workers: a process ended before its work, probably because memory ran out. Use fewer --workers.")
     except RuntimeError as error:
         # torch has no class for what happens on a CPU.
         if type(error).__name__ != "OutOfMemoryError" and "can't allocate memory" not in str(error):
@@ -109,6 +117,18 @@ def _told(error: OSError) -> str | None:
     if error.errno == errno.EFBIG:
         return f"{where}: the file would be larger than is allowed ({error.strerror}). Raise the limit (ulimit -f)."
     return f"{where}: {error.strerror}. Name another place."
+
+
+def _not_installed(error: ImportError) -> str | None:
+    """Which package is missing and what brings it; None for a module of no package that ditr knows."""
+    from ditr.doctor.packages import ESSENTIAL, PARTS
+
+    package = (error.name or "").partition(".")[0]
+    commands = {module: f"pip install {name}" for name, module in ESSENTIAL.items()}
+    commands |= {part.module: part.install for part in PARTS}
+    if package not in commands:
+        return None
+    return f"{package}: it is not installed, and this needs it. Install it: {commands[package]}."
 
 
 def _short_of_memory(error: BaseException) -> str:

@@ -30,6 +30,7 @@ from ditr.studies.demo.results import LONGER, PRETRAINED, RANDOM, DemoResults, D
 from ditr.studies.jobs import Job, run_jobs
 from ditr.training.loop import TrainingRun, train
 from ditr.training.recipe import Recipe
+from ditr.worlds.common.rays import require_embree
 from ditr.worlds.rooms import CLASS_NAMES, write_rooms
 
 __all__ = ["run_demo"]
@@ -42,7 +43,7 @@ def run_demo(out: Path, settings: DemoSettings, *, workers: int | None = None) -
 
     Raises:
         InputError: the image encoder's weights can neither be found nor fetched; the text lists the ways. Or another
-            process works in the folder.
+            process works in the folder, or embreex is not installed.
         Stopped: a signal asked for it; the same call goes on.
     """
     with FolderLock(out):
@@ -53,6 +54,8 @@ def _run_demo(out: Path, settings: DemoSettings, workers: int | None) -> DemoRes
     console = Console()
     workers = workers or min(4, os.cpu_count() or 1)
     began = time.perf_counter()
+    if not (out / "rooms").exists():
+        require_embree()  # before weights are fetched
     if not is_quiet():
         _announce(console, settings, workers)
     with phase("find the weights of the image encoder"):

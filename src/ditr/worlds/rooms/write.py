@@ -33,8 +33,8 @@ def write_rooms(
         The folders of all rooms, training rooms first.
 
     Raises:
-        InputError: a room's folder holds something else than this configuration's room.
-        ImportError: embreex is not installed.
+        InputError: a room's folder holds something else than this configuration's room, or embreex is not
+            installed.
     """
     jobs = [
         SceneJob(

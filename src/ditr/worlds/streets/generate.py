@@ -40,8 +40,7 @@ def make_scan(config: StreetsConfig, index: int) -> Scene:
     ``extra["ring"]`` is the number of each point's beam, counted from the lowest.
 
     Raises:
-        InputError: no such scan.
-        ImportError: embreex is not installed.
+        InputError: no such scan, or embreex is not installed.
     """
     if not 0 <= index < config.count:
         raise InputError("streets", f"no scan {index}", f"There are {config.count}, counted from 0")

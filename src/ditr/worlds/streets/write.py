@@ -30,8 +30,8 @@ def write_streets(
         The folders of all scans.
 
     Raises:
-        InputError: a scan's folder holds something else than this configuration's scan.
-        ImportError: embreex is not installed.
+        InputError: a scan's folder holds something else than this configuration's scan, or embreex is not
+            installed.
     """
     settings = {key: value for key, value in asdict(config).items() if key != "count"}
     jobs = [
