@@ -6,7 +6,6 @@ import inspect
 import re
 import shlex
 import shutil
-import signal
 import subprocess
 import sys
 import urllib.request
@@ -200,7 +199,7 @@ def view(words: list[str]) -> None:
             browser = urllib.request.build_opener(urllib.request.HTTPCookieProcessor())
             with browser.open(line.split()[1]) as page:
                 assert page.status == 200
-            process.send_signal(signal.SIGINT)
+            process.terminate()
             break
     process.communicate(timeout=30)
     assert any(line.startswith("open ") for line in said), "".join(said)

@@ -28,7 +28,7 @@ def test_annotations_find_their_photographs_by_name() -> None:
     assert named("left_0001.jpg.png", "other") == ["left/0001.jpg", None]
     with pytest.raises(InputError, match=r"may be the photograph left/0001\.jpg, right/0001\.jpg"):
         named("0001.png")
-    with pytest.raises(InputError, match="are both of the photograph Top"):
+    with pytest.raises(InputError, match="both belong to the photograph Top"):
         named("top.png", "a/top.jpg")
 
 

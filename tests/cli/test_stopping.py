@@ -74,7 +74,7 @@ def test_a_run_is_stopped_and_goes_on_as_it_advises(tmp_path: Path) -> None:
     python, *command = shlex.split(said.splitlines()[-1].removeprefix("ditr: continue with: "))
     assert [python, *command] == ["python", "-m", "ditr", *arguments]
     again = begin([sys.executable, *command])
-    assert stopped(again, run, rows(run), signal.SIGTERM).count("go on with") == 1 and again.returncode == 143
+    assert stopped(again, run, rows(run), signal.SIGTERM).count("continue with") == 1 and again.returncode == 143
     assert len(json.loads((run / "run.json").read_text())["machines"]) == 1
     with pytest.raises(InputError, match="steps was 9000 and is 4"):
         execute([*arguments, "--steps", "4"])

@@ -71,7 +71,7 @@ def test_a_run_is_taken_up_scene_by_scene(place: Path, tmp_path: Path, capsys: p
     with pytest.raises(InputError, match=r"it holds results made with different settings: seed.*--out"):
         run(command(place, tmp_path / "parts", seed=1))
     scenes.write_text('{"scene": "sweep0", "counts": [[16, 0, 1]]}\n')
-    with pytest.raises(InputError, match=r"scenes.jsonl: line 1 holds no counts"):
+    with pytest.raises(InputError, match=r"scenes.jsonl: line 1 has no counts"):
         run(command(place, tmp_path / "parts"))
 
 

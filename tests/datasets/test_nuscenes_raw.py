@@ -142,7 +142,7 @@ def test_earlier_turns_are_listed_with_their_way(tmp_path: Path) -> None:
     out = tmp_path / "out"
     done = prepare("nuScenes", opened(tmp_path / "raw"), out, PrepareOptions(), workers=0)
     assert [repair.kind for repair in done.repairs] == ["earlier sweeps missing"]
-    assert done.repairs[0].what.startswith("2 of 11 turns") and records(out)["scene-0061"]["repairs"]
+    assert done.repairs[0].what.startswith("2 of 11 sweeps") and records(out)["scene-0061"]["repairs"]
     listed = [[round(sweep["time_lag"], 6) for sweep in entry["sweeps"]] for entry in entries(out, "train")]
     assert listed == [[0.05, 0.15], [0.05, 0.1, 0.15, 0.2, 0.25, 0.35, 0.4, 0.45]]
     to_here = np.linalg.inv(path[12] @ mount)
@@ -218,7 +218,7 @@ def test_whole_versions_have_their_number_of_keyframes(download: Path, monkeypat
 
     monkeypatch.setitem(raw.KEYFRAMES, "v1.0-test", (1, 6008))
     (fault,) = opened(download).check()
-    assert "v1.0-test/sample.json: it has 2 keyframes, but v1.0-test are 6,008" in str(fault)
+    assert "v1.0-test/sample.json: it has 2 keyframes, but v1.0-test should have 6,008" in str(fault)
 
 
 def test_what_is_there_decides_what_is_read(download: Path, tmp_path: Path) -> None:
@@ -229,7 +229,7 @@ def test_what_is_there_decides_what_is_read(download: Path, tmp_path: Path) -> N
         opened(download, splits=("tset",))
     with pytest.raises(InputError, match=r"there is no split 'mini_val' here"):
         opened(download, splits=("mini_val",))
-    with pytest.raises(InputError, match="--every: keyframes of nuScenes are chosen already"):
+    with pytest.raises(InputError, match="--every: the keyframes of nuScenes are already chosen"):
         opened(download, every=5)
     with pytest.raises(
         InputError, match=f"there are no tables here .* Give {re.escape(str(download))}, which has some"

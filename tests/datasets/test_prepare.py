@@ -172,7 +172,7 @@ def test_splits_one_after_the_other_are_summed_up(tmp_path: Path, raw: Texts) ->
 
 @pytest.mark.parametrize(
     ("content", "said"),
-    [("bad", "it is bad"), ("much", "b: it takes more memory"), ("dies", "b: the process that read it died")],
+    [("bad", "it is bad"), ("much", "b: it needs more memory"), ("dies", "b: the process that read it died")],
 )
 def test_a_piece_that_fails_costs_no_other(tmp_path: Path, content: str, said: str) -> None:
     raw, out, told = texts(tmp_path / "raw", a="one", b=content, c="three"), tmp_path / "out", []
@@ -208,7 +208,7 @@ def test_what_was_not_prepared_here_is_never_replaced(tmp_path: Path, raw: Texts
         path.unlink()
         path.parent.rmdir()
     prepare("texts", raw, tmp_path / "out", NOW, workers=0)
-    with pytest.raises(InputError, match="texts , not others"):
+    with pytest.raises(InputError, match="texts, not others"):
         prepare("others", raw, tmp_path / "out", NOW, workers=0)
 
 
@@ -310,10 +310,10 @@ def test_folders_that_cannot_be_meant(tmp_path: Path, capsys: pytest.CaptureFixt
     raw = write_raw(tmp_path / "kitti", {8: street_sweeps(3)[:1]})
     before = sorted(tmp_path.rglob("*"))
     for arguments, said in (
-        ([raw, raw], "kitti: this is the download itself"),
+        ([raw, raw], "kitti: this is the folder of the download"),
         ([raw, raw / "dataset" / ".." / "."], "this is the folder of the download"),
         ([tmp_path / "none", tmp_path / "out"], "there is no such folder"),
-        ([raw / "dataset" / "sequences" / "08", tmp_path / "out"], "there is nothing of SemanticKITTI here"),
+        ([raw / "dataset" / "sequences" / "08", tmp_path / "out"], "there is nothing of SemanticKITTI"),
         ([raw], "OUT: it is missing"),
         ([raw, raw / "dataset" / "sequences" / "08" / "calib.txt"], "it is a file"),
     ):

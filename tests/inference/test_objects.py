@@ -143,7 +143,7 @@ def test_thousands_of_things_are_found() -> None:
         ({"gap": {EVERY: float("nan")}}, "not a length"),
         ({"min_size": {"chair": -1}}, "not a length"),
         ({"min_points": {"chair": 0}}, "Give 1 or more"),
-        ({"counted": ("chair",), "by_area": ("Chair",)}, "in one of the two"),
+        ({"counted": ("chair",), "by_area": ("Chair",)}, "in only one of the two"),
         ({"gap": {"chiar": 0.1}}, "Did you mean 'chair'"),
         ({"by_area": ("sofa",)}, "Name one of floor, chair, table"),
     ],

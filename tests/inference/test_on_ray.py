@@ -26,7 +26,7 @@ from ditr.inference.segmenter import Segmenter
 def test_without_ray_the_error_names_the_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "ray", None)
     write_world(tmp_path / "scenes", 1)
-    with pytest.raises(InputError, match=r"Ray is not installed. pip install 'ditr\[ray\]'"):
+    with pytest.raises(InputError, match=r"Ray is not installed. Install it: pip install 'ditr\[ray\]'"):
         execute(["segment", str(tmp_path / "scenes"), "--ray", "--model", "none", "--out", str(tmp_path / "out")])
     for more in (["--ray", "auto"], ["--ray", "head:6379"], ["--ray", "ray://head:10001"]):
         with pytest.raises(InputError, match="Ray is not installed"):

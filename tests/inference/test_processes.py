@@ -61,7 +61,7 @@ def test_a_script_without_a_guard_is_told(tmp_path: Path) -> None:
     )
     script.write_text(script.read_text() + "    while True: list(h.answers(True))\n")
     done = subprocess.run([sys.executable, script], capture_output=True, text=True, timeout=120, check=False)
-    assert "InputError: worker processes: they cannot start (ended with status 1). A script has to" in done.stderr
+    assert "InputError: worker processes: they cannot start (ended with status 1). Call this under" in done.stderr
 
 
 @dataclass(frozen=True)

@@ -173,7 +173,7 @@ def test_datasets_have_norms_of_their_own(models: dict[str, MinkUNet]) -> None:
     with torch.no_grad():
         one, other = (run(model, [grid], [features_of(grid)], Condition(index)) for index in (0, 1))
         assert error(one, other) > 1e-3
-        with pytest.raises(ValueError, match="which dataset"):
+        with pytest.raises(ValueError, match="name the dataset"):
             model(features_of(grid), build_pyramid(grid, model.config.pyramid))
 
 

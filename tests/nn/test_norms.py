@@ -59,7 +59,7 @@ def test_an_unknown_dataset_is_refused_with_the_near_miss() -> None:
 
 
 def test_a_norm_per_dataset_asks_for_the_dataset() -> None:
-    with pytest.raises(ValueError, match="say which dataset"):
+    with pytest.raises(ValueError, match="name the dataset"):
         normalize(batch_norm(4, NORMS), torch.zeros(2, 4), None)
 
 

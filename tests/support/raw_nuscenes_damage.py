@@ -112,7 +112,9 @@ DAMAGES: dict[str, Damage] = {
         _table("sample_data", lambda rows: rows.remove(next(row for row in _keys(rows) if "BACK/" in row["filename"]))),
         "has no keyframe of CAM_BACK",
     ),
-    "a keyframe missing": Damage(_table("sample", lambda rows: rows.pop(0)), "has 1 keyframes in sample.json, 2 here"),
+    "a keyframe missing": Damage(
+        _table("sample", lambda rows: rows.pop(0)), "has 1 keyframes in sample.json, but scene.json declares 2"
+    ),
     "no rotation": Damage(_table("ego_pose", lambda rows: rows[0].update(rotation=[0, 0, 0, 0.5])), "length 0.5", True),
     "a path that leads out": Damage(
         _table("sample_data", lambda rows: next(_keys(rows)).update(filename="samples/../../x")), "is in none of", True

@@ -100,7 +100,7 @@ def test_those_of_another_run_are_refused(tmp_path: Path) -> None:
     model, optimizer = network(0)
     path = save_checkpoint(tmp_path, Progress(1), model, optimizer, "run")
     before = {name: value.clone() for name, value in state(model, optimizer).items()}
-    with pytest.raises(InputError, match=r"another recipe or other data\. Choose another folder") as refused:
+    with pytest.raises(InputError, match=r"another recipe or to other data\. Choose another folder") as refused:
         load_newest(tmp_path, model, optimizer, ["another run"])
     assert refused.value.where == str(path)
     assert_same(state(model, optimizer), before)

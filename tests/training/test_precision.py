@@ -60,7 +60,7 @@ def test_inference_takes_the_model_s_precision_or_another(place: Path, tmp_path:
     assert precision("bf16-mixed") == torch.bfloat16
     assert precision("bf16-mixed", precision="32-true") == torch.float32
     assert precision("32-true", precision="16-mixed") == torch.float16
-    with pytest.raises(InputError, match=r"'half' is not known\. Use one of 32-true, bf16-mixed, 16-mixed"):
+    with pytest.raises(InputError, match=r"'half' is not a precision\. Use one of 32-true, bf16-mixed, 16-mixed"):
         precision("32-true", precision="half")
 
 

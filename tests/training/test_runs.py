@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import multiprocessing
 import os
 import resource
 import signal
@@ -112,7 +113,7 @@ def test_recipes_are_read_from_json(tmp_path: Path) -> None:
         ({"optimiser": {}}, "Did you mean 'optimizer'"),
         ({"optimizer": {"method": "adam"}}, "Give one of adamw, sgd"),
         ({"augmentation": {"mix3d": 1.5}}, "mix3d"),
-        ({"task": {"kind": "distillation"}}, "no teacher"),
+        ({"task": {"kind": "distillation"}}, "needs a teacher"),
         ({"validate_every": 2, "validate_epochs": 1}, "Give one of them"),
         ({"datasets": [{"name": "a"}, {"name": "a"}]}, "twice"),
     ):
@@ -394,6 +395,7 @@ def test_a_loader_that_dies_is_told_by_the_scene_that_it_was_at(world: Path, tmp
         run(world, tmp_path / "run", recipe, captures=deadly, workers=2)
     assert "scene_0" not in str(caught.value) and "scene_2" not in str(caught.value)
     assert "was killed while" in (tmp_path / "run" / "train.log").read_text()
+    assert not multiprocessing.active_children(), "the other worker lives on, and the program would wait for it"
     run(world, tmp_path / "run", recipe, captures=deadly, workers=0)
     assert len((tmp_path / "run" / "log.jsonl").read_text().splitlines()) == 6
 
@@ -459,7 +461,7 @@ def test_a_full_disk_is_said_and_the_run_goes_on_when_there_is_room(world: Path,
             resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, before[1]))
 
     try:
-        with pytest.raises(InputError, match=r"step-00000003\.safetensors: it cannot be written .*goes on"):
+        with pytest.raises(InputError, match=r"step-00000003\.safetensors: it cannot be written .*continues"):
             run(world, folder, tiny_recipe(), checkpoint_every=1, report=fill)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)

@@ -104,7 +104,7 @@ def test_the_last_checkpoint_serves_where_there_is_no_best_one(published: Path, 
         server.commit(REPOSITORY)
         said = "\n".join(run(server, tmp_path / "other", SHORT))
     assert said.startswith(
-        f"refused: {SHORT}: its checkpoint is not on this machine, and is not available: {REPOSITORY}: has"
+        f"refused: {SHORT}: its checkpoint is not on this machine, and is not available: {REPOSITORY}: it has"
     )
     assert "model_last.pth" in said and "ditr convert" in said
 
@@ -148,7 +148,7 @@ def test_a_checkpoint_file_is_a_model_where_it_is_known_or_told_whose(
     again, same = from_pretrained(elsewhere, origin=Provenance(dataset="nuScenes"))
     assert again.class_names == config.class_names
     assert all(value.equal(same.state_dict()[name]) for name, value in model.state_dict().items())
-    with pytest.raises(InputError, match="16 classes and SemanticKITTI has 19"):
+    with pytest.raises(InputError, match="16 classes but SemanticKITTI has 19"):
         Segmenter.from_pretrained(elsewhere, origin=Provenance(dataset="SemanticKITTI"))
     (tmp_path / "page.pth").write_text("<html>")
     with pytest.raises(InputError, match=r"page\.pth: "):

@@ -116,7 +116,7 @@ def test_a_damaged_config_is_refused_with_its_place(tmp_path: Path) -> None:
     refused(lambda c: c["preparation"].update(voxel_size=-1.0), "voxel size: -1.0 is not a length")
     refused(lambda c: c["network"].update(encoder_depths=[1]), "of one length")
     refused(lambda c: c["network"].update(encoder_heads=[5, 5]), "no network can be built")
-    refused(lambda c: c.update(format=7), "format 7, but this version reads 2")
+    refused(lambda c: c.update(format=7), "its format is 7, but this version reads 2")
     (tmp_path / "config.json").write_text("{")
     with pytest.raises(InputError, match=r"config\.json: it is not JSON"):
         load_model(tmp_path)

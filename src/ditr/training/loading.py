@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Generator, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -174,12 +175,36 @@ def load_batches(
         # The loader draws a number when it starts; from the default generator, a resumed run would get other dropout.
         generator=torch.Generator(),
     )
-    for batch in loader:
-        if isinstance(batch, InputError):
-            raise batch
-        if encoding is not None and batch.tokens is None:
-            batch = _encode(encoding, batch, cls)
-        yield batch.to(device)
+    batches = iter(loader)
+    try:
+        for batch in batches:
+            if isinstance(batch, InputError):
+                raise batch
+            if encoding is not None and batch.tokens is None:
+                batch = _encode(encoding, batch, cls)
+            yield batch.to(device)
+    except BaseException:
+        if making is not None:
+            making.look()
+        raise
+    finally:
+        _end_workers(batches)
+
+
+def _end_workers(batches: object) -> None:
+    """End the processes of a loader's iterator.
+
+    torch asks them to end, by a queue and then by SIGTERM, which they ignore (:func:`_begin_worker`). After one of them
+    was killed, the asking may fail: the others would then live on, and this program would wait for them at its end.
+    """
+    workers = list(getattr(batches, "_workers", ()))
+    if workers:
+        with suppress(RuntimeError):  # the death of a worker, which has been told
+            batches._shutdown_workers()  # type: ignore[attr-defined]
+    for worker in workers:
+        if worker.is_alive():
+            worker.kill()
+            worker.join()
 
 
 class _Batches(Dataset["Batch | InputError"]):

@@ -26,6 +26,7 @@ class WorkerTrace:
 
     def __init__(self, workers: int, scenes: int, name: Callable[[int, int], str]) -> None:
         self.name = name
+        self._dead: list[str] = []
         self._rows = torch.full((workers, 2 + scenes), -1, dtype=torch.int64).share_memory_()  # type: ignore[no-untyped-call]
 
     def begin(self, dataset: int, scenes: Sequence[int]) -> None:
@@ -35,6 +36,10 @@ class WorkerTrace:
             row = torch.full_like(self._rows[0], -1)
             row[: 2 + len(scenes)] = torch.tensor([os.getpid(), dataset, *scenes])
             self._rows[worker.id] = row
+
+    def look(self) -> None:
+        """Note which processes have died, before the others are ended because of it."""
+        self._dead = self._dead or self._left_behind()
 
     @contextmanager
     def deaths_named(self) -> Iterator[None]:
@@ -46,7 +51,8 @@ class WorkerTrace:
         try:
             yield
         except RuntimeError as error:
-            names = self._left_behind()
+            self.look()
+            names = self._dead
             if not names:
                 raise
             raise InputError(
