@@ -5,7 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from ditr.geometry.area import section_area, voxel_areas
+from ditr.geometry.area import section_area, surface_scatter, voxel_areas
+from ditr.inference.maps import usual_voxel
+from ditr.pictures.render import point_spacing
 
 DIRECTIONS = {"along an axis": (0, 0, 1), "a little askew": (0, 0.2, 1), "askew": (0, 1, 1), "a corner": (1, 1, 1)}
 
@@ -67,3 +69,25 @@ def test_a_section_is_what_sampling_finds() -> None:
     near = np.abs(inside @ normal.T - away) < 0.01
     np.testing.assert_allclose(section_area(normal, away), near.mean(axis=0) / 0.02, atol=0.06)
     assert section_area(np.array([[0.6, 0.8, 0.0]]), np.array([0.9])).tolist() == [0.0]
+
+
+@pytest.mark.parametrize("noise", [0.0, 0.004, 0.015])
+def test_noise_of_dense_points_is_no_area(noise: float) -> None:
+    """A wall of 3 x 3 m with a point every 8 mm, as a depth camera sees it."""
+    rng = np.random.default_rng(1)
+    coord = np.column_stack([rng.uniform(0, 3, (140_000, 2)), noise * rng.normal(size=140_000)])
+    turn = np.linalg.qr(rng.normal(size=(3, 3)))[0]
+    coord = coord @ turn + (3e5, 5e6, 100)
+    spacing = point_spacing(coord)
+    edge = usual_voxel(coord, spacing)
+    base = 2.5 * float(np.median(spacing))
+    assert base <= edge <= 2.5 * base and (edge > 1.9 * base) == (noise > 0.01)
+    assert surface_scatter(coord, 2.5 * base) == pytest.approx(noise, abs=3e-4 + 0.3 * noise)
+    assert voxel_areas(coord, edge).area.sum() == pytest.approx(9, rel=0.1)
+    if noise > 0.01:
+        assert voxel_areas(coord, base).area.sum() > 1.25 * 9
+
+
+def test_few_points_have_no_scatter() -> None:
+    for coord in (np.zeros((1, 3)), np.zeros((20, 3)), np.arange(30)[:, None] * np.ones(3)):
+        assert surface_scatter(coord, 0.5) == pytest.approx(0, abs=1e-6)

@@ -242,7 +242,7 @@ def test_points_keep_the_number_of_their_thing_beside_their_label(kind: str, tmp
         write_ply(source, dict(zip("xyz", scene.coord.T, strict=True)))
     outputs = Outputs(pictures=False, objects=ObjectRules(), split_classes=True)
     (tmp_path / "out").mkdir()
-    found = write_results(prediction, 0.02, tmp_path / "out", outputs, source)
+    found = write_results(prediction, tmp_path / "out", outputs, source)
     assert found is not None and len(found.objects) == 4
     np.testing.assert_array_equal(read_ply(tmp_path / "out" / "labels.ply")["object"], found.of_point)
     assert json.loads((tmp_path / "out" / "summary.json").read_text(encoding="utf-8"))["objects"] == 4

@@ -117,3 +117,26 @@ def test_features_are_colours_and_not_those_of_the_points(tmp_path: Path) -> Non
     written(tmp_path / "other")
     with pytest.raises(InputError, match="its 50 points are not the 300 points"):
         read_subject(tmp_path, ReadOptions(), tmp_path / "other" / "labels.ply")
+
+
+def test_up_and_coordinate_system_are_those_of_the_labels(tmp_path: Path) -> None:
+    prediction = written(tmp_path / "one")
+    crs = {"wkt": 'PROJCS["x"]', "unit": 0.3048, "geo_keys": [[1024, 1]]}
+    scene = replace(prediction.scene, properties={"crs": crs})
+    up = (0.1, -0.9, -1 / 3)
+    replace(prediction, scene=scene, up=up).save(tmp_path / "one")
+    found = read_labels(tmp_path / "one").scene
+    assert found.up is not None and tuple(found.up) == up and found.properties["crs"] == crs
+    told = read_labels(tmp_path / "one", ReadOptions(up=(0, 1, 0))).scene
+    assert told.up is not None and told.up.tolist() == [0, 1, 0]
+    summary = tmp_path / "one" / "summary.json"
+    content = json.loads(summary.read_text(encoding="utf-8"))
+    for damage in ({"crs": 4}, {"crs": {"unit": "m"}}, {"crs": {"unit": 0}}, {"up": [0, 0, 0]}, {"up": "z"}):
+        summary.write_text(json.dumps({**content, **damage}), encoding="utf-8")
+        with pytest.raises(InputError, match=r"summary.json: its (crs|up) is not"):
+            read_labels(tmp_path / "one")
+    summary.write_text("[]", encoding="utf-8")
+    with pytest.raises(InputError, match="no JSON object"):
+        read_labels(tmp_path / "one")
+    summary.unlink()
+    assert read_labels(tmp_path / "one").scene.up is None

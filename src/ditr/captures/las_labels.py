@@ -17,7 +17,7 @@ from ditr.captures.las_classes import OWN, UNCLASSIFIED, standard_numbers
 from ditr.errors import InputError
 from ditr.io.files import atomic_path
 
-__all__ = ["LAS_FILES", "las_name", "split_las", "write_las_labels"]
+__all__ = ["LAS_FILES", "las_name", "renew_las_objects", "split_las", "write_las_labels"]
 
 LAS_FILES = ("labels.las", "labels.laz")
 """What results may be called, as their source is compressed or not."""
@@ -89,6 +89,39 @@ def split_las(
     guarded(source, parted)
 
 
+def renew_las_objects(path: Path, to: Path, object_of: NDArray[np.int32]) -> None:
+    """Copy a file of :func:`write_las_labels` or :func:`split_las` with other numbers of things.
+
+    Args:
+        path: the file.
+        to: the file to make or replace.
+        object_of: (N,) number of each point's thing, -1 for none.
+
+    Raises:
+        InputError: another number of points, no column of things, or a file that is damaged.
+    """
+
+    def renewed(path: Path) -> Cloud:
+        las: Any = import_module("laspy").read(str(path))
+        there = set(las.point_format.dimension_names)
+        # The first name that was free is the last one that is there.
+        own = [name for name in _column_names("object") if name in there]
+        if len(las.points) != len(object_of) or not own:
+            fault = f"it has {len(las.points)} points, {len(object_of)} of them with objects"
+            raise InputError(path, fault if own else "it has no column of objects", "Label the capture again")
+        las[own[-1]] = object_of
+        with atomic_path(to) as temporary:
+            las.write(str(temporary), do_compress=to.suffix == ".laz")
+        return Cloud({})
+
+    guarded(path, renewed)
+
+
+def _column_names(name: str) -> tuple[str, str, str]:
+    """What a column may be called, the first free one is taken: a source may have some of these names."""
+    return name, f"ditr_{name}", f"ditr_{name}_2"
+
+
 def _labelled(
     source: Path,
     label: NDArray[np.int32],
@@ -112,7 +145,7 @@ def _labelled(
         columns["object"] = object_of
     for name, values in columns.items():
         there = set(las.point_format.dimension_names)
-        free = next(one for one in (name, f"ditr_{name}", f"ditr_{name}_2") if one not in there)
+        free = next(one for one in _column_names(name) if one not in there)
         las.add_extra_dim(laspy.ExtraBytesParams(free, values.dtype))
         las[free] = values
     rows = b"".join(

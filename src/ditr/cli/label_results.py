@@ -88,13 +88,10 @@ def write(args: Label, prediction: Prediction, session: Session | None, banks: l
     from ditr.inference.results import RESULT_FILES, write_results
     from ditr.io.files import results_folder
     from ditr.labelling.bank import Bank, join_banks
-    from ditr.labelling.given import cell_size
     from ditr.runtime import phase
 
-    scene = prediction.scene
     with phase(f"write to {out}"), results_folder(out, RESULT_FILES) as new:
-        size, outputs = cell_size(scene, session), args.writing.outputs()
-        objects = write_results(prediction, size, new, outputs, args.capture, provenance())
+        objects = write_results(prediction, new, args.writing.outputs(), args.capture, provenance())
     if args.capture_out is not None:
         with phase(f"write {args.capture_out}"):
             write_capture(labelled_scene(prediction), args.capture_out)

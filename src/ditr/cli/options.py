@@ -249,7 +249,7 @@ class Writing:
     """Also write one file per class, by_class/ID_NAME.ply; .las or .laz if the source is one."""
     measure: Annotated[float | Literal["auto"] | None, tyro.conf.arg(metavar="auto|METRES"), UNSET] = None
     """Write classes.csv and classes.geojson with the points, area, volume and footprint of each class, measured in
-    voxels of this size; auto takes 2.5 times the point spacing."""
+    voxels of this size; auto takes 2.5 times the point spacing, or more for noisy points."""
     label_images: Annotated[bool, UNSET] = False
     """Write label_images/NAME.png for each photograph: the class of each pixel, as an indexed PNG of the same size."""
     objects: Annotated[bool, UNSET] = False

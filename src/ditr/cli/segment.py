@@ -97,9 +97,8 @@ def _run_one(args: Segment, source: Path) -> None:
         votes = args.votes.procedure(reports[-1])
         prediction = replace(how, votes=votes)(segmenter, scene)
     with phase(f"write to {out}"), results_folder(out, RESULT_FILES) as new:
-        voxel_size, told = segmenter.config.preparation.voxel_size, provenance(("model", str(model)))
-        objects = write_results(prediction, voxel_size, new, outputs, source, told)
-    _account(voxel_size, prediction, objects)
+        objects = write_results(prediction, new, outputs, source, provenance(("model", str(model))))
+    _account(segmenter.config.preparation.voxel_size, prediction, objects)
     for finding in prediction.scene.findings[len(scene.findings) :]:
         print(f"ditr: warning: {finding}", file=sys.stderr)
     print(f"written to {out}")
@@ -132,7 +131,7 @@ def _run_one_by_bank(args: Segment, source: Path, bank: Path) -> None:
     prediction = replace(prediction, made={"by": "bank", **labeller.identity()})
     with phase(f"write to {out}"), results_folder(out, RESULT_FILES) as new:
         told = provenance(("bank", str(bank)))
-        objects = write_results(prediction, labeller.bank.cell, new, outputs, source, told)
+        objects = write_results(prediction, new, outputs, source, told)
     _account(labeller.bank.cell, prediction, objects)
     print(f"written to {out}")
 

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from ditr.geometry.area import surface_scatter
 from ditr.geometry.orientation import rotation_upright
 from ditr.geometry.outline import outline
 from ditr.io.files import atomic_path
@@ -21,6 +22,8 @@ Array = NDArray[np.float64]
 
 _SPACINGS = 2.5
 """Edge of a voxel in distances between points: six points lie in one that a surface crosses in the middle."""
+_SCATTERS, _WIDEST = 5.0, 2.5
+"""Edge of a voxel in scatters of the points about their surface, and how much larger this may make it."""
 _LARGEST = 60_000
 """Voxels along an axis at most; fewer than there may be, so that it does not matter where they begin."""
 _LOCAL = 'LOCAL_CS["coordinates of the capture",UNIT["metre",1]]'
@@ -73,16 +76,23 @@ class GroundFrame:
         return [[_closed(ring * size + corner) / self.unit for ring in part] for part in rings]
 
 
-def usual_voxel(coord: Array, spacing: Array, least: float = 0.0) -> float:
-    """The edge of voxels that points (N, 3) are measured by, metres.
+def usual_voxel(coord: Array, spacing: Array) -> float:
+    """The edge of voxels that points (N, 3) are measured by, metres; it depends on nothing but the points.
+
+    It is 2.5 times the usual distance between points. Where the points scatter about their surfaces by more than a
+    fifth of that, as those of depth cameras do, it is five times the scatter, up to 2.5 times the first edge: in
+    smaller voxels, noise is measured as surface.
 
     Args:
         coord: the points.
         spacing: (N,) metres to their neighbours, :func:`~ditr.pictures.render.point_spacing`.
-        least: the smallest edge that is chosen, as noise doubles surfaces in smaller ones.
     """
     extent = float(np.ptp(coord, axis=0).max())
-    return max(_SPACINGS * float(np.median(spacing)), least, extent / _LARGEST)
+    edge = max(_SPACINGS * float(np.median(spacing)), extent / _LARGEST)
+    if not edge > 0:
+        return edge
+    widest = _WIDEST * edge
+    return float(np.clip(_SCATTERS * surface_scatter(coord, widest), edge, widest))
 
 
 def write_geojson(

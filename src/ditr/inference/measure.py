@@ -104,22 +104,21 @@ class Measures:
         write_geojson(path, self.scene, self.frame, self.voxel, self.rows(), self.polygons)
 
 
-def measure(prediction: Prediction, voxel: float | None = None, *, least: float = 0.0) -> Measures:
+def measure(prediction: Prediction, voxel: float | None = None) -> Measures:
     """Measure how much there is of each class.
 
     Areas, volumes and footprints are of what the points show: what no scan saw is not there.
 
     Args:
         prediction: the labels.
-        voxel: edge of the voxels in metres; by default 2.5 times the usual distance between points.
-        least: the smallest edge that is chosen by default, as noise doubles surfaces in smaller ones.
+        voxel: edge of the voxels in metres; by default that of :func:`~ditr.inference.maps.usual_voxel`.
 
     Raises:
         InputError: an edge that is not a length, or of which too many would lie along an axis.
     """
     scene = prediction.scene
     if voxel is None:
-        voxel = usual_voxel(scene.coord, point_spacing(scene.coord), least)
+        voxel = usual_voxel(scene.coord, point_spacing(scene.coord))
     require_length(voxel)
     frame = GroundFrame.of(prediction.up, scene.properties)
     found = voxel_areas(frame.from_above(scene.coord), voxel)

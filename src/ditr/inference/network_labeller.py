@@ -110,10 +110,6 @@ class NetworkSteps:
     how: Labelling
 
     @property
-    def voxel_size(self) -> float:
-        return self.config.preparation.voxel_size
-
-    @property
     def photographs(self) -> bool:
         return self.grid is not None
 

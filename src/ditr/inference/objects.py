@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from ditr.errors import InputError
 from ditr.geometry.area import VoxelAreas, voxel_areas
@@ -133,10 +133,9 @@ def find_objects(
     class_names: Sequence[str],
     *,
     confidence: NDArray[np.floating] | None = None,
-    up: Sequence[float] | None = None,
+    up: ArrayLike | None = None,
     rules: ObjectRules | None = None,
     voxel: float | None = None,
-    least: float = 0.0,
 ) -> Objects:
     """Divide each class into things, and measure them.
 
@@ -156,9 +155,8 @@ def find_objects(
         confidence: (N,) 0 to 1; by default 1.
         up: (3,) by default what the scene says, or what is found.
         rules: what differs from the defaults.
-        voxel: edge of the voxels by which areas are measured, metres; by default 2.5 times the usual distance between
-            points.
-        least: the smallest edge that is chosen by default.
+        voxel: edge of the voxels by which areas are measured, metres; by default that of
+            :func:`~ditr.inference.maps.usual_voxel`.
 
     Raises:
         InputError: labels of another number or outside the names, a class that there is not, or voxels of which too
@@ -168,8 +166,8 @@ def find_objects(
     label = _checked(scene, label, class_names)
     rules.require_known(class_names)
     spacing = point_spacing(scene.coord)
-    frame = GroundFrame.of(find_up(scene) if up is None else up, scene.properties)
-    found = voxel_areas(frame.from_above(scene.coord), voxel or usual_voxel(scene.coord, spacing, least))
+    frame = GroundFrame.of(find_up(scene, up), scene.properties)
+    found = voxel_areas(frame.from_above(scene.coord), voxel or usual_voxel(scene.coord, spacing))
     low = scene.coord.min(axis=0)
     place = frame.from_above(scene.coord - low)  # small numbers keep what follows exact
     parts = np.full(len(label), -1, dtype=np.int64)

@@ -25,10 +25,10 @@ from ditr.pictures.panels import Panel, class_legend, save_picture, sheet
 from ditr.pictures.pictures import labels_panels, spread_views
 from ditr.scene import UNLABELLED, Scene, View
 
-__all__ = ["LABELS_PLY", "LABEL_FILES", "Prediction"]
+__all__ = ["LABELS_PLY", "LABEL_FILES", "SUMMARY", "Prediction"]
 
-LABELS_PLY = "labels.ply"
-LABEL_FILES = (LABELS_PLY, "label.npy", "confidence.npy", CLASSES, "summary.json")
+LABELS_PLY, SUMMARY = "labels.ply", "summary.json"
+LABEL_FILES = (LABELS_PLY, "label.npy", "confidence.npy", CLASSES, SUMMARY)
 """What :meth:`Prediction.save` writes."""
 
 _log = logging.getLogger(__name__)
@@ -116,6 +116,8 @@ class Prediction:
         }
         if self.min_confidence is not None:
             result |= {"min_confidence": self.min_confidence, "points_below_min_confidence": self.unsure}
+        if "crs" in self.scene.properties:
+            result["crs"] = self.scene.properties["crs"]
         if self.scene.findings:
             result["findings"] = [finding.to_json() for finding in self.scene.findings]
         if self.smoothed:
@@ -163,7 +165,7 @@ class Prediction:
             write_array(new / "label.npy", self.label)
             write_array(new / "confidence.npy", self.confidence)
             write_json(new / CLASSES, self.class_table())
-            write_json(new / "summary.json", self.summary())
+            write_json(new / SUMMARY, self.summary())
         return Path(folder) / LABELS_PLY
 
     def draw(self, path: str | Path) -> list[list[Panel]]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,9 +18,10 @@ from ditr.captures.points import Columns, checked_labels, points_of
 from ditr.captures.recognised import Recognised
 from ditr.errors import InputError, few
 from ditr.inference.lifting import FEATURES_PLY
-from ditr.inference.prediction import LABELS_PLY
+from ditr.inference.prediction import LABELS_PLY, SUMMARY
+from ditr.io.json_file import read_json_object
 from ditr.io.ply import read_ply
-from ditr.scene import CloudAxes, ReadOptions, Scene
+from ditr.scene import CloudAxes, ReadOptions, Scene, checked_direction
 
 __all__ = [
     "WrittenFeatures",
@@ -33,6 +35,7 @@ __all__ = [
 
 _OF_RESULTS = frozenset({"label", "confidence", "object", "true_label"})
 """Columns of results that say nothing of the points as they were captured."""
+_AGAIN = "Write the results again, or move this file away and give --up"
 
 
 @dataclass(frozen=True, eq=False)
@@ -95,11 +98,12 @@ def read_labels(folder: Path, reading: ReadOptions | None = None) -> WrittenLabe
 
     Args:
         folder: that `ditr segment` or `ditr label` wrote.
-        reading: which direction is up, say. Points are in metres and in the axes of their capture already.
+        reading: which direction is up, say; by default the one that the results were made with, as their
+            ``summary.json`` says. Points are in metres and in the axes of their capture already.
 
     Raises:
-        InputError: a missing or damaged file, labels that are not in the list of classes, or a reading that would move
-            the points.
+        InputError: a missing or damaged file (results without a ``summary.json`` have no up), labels that are not in
+            the list of classes, or a reading that would move the points.
     """
     path = folder / LABELS_PLY
     columns = _columns(path)
@@ -142,6 +146,28 @@ def _columns(path: Path) -> Columns:
     return {name.removeprefix("scalar_"): values for name, values in read_ply(path).items()}
 
 
+def _told(path: Path) -> tuple[NDArray[np.float64] | None, dict[str, Any]]:
+    """What a ``summary.json`` says of the place of the scene: which direction is up, and the coordinate system.
+
+    None and nothing where there is no such file, as for points of which it was taken away.
+    """
+    if not path.exists():
+        return None, {}
+    content = read_json_object(path, _AGAIN)
+    up = content.get("up")
+    try:
+        direction = None if up is None else checked_direction(up, str(path))
+    except (TypeError, ValueError):
+        raise InputError(path, "its up is not a direction", _AGAIN) from None
+    crs = content.get("crs")
+    if crs is None:
+        return direction, {}
+    unit = crs.get("unit", 1.0) if isinstance(crs, dict) else None
+    if not isinstance(unit, int | float) or not 0 < unit < np.inf:
+        raise InputError(path, "its crs is not a coordinate system with a unit", _AGAIN)
+    return direction, {"crs": crs}
+
+
 def _has(columns: Columns, before: str) -> bool:
     return all(f"{before}{name}" in columns for name in COLOR)
 
@@ -153,6 +179,7 @@ def _own_scene(path: Path, columns: Columns, reading: ReadOptions) -> Scene:
         own |= {name: own.pop(f"original_{name}") for name in COLOR}
     notes = Notes()
     points = points_of(path, own, None, notes)
+    up, properties = _told(path.parent / SUMMARY)
     if reading.tells_unit or reading.cloud_axes not in (None, CloudAxes.AS_STORED):
         fault = "its points are in metres and in the axes of their capture already"
         raise InputError(path, fault, "Leave out the options for units and axes, which are for captures")
@@ -164,6 +191,8 @@ def _own_scene(path: Path, columns: Columns, reading: ReadOptions) -> Scene:
             normal=points.normal,
             strength=points.strength,
             extra=points.extra,
+            up=up,
+            properties=properties,
             findings=notes.findings(),
         )
     return read_as(scene, replace(reading, class_map=(), background=None))

@@ -21,12 +21,12 @@ from ditr.pictures.panels import Panel
 from ditr.pictures.render import DrawnCloud
 from ditr.runtime import progress_bar
 
-__all__ = ["REPORT", "RESULT_FILES", "Outputs", "write_results"]
+__all__ = ["BY_CLASS", "REPORT", "RESULT_FILES", "Outputs", "write_results"]
 
 _PICTURE, _TABLE, _MAP = "labels.png", "classes.csv", "classes.geojson"
-_IMAGES, _PARTS = "label_images/", "by_class/"
+_IMAGES, BY_CLASS = "label_images/", "by_class/"
 REPORT = "report.html"
-RESULT_FILES = (*LABEL_FILES, *LAS_FILES, _PICTURE, REPORT, _TABLE, _MAP, *OBJECT_FILES, _IMAGES, _PARTS)
+RESULT_FILES = (*LABEL_FILES, *LAS_FILES, _PICTURE, REPORT, _TABLE, _MAP, *OBJECT_FILES, _IMAGES, BY_CLASS)
 """Names that the results of a scene may have; those of folders end with a slash."""
 
 
@@ -74,7 +74,6 @@ class Outputs:
 
 def write_results(
     prediction: Prediction,
-    voxel_size: float,
     folder: Path,
     outputs: Outputs,
     source: Path | None = None,
@@ -84,7 +83,6 @@ def write_results(
 
     Args:
         prediction: the labels.
-        voxel_size: metres, of the voxels that have one label each; nothing is measured by smaller ones.
         folder: where the files go.
         outputs: which files.
         source: what the scene was read from: labels of a LAS file go into a copy of it.
@@ -106,7 +104,6 @@ def write_results(
             confidence=prediction.confidence,
             up=prediction.up,
             rules=outputs.objects,
-            least=voxel_size,
         )
         prediction = replace(prediction, object_of=objects.of_point)
         write_objects(objects, folder, len(prediction.class_names), prediction.class_colors)
@@ -116,12 +113,12 @@ def write_results(
         write_las_labels(source, folder / name, prediction.label, prediction.confidence, names, object_of)
     if outputs.split_classes:
         write_by_class(
-            prediction, folder / _PARTS, source, colored=outputs.class_colors, cloudcompare=outputs.cloudcompare
+            prediction, folder / BY_CLASS, source, colored=outputs.class_colors, cloudcompare=outputs.cloudcompare
         )
     measures, panels = None, list[list[Panel]]()
     if outputs.measure is not None:
         voxel = None if outputs.measure == "auto" else outputs.measure
-        measures = measure(prediction, voxel, least=voxel_size)
+        measures = measure(prediction, voxel)
         measures.write_csv(folder / _TABLE)
         measures.write_geojson(folder / _MAP)
     if outputs.label_images:

@@ -76,7 +76,17 @@ def scene_report(
     still = panels[-1][0] if panels else None
     shown = [Text("The legend is below the view; click in it to hide a class, or to show it alone.")]
     view = scene_view(prediction, "The labels in 3D", still=still)
-    known = ("points_per_class", "findings", "scene", "points", "voxels", "views", "mean_confidence", "confidence")
+    known = {
+        "points_per_class",
+        "findings",
+        "scene",
+        "points",
+        "voxels",
+        "views",
+        "mean_confidence",
+        "confidence",
+        "crs",
+    }
     settings = flat({name: value for name, value in summary.items() if name not in known})
     return Report(
         Verbatim(prediction.scene.name),

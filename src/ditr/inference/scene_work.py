@@ -71,11 +71,6 @@ class Steps(Protocol):
     """
 
     @property
-    def voxel_size(self) -> float:
-        """Metres, of what has one label."""
-        ...
-
-    @property
     def photographs(self) -> bool:
         """Whether they count."""
         ...
@@ -166,7 +161,7 @@ class SceneWork:
         if self.captures is not None:  # before the results, which say that all is done
             self.captures.write(item.name, prediction, made)
         with results_folder(self.out / item.name, RESULT_FILES) as new:
-            write_results(prediction, self.steps.voxel_size, new, self.outputs, source)
+            write_results(prediction, new, self.outputs, source)
         return prediction.summary()
 
     def made_for(self, item: Item) -> dict[str, Any]:

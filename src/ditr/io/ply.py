@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from ditr.errors import InputError
 from ditr.io.files import atomic_path
 
-__all__ = ["read_ply", "read_ply_mesh", "write_ply"]
+__all__ = ["read_comments", "read_ply", "read_ply_mesh", "write_ply"]
 
 # The specification's names (1994), and the sized ones that most writers use today.
 _DTYPE_OF = {
@@ -80,6 +80,20 @@ def read_ply(path: str | os.PathLike[str]) -> dict[str, NDArray[Any]]:
             return _read_ascii(file, path, before, vertex)
     except OSError as error:
         raise InputError(path, f"the file cannot be read ({error.strerror or error})", "Check the path") from error
+
+
+def read_comments(path: Path) -> tuple[str, ...]:
+    """The comments of a PLY file's header, as ``write_ply`` takes them.
+
+    Raises:
+        InputError: no such file, or not a PLY file.
+    """
+    try:
+        with path.open("rb") as file:
+            lines = _header_lines(file, path)
+    except OSError as error:
+        raise InputError(path, f"the file cannot be read ({error.strerror or error})", "Check the path") from error
+    return tuple(line.strip()[8:] for line in lines if line.split()[:1] == ["comment"])
 
 
 _CORNERS = ("vertex_indices", "vertex_index")

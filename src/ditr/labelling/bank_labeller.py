@@ -96,10 +96,6 @@ class BankSteps:
     network: NetworkSteps | None = None
 
     @property
-    def voxel_size(self) -> float:
-        return self.bank.cell
-
-    @property
     def photographs(self) -> bool:
         return self.grid is not None or (self.network is not None and self.network.photographs)
 

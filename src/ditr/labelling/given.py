@@ -9,16 +9,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ditr.captures.classes import joined_classes
-from ditr.data.preparation import profile_rule
 from ditr.errors import Finding, InputError
 from ditr.geometry.orientation import find_up
 from ditr.inference.prediction import Prediction
-from ditr.labelling.cells import CELL_SIZE, Cells
+from ditr.labelling.cells import Cells
 from ditr.labelling.clicks import Action
 from ditr.labelling.session import Session
 from ditr.scene import ReadOptions, Scene
 
-__all__ = ["GivenLabels", "cell_size", "prediction_of_given", "renamed", "session_of"]
+__all__ = ["GivenLabels", "prediction_of_given", "renamed", "session_of"]
 
 _PER_CLASS, _LEAST = 100, 5
 _MOST_NUMBERS = 1 << 27
@@ -118,8 +117,3 @@ def prediction_of_given(
         made=made,
     )
     return prediction.at_least(least) if least > 0 else prediction
-
-
-def cell_size(scene: Scene, session: Session | None) -> float:
-    """Metres within which labels are the same: of the session's cells, or those that it would have."""
-    return CELL_SIZE[profile_rule(scene)[0]] if session is None else session.cells.size

@@ -321,7 +321,7 @@ class Desk:
         folder = self._places.labels
         self._require_free(folder)
         with results_folder(folder, RESULT_FILES) as new:
-            write_results(prediction_of(session), session.cells.size, new, Outputs(pictures=False), self._source)
+            write_results(prediction_of(session), new, Outputs(pictures=False), self._source)
         return folder
 
     def _write_capture(self, session: Session) -> Path:

@@ -71,6 +71,8 @@ def read_subject(path: Path, options: ReadOptions, capture: Path | None = None) 
         return subject
     scene = with_numbered_classes(read_capture(capture, options))
     _require_same(scene, subject.scene, path, capture)
+    if options.up is None and subject.scene.up is not None:
+        scene = replace(scene, up=subject.scene.up)  # as when the results were made
     return replace(subject, scene=scene)
 
 
