@@ -130,6 +130,7 @@ def test_features_need_no_label(world: Path, tmp_path: Path) -> None:
     options = ["--encoder", world / "encoder", "--cache", tmp_path / "features", "--device", "cpu", "--dense"]
     done = ditr("features", world / "test" / "unseen", *options, "--out", tmp_path / "f", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
+    assert "smoother: --choice nearest --interpolate" in done.stdout
     stored = load_file(tmp_path / "f" / "features.safetensors")
     index, seen = stored["patch_index"], stored["patch_index"] >= 0
     np.testing.assert_array_equal(stored["features"][seen], stored["tokens"][index[seen]])

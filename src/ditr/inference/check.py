@@ -42,6 +42,7 @@ class CaptureCheck:
         rule: which points a view shows.
         judgement: findings of the reader and of the judge.
         agreement: how well cameras and points fit together; None without cameras.
+        views_compared: how many of the views were compared with the points; of many, some that are spread evenly.
     """
 
     scene: Scene
@@ -49,6 +50,7 @@ class CaptureCheck:
     rule: VisibilityRule
     judgement: Judgement
     agreement: Agreement | None
+    views_compared: int = 0
 
     @property
     def is_sound(self) -> bool:
@@ -73,7 +75,8 @@ class CaptureCheck:
         if scene.views:
             facts["views"] = _views_in_words(scene)
         if self.agreement is not None:
-            facts["points in some view"] = f"{self.agreement.seen:.1%} (in the frustum and within range)"
+            looked = f"of {self.views_compared} of the {len(scene.posed_views)} views"
+            facts["points in some view"] = f"{self.agreement.seen:.1%} (in the frustum and the range {looked})"
             if self.agreement.depth is not None:
                 facts["depth maps"] = f"agree with the points to {self.agreement.depth:.2f} (1 is best)"
             if self.agreement.color is not None:
@@ -142,8 +145,11 @@ def check_capture(scene: Scene) -> CaptureCheck:
         InputError: images or depth maps that cannot be read.
     """
     profile, rule = profile_rule(scene)
-    fit = agreement(sampled(scene), rule, find_up(scene)) if scene.posed_views else None
-    return CaptureCheck(scene, profile, rule, judge(scene, rule), fit)
+    if not scene.posed_views:
+        return CaptureCheck(scene, profile, rule, judge(scene, rule), None)
+    sample = sampled(scene)
+    fit = agreement(sample, rule, find_up(scene))
+    return CaptureCheck(scene, profile, rule, judge(scene, rule), fit, len(sample.views))
 
 
 def _by_color(scene: Scene, color: NDArray[np.uint8], view: View) -> NDArray[np.uint8]:
