@@ -184,18 +184,20 @@ def test_undo_lock_brush_and_the_least_sure(page: Page, windows: Callable[[], An
     assert [action.gesture for action in read_clicks(tmp_path / "clicks.json").actions] == ["ball", "ball", "lock"]
     (tmp_path / "mine.bank").write_text("somebody else's")
     press(window, "Bank of classes")
-    wait(lambda: window.get_by_text("it already exists").count() > 0)
-    assert (tmp_path / "mine.bank").read_text() == "somebody else's"
-    (tmp_path / "mine.bank").unlink()
+    wait(lambda: (tmp_path / "mine-2.bank").exists() and window.get_by_text("mine-2.bank").count() > 0)
+    (tmp_path / "labels").mkdir()
     for name, path in (
-        ("Labels", "labels/labels.ply"),
+        ("Labels", "labels-2/labels.ply"),
         ("Capture for training", "capture/transforms.json"),
-        ("Bank of classes", "mine.bank"),
+        ("Labels", "labels-2/labels.ply"),
     ):
+        (tmp_path / path).unlink(missing_ok=True)
         press(window, name)
         wait(lambda path=path: (tmp_path / path).exists())
-    assert read_bank(tmp_path / "mine.bank").classes == ("floor", "side")
-    assert read_subject(tmp_path / "labels", ReadOptions(), tmp_path / "capture").class_names == ("floor", "side")
+    assert (tmp_path / "mine.bank").read_text() == "somebody else's" and not list((tmp_path / "labels").iterdir())
+    assert not (tmp_path / "labels-3").exists()
+    assert read_bank(tmp_path / "mine-2.bank").classes == ("floor", "side")
+    assert read_subject(tmp_path / "labels-2", ReadOptions(), tmp_path / "capture").class_names == ("floor", "side")
     window.context.close()
 
 

@@ -297,14 +297,14 @@ class Desk:
 
         self._guarded(client, work)
 
-    def _require_free(self, path: Path) -> None:
-        """Only what this page wrote is replaced.
-
-        Raises:
-            InputError: something else is there.
-        """
-        if path.exists() and path not in self._written:
-            raise InputError(path, "it already exists", "Move it away, or name another place (--clicks, --out)")
+    def _free(self, path: Path) -> Path:
+        """The place, or with a number behind its name where something is that this page did not write."""
+        number, free = 1, path
+        stem, end = (path.stem, path.suffix) if path == self._places.bank else (path.name, "")
+        while free.exists() and free not in self._written:
+            number += 1
+            free = path.with_name(f"{stem}-{number}{end}")
+        return free
 
     def _save(self, session: Session) -> Path:
         write_clicks(self._places.clicks, session.clicks())
@@ -318,8 +318,7 @@ class Desk:
         from ditr.io.files import results_folder
         from ditr.labelling.result import prediction_of
 
-        folder = self._places.labels
-        self._require_free(folder)
+        folder = self._free(self._places.labels)
         with results_folder(folder, RESULT_FILES) as new:
             write_results(prediction_of(session), new, Outputs(pictures=False), self._source)
         return folder
@@ -329,16 +328,16 @@ class Desk:
         from ditr.inference.labelled_captures import labelled_scene
         from ditr.labelling.result import prediction_of
 
-        self._require_free(self._places.capture)
-        write_capture(labelled_scene(prediction_of(session)), self._places.capture)
-        return self._places.capture
+        folder = self._free(self._places.capture)
+        write_capture(labelled_scene(prediction_of(session)), folder)
+        return folder
 
     def _write_bank(self, session: Session) -> Path:
         from ditr.labelling.bank import Bank
 
-        self._require_free(self._places.bank)
-        Bank.of(session).save(self._places.bank)
-        return self._places.bank
+        path = self._free(self._places.bank)
+        Bank.of(session).save(path)
+        return path
 
 
 def thinned(pixels: Pixels, most: int = 1000) -> Pixels:
