@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from ditr.captures.capture import read_capture
 from ditr.errors import InputError
 from ditr.inference.object_files import OBJECT_FILES, write_objects
+from ditr.inference.object_notes import object_notes
 from ditr.inference.object_rules import EVERY, ObjectRules, plural
 from ditr.inference.objects import Objects, find_objects
 from ditr.inference.prediction import Prediction
@@ -249,3 +250,57 @@ def test_points_keep_the_number_of_their_thing_beside_their_label(kind: str, tmp
     if kind == "las":
         again = read_capture(tmp_path / "out" / "labels.las")
         np.testing.assert_array_equal(again.extra["object"], found.of_point)
+
+
+def test_counts_are_told_with_their_confidence_where_it_is_known(tmp_path: Path) -> None:
+    scene, label = hall()
+    sure = np.where(label == 0, 0.9, np.where(label == 1, 0.5, 0.25))
+    found = find_objects(scene, label, NAMES, up=(0, 0, 1), confidence=sure)
+    assert found.told()[0] == "3 chairs (confidence 0.50), 1 table (confidence 0.25)"
+    assert found.told()[1].endswith("m² of floor (confidence 0.90)")
+    write_objects(found, tmp_path, len(NAMES))
+    for name, values in (("objects.csv", ["0.5"] * 3 + ["0.25"]), ("objects_by_class.csv", ["0.9", "0.5", "0.25"])):
+        with (tmp_path / name).open(encoding="utf-8", newline="") as file:
+            assert [row["mean_confidence"] for row in csv.DictReader(file)] == values
+    write_objects(found_in(scene, label), tmp_path, len(NAMES))
+    for name in ("objects.csv", "objects_by_class.csv"):
+        with (tmp_path / name).open(encoding="utf-8", newline="") as file:
+            assert {row["mean_confidence"] for row in csv.DictReader(file)} == {""}
+
+
+def test_notes_tell_what_is_left_out_and_what_is_doubtful() -> None:
+    scene, label = hall()
+    (left,) = object_notes(found_in(scene, label))
+    assert left.startswith("25 points of counted classes (less than 1%)") and left.endswith("25 of chair")
+    assert object_notes(found_in(scene, np.zeros_like(label))) == []
+    # A chair that is as long as the hall, of a label that a third of the floor got.
+    wrong = np.where((label == 0) & (scene.coord[:, 1] < 1.7), 1, label)
+    *_, doubt = object_notes(found_in(scene, wrong))
+    assert doubt.startswith("object 0, chair, is 6.0 x 1.7 x ") and "100% of the length" in doubt
+    # One thing that is all there is.
+    alone = np.ones_like(label)
+    assert not any("perhaps several" in note for note in object_notes(found_in(scene, alone)))
+
+
+def test_one_of_many_that_is_far_longer_than_the_others_is_doubtful() -> None:
+    rng = np.random.default_rng(0)
+    small = [box_of((0.4, 0.4, 0.4), (at, 2, 0.2)) for at in range(1, 8)]
+    floor = np.column_stack([rng.uniform(0, 12, (9_000, 2)), np.zeros(9_000)])
+    coord = np.concatenate([floor, *small, box_of((3, 0.4, 0.4), (4, 5, 0.2))])
+    label = (np.arange(len(coord)) >= len(floor)).astype(np.int32)
+    found = find_objects(Scene("many", coord), label, NAMES, up=(0, 0, 1), rules=ObjectRules(min_size={EVERY: 0.1}))
+    assert len(found.objects) == 8
+    assert [note.partition(", is")[0] for note in object_notes(found)] == ["object 0, chair"]
+
+
+def test_the_report_has_the_counts_and_links_the_tables(tmp_path: Path) -> None:
+    scene, label = hall()
+    ones = np.full(len(label), 0.5, np.float32)
+    names = ("floor", "chair <b>", "table")
+    prediction = Prediction(scene, label, ones, None, names, 9, (0.0, 0.0, 1.0), 0)
+    for objects in (ObjectRules(), None):
+        write_results(prediction, tmp_path, Outputs(pictures=False, objects=objects, report=True))
+        page = (tmp_path / "report.html").read_text(encoding="utf-8")
+        assert ("Points left out" in page) == (objects is not None) == ('href="objects_by_class.csv"' in page)
+        assert "<b>" not in page.partition("Points left out")[2].partition("</table>")[0]
+    assert "25 points of counted classes" not in page

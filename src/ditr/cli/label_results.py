@@ -110,4 +110,6 @@ def account(prediction: Prediction, objects: Objects | None, source: str) -> Non
     if prediction.unsure:
         print(f"  {'no label':20} {prediction.unsure:9d}  {prediction.unsure / points:6.1%}")
     if objects is not None:
-        print("\n".join(objects.told()))
+        from ditr.inference.object_notes import object_notes
+
+        print("\n".join([*objects.told(), *(f"note: {note}" for note in object_notes(objects))]))

@@ -49,6 +49,7 @@ def run(args: Objects) -> None:
     from ditr.cli.common import folder_for
     from ditr.cli.output import remark
     from ditr.inference.object_files import OBJECT_FILES, write_objects
+    from ditr.inference.object_notes import object_notes
     from ditr.inference.objects import find_objects
     from ditr.inference.read_results import has_labels, read_labels
     from ditr.inference.renewed_column import renew_objects
@@ -71,7 +72,7 @@ def run(args: Objects) -> None:
     with phase(f"write to {out}"), results_folder(out, OBJECT_FILES) as new:
         write_objects(found, new, len(given.class_names), given.class_colors)
         renewed = renew_objects(out, new, given, found.of_point) if in_place else []
-    print("\n".join(found.told()))
+    print("\n".join([*found.told(), *(f"note: {note}" for note in object_notes(found))]))
     if renewed:
         remark(f"note: object numbers are updated in {', '.join(renewed)}")
         if (out / REPORT).exists():

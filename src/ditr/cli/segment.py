@@ -155,4 +155,6 @@ def _account(voxel_size: float, prediction: Prediction, objects: Objects | None)
         if count:
             print(f"  {name:20} {count:9d}  {count / summary['points']:6.1%}")
     if objects is not None:
-        print("\n".join(objects.told()))
+        from ditr.inference.object_notes import object_notes
+
+        print("\n".join([*objects.told(), *(f"note: {note}" for note in object_notes(objects))]))

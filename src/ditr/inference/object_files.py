@@ -16,7 +16,7 @@ from ditr.io.files import atomic_path, write_array
 from ditr.io.ply import write_ply
 from ditr.pictures.palette import Color, chosen_colors
 
-__all__ = ["OBJECT_FILES", "write_objects"]
+__all__ = ["OBJECT_FILES", "OBJECT_TABLES", "write_objects"]
 
 _TABLE, _CLASSES, _MAP, _BOXES, _POINTS = (
     "objects.csv",
@@ -27,6 +27,8 @@ _TABLE, _CLASSES, _MAP, _BOXES, _POINTS = (
 )
 OBJECT_FILES = (_TABLE, _CLASSES, _MAP, _BOXES, _POINTS)
 """Names of the files of :func:`write_objects`."""
+OBJECT_TABLES = (_TABLE, _CLASSES)
+"""Those of them that are tables."""
 
 _COLUMNS = [
     *("id", "class_id", "class", "points", "mean_confidence", "x", "y", "z", "box_x", "box_y", "box_z"),
@@ -35,7 +37,7 @@ _COLUMNS = [
 ]
 _CLASS_COLUMNS = [
     *("class_id", "class", "counted", "objects", "points", "area_m2"),
-    *("points_left_out", "gap_m", "min_points", "min_size_m"),
+    *("points_left_out", "gap_m", "min_points", "min_size_m", "mean_confidence"),
 ]
 _BEAM = 0.004, 0.05
 """Thickness of a box's edges: of its longest side, and metres at most."""
@@ -75,7 +77,7 @@ def _row(objects: Objects, found: FoundObject) -> dict[str, Any]:
     length, width, height = found.box.size
     plane = found.plane
     values = (
-        *(found.id, found.label, found.name, found.points, round(found.confidence, 4)),
+        *(found.id, found.label, found.name, found.points, _rounded(found.confidence)),
         *(round(value, 4) for value in (x, y, z, box_x, box_y, box_z, length, width, height)),
         round(found.box.yaw, 2),
         *(round(value, 4) for value in (found.footprint, found.area)),
@@ -105,9 +107,14 @@ def _class_rows(objects: Objects) -> list[dict[str, Any]]:
             gap,
             points,
             size,
+            _rounded(each.confidence),
         )
         rows.append(dict(zip(_CLASS_COLUMNS, values, strict=True)))
     return rows
+
+
+def _rounded(value: float | None) -> float | None:
+    return None if value is None else round(value, 4)
 
 
 def _write_table(path: Path, columns: Sequence[str], rows: Sequence[Mapping[str, Any]]) -> None:

@@ -50,7 +50,7 @@ class FoundObject:
         footprint: square metres of the ground over which its points lie.
         area: square metres of the surfaces that they lie on (:mod:`ditr.geometry.area`).
         hull_volume: cubic metres of the convex hull, 0 for points in a plane.
-        confidence: mean of the points', 0 to 1.
+        confidence: mean of the points', 0 to 1; None where nothing says it.
         cells: (n, 2) columns and rows of the footprint, in the grid of :class:`Objects`.
     """
 
@@ -64,7 +64,7 @@ class FoundObject:
     footprint: float
     area: float
     hull_volume: float
-    confidence: float
+    confidence: float | None
     cells: NDArray[np.int64]
 
 
@@ -80,6 +80,8 @@ class ClassObjects:
         points: of the class.
         area: square metres of their surfaces.
         left_out: points of fragments that are too small to be a thing.
+        confidence: mean over the points of its things, or over all of its points where nothing was counted; None where
+            nothing says it, or nothing was found.
         rule: the thresholds that were used; all None where nothing was counted.
     """
 
@@ -90,6 +92,7 @@ class ClassObjects:
     points: int
     area: float
     left_out: int
+    confidence: float | None
     rule: ClassRule
 
 
@@ -105,6 +108,7 @@ class Objects:
         frame: how the scene lies on its map.
         voxel: edge of the voxels by which areas are measured, metres.
         corner: (2,) where their grid begins on the map, metres.
+        extent: the longest side of the scene along the axes of the map, metres.
     """
 
     scene: str
@@ -114,17 +118,20 @@ class Objects:
     frame: GroundFrame
     voxel: float
     corner: Array
+    extent: float
 
     def corners(self, found: FoundObject) -> Array:
         """(8, 3) of its box in the scene's frame: the four of the bottom counterclockwise, then those above them."""
         return self.frame.in_scene(found.box.corners())
 
     def told(self) -> list[str]:
-        """Counts, and areas of what is not counted, the largest first: "37 chairs, 4 tables", "212 m² of floor"."""
+        """Counts, and areas of what is not counted, the largest first: "37 chairs, 4 tables", "212 m² of floor"; and
+        the mean confidence of each class, where it is known: "37 chairs (confidence 0.61)"."""
         things = sorted((each for each in self.classes if each.objects), key=lambda each: -each.objects)
         rest = sorted((each for each in self.classes if not each.counted), key=lambda each: -each.area)
-        lines = [", ".join(plural(each.name, each.objects) for each in things) or "no objects"]
-        return lines + ([", ".join(f"{_metres(each.area)} m² of {each.name}" for each in rest)] if rest else [])
+        lines = [", ".join(plural(each.name, each.objects) + _sure(each) for each in things) or "no objects"]
+        areas = ", ".join(f"{_metres(each.area)} m² of {each.name}{_sure(each)}" for each in rest)
+        return [*lines, areas] if rest else lines
 
 
 def find_objects(
@@ -152,7 +159,7 @@ def find_objects(
         scene: the points.
         label: (N,) indices into ``class_names``, -1 for none.
         class_names: what they mean.
-        confidence: (N,) 0 to 1; by default 1.
+        confidence: (N,) 0 to 1; None where it is not known.
         up: (3,) by default what the scene says, or what is found.
         rules: what differs from the defaults.
         voxel: edge of the voxels by which areas are measured, metres; by default that of
@@ -181,10 +188,11 @@ def find_objects(
         count += int(part.max(initial=-1)) + 1
     order = _order(parts, label, place)
     of_point = np.append(np.argsort(order), -1)[parts].astype(np.int32)
-    sure = np.ones(len(label)) if confidence is None else np.asarray(confidence, dtype=np.float64)
+    sure = None if confidence is None else np.asarray(confidence, dtype=np.float64)
     things = tuple(_measured(of_point, label, class_names, place, low, frame, found, sure))
-    classes = tuple(_of_classes(of_point, label, class_names, found, used))
-    return Objects(scene.name, things, of_point, classes, frame, found.size, found.corner[:2])
+    classes = tuple(_of_classes(of_point, label, class_names, found, used, sure))
+    extent = float(np.ptp(place, axis=0).max())
+    return Objects(scene.name, things, of_point, classes, frame, found.size, found.corner[:2], extent)
 
 
 def _checked(scene: Scene, label: NDArray[np.integer], class_names: Sequence[str]) -> NDArray[np.int64]:
@@ -266,7 +274,7 @@ def _measured(
     low: Array,
     frame: GroundFrame,
     found: VoxelAreas,
-    sure: Array,
+    sure: Array | None,
 ) -> Iterator[FoundObject]:
     """Each thing with its measures; ``place`` (N, 3) is seen from above, and begins at ``low`` of the scene's frame."""
     count = np.bincount(of_point[of_point >= 0])
@@ -290,7 +298,7 @@ def _measured(
             footprint=len(footprints[number]) * found.size**2,
             area=float(area[number]),
             hull_volume=volume,
-            confidence=float(sure[rows].mean()),
+            confidence=None if sure is None else float(sure[rows].mean()),
             cells=footprints[number],
         )
 
@@ -327,17 +335,24 @@ def _of_classes(
     class_names: Sequence[str],
     found: VoxelAreas,
     used: dict[int, ClassRule],
+    sure: Array | None,
 ) -> Iterator[ClassObjects]:
     points = np.bincount(label[label >= 0], minlength=len(class_names))
     left = np.bincount(label[(label >= 0) & (of_point < 0)], minlength=len(class_names))
     area = _area_of(label, found)
     for number in np.flatnonzero(points).tolist():
         counted = number in used
-        things = len(np.unique(of_point[(label == number) & (of_point >= 0)]))
+        own = (label == number) & (of_point >= 0) if counted else label == number
+        things = len(np.unique(of_point[own])) if counted else 0
+        confidence = None if sure is None or not own.any() else float(sure[own].mean())
         yield ClassObjects(
             number, class_names[number], counted, things, int(points[number]), float(area[number]),
-            int(left[number]) if counted else 0, used.get(number, ClassRule()),
+            int(left[number]) if counted else 0, confidence, used.get(number, ClassRule()),
         )  # fmt: skip
+
+
+def _sure(found: ClassObjects) -> str:
+    return "" if found.confidence is None else f" (confidence {found.confidence:.2f})"
 
 
 def _metres(area: float) -> str:

@@ -126,7 +126,7 @@ def write_results(
     if outputs.pictures:
         panels = prediction.draw(folder / _PICTURE)
     if outputs.report:
-        write_scene_report(folder / REPORT, prediction, panels, measures, provenance or Provenance())
+        write_scene_report(folder / REPORT, prediction, panels, measures, provenance or Provenance(), objects)
     return objects
 
 

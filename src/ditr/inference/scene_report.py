@@ -9,6 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ditr.inference.measure import ClassMeasure, Measures
+from ditr.inference.object_files import OBJECT_TABLES
+from ditr.inference.object_notes import object_notes
+from ditr.inference.objects import Objects
 from ditr.inference.prediction import Prediction
 from ditr.inference.provenance import Provenance, findings_section, flat
 from ditr.pictures.palette import BOTH_WRONG, GREY, LIGHT_GREY, ONLY_FIRST, ONLY_SECOND, chosen_colors
@@ -21,6 +24,7 @@ from ditr.pictures.report import (
     Block,
     Cell,
     Compare,
+    Files,
     Pictures,
     Report,
     Row,
@@ -44,13 +48,14 @@ def write_scene_report(
     panels: Sequence[Sequence[Panel]],
     measures: Measures | None,
     provenance: Provenance,
+    objects: Objects | None = None,
 ) -> None:
     """Write :func:`scene_report`.
 
     Raises:
         OSError: it cannot be written.
     """
-    write_report(path, scene_report(prediction, panels, measures, provenance))
+    write_report(path, scene_report(prediction, panels, measures, provenance, objects))
 
 
 def scene_report(
@@ -58,6 +63,7 @@ def scene_report(
     panels: Sequence[Sequence[Panel]],
     measures: Measures | None,
     provenance: Provenance,
+    objects: Objects | None = None,
 ) -> Report:
     """What the labels of a scene are, how sure they are, and how they were made.
 
@@ -67,6 +73,7 @@ def scene_report(
             none were drawn.
         measures: areas and volumes by class, where they were measured.
         provenance: of the results.
+        objects: where they were counted.
     """
     summary = prediction.summary()
     clicks = summary.get("made", {}).get("clicks")
@@ -96,6 +103,7 @@ def scene_report(
             Section("In 3D", [*shown, view]),
             *_photographs(panels),
             Section("By class", [_class_table(prediction, measures)]),
+            *_objects(prediction, objects),
             findings_section(prediction.scene.findings),
             provenance.section(settings),
         ],
@@ -179,6 +187,37 @@ def _photographs(panels: Sequence[Sequence[Panel]]) -> list[Section]:
 
 def _plain(panel: Panel) -> Panel:
     return Panel(panel.image, Verbatim(panel.caption))
+
+
+def _objects(prediction: Prediction, objects: Objects | None) -> list[Section]:
+    """Counts, areas and what was left out, the largest count first, and where the tables are."""
+    if objects is None:
+        return []
+    entries = _entries(prediction.class_names, prediction.class_colors)
+    rows = [
+        Row(
+            Verbatim(one.name),
+            [
+                one.objects if one.counted else None,
+                one.area,
+                one.points,
+                one.left_out if one.counted else None,
+                None if one.confidence is None else 100 * one.confidence,
+            ],
+            color=entries[one.label].color,
+        )
+        for one in sorted(objects.classes, key=lambda one: (not one.counted, -one.objects, -one.area))
+    ]
+    head = ["Class", "Objects", "Area, m²", "Points", "Points left out", "Mean confidence, %"]
+    notes = [Text(Verbatim(f"{note[0].upper()}{note[1:]}.")) for note in object_notes(objects)]
+    table = Table(head, rows, sortable=True)
+    return [Section("Objects", [table, *notes, Text(_COUNTED), Files(OBJECT_TABLES)])]
+
+
+_COUNTED = (
+    "Connected points of a class are one object; fragments are left out. Counts are as sure as the labels. "
+    "A dash stands for classes that are measured by area. These tables lie beside this page:"
+)
 
 
 def _class_table(prediction: Prediction, measures: Measures | None) -> Table:

@@ -30,7 +30,20 @@ from ditr.pictures.charts import Matrix, Plot
 from ditr.pictures.panels import LegendEntry, Panel
 from ditr.pictures.points_view import PointsView
 
-__all__ = ["Bar", "Block", "Change", "Code", "Compare", "Facts", "Legend", "Pictures", "Report", "Row", "Section"]
+__all__ = [
+    "Bar",
+    "Block",
+    "Change",
+    "Code",
+    "Compare",
+    "Facts",
+    "Files",
+    "Legend",
+    "Pictures",
+    "Report",
+    "Row",
+    "Section",
+]
 __all__ += ["STANDS_ALONE", "Table", "Text", "Tile", "Tiles", "Verbatim", "data_uri", "write_report"]
 
 
@@ -50,6 +63,13 @@ class Code:
     """Lines to be typed, or a program's output."""
 
     text: str
+
+
+@dataclass(frozen=True)
+class Files:
+    """Links to files that lie beside the page."""
+
+    names: Sequence[str]
 
 
 @dataclass(frozen=True)
@@ -172,7 +192,7 @@ class Facts:
     pairs: Sequence[tuple[str, str]]
 
 
-Block = Text | Code | Tiles | Table | Pictures | Compare | Legend | Facts | Plot | Matrix | PointsView
+Block = Text | Code | Files | Tiles | Table | Pictures | Compare | Legend | Facts | Plot | Matrix | PointsView
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ditr.errors import InputError
+from ditr.geometry.orientation import find_up
+from ditr.inference.object_notes import object_notes
 from ditr.inference.objects import FoundObject, Objects, find_objects
 from ditr.scene import Scene
 from ditr.viewer.browsers import Browsers
@@ -97,7 +99,7 @@ class Things:
             self._by_class = {}
             for found in objects.objects:
                 self._by_class.setdefault(found.name, []).append(found)
-            lines = "".join(f"<p>{html.escape(line)}</p>" for line in objects.told())
+            lines = "".join(f"<p>{html.escape(line)}</p>" for line in self._told(objects))
             self._said.content = f'<div style="padding:0 0.8em">{lines}</div>'
             self._hide_box()
             names = {f"{name} ({len(found)})": name for name, found in self._by_class.items()}
@@ -108,6 +110,14 @@ class Things:
                 self._class.options = tuple(names)
                 self._class.value = next(iter(names))
                 self._list(None)
+
+    def _told(self, objects: Objects) -> list[str]:
+        """Counts and areas, and what has to be known to read them."""
+        lines = [*objects.told(), *object_notes(objects)]
+        if self._scene.up is None:
+            up = ", ".join(f"{value:.2f}" for value in find_up(self._scene))
+            lines.append(f"Up was estimated as ({up}); start with --up if that is wrong")
+        return lines
 
     def _list(self, client: Any) -> None:
         """The objects of the chosen class."""
