@@ -8,12 +8,16 @@ import numpy as np
 import pytest
 from browser import CHROMIUM, chromium
 from small_world import CLASSES, make_scene, write_model, write_world
+from tiny_encoder import write_tiny_encoder
 
 from ditr.captures.capture import read_capture
 from ditr.cli import execute
+from ditr.encoders.encoding import CachedEncoding
+from ditr.errors import Grade
 from ditr.evaluation.counts import Counts
 from ditr.evaluation.report import evaluation_report
 from ditr.evaluation.scene_scores import SceneScores
+from ditr.inference.assumptions import of_encoder
 from ditr.inference.prediction import Prediction
 from ditr.inference.provenance import Provenance
 from ditr.labelling.clicks import Action, Clicks, scene_identity, write_clicks
@@ -116,3 +120,23 @@ def test_a_run_of_which_little_is_there_has_a_report(tmp_path: Path) -> None:
     (tmp_path / "run.json").write_text("{}")
     page = run_report(tmp_path, Provenance()).html()
     assert "0 of 9 steps" in page and "Without validation scenes" in page
+
+
+def test_reports_tell_what_was_taken_for_granted(reports: dict[str, Path]) -> None:
+    """No report says that nothing was, since up and the unit were."""
+    for name in ("segment", "label", "train", "evaluate"):
+        page = reports[name].read_text(encoding="utf-8")
+        found = page.split("Assumptions and warnings")[1].split("How it was made")[0]
+        assert "no photographs are used" in found, name
+        assert "coordinates are taken for metres" in found and "<td>up</td>" in found.replace(" ", ""), name
+
+
+def test_an_encoder_that_took_the_place_of_another_is_a_warning(tmp_path: Path) -> None:
+    """The one that was asked for, the reason and the one that was used."""
+    write_tiny_encoder(tmp_path / "encoder")
+    encoding = CachedEncoding(str(tmp_path / "encoder"))
+    noted = of_encoder(encoding)
+    assert noted.grade is Grade.NOTED and "encoded by encoder (folder encoder)" in noted.text
+    encoding.encoder.replaces = "facebook/big was not available: no connection"
+    warned = of_encoder(encoding)
+    assert warned.grade is Grade.WARNED and "since facebook/big was not available: no connection" in warned.text

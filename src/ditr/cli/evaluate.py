@@ -97,7 +97,7 @@ def _run(args: Evaluate) -> None:
         }
         write_json(file, figures)
         if report is not None:
-            _report(args, evaluation, figures, scores, looks, report)
+            _report(args, segmenter, evaluation, figures, scores, looks, report)
     _say(figures, labels, out)
     if page is not None:
         print(f"report in {page}")
@@ -136,10 +136,17 @@ def _page(path: Path | None) -> AbstractContextManager[Path | None]:
 
 
 def _report(
-    args: Evaluate, evaluation: Evaluation, figures: dict[str, Any], scores: SceneScores, looks: list[Look], path: Path
+    args: Evaluate,
+    segmenter: Segmenter,
+    evaluation: Evaluation,
+    figures: dict[str, Any],
+    scores: SceneScores,
+    looks: list[Look],
+    path: Path,
 ) -> None:
     from ditr.cli.provenance import provenance
     from ditr.evaluation.report import evaluation_report
+    from ditr.inference.assumptions import of_encoder, of_scenes
     from ditr.pictures.report import write_report
 
     page = evaluation_report(
@@ -147,7 +154,11 @@ def _report(
         evaluation.class_names,
         evaluation.counts,
         figures,
-        provenance(("model", args.model), ("data", str(args.data))),
+        provenance(
+            ("model", args.model),
+            ("data", str(args.data)),
+            findings=[of_encoder(segmenter.encoding), *of_scenes([one.outline for one in looks if one.outline])],
+        ),
         calibration=evaluation.calibration,
         scenes=scores,
         findings=[finding for look in looks for finding in look.findings],

@@ -78,7 +78,8 @@ def _label(args: Label, scene: Scene, clicks: Clicks) -> None:
 
     fitted = clicks.fitted(scene, str(args.clicks))
     out, wanted, banks = places(args, scene)
-    session = Session(scene, encoded_cells(args, scene))
+    cells, found = encoded_cells(args, scene)
+    session = Session(scene, cells)
     with phase("spread the clicks"):
         missed = session.take(fitted)
         prediction = prediction_of(session, args.min_confidence, seed=args.seed)
@@ -86,7 +87,7 @@ def _label(args: Label, scene: Scene, clicks: Clicks) -> None:
         count = len(fitted.actions)
         told = f"{len(missed)} of {count} clicks hit no point and are left out: {few(missed, 5)}"
         print(f"ditr: warning: {told}", file=sys.stderr, flush=True)
-    objects = write(args, prediction, session, banks, out)
+    objects = write(args, prediction, session, banks, out, found)
     account(prediction, objects, f"from {prediction.made['clicks']} clicks in {len(prediction.class_names)} classes")
     print(f"written to {', '.join(map(str, [out, *wanted]))}")
 
@@ -100,7 +101,7 @@ def _simulate(args: Label, scene: Scene) -> None:
 
     assert args.simulate is not None
     marks = marks_up_to(args.simulate)
-    session = Session(scene, encoded_cells(args, scene))
+    session = Session(scene, encoded_cells(args, scene)[0])
     with progress_bar("clicks") as report:
         found = simulate(session, marks, strategy=args.strategy, seed=args.seed, progress=report)
     print(f"{args.strategy} clicks, seed {args.seed}, {len(session.classes)} classes")

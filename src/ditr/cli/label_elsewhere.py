@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ditr.errors import InputError
+from ditr.errors import Finding, InputError
 
 if TYPE_CHECKING:
     from ditr.cli.label_options import Label
@@ -31,15 +31,15 @@ def label_from_elsewhere(args: Label, scene: Scene) -> None:
     given = renamed(given, args.reading.options().class_map)
     for finding in given.findings:
         say_finding(finding)
-    session = None
+    session, found = None, list[Finding]()
     if args.elsewhere.spread or args.bank is not None:
-        cells = encoded_cells(args, scene)
+        cells, found = encoded_cells(args, scene)
         with phase("learn from the labels"):
             session = session_of(scene, cells, given, seed=args.seed)
     with phase("combine the labels"):
         spread = session if args.elsewhere.spread else None
         prediction = prediction_of_given(scene, given, spread, args.min_confidence, seed=args.seed)
-    objects = write(args, prediction, session, banks, out)
+    objects = write(args, prediction, session, banks, out, found)
     count = int((given.label >= 0).sum())
     rest = ", which were spread to the others" if args.elsewhere.spread else ""
     account(prediction, objects, f"of which {count} ({count / len(scene):.1%}) have labels from {given.by}{rest}")

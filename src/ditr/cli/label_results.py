@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from ditr.cli.label_options import Label
     from ditr.encoders.encoding import CachedEncoding
+    from ditr.errors import Finding
     from ditr.inference.objects import Objects
     from ditr.inference.prediction import Prediction
     from ditr.inference.segmenter import Segmenter
@@ -35,15 +37,20 @@ def places(args: Label, scene: Scene) -> tuple[Path, list[Path], list[Bank]]:
     return out, wanted, [read_bank(path) for path in args.add_to]
 
 
-def encoded_cells(args: Label, scene: Scene) -> Cells:
+def encoded_cells(args: Label, scene: Scene) -> tuple[Cells, list[Finding]]:
     """The cells of a scene, with the image features of the encoder, and what the network finds, that are asked for.
+
+    And which encoder that was, for the report.
 
     Raises:
         InputError: missing or damaged photographs, or an encoder or network that is not there.
     """
+    from ditr.inference.assumptions import of_encoder
     from ditr.labelling.bank_labeller import cells_of
 
-    return cells_of(scene, _encoding(args, scene), _network(args, scene), size=args.cell, seed=args.seed)
+    encoding = _encoding(args, scene)
+    cells = cells_of(scene, encoding, _network(args, scene), size=args.cell, seed=args.seed)
+    return cells, [of_encoder(encoding)]
 
 
 def _network(args: Label, scene: Scene) -> Segmenter | None:
@@ -76,8 +83,26 @@ def _encoding(args: Label, scene: Scene) -> CachedEncoding | None:
     return encoding
 
 
-def write(args: Label, prediction: Prediction, session: Session | None, banks: list[Bank], out: Path) -> Objects | None:
-    """Write results, and what else is asked for; a bank needs the session. The objects, where these are asked for.
+def write(
+    args: Label,
+    prediction: Prediction,
+    session: Session | None,
+    banks: list[Bank],
+    out: Path,
+    findings: Sequence[Finding],
+) -> Objects | None:
+    """Write results, and what else is asked for.
+
+    Args:
+        args: of the command.
+        prediction: the labels.
+        session: from which they come; a bank needs it.
+        banks: to join with that of the session.
+        out: folder of the results.
+        findings: about the work and not about the scene.
+
+    Returns:
+        The objects, where these are asked for.
 
     Raises:
         OSError: they cannot be written.
@@ -91,7 +116,8 @@ def write(args: Label, prediction: Prediction, session: Session | None, banks: l
     from ditr.runtime import phase
 
     with phase(f"write to {out}"), results_folder(out, RESULT_FILES) as new:
-        objects = write_results(prediction, new, args.writing.outputs(), args.capture, provenance())
+        told = provenance(findings=findings)
+        objects = write_results(prediction, new, args.writing.outputs(), args.capture, told)
     if args.capture_out is not None:
         with phase(f"write {args.capture_out}"):
             write_capture(labelled_scene(prediction), args.capture_out)

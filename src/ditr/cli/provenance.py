@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import platform
 import time
+from collections.abc import Iterable
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from ditr.cli.output import command_line
 from ditr.doctor.machine import describe_devices, describe_machine
+from ditr.errors import Finding
 from ditr.inference.provenance import Provenance
 
 __all__ = ["provenance"]
@@ -16,8 +18,13 @@ __all__ = ["provenance"]
 _PACKAGES = ("ditr", "torch", "numpy", "transformers", "safetensors")
 
 
-def provenance(*more: tuple[str, str]) -> Provenance:
-    """Of the command that is being worked on, here and now; ``more`` are names and values that are told first."""
+def provenance(*more: tuple[str, str], findings: Iterable[Finding] = ()) -> Provenance:
+    """Of the command that is being worked on, here and now.
+
+    Args:
+        more: names and values that are told first.
+        findings: about the work and not about a scene.
+    """
     machine = describe_machine()
     devices = ", ".join(device.title for device in describe_devices())
     memory = "" if machine.memory is None else f", {machine.memory / 2**30:.0f} GiB"
@@ -29,7 +36,7 @@ def provenance(*more: tuple[str, str]) -> Provenance:
         ("machine", f"{devices}; {machine.usable_cores} of {machine.cores} cores, {machine.threads} threads{memory}"),
         ("system", machine.platform),
     )
-    return Provenance(command_line(), facts)
+    return Provenance(command_line(), facts, tuple(findings))
 
 
 def _version(name: str) -> str:

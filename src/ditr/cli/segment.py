@@ -60,6 +60,7 @@ def _run_one(args: Segment, source: Path) -> None:
     from ditr.cli.common import folder_for, judged, make_cache, say_finding
     from ditr.cli.output import remark
     from ditr.cli.provenance import provenance
+    from ditr.inference.assumptions import of_encoder, of_visibility
     from ditr.inference.explain import used_views
     from ditr.inference.results import RESULT_FILES, write_results
     from ditr.inference.scene_labels import Labelling, require_inputs, rule_of, with_meaning
@@ -97,7 +98,10 @@ def _run_one(args: Segment, source: Path) -> None:
         votes = args.votes.procedure(reports[-1])
         prediction = replace(how, votes=votes)(segmenter, scene)
     with phase(f"write to {out}"), results_folder(out, RESULT_FILES) as new:
-        objects = write_results(prediction, new, outputs, source, provenance(("model", str(model))))
+        preparation = segmenter.config.preparation.of(scene)
+        seen = of_visibility(rule_of(scene, how) or preparation.rule, scene.views if segmenter.encoding else ())
+        told = provenance(("model", str(model)), findings=[of_encoder(segmenter.encoding), *seen])
+        objects = write_results(prediction, new, outputs, source, told)
     _account(segmenter.config.preparation.voxel_size, prediction, objects)
     for finding in prediction.scene.findings[len(scene.findings) :]:
         print(f"ditr: warning: {finding}", file=sys.stderr)
@@ -110,6 +114,7 @@ def _run_one_by_bank(args: Segment, source: Path, bank: Path) -> None:
     from ditr.cli.common import folder_for, judged
     from ditr.cli.provenance import provenance
     from ditr.cli.segment_bank import bank_labeller
+    from ditr.inference.assumptions import of_encoder
     from ditr.inference.results import RESULT_FILES, write_results
     from ditr.inference.scene_labels import Labelling
     from ditr.io.files import results_folder
@@ -130,7 +135,7 @@ def _run_one_by_bank(args: Segment, source: Path, bank: Path) -> None:
         prediction = labeller.label(scene, Labelling(args.seed, None, args.min_confidence))
     prediction = replace(prediction, made={"by": "bank", **labeller.identity()})
     with phase(f"write to {out}"), results_folder(out, RESULT_FILES) as new:
-        told = provenance(("bank", str(bank)))
+        told = provenance(("bank", str(bank)), findings=[of_encoder(labeller.encoding)])
         objects = write_results(prediction, new, outputs, source, told)
     _account(labeller.bank.cell, prediction, objects)
     print(f"written to {out}")

@@ -53,10 +53,10 @@ def run(args: Train) -> None:
     """Train, and say where the model is."""
     from ditr.captures.read_options import options_as_json
     from ditr.cli.common import folder_for
+    from ditr.cli.train_results import finish
     from ditr.io.locks import require_unlocked
     from ditr.training.fabric import count_processes
     from ditr.training.loop import TrainingRun, train
-    from ditr.training.recipe import DistillTask
 
     out = folder_for(_folder(args))
     if count_processes() == (1, 1):  # of several, one may have the lock already
@@ -85,25 +85,7 @@ def run(args: Train) -> None:
             labels=work.labels,
         ),
     )
-    _report(out, work)
-    if isinstance(work.recipe.task, DistillTask):
-        print(f"model in {out}; start another training from it with --init {out}")
-    elif work.prepared:
-        dataset = work.recipe.datasets[0].name
-        print(f"model in {out}; test it with: ditr verify {dataset} --model {out} --data {work.data}")
-    else:
-        print(f"model in {out}; label a capture with: ditr segment CAPTURE --model {out}")
-
-
-def _report(folder: Path, work: _Work) -> None:
-    """Write ``report.html`` in the first of the processes that train."""
-    from ditr.cli.faults import is_first_process
-    from ditr.cli.provenance import provenance
-    from ditr.pictures.report import write_report
-    from ditr.training.report import run_report
-
-    if is_first_process():
-        write_report(folder / "report.html", run_report(folder, provenance(), work.findings))
+    finish(out, work.recipe, work.data, work.encoding, work.findings)
 
 
 def _folder(args: Train) -> Path:
@@ -164,6 +146,7 @@ def _work(args: Train) -> _Work:
 
     from ditr.cli.captures import choose
     from ditr.cli.common import encode_captures
+    from ditr.inference.assumptions import of_scenes
     from ditr.recipes.prepared import is_prepared, open_datasets
     from ditr.runtime import phase
 
@@ -197,6 +180,7 @@ def _work(args: Train) -> _Work:
             encode_captures(encoding, scenes, reading=start.reading)
     looks = [look for part in (*captures.train.values(), captures.validation) for look in part]
     findings = tuple(finding for look in looks for finding in look.findings)
+    findings += tuple(of_scenes([look.outline for look in looks if look.outline is not None]))
     return _Work(recipe, scenes, others, encoding, start.data, start.reading, prepared, labels, found, findings)
 
 

@@ -47,6 +47,7 @@ class ImageEncoder:
         name: short name of the weights.
         origin: one line for people that says where its weights really come from.
         weights: the same with their SHA-256.
+        replaces: which other weights they took the place of, and why; empty where they are those asked for.
         digest: SHA-256 of the weights; see :class:`ditr.encoders.weights.EncoderWeights`.
         patch_size: side of a patch in pixels.
         width: number D of channels of a feature.
@@ -61,6 +62,7 @@ class ImageEncoder:
         self.dtype = dtype if dtype is not None else _default_dtype(self.device)
         self.name = weights.name
         self.origin, self.weights = weights.origin, weights.identity
+        self.replaces = weights.replaces
         architecture = weights.architecture
         self.patch_size, self.width = architecture.patch_size, architecture.width
         self.mean, self.std = architecture.mean, architecture.std

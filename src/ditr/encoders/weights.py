@@ -54,7 +54,8 @@ class EncoderWeights:
     """Weights of an image network by hub name, complete and of the right shapes, and what they are.
 
     ``name`` is short (a hub repository, say), ``origin`` one line that says where they really come from, ``file`` which
-    file that was, by its SHA-256, where it is pinned.
+    file that was, by its SHA-256, where it is pinned. ``replaces`` says which other weights they took the place of, and
+    why; it is empty where they are those that were asked for.
     """
 
     name: str
@@ -62,6 +63,7 @@ class EncoderWeights:
     architecture: Architecture
     tensors: Mapping[str, Tensor]
     file: str = ""
+    replaces: str = ""
 
     @property
     def identity(self) -> str:
@@ -131,7 +133,7 @@ def _automatic() -> EncoderWeights:
                 (*fault.ways[:1], other.remedy, *fault.ways[1:]),
             ) from None
         _log.warning("%s: %s; taking %s instead", fault.where, fault.fault, WHEEL_SPEC)
-        return _from_wheel(path)
+        return replace(_from_wheel(path), replaces=f"{fault.where} was not available: {fault.fault}")
 
 
 def known_variant(spec: str) -> EncoderVariant | None:

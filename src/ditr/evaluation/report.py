@@ -70,7 +70,7 @@ def evaluation_report(
             Section("Confusion matrix", _confusion(class_names, matrix)),
             *([] if scenes is None else [_scenes(scenes)]),
             *([] if calibration is None or not calibration.points.any() else [_calibration(calibration)]),
-            findings_section(findings),
+            findings_section((*findings, *provenance.findings)),
             provenance.section(settings),
         ],
         footer=STANDS_ALONE,

@@ -68,7 +68,7 @@ def many_report(title: str, rows: Sequence[SceneRow], provenance: Provenance) ->
             *([_failed(failed)] if failed else []),
             *([Section("Scenes", [_table(good)]), Section("By class", [_classes(good)])] if good else []),
             *_least_sure(good),
-            findings_section([finding for row in rows for finding in row.findings]),
+            findings_section([*(finding for row in rows for finding in row.findings), *provenance.findings]),
             provenance.section(),
         ],
         footer=STANDS_ALONE,

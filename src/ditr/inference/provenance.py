@@ -21,10 +21,12 @@ class Provenance:
     Attributes:
         command: as it is typed, quoted for a shell; empty for work that was asked for in Python.
         facts: names and values: folder, versions, machine.
+        findings: about the work and not about a scene: which encoder was used, which points count as seen.
     """
 
     command: str = ""
     facts: tuple[tuple[str, str], ...] = ()
+    findings: tuple[Finding, ...] = ()
 
     def section(self, settings: Iterable[tuple[str, str]] = ()) -> Section:
         """How the results were made.

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from ditr.inference.assumptions import of_labels
 from ditr.inference.measure import ClassMeasure, Measures
 from ditr.inference.object_files import OBJECT_TABLES
 from ditr.inference.object_notes import object_notes
@@ -104,7 +105,7 @@ def scene_report(
             *_photographs(panels),
             Section("By class", [_class_table(prediction, measures)]),
             *_objects(prediction, objects),
-            findings_section(prediction.scene.findings),
+            findings_section((*prediction.scene.findings, *provenance.findings, *of_labels(prediction))),
             provenance.section(settings),
         ],
         footer=STANDS_ALONE,

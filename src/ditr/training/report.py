@@ -63,7 +63,7 @@ def run_report(folder: Path, provenance: Provenance, findings: Sequence[Finding]
             *_curves(steps, validations),
             *_classes(names, validations),
             Section("Training data", _data(recipe)),
-            findings_section(findings),
+            findings_section((*findings, *provenance.findings)),
             Section("Recipe", [Facts([(Verbatim(name), Verbatim(value)) for name, value in flat(settings)])]),
             provenance.section(_machines(record)),
         ],

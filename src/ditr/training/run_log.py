@@ -119,7 +119,7 @@ class RunLog:
             self._jsonl.flush()
             for name, value in (("loss", loss), ("lr", lr), ("gradient_norm", gradient_norm)):
                 self._board.add_scalar(name, value, step)
-        self._show(step + 1, self.steps, f"loss {loss:.3f}")
+        self._show(step + 1, self.steps, f"loss of this step {loss:.3f}")
         done = step + 1 - self.start
         if done % 20 == 0 or step + 1 == self.steps:
             left = seconds / done * (self.steps - step - 1)
@@ -198,7 +198,7 @@ def as_line(metrics: Mapping[str, Any]) -> str:
     """The metrics of a run as its row in a table."""
     cells = [str(metrics["run"]), f"{metrics['steps']} steps"]
     if metrics["loss"] is not None:
-        cells.append(f"loss {metrics['loss']:.4f}")
+        cells.append(f"loss {metrics['loss']:.4f} (mean of the last 20 steps)")
     for which in ("last", "best"):
         for counted in ("points", "voxels"):
             figures = (metrics[which] or {}).get(counted, {})
