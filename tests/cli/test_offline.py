@@ -214,7 +214,7 @@ def test_a_model_that_was_fetched_elsewhere_serves_here(
     checkpoint(away / "authors", "d-ditr-scannet200")
     write_capture(without(make_scene(views=0), "normal"), offline / "POINTS")
     said = refusal("ditr segment POINTS", capsys)
-    command, convert, _ = advised(said)
+    command, convert, *_ = advised(said)
     assert command == "ditr weights d-ditr-scannet200 --download"
     told = fetched({REPOSITORY: away / "authors"}, away, command)
     (offline / "cache" / "models").mkdir(parents=True)
@@ -250,7 +250,8 @@ def test_an_encoder_is_fetched_with_its_model_or_alone(
 @pytest.mark.slow
 def test_a_model_of_ones_own_needs_no_network(offline: Path, capsys: pytest.CaptureFixture[str]) -> None:
     Path("RUN").unlink()
-    *_, command = advised(refusal("ditr segment CAPTURE", capsys))
+    *_, with_photographs, command = advised(refusal("ditr segment CAPTURE", capsys))
+    assert command == f"{with_photographs} --encoder none"
     main([*shlex.split(command)[1:], "--steps", "1", "--device", "cpu", "--quiet"])
     main(["segment", "CAPTURE", "--model", "RUN", "--no-pictures"])
     assert Path("CAPTURE-labels/label.npy").exists()

@@ -12,6 +12,7 @@ from tiny_encoder import write_tiny_encoder
 
 from ditr.captures.capture import read_capture
 from ditr.cli import execute
+from ditr.cli.figures import say_apart, say_classes
 from ditr.encoders.encoding import CachedEncoding
 from ditr.errors import Grade
 from ditr.evaluation.counts import Counts
@@ -128,7 +129,47 @@ def test_reports_tell_what_was_taken_for_granted(reports: dict[str, Path]) -> No
         page = reports[name].read_text(encoding="utf-8")
         found = page.split("Assumptions and warnings")[1].split("How it was made")[0]
         assert "no photographs are used" in found, name
-        assert "coordinates are taken for metres" in found and "<td>up</td>" in found.replace(" ", ""), name
+        assert (
+            "coordinates are taken for metres" in found
+            and "1 scenes" not in page
+            and "<td>up</td>" in found.replace(" ", "")
+        ), name
+
+
+def test_settings_have_words_and_no_names_of_files(reports: dict[str, Path]) -> None:
+    for name, words in (
+        ("segment", ("random seed", "matrix products by")),
+        ("evaluate", ("photographs swapped between scenes", "labels smoothed")),
+        ("train", ("matrix products by", "recipe")),
+        ("label", ("labels from", "edge of the cubes")),
+    ):
+        page = reports[name].read_text(encoding="utf-8")
+        made = page.split("How it was made")[1]
+        assert all(f"<dt>{word}" in page for word in words), name
+        for raw in ("swap_images", "made.by", "share_of_points_seen", "<dt>products", "1 threads", "linear_algebra"):
+            assert raw not in made, (name, raw)
+
+
+def test_the_terminal_and_the_page_show_the_same_figures(capsys: pytest.CaptureFixture[str]) -> None:
+    """Of visible and invisible points, and a dash for a class that no point has."""
+    counts = Counts.empty(4, visible=True)
+    scene = make_scene(0)
+    assert scene.label is not None
+    half = np.arange(len(scene)) % 2 == 0
+    counts.update(scene, np.where(half, scene.label, 0).astype(np.int32), visible=half)
+    names = (*scene.class_names, "nowhere")
+    figures = {"scenes": 1, **counts.figures(names)}
+    page = evaluation_report("one", names, counts, figures, Provenance()).html()
+    say_classes(figures)
+    say_apart(figures)
+    said = capsys.readouterr().out
+    assert f"  {'nowhere':28} {'–':>6} {'–':>6}\n" in said
+    apart = page.split("seen by some photograph")[1].split("</table>")[0]
+    for part in ("visible", "invisible"):
+        for name in ("miou", "miou_present"):
+            value = f"{figures[part][name]:.1f}"
+            assert value in said and value in apart, (part, name)
+    assert "points of 1 scene, each" in page
 
 
 def test_an_encoder_that_took_the_place_of_another_is_a_warning(tmp_path: Path) -> None:

@@ -238,6 +238,8 @@ def test_each_reason_is_told() -> None:
         *("OUTSIDE", "NO_DEPTH", "NO_DEPTH"),
     ]
     assert len({sight.meaning for sight in Sight}) == len(Sight)
+    # Whether it was a depth map or a z-buffer is said elsewhere, since only one of them was asked.
+    assert "z-buffer" not in Sight.HIDDEN.meaning and "depth map" not in Sight.HIDDEN.meaning
 
 
 @pytest.mark.parametrize("count", [0, 1, 3000, 70_000])

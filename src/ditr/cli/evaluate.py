@@ -149,6 +149,7 @@ def _report(
     from ditr.inference.assumptions import of_encoder, of_scenes
     from ditr.pictures.report import write_report
 
+    scenes = [look.outline for look in looks if look.outline is not None]
     page = evaluation_report(
         f"{Path(args.model).name} on {Path(args.data).name}",
         evaluation.class_names,
@@ -157,7 +158,7 @@ def _report(
         provenance(
             ("model", args.model),
             ("data", str(args.data)),
-            findings=[of_encoder(segmenter.encoding), *of_scenes([one.outline for one in looks if one.outline])],
+            findings=[of_encoder(segmenter.encoding), *of_scenes(scenes, segmenter.config.preparation)],
         ),
         calibration=evaluation.calibration,
         scenes=scores,

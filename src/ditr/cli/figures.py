@@ -11,10 +11,13 @@ __all__ = ["say_apart", "say_classes", "say_split"]
 
 
 def say_classes(figures: Mapping[str, Any]) -> None:
-    """A line for each class."""
+    """A line for each class; a dash for one that no point has, as in reports."""
     print(f"  {'':28} {'IoU':>6} {'acc.':>6}")
     for name, iou in figures["iou"].items():
-        print(f"  {name:28} {iou:6.1f} {figures['class_accuracy'][name]:6.1f}")
+        if figures["class_points"][name]:
+            print(f"  {name:28} {iou:6.1f} {figures['class_accuracy'][name]:6.1f}")
+        else:
+            print(f"  {name:28} {'–':>6} {'–':>6}")
 
 
 def say_apart(figures: Mapping[str, Any]) -> None:
@@ -22,8 +25,11 @@ def say_apart(figures: Mapping[str, Any]) -> None:
     means = f"{figures['macc']:.1f} over all classes, {figures['macc_present']:.1f} over those that occur"
     print(f"accuracy {figures['accuracy']:.1f} over all points; mean accuracy per class {means}")
     if "visible" in figures:
-        visible, invisible = figures["visible"]["miou"], figures["invisible"]["miou"]
-        print(f"mIoU of visible points {visible:.1f}, of invisible ones {invisible:.1f} (absent classes count as 0)")
+        visible, invisible = figures["visible"], figures["invisible"]
+        print(
+            f"mIoU of visible points {visible['miou']:.1f} over all classes, {visible['miou_present']:.1f} over those "
+            f"that occur; of invisible points {invisible['miou']:.1f} and {invisible['miou_present']:.1f}"
+        )
     if "by_distance" in figures:
         bins = (f"{name} {one['miou_present']:.1f}" for name, one in figures["by_distance"].items() if one["points"])
         print(f"mIoU by distance from the sensor: {', '.join(bins)} (over the classes that occur at that distance)")

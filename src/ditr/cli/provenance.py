@@ -10,7 +10,7 @@ from pathlib import Path
 
 from ditr.cli.output import command_line
 from ditr.doctor.machine import describe_devices, describe_machine
-from ditr.errors import Finding
+from ditr.errors import Finding, counted
 from ditr.inference.provenance import Provenance
 
 __all__ = ["provenance"]
@@ -33,7 +33,10 @@ def provenance(*more: tuple[str, str], findings: Iterable[Finding] = ()) -> Prov
         ("in the folder", str(Path.cwd())),
         ("at", time.strftime("%F %T %z")),
         ("versions", ", ".join([f"Python {platform.python_version()}", *map(_version, _PACKAGES)])),
-        ("machine", f"{devices}; {machine.usable_cores} of {machine.cores} cores, {machine.threads} threads{memory}"),
+        (
+            "machine",
+            f"{devices}; {machine.usable_cores} of {machine.cores} cores, {counted(machine.threads, 'thread')}{memory}",
+        ),
         ("system", machine.platform),
     )
     return Provenance(command_line(), facts, tuple(findings))

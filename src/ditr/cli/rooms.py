@@ -47,4 +47,17 @@ def run(args: Rooms) -> list[Path]:
     from ditr.worlds.rooms import RoomsConfig, write_rooms
 
     config = RoomsConfig(**{name: value for name, value in vars(args).items() if name not in ("out", "workers")})
-    return write_rooms(args.out, config, workers=args.workers, progress=True)
+    rooms = write_rooms(args.out, config, workers=args.workers, progress=True)
+    _say(args, rooms[0] if rooms else None)
+    return rooms
+
+
+def _say(args: Rooms, first: Path | None) -> None:
+    """Where the rooms are, and what can be done with them."""
+    from ditr.errors import counted
+
+    print(f"{counted(args.train, 'room')} to train on and {counted(args.test, 'room')} to test on are in {args.out}")
+    if args.train:
+        print(f"train on them with: ditr train small RUN --data {args.out / 'train'}")
+    if first is not None:
+        print(f"look at one with: ditr view {first}")

@@ -36,7 +36,13 @@ class Streets:
 
 def run(args: Streets) -> list[Path]:
     """Write the scans and return their folders. Scans that are complete are kept."""
+    from ditr.errors import counted
     from ditr.worlds.streets import StreetsConfig, write_streets
 
     config = StreetsConfig(style=args.style, count=args.count, seed=args.seed, scale=args.scale)
-    return write_streets(args.out, config, workers=args.workers, progress=True)
+    scans = write_streets(args.out, config, workers=args.workers, progress=True)
+    print(f"{counted(len(scans), 'scan')} in {args.out}")
+    if scans:
+        print(f"train on them with: ditr train small RUN --data {args.out}")
+        print(f"look at one with: ditr view {scans[0]}")
+    return scans

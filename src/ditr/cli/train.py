@@ -180,7 +180,7 @@ def _work(args: Train) -> _Work:
             encode_captures(encoding, scenes, reading=start.reading)
     looks = [look for part in (*captures.train.values(), captures.validation) for look in part]
     findings = tuple(finding for look in looks for finding in look.findings)
-    findings += tuple(of_scenes([look.outline for look in looks if look.outline is not None]))
+    findings += tuple(of_scenes([look.outline for look in looks if look.outline is not None], recipe.preparation))
     return _Work(recipe, scenes, others, encoding, start.data, start.reading, prepared, labels, found, findings)
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from ditr.errors import Finding
+from ditr.errors import Finding, counted
 from ditr.evaluation.calibration import Calibration
 from ditr.evaluation.counts import Counts
 from ditr.evaluation.metrics import ConfusionMatrix
@@ -33,7 +33,11 @@ __all__ = ["evaluation_report"]
 
 _CONFUSIONS = 20
 _SCENES = 500
-_LEFT_OUT = ("iou", "class_points", "class_accuracy", "visible", "invisible", "by_distance", "benchmark", "findings")
+_LEFT_OUT = (
+    *("iou", "class_points", "class_accuracy", "visible", "invisible", "by_distance", "benchmark", "findings"),
+    *("miou", "miou_present", "macc", "macc_present", "accuracy", "points", "scenes", "calibration_error"),
+)
+"""What the report says elsewhere."""
 
 
 def evaluation_report(
@@ -63,7 +67,8 @@ def evaluation_report(
     settings = flat({name: value for name, value in figures.items() if name not in _LEFT_OUT})
     return Report(
         Verbatim(title),
-        f"{matrix.points:,} labelled points of {figures.get('scenes', 0):,} scenes, each compared with its true label.",
+        f"{matrix.points:,} labelled points of {counted(figures.get('scenes', 0), 'scene')}, each compared with its "
+        "true label.",
         [
             Section("In short", [_tiles(matrix, counts, calibration), *_apart(counts)]),
             Section("By class", [_class_table(class_names, matrix)]),
@@ -85,7 +90,9 @@ def _tiles(matrix: ConfusionMatrix, counts: Counts, calibration: Calibration | N
     occurring = int(matrix.present.sum())
     tiles = [
         Tile("mIoU", _percent(matrix.miou), f"over all {matrix.classes} classes", strong=True),
-        Tile("mIoU, present", _percent(matrix.miou_present), f"over the {occurring} that occur"),
+        Tile(
+            "mIoU, classes that occur", _percent(matrix.miou_present), f"over {occurring} of {matrix.classes} classes"
+        ),
         Tile("Accuracy", _percent(matrix.accuracy), "of all points"),
         Tile("Mean accuracy", _percent(matrix.macc_present), "by class, of those that occur"),
     ]
@@ -101,11 +108,13 @@ def _apart(counts: Counts) -> list[Block]:
         parts = [("seen by some photograph", counts.visible), ("seen by none", counts.invisible)]
     parts += [(f"{name} from the sensor", matrix) for name, matrix in zip(_bins(), counts.by_distance, strict=False)]
     rows = [
-        Row(name, [one.points, Bar(100 * one.miou_present), Bar(100 * one.accuracy)])
+        Row(name, [one.points, Bar(100 * one.miou), Bar(100 * one.miou_present), Bar(100 * one.accuracy)])
         for name, one in parts
         if one.points
     ]
-    return [Table(["Points", "Number", "mIoU, present, %", "Accuracy, %"], rows)] if rows else []
+    head = ["Points", "Number", "mIoU, all classes, %", "mIoU, those that occur, %", "Accuracy, %"]
+    caption = "In the mean over all classes, one that no point has counts as 0."
+    return [Table(head, rows, caption=caption)] if rows else []
 
 
 def _bins() -> Iterable[str]:
@@ -121,11 +130,12 @@ def _class_table(names: Sequence[str], matrix: ConfusionMatrix) -> Table:
         iou, recall = 100 * float(matrix.iou[i]), 100 * float(matrix.class_accuracy[i])
         precision = 100 * right / int(given[i]) if given[i] else None
         r, g, b = colors[i]
-        cells = [Bar(iou if there or given[i] else None), recall if there else None, precision, there, int(given[i])]
+        cells = [Bar(iou if there else None), recall if there else None, precision, there, int(given[i])]
         rows.append(Row(Verbatim(name), cells, color=(r, g, b)))
     head = ["Class", "IoU, %", "Recall, %", "Precision, %", "True points", "Given points"]
     caption = (
-        "Recall is the accuracy of a class: the share of its points that got it. A dash means that there are no points."
+        "Recall is the accuracy of a class: the share of its points that got it. A dash means that no point has the "
+        "class, or got it."
     )
     return Table(head, rows, caption=caption, sortable=True)
 
@@ -157,7 +167,7 @@ def _scenes(scenes: SceneScores) -> Section:
     rows = [_scene_row(one) for one in scores[:_SCENES]]
     caption = "The worst first; mIoU over the classes that occur in a scene."
     if len(scores) > _SCENES:
-        caption += f" Another {len(scores) - _SCENES} scenes are better than these."
+        caption += f" Better than these: {counted(len(scores) - _SCENES, 'scene')}."
     head = ["Scene", "mIoU, %", "Accuracy, %", "Confidence, %", "Points", "Most wrong", "Most frequent wrong label"]
     return Section("Worst scenes", [Table(head, rows, caption=caption, sortable=True), *scenes.views])
 

@@ -66,8 +66,8 @@ class Sight(IntEnum):
 _MEANINGS = {
     Sight.VISIBLE: "shown",
     Sight.MASKED: "in a part of the image that its mask excludes",
-    Sight.HIDDEN: "hidden: the depth map, or the z-buffer of the cloud, has something nearer",
-    Sight.IN_FRONT: "not seen by the depth map, which has something farther away",
+    Sight.HIDDEN: "hidden behind something nearer",
+    Sight.IN_FRONT: "in front of what the depth map shows",
     Sight.NO_DEPTH: "no value in the depth map",
     Sight.TOO_FAR: "too far from the camera",
     Sight.TOO_NEAR: "too near to the camera",

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from ditr.data.preparation import Preparation
 from ditr.encoders.encoding import CachedEncoding
 from ditr.errors import Finding, Grade
 from ditr.geometry.projection import VisibilityRule
@@ -34,8 +35,7 @@ def of_encoder(encoding: CachedEncoding | None) -> Finding:
 
 def of_visibility(rule: VisibilityRule, views: Sequence[View]) -> list[Finding]:
     """Which points count as seen; nothing without views."""
-    text = f"a point counts as seen if it is {what_is_visible(rule, views)}"
-    return [Finding(Grade.NOTED, "visibility", text)] if views else []
+    return [Finding(Grade.NOTED, "visibility", f"visible is {what_is_visible(rule, views)}")] if views else []
 
 
 def of_labels(prediction: Prediction) -> list[Finding]:
@@ -43,11 +43,18 @@ def of_labels(prediction: Prediction) -> list[Finding]:
     return [Finding(Grade.NOTED, "up", used_up(prediction)), *_unit([prediction.scene])]
 
 
-def of_scenes(scenes: Sequence[Scene]) -> list[Finding]:
-    """The same of several scenes; each may have another up."""
+def of_scenes(scenes: Sequence[Scene], preparation: Preparation) -> list[Finding]:
+    """The same of several scenes, each of which may have another up; and which of their points count as seen.
+
+    Args:
+        scenes: their points may be left out.
+        preparation: of the model; its rule says what is seen.
+    """
     told = sum(scene.up is not None for scene in scenes)
     how = "is as told" if told == len(scenes) else "was found by points and cameras, scene by scene"
-    return [Finding(Grade.NOTED, "up", f"the direction {how}"), *_unit(scenes)]
+    shown = next((scene for scene in scenes if scene.views), None)
+    seen = [] if shown is None else of_visibility(preparation.of(shown).rule, shown.views)
+    return [Finding(Grade.NOTED, "up", f"the direction {how}"), *_unit(scenes), *seen]
 
 
 def _unit(scenes: Sequence[Scene]) -> list[Finding]:

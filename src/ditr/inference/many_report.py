@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from ditr.errors import Finding, InputError
+from ditr.errors import Finding, InputError, counted
 from ditr.inference.prediction import Prediction
 from ditr.inference.provenance import Provenance, findings_section
 from ditr.inference.read_results import read_labels
@@ -62,7 +62,7 @@ def many_report(title: str, rows: Sequence[SceneRow], provenance: Provenance) ->
     failed = [row for row in rows if row.error]
     return Report(
         Verbatim(title),
-        f"{len(rows):,} scenes, {len(failed):,} of them failed. The least certain come first.",
+        f"{counted(len(rows), 'scene')}, {len(failed):,} of them failed. The least certain come first.",
         [
             Section("In short", [_tiles(good, failed)]),
             *([_failed(failed)] if failed else []),

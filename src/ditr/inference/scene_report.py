@@ -41,6 +41,11 @@ from ditr.pictures.report import (
 __all__ = ["scene_report", "scene_view", "write_scene_report"]
 
 _UNSURE = 0.5
+_TOLD = (
+    *("points_per_class", "findings", "scene", "points", "voxels", "views", "mean_confidence", "confidence"),
+    *("up", "crs", "share_of_points_seen"),
+)
+"""What a report says elsewhere."""
 
 
 def write_scene_report(
@@ -84,18 +89,7 @@ def scene_report(
     still = panels[-1][0] if panels else None
     shown = [Text("The legend is below the view; click in it to hide a class, or to show it alone.")]
     view = scene_view(prediction, "The labels in 3D", still=still)
-    known = {
-        "points_per_class",
-        "findings",
-        "scene",
-        "points",
-        "voxels",
-        "views",
-        "mean_confidence",
-        "confidence",
-        "crs",
-    }
-    settings = flat({name: value for name, value in summary.items() if name not in known})
+    settings = flat({name: value for name, value in summary.items() if name not in _TOLD})
     return Report(
         Verbatim(prediction.scene.name),
         lead + ".",

