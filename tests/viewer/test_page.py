@@ -209,7 +209,7 @@ def test_a_photograph_is_looked_through_and_clicked_in(page: Page, windows: Call
     press(window, "Look through it")
     (browser,) = page.browsers.all()
     wait(lambda: browser.picture is not None)
-    assert np.allclose(browser.client.camera.position, view.center - page.origin, atol=1e-3)
+    wait(lambda: np.allclose(browser.client.camera.position, view.center - page.origin, atol=1e-3))
     # The photograph is of one grey; the labels lie over it.
     expected = [(200 + 0.45 * (np.array(color) - 200)).astype(int) for color in (RED, BLUE)]
     wait(lambda: all(share(window, tuple(color)) > 0.05 for color in expected))
