@@ -361,6 +361,9 @@ def test_labels_go_into_a_copy_of_the_file(tmp_path: Path, kind: int, ending: st
     las = laspy.LasData(header)
     las.x, las.y, las.z = 4e5 + rng.uniform(0, 50, (3, 300))
     las["intensity"], las["gps_time"] = rng.integers(0, 60000, 300), rng.uniform(0, 1, 300)
+    las["classification"] = rng.integers(0, 10, 300)
+    angle, unit = ("scan_angle", 0.006) if kind > 5 else ("scan_angle_rank", 1.0)
+    las[angle] = rng.integers(-90, 91, 300)
     las.add_extra_dim(laspy.ExtraBytesParams("label", "f4"))
     source = tmp_path / f"in.{ending}"
     las.write(str(source))
@@ -370,6 +373,8 @@ def test_labels_go_into_a_copy_of_the_file(tmp_path: Path, kind: int, ending: st
     write_las_labels(source, path, label, confidence, ("building", "sofa", "terrain"))
     again = laspy.read(str(path))
     np.testing.assert_array_equal(again.classification, np.array([6, 64, 2, 1])[label])
+    np.testing.assert_array_equal(again["original_classification"], las.classification)
+    np.testing.assert_allclose(again["scan_angle"] * 0.006, las[angle] * unit, atol=0.0031)
     np.testing.assert_array_equal(again["ditr_label"], label)
     np.testing.assert_array_equal(again["confidence"], confidence)
     for name in ("X", "Y", "Z", "intensity", "gps_time", "label"):

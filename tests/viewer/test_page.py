@@ -296,6 +296,15 @@ def test_a_browser_may_vanish_as_it_clicks(page: Page, windows: Callable[[], Any
 
 
 @pytest.mark.slow
+def test_a_scene_of_kilometres_is_seen(tmp_path: Path, windows: Callable[[], Any]) -> None:
+    scene = two_walls()
+    pages = served(replace(scene, coord=3_000 * scene.coord, views=()), tmp_path)
+    page = next(pages)
+    opened(page, windows()).context.close()
+    next(pages, None)
+
+
+@pytest.mark.slow
 def test_a_room_looks_as_the_pictures_of_it_do(tmp_path: Path, windows: Callable[[], Any]) -> None:
     """A built-in room: in its first view the page has the classes where a picture by our own renderer has them."""
     rooms = pytest.importorskip("ditr.worlds.rooms.generate")

@@ -23,6 +23,8 @@ LAS_FILES = ("labels.las", "labels.laz")
 """What results may be called, as their source is compressed or not."""
 _WIDER = {0: 6, 1: 6, 2: 7, 3: 7, 4: 9, 5: 10}
 """Formats of points whose classifications end at 31, and those with the same columns that go to 255."""
+_SCAN_ANGLE = 0.006
+"""Degrees of a unit of ``scan_angle`` in the formats from 6 on; the older ``scan_angle_rank`` is in degrees."""
 _TABLE = ("LASF_Spec", 0)
 
 
@@ -43,6 +45,8 @@ def write_las_labels(
     object_of: NDArray[np.int32] | None = None,
 ) -> None:
     """Copy a LAS or LAZ file with the labels as its classifications, and label, confidence and object as extra columns.
+
+    Classifications that the source has are kept in the extra column ``original_classification``.
 
     Args:
         source: whose points these are, in its order.
@@ -136,13 +140,19 @@ def _labelled(
         raise InputError(
             source, f"it has {len(las.points)} points, but there are {len(label)} labels", "Label the file again"
         )
+    before = np.array(las.classification, dtype=np.uint8)
     if (wider := _WIDER.get(int(las.header.point_format.id))) is not None:
+        degrees = np.array(las.scan_angle_rank, dtype=np.float64)
         las = laspy.convert(las, point_format_id=wider)
+        # The same angle under another name and in another unit, which laspy leaves at 0.
+        las["scan_angle"] = np.rint(degrees / _SCAN_ANGLE).astype(np.int16)
     numbers = np.array([*standard_numbers(class_names), UNCLASSIFIED], dtype=np.uint8)
     las["classification"] = numbers[label]
     columns: dict[str, NDArray[Any]] = {"label": label, "confidence": confidence}
     if object_of is not None:
         columns["object"] = object_of
+    if before.any():
+        columns["original_classification"] = before
     for name, values in columns.items():
         there = set(las.point_format.dimension_names)
         free = next(one for one in _column_names(name) if one not in there)

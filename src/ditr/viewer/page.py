@@ -34,6 +34,9 @@ __all__ = ["BUDGET", "SMALL", "Page"]
 
 BUDGET = 1_000_000
 """Points that one browser draws at most."""
+_REACH, _NEAREST = 10.0, 1e-5
+"""The farthest that is drawn, in diagonals of the scene, and the nearest, in shares of that: what a depth buffer of 24
+bits tells apart."""
 _CLOSED, _DOTS, _LARGEST = 1.2, 0.4, 2.0
 """How large points are drawn, in distances between them: surfaces of a room are closed, lines of a sweep stay dots,
 however far its points are apart."""
@@ -148,11 +151,19 @@ class Page:
         server.scene.world_axes.visible = False
         camera = server.initial_camera
         camera.position, camera.look_at, camera.up, camera.fov = first.position, first.look_at, first.up, first.field
+        # A survey of kilometres is not clipped.
+        camera.far = max(camera.far, _REACH * float(np.linalg.norm(np.ptp(self.coord, axis=0))))
+        camera.near = max(camera.near, _NEAREST * camera.far)
         self._panel(gui)
         self._change_layer()
         server.on_client_connect(self.browsers.connected)
+        server.on_client_connect(self._let_go_far)
         server.on_client_disconnect(self.browsers.disconnected)
         server.scene.on_click()(self._clicked)
+
+    def _let_go_far(self, client: Any) -> None:
+        """From a survey, so that all of it is seen."""
+        client.camera.max_orbit_distance = max(client.camera.max_orbit_distance, self.server.initial_camera.far)
 
     def _panel(self, gui: Any) -> None:
         scene = self.subject.scene
