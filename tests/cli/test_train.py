@@ -57,6 +57,10 @@ def test_distil_then_learn_classes(world: Path, tmp_path: Path, capsys: pytest.C
     rows = (tmp_path / "tuned" / "validation.jsonl").read_text().splitlines()
     assert [json.loads(row)["step"] for row in rows] == [0, 1]
     assert "encoder: none" in capsys.readouterr().out
+    train(world, tmp_path / "tuned" / "recipe.json", tmp_path / "again", "--init", student, data=None)
+    for name in ("model.safetensors", "validation.jsonl", "best/model.safetensors"):
+        assert (tmp_path / "again" / name).read_bytes() == (tmp_path / "tuned" / name).read_bytes(), name
+    assert f"validated on {world / 'labelled'}, as" in capsys.readouterr().out
 
 
 def test_a_recipe_from_a_file(world: Path, tmp_path: Path) -> None:

@@ -61,9 +61,12 @@ def run(args: Train) -> None:
     out = folder_for(_folder(args))
     if count_processes() == (1, 1):  # of several, one may have the lock already
         require_unlocked(out)
+    args = _validated_as_before(args)
     work = _work(args)
     compute = args.compute
     origin: dict[str, Any] = {"data": str(work.data.absolute()), "recipe_name": args.recipe}
+    if args.data.validate is not None:
+        origin["validate"] = str(args.data.validate.absolute())
     origin |= {"changes": list(args.network.set), "reading": options_as_json(work.reading), **work.found}
     train(
         work.recipe,
@@ -99,6 +102,24 @@ def _folder(args: Train) -> Path:
             "Write `ditr train small RUN --data CAPTURES`; `ditr recipes` lists other recipes",
         )
     return args.run
+
+
+def _validated_as_before(args: Train) -> Train:
+    """With the folder that the run of this ``recipe.json`` was validated on, where its data are taken as well."""
+    import json
+    from dataclasses import replace
+
+    from ditr.cli.output import remark
+    from ditr.training.recipe import read_recipe
+
+    if not args.recipe.endswith(".json") or args.data.data is not None or args.data.validate is not None:
+        return args
+    read_recipe(Path(args.recipe))
+    folder = json.loads(Path(args.recipe).read_bytes()).get("validate")
+    if not isinstance(folder, str):
+        return args
+    remark(f"validated on {folder}, as {args.recipe} says")
+    return replace(args, data=replace(args.data, validate=Path(folder)))
 
 
 @dataclass(frozen=True)
