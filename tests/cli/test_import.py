@@ -116,7 +116,7 @@ def test_a_drive_is_checked_and_looked_at_sweep_by_sweep(
     kitti_trees.write_odometry(sweeps, tmp_path / "04")
     main(["check", "04", "--every", "2"])
     said = capsys.readouterr().out
-    assert said.count("no problems found") == 2 and "2 sweeps: 2 without problems, 0 with problems" in said
+    assert said.count("no problems found") == 2 and "2 scenes: 2 without problems, 0 with problems" in said
     assert said.count("read as a sequence of KITTI odometry") == 1
     assert sorted(path.name for path in (tmp_path / "04-check").iterdir()) == ["000000", "000002"]
     main(["check", "04/000001", "--no-pictures", "--out", "bare"])

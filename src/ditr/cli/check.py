@@ -19,6 +19,7 @@ class Check:
     """Check a capture before computing anything with it, and print all that is known about it.
 
     $ ditr check CAPTURE
+    $ ditr check CAPTURES     each capture in a folder
 
     Prints the points, views, scale, up direction, and how well cameras and points fit together, followed by the
     findings: refused, warned or noted. Writes check.json, and check.png with the points drawn into the images, coloured
@@ -26,9 +27,9 @@ class Check:
     """
 
     capture: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="CAPTURE")]
-    """Folder with transforms.json, the photographs and a PLY file, or a file or folder in another supported format; may
-    be a URL. A drive is processed sweep by sweep: all of them, those chosen with --every and --first, or one by its
-    address, such as drive.bag/000012."""
+    """Folder with transforms.json, the photographs and a PLY file; a file or folder in another supported format; or a
+    folder of captures. It may be a URL. A drive is processed sweep by sweep: all of them, those chosen with --every and
+    --first, or one by its address, such as drive.bag/000012."""
     out: Annotated[Path | None, tyro.conf.arg(metavar="FOLDER"), UNSET] = None
     """Folder for check.png and check.json; the default is the capture's name with -check, in the current folder."""
     overwrite: Annotated[bool, UNSET] = False
@@ -39,14 +40,14 @@ class Check:
 
 
 def run(args: Check) -> None:
-    """Look, write, and print; of a drive at each sweep."""
+    """Look, write, and print; of a drive at each sweep, of a folder of captures at each of them."""
     from ditr.cli.common import each_sweep
 
     places = each_sweep(args.capture, args.out, "check", args.reading.options())
     said: set[str] = set()
     sound = [_is_sound(replace(args, capture=capture, out=out), said) for capture, out in places]
     if len(sound) > 1:
-        print(f"{len(sound)} sweeps: {sum(sound)} without problems, {len(sound) - sum(sound)} with problems")
+        print(f"{len(sound)} scenes: {sum(sound)} without problems, {len(sound) - sum(sound)} with problems")
     if not all(sound):
         sys.exit(1)
 

@@ -45,10 +45,11 @@ def make_encoding(
 
 
 def each_sweep(source: Path, out: Path | None, results: str, options: ReadOptions) -> list[tuple[Path, Path | None]]:
-    """What is worked on in turn, with the folders of the results: of a drive each of its scenes, in one of its name.
+    """What is worked on in turn, with the folders of the results: each scene of a drive, or each capture in a folder of
+    captures, in a folder of its name.
 
     Args:
-        source: a capture, or a drive.
+        source: a capture, a folder of captures, or a drive.
         out: folder of the results that is asked for.
         results: what they are, for the name of a drive's folder.
         options: how the source is read.
@@ -57,10 +58,14 @@ def each_sweep(source: Path, out: Path | None, results: str, options: ReadOption
         InputError: a drive that cannot be opened.
     """
     drive = None if is_capture(source) else open_drive(source, options)
-    if drive is None:
+    if drive is not None:
+        name, paths = drive.name, drive.paths()
+    elif not is_capture(source) and (inner := sorted(path.parent for path in source.glob("*/transforms.json"))):
+        name, paths = source.resolve().name, inner
+    else:
         return [(source, out)]
-    folder = out or Path(f"{drive.name}-{results}")
-    return [(path, folder / path.name) for path in drive.paths()]
+    folder = out or Path(f"{name}-{results}")
+    return [(path, folder / path.name) for path in paths]
 
 
 def folder_for(

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from ditr.captures.images import read_depth, read_image
 from ditr.data.preparation import profile_rule
-from ditr.errors import Grade
+from ditr.errors import Grade, few
 from ditr.geometry.bounds import bounding_box
 from ditr.geometry.orientation import find_up
 from ditr.geometry.projection import Sight, VisibilityRule, see
@@ -65,11 +65,14 @@ class CaptureCheck:
         had = [name for name, values in names.items() if values is not None]
         facts: dict[str, Any] = {
             "points": f"{len(scene):,}, with {', '.join(had) or 'nothing else'}",
-            "extent": " x ".join(f"{length:.3g}" for length in high - low) + " m",
+            "extent": " x ".join(_metres(length) for length in high - low) + " m",
+            "unit": _unit_in_words(scene),
             "spacing": _spacing_in_words(scene.coord),
             "up": ", ".join(f"{value:.2f}" for value in find_up(scene)),
             "profile": self.profile,
         }
+        if scene.strength is not None and len(scene):
+            facts["strength"] = f"{scene.strength.min():.3g} to {scene.strength.max():.3g}"
         if scene.extra:
             facts["other columns"] = ", ".join(scene.extra)
         if scene.views:
@@ -87,6 +90,8 @@ class CaptureCheck:
             known = f" of {len(scene.class_names)}" if scene.class_names else ""
             unnamed = "" if scene.class_names else ", whose names are unknown"
             facts["labels"] = f"{labelled.mean():.1%} of the points; {present}{known} classes occur{unnamed}"
+            if scene.class_names and present:
+                facts["classes"] = few(_often(scene), 6)
         return facts
 
     def to_json(self) -> dict[str, Any]:
@@ -176,6 +181,24 @@ def _spacing_in_words(coord: NDArray[np.float64]) -> str:
     spacing = _spacing(coord)
     copies = "; most points coincide with another one" if spacing == 0 and len(coord) > 1 else ""
     return f"{spacing:.2g} m between neighbours (median){copies}"
+
+
+def _metres(length: float) -> str:
+    return f"{length:,.0f}" if length >= 1000 else f"{length:.3g}"
+
+
+def _unit_in_words(scene: Scene) -> str:
+    if scene.unscaled:
+        return f"none, since {scene.unscaled}"
+    return "metres, converted as given" if scene.reading.tells_unit else "metres (assumed; --unit changes it)"
+
+
+def _often(scene: Scene) -> list[str]:
+    """The classes that occur, the most frequent first, with their shares of the labelled points."""
+    assert scene.label is not None
+    count = np.bincount(scene.label[scene.label >= 0], minlength=len(scene.class_names))
+    order = np.argsort(-count, kind="stable")[: np.count_nonzero(count)]
+    return [f"{scene.class_names[row]} {count[row] / count.sum():.0%}" for row in order]
 
 
 def _views_in_words(scene: Scene) -> str:
