@@ -125,6 +125,10 @@ class LabelCounts:
             total.update(dict(part.per_class))
         return cls(sum(part.points for part in parts), tuple((name, total[name]) for name in classes))
 
+    def by_frequency(self) -> list[tuple[str, int]]:
+        """Classes with their numbers of points, the most frequent first, of as many in the order of the list."""
+        return sorted(self.per_class, key=lambda entry: -entry[1])
+
     @property
     def share(self) -> float:
         """Of the points that are labelled, 0 to 1."""

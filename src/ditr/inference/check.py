@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ditr.captures.classes import LabelCounts
 from ditr.captures.images import read_depth, read_image
 from ditr.data.preparation import profile_rule
 from ditr.errors import Grade, few
@@ -195,10 +196,9 @@ def _unit_in_words(scene: Scene) -> str:
 
 def _often(scene: Scene) -> list[str]:
     """The classes that occur, the most frequent first, with their shares of the labelled points."""
-    assert scene.label is not None
-    count = np.bincount(scene.label[scene.label >= 0], minlength=len(scene.class_names))
-    order = np.argsort(-count, kind="stable")[: np.count_nonzero(count)]
-    return [f"{scene.class_names[row]} {count[row] / count.sum():.0%}" for row in order]
+    occurring = [entry for entry in LabelCounts.of(scene).by_frequency() if entry[1]]
+    total = sum(count for _, count in occurring)
+    return [f"{name} {count / total:.0%}" for name, count in occurring]
 
 
 def _views_in_words(scene: Scene) -> str:

@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ditr.captures.classes import LabelCounts
 from ditr.errors import InputError
 from ditr.labelling.clicks import Action, Clicks, Journal, scene_identity, write_clicks
 from ditr.pictures.palette import GREY
 from ditr.pictures.pca import fit_pca
-from ditr.scene import Scene, View
+from ditr.scene import View
 from ditr.viewer.camera import fly
 from ditr.viewer.layers import Layer, class_layer, confidence_layer
 from ditr.viewer.look import Browser
@@ -99,7 +100,8 @@ class Desk:
 
     def _panel(self, gui: Any) -> None:
         subject = self._page.subject
-        names = list(dict.fromkeys([*(self._before.classes if self._before else ()), *_often(subject.scene)]))
+        often = [name for name, _ in LabelCounts.of(subject.scene).by_frequency()]
+        names = list(dict.fromkeys([*(self._before.classes if self._before else ()), *often]))
         self._start = gui.add_button("Start labelling", hint="Encodes the photographs first, once")
         self._start.on_click(lambda event: self._begin(event.client))
         self._said = gui.add_html("")
@@ -343,11 +345,3 @@ class Desk:
 def thinned(pixels: Pixels, most: int = 1000) -> Pixels:
     """A line of at most so many places."""
     return pixels[:: 1 + (len(pixels) - 1) // most]
-
-
-def _often(scene: Scene) -> list[str]:
-    """Names of a scene's classes, those first that it has most of."""
-    if scene.label is None:
-        return list(scene.class_names)
-    count = np.bincount(scene.label[scene.label >= 0], minlength=len(scene.class_names))
-    return [scene.class_names[number] for number in np.argsort(-count, kind="stable")]
