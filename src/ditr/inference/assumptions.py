@@ -15,7 +15,7 @@ from ditr.inference.explain import used_up, what_is_visible
 from ditr.inference.prediction import Prediction
 from ditr.scene import Scene, View
 
-__all__ = ["of_encoder", "of_labels", "of_scenes", "of_visibility"]
+__all__ = ["is_unit_told", "of_encoder", "of_labels", "of_scenes", "of_visibility"]
 
 
 def of_encoder(encoding: CachedEncoding | None) -> Finding:
@@ -57,8 +57,13 @@ def of_scenes(scenes: Sequence[Scene], preparation: Preparation) -> list[Finding
     return [Finding(Grade.NOTED, "up", f"the direction {how}"), *_unit(scenes), *seen]
 
 
+def is_unit_told(scene: Scene) -> bool:
+    """Whether an option, or the file itself as its reader found, says what the unit of the coordinates is."""
+    return scene.reading.tells_unit or any(found.about == "scale" for found in scene.findings)
+
+
 def _unit(scenes: Sequence[Scene]) -> list[Finding]:
     """That coordinates are metres, where nothing tells their unit; another unit is a finding of the scene itself."""
-    if all(any(found.about == "scale" for found in scene.findings) or scene.reading.tells_unit for scene in scenes):
+    if all(is_unit_told(scene) for scene in scenes):
         return []
     return [Finding(Grade.NOTED, "unit", "coordinates are taken for metres", "Give --unit if they are not")]

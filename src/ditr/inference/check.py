@@ -17,6 +17,7 @@ from ditr.errors import Grade, few
 from ditr.geometry.bounds import bounding_box
 from ditr.geometry.orientation import find_up
 from ditr.geometry.projection import Sight, VisibilityRule, see
+from ditr.inference.assumptions import is_unit_told
 from ditr.pictures.panels import LegendEntry, Panel, save_picture, sheet
 from ditr.pictures.pictures import Overlay, spread_views
 from ditr.pictures.render import DrawnCloud
@@ -191,7 +192,7 @@ def _metres(length: float) -> str:
 def _unit_in_words(scene: Scene) -> str:
     if scene.unscaled:
         return f"none, since {scene.unscaled}"
-    return "metres, converted as given" if scene.reading.tells_unit else "metres (assumed; --unit changes it)"
+    return "metres, converted as given" if is_unit_told(scene) else "metres (assumed; --unit changes it)"
 
 
 def _often(scene: Scene) -> list[str]:

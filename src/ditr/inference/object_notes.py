@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 
 from ditr.errors import few
@@ -33,14 +35,22 @@ def object_notes(objects: Objects) -> list[str]:
         part = f"{left / points:.0%}" if left >= 0.01 * points else "less than 1%"
         share = f"{left:,} points of counted classes ({part})"
         notes.append(f"{share} are in fragments too small to be an object, and are left out: {named}")
-    notes += [_doubt(objects, each) for each in objects.objects if _is_doubtful(objects, each)]
+    usual = _usual_lengths(objects)
+    notes += [_doubt(objects, each) for each in objects.objects if _is_doubtful(objects, each, usual)]
     return notes
 
 
-def _is_doubtful(objects: Objects, found: FoundObject) -> bool:
+def _usual_lengths(objects: Objects) -> dict[int, float]:
+    """The median length of the objects of each class that has enough of them."""
+    lengths: dict[int, list[float]] = {}
+    for found in objects.objects:
+        lengths.setdefault(found.label, []).append(max(found.box.size))
+    return {label: float(np.median(part)) for label, part in lengths.items() if len(part) >= _FEWEST}
+
+
+def _is_doubtful(objects: Objects, found: FoundObject, usual: Mapping[int, float]) -> bool:
     longest = max(found.box.size)
-    of_class = [max(each.box.size) for each in objects.objects if each.label == found.label]
-    if len(of_class) >= _FEWEST and longest > _OF_CLASS * float(np.median(of_class)):
+    if longest > _OF_CLASS * usual.get(found.label, np.inf):
         return True
     return longest > _OF_SCENE * objects.extent and found.points < _OF_POINTS * len(objects.of_point)
 
